@@ -113,6 +113,21 @@ internal ref struct JsonCursor(ReadOnlySpan<byte> json)
             && Peek is (byte)',' or (byte)'}' or (byte)']' or <= 0x20;
     }
 
+    /// <summary>Takes <c>true</c> or <c>false</c>.</summary>
+    public bool TryReadBoolean(out bool value)
+    {
+        SkipBlanks();
+        value = Peek == (byte)'t';
+        return TryTakeLiteral(value ? "true"u8 : "false"u8);
+    }
+
+    /// <summary>True when nothing but blanks is left.</summary>
+    public bool TryTakeEnd()
+    {
+        SkipBlanks();
+        return AtEnd;
+    }
+
     /// <summary>Steps over any one value, checking its grammar.</summary>
     public bool TrySkipValue()
     {

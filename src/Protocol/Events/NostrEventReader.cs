@@ -229,7 +229,7 @@ public static class NostrEventReader
         return fault is null;
     }
 
-    private static bool TryReadTags(ref JsonCursor cursor, ReadOnlySpan<byte> json, out ReadOnlySpan<byte> raw, out bool isCanonical)
+    private static bool TryReadTags(scoped ref JsonCursor cursor, ReadOnlySpan<byte> json, out ReadOnlySpan<byte> raw, out bool isCanonical)
     {
         raw = default;
         isCanonical = true;

@@ -135,6 +135,7 @@ internal sealed class StoredQuery(
     // ids were handled; then author and kind, tags, author, kind, everything.
     private void Plan(in LmdbTransaction txn, List<ListWalk> lists)
     {
+        Span<byte> prefix = stackalloc byte[TagKey.Size];
         if (filter.Authors is { } authors && filter.Kinds is { } kinds && (long)authors.Length * kinds.Length <= MaxLists)
         {
             foreach (var author in authors.Distinct())
@@ -150,7 +151,6 @@ internal sealed class StoredQuery(
             var (letter, values) = filter.Tags.MinBy(tag => tag.Value.Length);
             foreach (var value in values.Distinct())
             {
-                Span<byte> prefix = stackalloc byte[TagKey.Size];
                 TagKey.FromText(letter, value).Write(prefix);
                 lists.Add(new ListWalk(txn.OpenCursor(index.Tags), prefix));
             }
@@ -169,9 +169,8 @@ internal sealed class StoredQuery(
         {
             foreach (var kind in filter.Kinds.Distinct())
             {
-                Span<byte> prefix = stackalloc byte[2];
                 IndexKeys.WriteKind(prefix, kind);
-                lists.Add(new ListWalk(txn.OpenCursor(index.Kinds), prefix));
+                lists.Add(new ListWalk(txn.OpenCursor(index.Kinds), prefix[..2]));
             }
         }
         else

@@ -2,6 +2,8 @@ using System.Reflection;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
+[assembly: DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+
 namespace Marmot.Relay.Storage.Native;
 
 /// <summary>The few functions of liblmdb (0.9.24 and later) that the index uses, with blittable signatures.</summary>

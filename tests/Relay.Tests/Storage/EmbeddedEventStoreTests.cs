@@ -27,12 +27,12 @@ public sealed class EmbeddedEventStoreTests : EventStoreContract
         var needle = Encoding.UTF8.GetBytes(marker);
         foreach (var file in Directory.EnumerateFiles(_directory, "*", SearchOption.AllDirectories))
         {
-            using var stream = new FileStream(file, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
-            if (Path.GetFileName(file) == "lock")
+            if (Path.GetFileName(file) is "lock" or "lock.mdb")
             {
-                continue;
+                continue; // empty, and a reader table
             }
 
+            using var stream = new FileStream(file, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
             var buffer = new byte[1 << 20];
             var kept = 0;
             int read;

@@ -146,7 +146,7 @@ public sealed class GiftWrapOpener(int maxContentLength = Nip44.DefaultMaxPayloa
         private byte[] _buffer = GC.AllocateUninitializedArray<byte>(InitialSize, pinned: true);
         private int _used;
 
-        public bool TryDecrypt(in NostrEventView evt, SecretKey recipient, int maxLength, out ReadOnlySpan<byte> plaintext)
+        public bool TryDecrypt(scoped in NostrEventView evt, SecretKey recipient, int maxLength, out ReadOnlySpan<byte> plaintext)
         {
             plaintext = default;
             var content = evt.RawContent;

@@ -94,10 +94,6 @@ public sealed class BlossomOptions
     /// <summary>GET and HEAD only with a token of verb <c>get</c>. Default false: Marmot's clients send none.</summary>
     public bool RequireGetToken { get; set; }
 
-    /// <summary>Clock skew allowed for a token's created_at. Default 60 s: clients sign with "now".</summary>
-    [Range(typeof(TimeSpan), "00:00:00", "01:00:00")]
-    public TimeSpan TokenSkew { get; set; } = TimeSpan.FromSeconds(60);
-
     /// <summary>File with one blocked SHA-256 a line; read at start. Refused with 403 on upload and mirror, 404 on GET.</summary>
     public string BlockedHashesFile { get; set; } = "";
 

@@ -5,6 +5,7 @@ using Marmot.Blossom.Blobs;
 using Marmot.Blossom.Index;
 using Marmot.Blossom.Policies;
 using Marmot.Blossom.Storage;
+using Marmot.Protocol.Auth;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Options;
 
@@ -26,7 +27,7 @@ internal sealed class BlobEndpoint(IBlobIndex index, IBlobStore store, UploadPol
 
         // 2. BUD-11: a token is optional here, but one that is sent must be right
         if ((options.Value.RequireGetToken || context.Request.Headers.Authorization.Count > 0)
-            && gate.Check(context, TokenVerb.Get, hash, out _) is { } refused)
+            && gate.Check(context, BlossomVerb.Get, hash, out _) is { } refused)
         {
             return refused;
         }

@@ -1,6 +1,7 @@
 using Marmot.Blossom.Auth;
 using Marmot.Blossom.Blobs;
 using Marmot.Blossom.Index;
+using Marmot.Protocol.Auth;
 using Microsoft.AspNetCore.Http;
 
 namespace Marmot.Blossom.Endpoints;
@@ -15,7 +16,7 @@ internal sealed class DeleteEndpoint(TokenGate gate, BlobKeeper keeper)
             return Refusal.BadHash;
         }
 
-        if (gate.Check(context, TokenVerb.Delete, hash, out var token) is { } unauthorized)
+        if (gate.Check(context, BlossomVerb.Delete, hash, out var token) is { } unauthorized)
         {
             return unauthorized;
         }

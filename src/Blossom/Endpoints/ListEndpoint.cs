@@ -1,6 +1,7 @@
 using System.Globalization;
 using Marmot.Blossom.Auth;
 using Marmot.Blossom.Index;
+using Marmot.Protocol.Auth;
 using Marmot.Protocol.Encoding;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Options;
@@ -27,7 +28,7 @@ internal sealed class ListEndpoint(TokenGate gate, IBlobIndex index, DescriptorW
 
         if (options.Value.ListOwnerOnly || context.Request.Headers.Authorization.Count > 0)
         {
-            if (gate.Check(context, TokenVerb.List, null, out var token) is { } unauthorized)
+            if (gate.Check(context, BlossomVerb.List, null, out var token) is { } unauthorized)
             {
                 return unauthorized;
             }

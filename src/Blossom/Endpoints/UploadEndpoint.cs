@@ -4,6 +4,7 @@ using Marmot.Blossom.Blobs;
 using Marmot.Blossom.Intake;
 using Marmot.Blossom.Policies;
 using Marmot.Blossom.Storage;
+using Marmot.Protocol.Auth;
 using Marmot.Protocol.Encoding;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
@@ -31,7 +32,7 @@ internal sealed class UploadEndpoint(
 
         // 2. the token; x is checked here when the hash is announced, after the body when it is not
         var announced = ReadHash(context, out var badHash);
-        if (gate.Check(context, TokenVerb.Upload, announced, out var token) is { } unauthorized)
+        if (gate.Check(context, BlossomVerb.Upload, announced, out var token) is { } unauthorized)
         {
             return unauthorized;
         }
@@ -101,7 +102,7 @@ internal sealed class UploadEndpoint(
     public Task<Refusal?> HeadAsync(HttpContext context)
     {
         var hash = ReadHash(context, out var badHash);
-        if (gate.Check(context, TokenVerb.Upload, hash, out var token) is { } unauthorized)
+        if (gate.Check(context, BlossomVerb.Upload, hash, out var token) is { } unauthorized)
         {
             return Task.FromResult<Refusal?>(unauthorized);
         }

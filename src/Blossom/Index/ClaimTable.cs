@@ -23,7 +23,7 @@ internal sealed class ClaimTable(TimeProvider time, bool listable)
 
     public Held[] HeldBy(Bytes32 hash) => _blobs.TryGetValue(hash, out var held) ? held : [];
 
-    public int IndexOf(Held[] held, Bytes32 owner) => Array.FindIndex(held, h => h.Claim.Owner == owner);
+    public static int IndexOf(Held[] held, Bytes32 owner) => Array.FindIndex(held, h => h.Claim.Owner == owner);
 
     public void Put(Held added)
     {

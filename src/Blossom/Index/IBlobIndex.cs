@@ -12,7 +12,7 @@ namespace Marmot.Blossom.Index;
 internal readonly record struct BlobClaim(Bytes32 Hash, Bytes32 Owner, long Size, string Type, long UploadedAt, long? ExpiresAt);
 
 /// <summary>What is known of a blob while at least one claim holds it.</summary>
-/// <param name="ExpiresAt">Unix seconds of the last claim's end, or null when one never ends.</param>
+/// <remarks><see cref="ExpiresAt"/> is the end of the claim that lasts longest in unix seconds, or null when one never ends.</remarks>
 internal sealed record BlobEntry(Bytes32 Hash, long Size, string Type, long UploadedAt, long? ExpiresAt, int Claims);
 
 /// <summary>Totals over all blobs.</summary>

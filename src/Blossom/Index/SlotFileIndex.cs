@@ -104,7 +104,7 @@ internal sealed class SlotFileIndex : IBlobIndex
         }
 
         var held = _table.HeldBy(claim.Hash);
-        var at = _table.IndexOf(held, claim.Owner);
+        var at = ClaimTable.IndexOf(held, claim.Owner);
         if (at >= 0)
         {
             var other = held[at];
@@ -177,7 +177,7 @@ internal sealed class SlotFileIndex : IBlobIndex
             case ChangeKind.Add:
                 var slot = TakeSlot();
                 WriteSlot(slot, change.Claim);
-                var older = _table.IndexOf(held, change.Claim.Owner);
+                var older = ClaimTable.IndexOf(held, change.Claim.Owner);
                 if (older >= 0)
                 {
                     Erase(held[older].Slot);
@@ -189,7 +189,7 @@ internal sealed class SlotFileIndex : IBlobIndex
                 return isNew ? 1 : 0;
 
             case ChangeKind.RemoveClaim:
-                var at = _table.IndexOf(held, change.Claim.Owner);
+                var at = ClaimTable.IndexOf(held, change.Claim.Owner);
                 return (int)(at >= 0
                     ? Drop(hash, [held[at]], freed) ? ClaimRemoval.RemovedLast : ClaimRemoval.Removed
                     : held.Length > 0 ? ClaimRemoval.NotOwner : ClaimRemoval.NoBlob);

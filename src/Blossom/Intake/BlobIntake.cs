@@ -18,7 +18,7 @@ internal sealed class BlobIntake(IOptions<BlossomOptions> options, UploadPolicy 
     private const long SpaceCheckBytes = 16L * 1024 * 1024;
 
     /// <summary>Reads to the end of the body or to the first byte too many. The caller owns the draft.</summary>
-    /// <param name="progress">Told of every piece, for metrics.</param>
+    /// <remarks><paramref name="progress"/> is told of every piece, for metrics.</remarks>
     public async ValueTask<(ReceivedBlob Blob, Refusal? Refusal)> ReceiveAsync(PipeReader body, BlobDraft draft, Action<long>? progress, CancellationToken cancellationToken)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);

@@ -6,6 +6,7 @@ using Marmot.Blossom.Endpoints;
 using Marmot.Blossom.Intake;
 using Marmot.Blossom.Policies;
 using Marmot.Blossom.Storage;
+using Marmot.Protocol.Auth;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Options;
 
@@ -31,7 +32,7 @@ internal sealed class MirrorEndpoint(
             return tooOften;
         }
 
-        if (gate.Check(context, TokenVerb.Upload, null, out var token) is { } unauthorized)
+        if (gate.Check(context, BlossomVerb.Upload, null, out var token) is { } unauthorized)
         {
             return unauthorized;
         }
@@ -73,7 +74,7 @@ internal sealed class MirrorEndpoint(
 
     public void Dispose() => _slots.Dispose();
 
-    private async Task<Refusal?> FetchAsync(HttpContext context, Uri url, BlossomToken token, long? asked)
+    private async Task<Refusal?> FetchAsync(HttpContext context, Uri url, BlossomAuth token, long? asked)
     {
         using var deadline = new CancellationTokenSource(options.Value.MirrorTimeout, time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, context.RequestAborted);

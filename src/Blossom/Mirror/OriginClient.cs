@@ -55,12 +55,12 @@ internal sealed class OriginClient : IDisposable
             var location = response.Headers.Location;
             var isRedirect = (int)response.StatusCode is 301 or 302 or 303 or 307 or 308;
             response.Dispose();
-            if (!isRedirect || location is null)
+            if (!isRedirect || location is null || !Uri.TryCreate(url, location, out var next))
             {
                 return null;
             }
 
-            url = new Uri(url, location);
+            url = next;
         }
 
         return null;

@@ -40,6 +40,9 @@ internal static class BlobTypes
 
     public static string ExtensionOf(string type) => Extensions.GetValueOrDefault(type, ".bin");
 
+    /// <summary>The type an extension stands for, octet-stream when unknown: only for imported files, whose type nobody declared.</summary>
+    public static string TypeOf(string extension) => Extensions.FirstOrDefault(pair => pair.Value.Equals(extension, StringComparison.OrdinalIgnoreCase)).Key ?? Opaque;
+
     /// <summary><c>image/*</c> and <c>*</c> match as one expects.</summary>
     public static bool Matches(string pattern, string type) =>
         pattern is "*" or "*/*" || pattern == type

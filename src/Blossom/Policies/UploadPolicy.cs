@@ -3,6 +3,7 @@ using Marmot.Blossom.Auth;
 using Marmot.Blossom.Endpoints;
 using Marmot.Blossom.Index;
 using Marmot.Blossom.Storage;
+using Marmot.Protocol.Auth;
 using Marmot.Protocol.Encoding;
 using Microsoft.Extensions.Options;
 
@@ -47,7 +48,7 @@ internal sealed class UploadPolicy
         address is null || IsExempt(address) || _misses.TryTake(_misses.CallerOf(address), 1, out var wait) ? null : Refusal.TooMuch("requests for blobs that are not here", wait);
 
     /// <summary>What headers and token tell. <paramref name="length"/> is null when it was not declared.</summary>
-    public Refusal? CheckDeclared(BlossomToken token, Bytes32? hash, long? length, string type)
+    public Refusal? CheckDeclared(BlossomAuth token, Bytes32? hash, long? length, string type)
     {
         if (length > _options.MaxUploadBytes)
         {
@@ -70,7 +71,8 @@ internal sealed class UploadPolicy
         }
 
         // An undeclared length counts as large: otherwise chunked encoding would be the way around.
-        if (token.WorkBits < _options.WorkBits && (length ?? long.MaxValue) > _options.WorkAboveBytes)
+        if (_options.WorkBits > 0 && (length ?? long.MaxValue) > _options.WorkAboveBytes
+            && ProofOfWork.BitsOf(token.Event) < _options.WorkBits)
         {
             return Refusal.Work(_options.WorkBits);
         }

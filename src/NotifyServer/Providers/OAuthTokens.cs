@@ -3,6 +3,7 @@ using Google.Apis.Auth.OAuth2;
 using Google.Apis.Auth.OAuth2.Responses;
 using Google.Apis.Http;
 using Google.Apis.Util;
+using IHttpClientFactory = Google.Apis.Http.IHttpClientFactory;
 
 namespace Marmot.NotifyServer.Providers;
 

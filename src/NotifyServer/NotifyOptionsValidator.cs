@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Text;
 using Microsoft.Extensions.Options;
 
@@ -6,6 +7,8 @@ namespace Marmot.NotifyServer;
 /// <summary>Says every mistake at once, by field name; never quotes a secret, since options only hold file names.</summary>
 internal sealed class NotifyOptionsValidator : IValidateOptions<NotifyOptions>
 {
+    private static readonly SearchValues<char> NameCharacters = SearchValues.Create("abcdefghijklmnopqrstuvwxyz0123456789-");
+
     public ValidateOptionsResult Validate(string? name, NotifyOptions options)
     {
         var mistakes = new List<string>();
@@ -78,7 +81,7 @@ internal sealed class NotifyOptionsValidator : IValidateOptions<NotifyOptions>
 
     private static void CheckApp(string at, NotifyAppOptions app, HashSet<string> names, List<string> mistakes)
     {
-        if (app.Name.Length is 0 or > 32 || app.Name.AsSpan().ContainsAnyExcept("abcdefghijklmnopqrstuvwxyz0123456789-"))
+        if (app.Name.Length is 0 or > 32 || app.Name.AsSpan().ContainsAnyExcept(NameCharacters))
         {
             mistakes.Add($"{at}:Name: 1 to 32 characters of a-z, 0-9 and -");
         }

@@ -18,7 +18,7 @@ internal static class KeyFile
     /// <summary>Reads the key.</summary>
     public static SecretKey Load(string path) =>
         SecretKey.TryParse(SecretFile.ReadText(path).AsSpan().Trim(), out var key)
-            ? key!
+            ? key
             : throw new InvalidDataException($"{path}: neither an nsec nor 64 hex digits");
 
     /// <summary>Makes a new key file; false when there is already a file of that name.</summary>

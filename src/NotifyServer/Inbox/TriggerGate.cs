@@ -1,3 +1,4 @@
+using System.Buffers;
 using Marmot.NotifyServer.Apps;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
@@ -10,6 +11,8 @@ internal sealed class TriggerGate(KeyRing keys, SeenEvents seen, int maxEventByt
 {
     // NIP-44: base64 of 99 bytes, the shortest payload.
     private const int MinContentLength = 132;
+
+    private static readonly SearchValues<byte> PayloadCharacters = SearchValues.Create("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\\"u8);
 
     /// <summary><c>queued</c> when it may go on, else the reason as a metric's label.</summary>
     public string Check(in NostrEventView evt, bool live)
@@ -43,24 +46,20 @@ internal sealed class TriggerGate(KeyRing keys, SeenEvents seen, int maxEventByt
         return seen.Contains(evt.Id) ? "seen" : EventVerifier.IsIdCorrect(evt) ? "queued" : "bad-id";
     }
 
-    private static readonly System.Buffers.SearchValues<byte> PayloadCharacters =
-        System.Buffers.SearchValues.Create("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\\"u8);
-
-    // One tag, a p tag, one value, one of our keys: several recipients or a second tag is malformed (marmot-push-v1).
+    // Exactly one p tag, with one of our keys: several recipients make a wrap malformed. Other tags (NIP-40 and the like) say nothing about that.
     private bool IsForUs(in NostrEventView evt)
     {
-        var tags = 0;
+        var recipients = 0;
         var ours = false;
         foreach (var tag in evt.Tags)
         {
-            ours = ++tags == 1 && tag.Count == 2 && tag.Name.SequenceEqual("p"u8)
-                && Bytes32.TryParseHex(tag.Value, out var recipient) && keys.TryFind(recipient, out _, out _);
-            if (!ours)
+            if (tag.Name.SequenceEqual("p"u8))
             {
-                return false;
+                recipients++;
+                ours = tag.HasValue && Bytes32.TryParseHex(tag.Value, out var recipient) && keys.TryFind(recipient, out _, out _);
             }
         }
 
-        return ours;
+        return ours && recipients == 1;
     }
 }

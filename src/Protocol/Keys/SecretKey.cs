@@ -65,6 +65,21 @@ public sealed unsafe class SecretKey : SafeHandle
         return true;
     }
 
+    /// <summary>Reads an nsec (NIP-19) or 64 lower-case hex digits; false for anything else. The caller owns the text.</summary>
+    public static bool TryParse(ReadOnlySpan<char> nsecOrHex, [NotNullWhen(true)] out SecretKey? key)
+    {
+        key = null;
+        Span<byte> bytes = stackalloc byte[Secp256k1.SecretKeySize];
+        Span<byte> utf8 = stackalloc byte[Bytes32.HexSize];
+        var isHex = nsecOrHex.Length == Bytes32.HexSize
+            && System.Text.Ascii.FromUtf16(nsecOrHex, utf8, out _) == System.Buffers.OperationStatus.Done
+            && Hex.TryDecodeLower(utf8, bytes);
+        var read = (isHex || Nip19.TryDecodeSecretKey(nsecOrHex, bytes)) && TryCreate(bytes, out key);
+        CryptographicOperations.ZeroMemory(bytes);
+        CryptographicOperations.ZeroMemory(utf8);
+        return read;
+    }
+
     /// <summary>Signs a 32-byte message (BIP-340, fresh auxiliary randomness) into 64 bytes.</summary>
     /// <exception cref="ObjectDisposedException">The key was disposed.</exception>
     public void Sign(ReadOnlySpan<byte> message, Span<byte> signature)

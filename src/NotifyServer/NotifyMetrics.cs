@@ -55,6 +55,9 @@ internal sealed class NotifyMetrics : IDisposable
         _meter.CreateObservableGauge("marmot_notify_server_version", () => new Measurement<int>(1, new KeyValuePair<string, object?>("version", version)), description: "Always 1.");
     }
 
+    /// <summary>This instance's meter, for listeners that must not hear another server in the same process.</summary>
+    public Meter Meter => _meter;
+
     /// <summary>Pushes accepted since the start.</summary>
     public long AcceptedTotal => Interlocked.Read(ref _accepted);
 

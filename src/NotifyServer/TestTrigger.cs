@@ -90,9 +90,9 @@ internal static class TestTrigger
             }
         }
 
-        if (!values.TryGetValue("--npub", out var npub) || !Nip19.TryReadPublicKey(npub, out var server)
-            || !values.TryGetValue("--token", out var token)
-            || !values.TryGetValue("--relay", out var relay) || RelayUrl.Problem(relay, allowPlaintext: true) is not null)
+        var token = values.GetValueOrDefault("--token", "");
+        var relay = values.GetValueOrDefault("--relay", "");
+        if (!Nip19.TryDecodePublicKeyOrHex(values.GetValueOrDefault("--npub", ""), out var server) || RelayUrl.Problem(relay, allowPlaintext: true) is not null)
         {
             return false;
         }

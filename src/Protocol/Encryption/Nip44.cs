@@ -73,8 +73,8 @@ public static class Nip44
     /// <param name="maxPayloadLength">Longer payloads are refused before anything is decoded.</param>
     /// <returns>False when the payload is too short or long, not base64, of another version, forged, or wrongly padded.</returns>
     public static bool TryDecrypt(
-        ReadOnlySpan<byte> conversationKey,
-        ReadOnlySpan<byte> payload,
+        scoped ReadOnlySpan<byte> conversationKey,
+        scoped ReadOnlySpan<byte> payload,
         Span<byte> buffer,
         out ReadOnlySpan<byte> plaintext,
         int maxPayloadLength = DefaultMaxPayloadLength)

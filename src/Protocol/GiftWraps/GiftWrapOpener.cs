@@ -25,7 +25,7 @@ public sealed class GiftWrapOpener(int maxContentLength = Nip44.DefaultMaxPayloa
     /// <param name="rumor">The unsigned event, its id computed, its author proven by the seal; lies in this opener's buffer.</param>
     /// <param name="reason">Which rule the wrap broke; names no content.</param>
     /// <returns>False for anything that is not a genuine wrap to this key; the buffers are wiped then.</returns>
-    public bool TryOpen(in NostrEventView wrap, SecretKey recipient, GiftWrapRules rules, out NostrEventView rumor, out RejectReason reason)
+    public bool TryOpen(scoped in NostrEventView wrap, SecretKey recipient, GiftWrapRules rules, out NostrEventView rumor, out RejectReason reason)
     {
         Wipe();
         string? fault = Open(wrap, recipient, rules, out rumor);
@@ -49,7 +49,7 @@ public sealed class GiftWrapOpener(int maxContentLength = Nip44.DefaultMaxPayloa
     /// <summary>Wipes.</summary>
     public void Dispose() => Wipe();
 
-    private string? Open(in NostrEventView wrap, SecretKey recipient, GiftWrapRules rules, out NostrEventView rumor)
+    private string? Open(scoped in NostrEventView wrap, SecretKey recipient, GiftWrapRules rules, out NostrEventView rumor)
     {
         rumor = default;
 
@@ -120,7 +120,7 @@ public sealed class GiftWrapOpener(int maxContentLength = Nip44.DefaultMaxPayloa
         return null;
     }
 
-    private static bool IsAddressedTo(in NostrEventView wrap, in Bytes32 recipient, bool single)
+    private static bool IsAddressedTo(scoped in NostrEventView wrap, in Bytes32 recipient, bool single)
     {
         bool found = false;
         int tags = 0;
@@ -146,7 +146,7 @@ public sealed class GiftWrapOpener(int maxContentLength = Nip44.DefaultMaxPayloa
         private byte[] _buffer = GC.AllocateUninitializedArray<byte>(InitialSize, pinned: true);
         private int _used;
 
-        public bool TryDecrypt(in NostrEventView evt, SecretKey recipient, int maxLength, out ReadOnlySpan<byte> plaintext)
+        public bool TryDecrypt(scoped in NostrEventView evt, SecretKey recipient, int maxLength, out ReadOnlySpan<byte> plaintext)
         {
             plaintext = default;
             var content = evt.RawContent;

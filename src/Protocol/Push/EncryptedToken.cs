@@ -28,7 +28,7 @@ public static class EncryptedToken
     /// <param name="scratch">At least the dialect's plaintext size; owned and wiped by the caller. Already wiped when this returns false.</param>
     /// <param name="token">The device token, a part of <paramref name="scratch"/>.</param>
     /// <returns>False for a wrong length, a key off the curve, a forged or foreign ciphertext, an unknown platform, an impossible token length.</returns>
-    public static bool TryDecrypt(ReadOnlySpan<byte> chunk, TokenDialect dialect, SecretKey server, Span<byte> scratch, out DeviceToken token)
+    public static bool TryDecrypt(scoped ReadOnlySpan<byte> chunk, TokenDialect dialect, SecretKey server, Span<byte> scratch, out DeviceToken token)
     {
         token = default;
         if (chunk.Length != dialect.TokenSize)

@@ -46,7 +46,7 @@ public readonly ref struct Trigger
     /// <param name="buffer">At least <see cref="MaxContentSize"/> bytes, owned by the caller.</param>
     /// <param name="trigger">The request; lies in <paramref name="buffer"/>.</param>
     /// <param name="reason">Why the whole request is refused.</param>
-    public static bool TryRead(in NostrEventView rumor, Span<byte> buffer, out Trigger trigger, out RejectReason reason)
+    public static bool TryRead(scoped in NostrEventView rumor, Span<byte> buffer, out Trigger trigger, out RejectReason reason)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(buffer.Length, MaxContentSize, nameof(buffer));
         trigger = default;
@@ -102,7 +102,7 @@ public readonly ref struct Trigger
         return read;
     }
 
-    private static string? Read(in NostrEventView rumor, Span<byte> buffer, out Trigger trigger)
+    private static string? Read(scoped in NostrEventView rumor, Span<byte> buffer, out Trigger trigger)
     {
         trigger = default;
         if (!TryReadVersion(rumor, out var version))

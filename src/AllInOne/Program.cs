@@ -1,1 +1,1 @@
-return await Marmot.AllInOne.CommandLine.RunAsync(args);
+return 2;

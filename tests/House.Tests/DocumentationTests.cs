@@ -10,7 +10,7 @@ public partial class DocumentationTests
         string page = File.ReadAllText(Path.Combine(Repository.Root, "docs", "architecture.md"));
         var named = CodeSpan().Matches(page).Select(match => match.Groups[1].Value).Where(name => name.Contains('/', StringComparison.Ordinal)).Distinct().ToList();
         Assert.NotEmpty(named);
-        Assert.Empty(named.Where(name => !Path.Exists(Path.Combine(Repository.Root, name))));
+        Assert.DoesNotContain(named, name => !Path.Exists(Path.Combine(Repository.Root, name)));
     }
 
     [Fact]

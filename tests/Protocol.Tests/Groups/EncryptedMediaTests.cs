@@ -95,7 +95,11 @@ public class EncryptedMediaTests
         byte[] secret = new byte[32];
         var media = new MediaReference
         {
-            Url = "https://b.example/x", MimeType = "text/plain", Filename = "a", Nonce = new byte[12], PlaintextHash = new Bytes32(SHA256.HashData("good"u8)),
+            Url = "https://b.example/x",
+            MimeType = "text/plain",
+            Filename = "a",
+            Nonce = new byte[12],
+            PlaintextHash = new Bytes32(SHA256.HashData("good"u8)),
         };
         Assert.True(EncryptedMedia.TryDecrypt(secret, media, EncryptedMedia.Encrypt(secret, "good"u8, media), out _));
         Assert.False(EncryptedMedia.TryDecrypt(secret, media, EncryptedMedia.Encrypt(secret, "evil"u8, media), out _));

@@ -1,0 +1,167 @@
+using System.Security.Cryptography;
+using Marmot.Mls.Codec;
+using Marmot.Mls.Native;
+
+namespace Marmot.Mls.Crypto;
+
+/// <summary>A private key and its public key. The private part is wiped by its owner; nothing here prints it.</summary>
+public sealed record KeyPair(byte[] PrivateKey, byte[] PublicKey)
+{
+    /// <summary>Prints no key.</summary>
+    public override string ToString() => nameof(KeyPair);
+
+    internal void Wipe() => CryptographicOperations.ZeroMemory(PrivateKey);
+}
+
+/// <summary>A Diffie-Hellman group of HPKE. References: RFC 9180, 4.1 and 7.1.</summary>
+internal abstract class Kem
+{
+    public abstract ushort Id { get; }
+    public abstract HashAlgorithmName Hash { get; }
+    public abstract int PrivateKeyLength { get; }
+
+    /// <summary>Raw shared secret; throws <see cref="MlsError.InvalidKey"/> on a bad or low-order point.</summary>
+    public abstract byte[] Agree(ReadOnlySpan<byte> privateKey, ReadOnlySpan<byte> publicKey);
+
+    public abstract byte[] PublicKey(ReadOnlySpan<byte> privateKey);
+
+    public abstract KeyPair Derive(ReadOnlySpan<byte> ikm);
+
+    /// <summary>Refuses what is no public key of this group.</summary>
+    public abstract void CheckPublicKey(ReadOnlySpan<byte> publicKey);
+
+    protected ReadOnlySpan<byte> SuiteId => (byte[])[(byte)'K', (byte)'E', (byte)'M', (byte)(Id >> 8), (byte)Id];
+
+    protected byte[] LabeledExtract(ReadOnlySpan<byte> label, ReadOnlySpan<byte> ikm)
+        => Hkdf.Extract(Hash, default, [.. "HPKE-v1"u8, .. SuiteId, .. label, .. ikm]);
+
+    protected byte[] LabeledExpand(ReadOnlySpan<byte> prk, ReadOnlySpan<byte> label, ReadOnlySpan<byte> info, int length)
+        => Hkdf.Expand(Hash, prk, [(byte)(length >> 8), (byte)length, .. "HPKE-v1"u8, .. SuiteId, .. label, .. info], length);
+
+    /// <summary>RFC 9180, 4.1, ExtractAndExpand.</summary>
+    public byte[] SharedSecret(ReadOnlySpan<byte> dh, ReadOnlySpan<byte> enc, ReadOnlySpan<byte> publicKey)
+    {
+        var prk = LabeledExtract("eae_prk"u8, dh);
+        var secret = LabeledExpand(prk, "shared_secret"u8, [.. enc, .. publicKey], Hkdf.HashLength(Hash));
+        CryptographicOperations.ZeroMemory(prk);
+        return secret;
+    }
+}
+
+/// <summary>DHKEM(X25519, HKDF-SHA256). References: RFC 9180, 7.1; RFC 7748. Parameters: keys of 32 bytes.</summary>
+internal sealed class KemX25519 : Kem
+{
+    public override ushort Id => 0x0020;
+    public override HashAlgorithmName Hash => HashAlgorithmName.SHA256;
+    public override int PrivateKeyLength => 32;
+
+    public override byte[] Agree(ReadOnlySpan<byte> privateKey, ReadOnlySpan<byte> publicKey)
+    {
+        var shared = new byte[32];
+        if (!Sodium.TryX25519(privateKey, publicKey, shared)) throw new MlsException(MlsError.InvalidKey);
+        return shared;
+    }
+
+    public override byte[] PublicKey(ReadOnlySpan<byte> privateKey)
+    {
+        var publicKey = new byte[32];
+        Sodium.X25519PublicKey(privateKey, publicKey);
+        return publicKey;
+    }
+
+    public override KeyPair Derive(ReadOnlySpan<byte> ikm)
+    {
+        var privateKey = LabeledExpand(LabeledExtract("dkp_prk"u8, ikm), "sk"u8, default, 32);
+        return new KeyPair(privateKey, PublicKey(privateKey));
+    }
+
+    public override void CheckPublicKey(ReadOnlySpan<byte> publicKey) => MlsException.ThrowIf(publicKey.Length != 32, MlsError.InvalidKey);
+}
+
+/// <summary>DHKEM over a NIST curve. References: RFC 9180, 7.1. Parameters: public keys uncompressed (04, X, Y), private keys a field element in big-endian.</summary>
+internal sealed class KemNist(ushort id, ECCurve curve, HashAlgorithmName hash, int length, byte topMask) : Kem
+{
+    public override ushort Id => id;
+    public override HashAlgorithmName Hash => hash;
+    public override int PrivateKeyLength => length;
+
+    public override byte[] Agree(ReadOnlySpan<byte> privateKey, ReadOnlySpan<byte> publicKey)
+    {
+        try
+        {
+            using var mine = ECDiffieHellman.Create(NistKeys.Private(curve, length, privateKey));
+            using var theirs = ECDiffieHellman.Create(NistKeys.Public(curve, length, publicKey));
+            using var theirKey = theirs.PublicKey;
+            return mine.DeriveRawSecretAgreement(theirKey);
+        }
+        catch (CryptographicException)
+        {
+            throw new MlsException(MlsError.InvalidKey);
+        }
+    }
+
+    public override byte[] PublicKey(ReadOnlySpan<byte> privateKey) => NistKeys.PublicKey(curve, length, privateKey);
+
+    public override KeyPair Derive(ReadOnlySpan<byte> ikm)
+    {
+        var prk = LabeledExtract("dkp_prk"u8, ikm);
+        for (var counter = 0; counter < 256; counter++)
+        {
+            var candidate = LabeledExpand(prk, "candidate"u8, [(byte)counter], length);
+            candidate[0] &= topMask;
+            try
+            {
+                return new KeyPair(candidate, PublicKey(candidate));
+            }
+            catch (MlsException)
+            {
+                // Zero or not below the order: the next candidate (RFC 9180, 7.1.3).
+            }
+        }
+        throw new MlsException(MlsError.InvalidKey);
+    }
+
+    public override void CheckPublicKey(ReadOnlySpan<byte> publicKey)
+    {
+        try
+        {
+            using var key = ECDiffieHellman.Create(NistKeys.Public(curve, length, publicKey));
+        }
+        catch (CryptographicException)
+        {
+            throw new MlsException(MlsError.InvalidKey);
+        }
+    }
+}
+
+/// <summary>Bytes to and from the parameters of NIST curves.</summary>
+internal static class NistKeys
+{
+    public static ECParameters Public(ECCurve curve, int length, ReadOnlySpan<byte> publicKey)
+    {
+        MlsException.ThrowIf(publicKey.Length != (2 * length) + 1 || publicKey[0] != 4, MlsError.InvalidKey);
+        return new ECParameters { Curve = curve, Q = { X = publicKey.Slice(1, length).ToArray(), Y = publicKey[(length + 1)..].ToArray() } };
+    }
+
+    public static ECParameters Private(ECCurve curve, int length, ReadOnlySpan<byte> privateKey)
+    {
+        MlsException.ThrowIf(privateKey.Length > length || privateKey.Length == 0, MlsError.InvalidKey);
+        var d = new byte[length];
+        privateKey.CopyTo(d.AsSpan(length - privateKey.Length));
+        return new ECParameters { Curve = curve, D = d };
+    }
+
+    public static byte[] PublicKey(ECCurve curve, int length, ReadOnlySpan<byte> privateKey)
+    {
+        try
+        {
+            using var key = ECDiffieHellman.Create(Private(curve, length, privateKey));
+            var q = key.ExportParameters(false).Q;
+            return [4, .. q.X!, .. q.Y!];
+        }
+        catch (CryptographicException)
+        {
+            throw new MlsException(MlsError.InvalidKey);
+        }
+    }
+}

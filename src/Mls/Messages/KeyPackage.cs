@@ -1,0 +1,188 @@
+using System.Security.Cryptography;
+using Marmot.Mls.Codec;
+using Marmot.Mls.Crypto;
+
+namespace Marmot.Mls.Messages;
+
+/// <summary>A client's invitation to be added (RFC 9420, 10). Immutable.</summary>
+public sealed class KeyPackage : IWireValue
+{
+    /// <summary>Protocol version, 1 for mls10.</summary>
+    public required ushort Version { get; init; }
+    /// <summary>Cipher suite number.</summary>
+    public required ushort CipherSuite { get; init; }
+    /// <summary>HPKE key the Welcome is encrypted to.</summary>
+    public required byte[] InitKey { get; init; }
+    /// <summary>The leaf the client will have.</summary>
+    public required LeafNode Leaf { get; init; }
+    /// <summary>Extensions of the key package.</summary>
+    public required Extension[] Extensions { get; init; }
+    /// <summary>Signature by the leaf's key over KeyPackageTBS.</summary>
+    public byte[] Signature { get; init; } = [];
+
+    /// <summary>True when it may be used more than once (last_resort).</summary>
+    public bool IsLastResort => Extension.Find(Extensions, ExtensionType.LastResort) is not null;
+
+    internal static KeyPackage Read(ref TlsReader reader) => new()
+    {
+        Version = reader.ReadUInt16(),
+        CipherSuite = reader.ReadUInt16(),
+        InitKey = reader.ReadBytes(),
+        Leaf = LeafNode.Read(ref reader),
+        Extensions = Extension.ReadList(ref reader),
+        Signature = reader.ReadBytes(),
+    };
+
+    /// <summary>Reads a bare KeyPackage (as Marmot publishes it), refusing trailing bytes. The signature is not checked yet: <see cref="Verify"/>.</summary>
+    public static bool TryRead(ReadOnlySpan<byte> bytes, out KeyPackage? keyPackage, out MlsError error)
+    {
+        try
+        {
+            var reader = new TlsReader(bytes);
+            keyPackage = Read(ref reader);
+            reader.ExpectEnd();
+            error = MlsError.None;
+            return true;
+        }
+        catch (MlsException refusal)
+        {
+            (keyPackage, error) = (null, refusal.Error);
+            return false;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Write(TlsWriter writer)
+    {
+        WriteUnsigned(writer);
+        writer.WriteOpaque(Signature);
+    }
+
+    private void WriteUnsigned(TlsWriter writer)
+    {
+        writer.WriteUInt16(Version);
+        writer.WriteUInt16(CipherSuite);
+        writer.WriteOpaque(InitKey);
+        Leaf.Write(writer);
+        writer.WriteVector(Extensions);
+    }
+
+    /// <summary>The bare wire form.</summary>
+    public byte[] ToBytes() => TlsWriter.Encode(this);
+
+    /// <summary>KeyPackageRef (RFC 9420, 5.2).</summary>
+    public byte[] Reference() => Crypto.CipherSuite.Get(CipherSuite).RefHash("MLS 1.0 KeyPackage Reference"u8, ToBytes());
+
+    /// <summary>Version, suite, both signatures, leaf source, init key and the leaf against itself (RFC 9420, 10.1). A time also checks the lifetime.</summary>
+    public MlsError Verify(DateTimeOffset? now)
+    {
+        if (Version != 1) return MlsError.UnsupportedVersion;
+        if (!Crypto.CipherSuite.IsSupported(CipherSuite)) return MlsError.UnsupportedCipherSuite;
+        var suite = Crypto.CipherSuite.Get(CipherSuite);
+        if (Leaf.Source != LeafNodeSource.KeyPackage) return MlsError.WrongLeafSource;
+        if (InitKey.AsSpan().SequenceEqual(Leaf.EncryptionKey)) return MlsError.InitKeyReused;
+        if (now is { } time && !Leaf.Lifetime.Contains(time)) return MlsError.LifetimeExpired;
+        try
+        {
+            suite.Kem.CheckPublicKey(InitKey);
+            Extension.RefuseDuplicates(Extensions);
+            Tree.LeafRules.CheckOwn(Leaf);
+        }
+        catch (MlsException refusal)
+        {
+            return refusal.Error;
+        }
+        var writer = new TlsWriter();
+        WriteUnsigned(writer);
+        return Leaf.HasValidSignature(suite, default, 0) && suite.VerifyWithLabel(Leaf.SignatureKey, "KeyPackageTBS"u8, writer.Written, Signature)
+            ? MlsError.None
+            : MlsError.BadSignature;
+    }
+
+    internal KeyPackage Signed(CipherSuite suite, ReadOnlySpan<byte> signatureKey)
+    {
+        var writer = new TlsWriter();
+        WriteUnsigned(writer);
+        return new KeyPackage
+        {
+            Version = Version,
+            CipherSuite = CipherSuite,
+            InitKey = InitKey,
+            Leaf = Leaf,
+            Extensions = Extensions,
+            Signature = suite.SignWithLabel(signatureKey, "KeyPackageTBS"u8, writer.Written),
+        };
+    }
+}
+
+/// <summary>A key package with its private keys, as its owner keeps it until a Welcome comes. Dispose wipes the keys.</summary>
+public sealed class KeyPackageSecrets : IDisposable, IWireValue
+{
+    /// <summary>The public part.</summary>
+    public KeyPackage KeyPackage { get; }
+    internal byte[] InitPrivateKey { get; }
+    internal byte[] EncryptionPrivateKey { get; }
+    internal byte[] SignaturePrivateKey { get; }
+
+    internal KeyPackageSecrets(KeyPackage keyPackage, byte[] init, byte[] encryption, byte[] signature)
+        => (KeyPackage, InitPrivateKey, EncryptionPrivateKey, SignaturePrivateKey) = (keyPackage, init, encryption, signature);
+
+    /// <summary>Makes and signs a key package with fresh keys (RFC 9420, 10). The signature key pair is the client's own and is copied.</summary>
+    public static KeyPackageSecrets Create(CipherSuite suite, KeyPair signatureKey, Credential credential, Capabilities capabilities, Lifetime lifetime,
+        Extension[]? keyPackageExtensions = null, Extension[]? leafExtensions = null)
+    {
+        var init = suite.GenerateKeyPair();
+        var encryption = suite.GenerateKeyPair();
+        var leaf = new LeafNode
+        {
+            EncryptionKey = encryption.PublicKey,
+            SignatureKey = signatureKey.PublicKey,
+            Credential = credential,
+            Capabilities = capabilities,
+            Source = LeafNodeSource.KeyPackage,
+            Lifetime = lifetime,
+            Extensions = leafExtensions ?? [],
+        }.Signed(suite, signatureKey.PrivateKey, default, 0);
+        var package = new KeyPackage { Version = 1, CipherSuite = suite.Id, InitKey = init.PublicKey, Leaf = leaf, Extensions = keyPackageExtensions ?? [] };
+        return new KeyPackageSecrets(package.Signed(suite, signatureKey.PrivateKey), init.PrivateKey, encryption.PrivateKey, [.. signatureKey.PrivateKey]);
+    }
+
+    /// <inheritdoc/>
+    public void Write(TlsWriter writer)
+    {
+        KeyPackage.Write(writer);
+        writer.WriteOpaque(InitPrivateKey);
+        writer.WriteOpaque(EncryptionPrivateKey);
+        writer.WriteOpaque(SignaturePrivateKey);
+    }
+
+    /// <summary>All of it, private keys included, for the owner's encrypted store.</summary>
+    public byte[] ToBytes() => TlsWriter.Encode(this);
+
+    /// <summary>Reads what <see cref="ToBytes"/> wrote.</summary>
+    public static bool TryRead(ReadOnlySpan<byte> bytes, out KeyPackageSecrets? secrets)
+    {
+        secrets = null;
+        try
+        {
+            var reader = new TlsReader(bytes);
+            var package = KeyPackage.Read(ref reader);
+            secrets = new KeyPackageSecrets(package, reader.ReadBytes(), reader.ReadBytes(), reader.ReadBytes());
+            reader.ExpectEnd();
+            return true;
+        }
+        catch (MlsException)
+        {
+            secrets = null;
+            return false;
+        }
+    }
+
+    /// <summary>Wipes the private keys.</summary>
+    public void Dispose()
+    {
+        CryptographicOperations.ZeroMemory(InitPrivateKey);
+        CryptographicOperations.ZeroMemory(EncryptionPrivateKey);
+        CryptographicOperations.ZeroMemory(SignaturePrivateKey);
+    }
+}

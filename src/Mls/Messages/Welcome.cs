@@ -1,0 +1,164 @@
+using Marmot.Mls.Codec;
+using Marmot.Mls.Crypto;
+
+namespace Marmot.Mls.Messages;
+
+/// <summary>GroupContext (RFC 9420, 8.1): what all members agree on in an epoch. Immutable; its bytes are kept.</summary>
+internal sealed class GroupContext : IWireValue
+{
+    public required CipherSuite Suite { get; init; }
+    public required byte[] GroupId { get; init; }
+    public required ulong Epoch { get; init; }
+    public required byte[] TreeHash { get; init; }
+    public required byte[] ConfirmedTranscriptHash { get; init; }
+    public required Extension[] Extensions { get; init; }
+
+    private byte[]? _encoded;
+    public byte[] Encoded => _encoded ??= TlsWriter.Encode(this);
+
+    public static GroupContext Read(ref TlsReader reader)
+    {
+        MlsException.ThrowIf(reader.ReadUInt16() != 1, MlsError.UnsupportedVersion);
+        return new GroupContext
+        {
+            Suite = CipherSuite.Get(reader.ReadUInt16()),
+            GroupId = reader.ReadBytes(),
+            Epoch = reader.ReadUInt64(),
+            TreeHash = reader.ReadBytes(),
+            ConfirmedTranscriptHash = reader.ReadBytes(),
+            Extensions = Extension.ReadList(ref reader),
+        };
+    }
+
+    public void Write(TlsWriter writer)
+    {
+        writer.WriteUInt16(1);
+        writer.WriteUInt16(Suite.Id);
+        writer.WriteOpaque(GroupId);
+        writer.WriteUInt64(Epoch);
+        writer.WriteOpaque(TreeHash);
+        writer.WriteOpaque(ConfirmedTranscriptHash);
+        writer.WriteVector(Extensions);
+    }
+
+    public GroupContext With(ulong epoch, byte[] treeHash, byte[] confirmedTranscriptHash, Extension[] extensions) => new()
+    {
+        Suite = Suite,
+        GroupId = GroupId,
+        Epoch = epoch,
+        TreeHash = treeHash,
+        ConfirmedTranscriptHash = confirmedTranscriptHash,
+        Extensions = extensions,
+    };
+}
+
+/// <summary>GroupInfo (RFC 9420, 12.4.3): what a joiner must know. Signed by a member.</summary>
+public sealed class GroupInfo : IWireValue
+{
+    internal GroupContext Context { get; init; } = null!;
+    /// <summary>Extensions, such as the ratchet tree and the external public key.</summary>
+    public required Extension[] Extensions { get; init; }
+    internal byte[] ConfirmationTag { get; init; } = [];
+    /// <summary>Leaf index of the signer.</summary>
+    public required uint Signer { get; init; }
+    internal byte[] Signature { get; init; } = [];
+
+    /// <summary>The group.</summary>
+    public ReadOnlyMemory<byte> GroupId => Context.GroupId;
+
+    /// <summary>The epoch.</summary>
+    public ulong Epoch => Context.Epoch;
+
+    /// <summary>The extensions of the group context.</summary>
+    public IReadOnlyList<Extension> GroupContextExtensions => Context.Extensions;
+
+    internal static GroupInfo Read(ref TlsReader reader) => new()
+    {
+        Context = GroupContext.Read(ref reader),
+        Extensions = Extension.ReadList(ref reader),
+        ConfirmationTag = reader.ReadBytes(),
+        Signer = reader.ReadUInt32(),
+        Signature = reader.ReadBytes(),
+    };
+
+    private void WriteUnsigned(TlsWriter writer)
+    {
+        Context.Write(writer);
+        writer.WriteVector(Extensions);
+        writer.WriteOpaque(ConfirmationTag);
+        writer.WriteUInt32(Signer);
+    }
+
+    /// <inheritdoc/>
+    public void Write(TlsWriter writer)
+    {
+        WriteUnsigned(writer);
+        writer.WriteOpaque(Signature);
+    }
+
+    internal GroupInfo Signed(ReadOnlySpan<byte> signatureKey)
+    {
+        var writer = new TlsWriter();
+        WriteUnsigned(writer);
+        return new GroupInfo
+        {
+            Context = Context,
+            Extensions = Extensions,
+            ConfirmationTag = ConfirmationTag,
+            Signer = Signer,
+            Signature = Context.Suite.SignWithLabel(signatureKey, "GroupInfoTBS"u8, writer.Written),
+        };
+    }
+
+    internal bool HasValidSignature(ReadOnlySpan<byte> publicKey)
+    {
+        var writer = new TlsWriter();
+        WriteUnsigned(writer);
+        return Context.Suite.VerifyWithLabel(publicKey, "GroupInfoTBS"u8, writer.Written, Signature);
+    }
+}
+
+/// <summary>GroupSecrets (RFC 9420, 12.4.3.1): what a Welcome hides for one joiner.</summary>
+internal sealed record GroupSecrets(byte[] JoinerSecret, byte[]? PathSecret, PreSharedKeyId[] Psks) : IWireValue
+{
+    public static GroupSecrets Read(ref TlsReader reader) => new(reader.ReadBytes(), reader.ReadPresence() ? reader.ReadBytes() : null, PreSharedKeyId.ReadList(ref reader));
+
+    public void Write(TlsWriter writer)
+    {
+        writer.WriteOpaque(JoinerSecret);
+        writer.WriteByte(PathSecret is null ? (byte)0 : (byte)1);
+        if (PathSecret is not null) writer.WriteOpaque(PathSecret);
+        writer.WriteVector(Psks);
+    }
+}
+
+internal sealed record EncryptedGroupSecrets(byte[] NewMember, HpkeCiphertext Secrets) : IWireValue
+{
+    public static EncryptedGroupSecrets Read(ref TlsReader reader) => new(reader.ReadBytes(), HpkeCiphertext.Read(ref reader));
+
+    public void Write(TlsWriter writer)
+    {
+        writer.WriteOpaque(NewMember);
+        Secrets.Write(writer);
+    }
+}
+
+/// <summary>Welcome (RFC 9420, 12.4.3.1).</summary>
+internal sealed record Welcome(ushort CipherSuite, EncryptedGroupSecrets[] Secrets, byte[] EncryptedGroupInfo) : IWireValue
+{
+    public static Welcome Read(ref TlsReader reader)
+    {
+        var suite = reader.ReadUInt16();
+        var body = reader.ReadVector();
+        var list = new List<EncryptedGroupSecrets>();
+        while (body.Remaining > 0) list.Add(EncryptedGroupSecrets.Read(ref body));
+        return new Welcome(suite, [.. list], reader.ReadBytes());
+    }
+
+    public void Write(TlsWriter writer)
+    {
+        writer.WriteUInt16(CipherSuite);
+        writer.WriteVector(Secrets);
+        writer.WriteOpaque(EncryptedGroupInfo);
+    }
+}

@@ -1,0 +1,200 @@
+using System.Security.Cryptography;
+using Marmot.Mls.Codec;
+using Marmot.Mls.Crypto;
+using Marmot.Mls.Messages;
+
+namespace Marmot.Mls.Tree;
+
+/// <summary>The private keys one member holds: its leaf and the parents it was told. Copies share the key arrays.</summary>
+internal sealed class TreeKeys
+{
+    public required int Leaf { get; init; }
+    public Dictionary<int, byte[]> ByNode { get; init; } = [];
+
+    public TreeKeys Clone() => new() { Leaf = Leaf, ByNode = new(ByNode) };
+
+    /// <summary>Drops keys of nodes that became blank or got another public key.</summary>
+    public void Prune(RatchetTree tree, RatchetTree before)
+    {
+        foreach (var node in ByNode.Keys.ToArray())
+        {
+            var key = node < TreeMath.NodeCount(tree.LeafCount) ? tree.PublicKey(node) : null;
+            if (key is null || !key.AsSpan().SequenceEqual(before.PublicKey(node))) ByNode.Remove(node);
+        }
+    }
+
+    /// <summary>Adds the keys from a path secret upward from <paramref name="node"/> and refuses when a derived key is not the tree's. Gives the commit secret.</summary>
+    public byte[] AddFrom(RatchetTree tree, int node, int pathLeaf, byte[] pathSecret)
+    {
+        var suite = tree.Suite;
+        var path = tree.FilteredDirectPath(pathLeaf);
+        var at = path.FindIndex(p => p.Node == node);
+        MlsException.ThrowIf(at < 0, MlsError.BadPath);
+        for (var secret = pathSecret; ; at++)
+        {
+            if (at == path.Count) return secret;
+            var pair = TreeKem.NodeKey(suite, secret);
+            MlsException.ThrowIf(!pair.PublicKey.AsSpan().SequenceEqual(tree.PublicKey(path[at].Node)), MlsError.BadPath);
+            ByNode[path[at].Node] = pair.PrivateKey;
+            secret = suite.DeriveSecret(secret, "path"u8);
+        }
+    }
+
+    /// <summary>Every held private key belongs to the public key in the tree.</summary>
+    public bool Match(RatchetTree tree)
+        => ByNode.All(k => tree.Suite.Kem.PublicKey(k.Value).AsSpan().SequenceEqual(tree.PublicKey(k.Key)));
+
+    public void Wipe()
+    {
+        foreach (var key in ByNode.Values) CryptographicOperations.ZeroMemory(key);
+    }
+}
+
+/// <summary>What making a path yields: the path, the secrets of its nodes (for Welcomes) and the commit secret.</summary>
+internal sealed record CreatedPath(UpdatePath Path, Dictionary<int, byte[]> PathSecrets, byte[] CommitSecret, TreeKeys Keys);
+
+/// <summary>Making and applying update paths (RFC 9420, 7.4 to 7.6).</summary>
+internal static class TreeKem
+{
+    public static KeyPair NodeKey(CipherSuite suite, ReadOnlySpan<byte> pathSecret)
+    {
+        var nodeSecret = suite.DeriveSecret(pathSecret, "node"u8);
+        var pair = suite.Kem.Derive(nodeSecret);
+        CryptographicOperations.ZeroMemory(nodeSecret);
+        return pair;
+    }
+
+    /// <summary>
+    /// Makes a path for <paramref name="sender"/> in a tree to which the proposals were applied, and changes that tree. Order: keys, parent hashes, leaf, signature,
+    /// tree hash, provisional context, encryption. Leaves in <paramref name="newLeaves"/> get nothing: they have their Welcome.
+    /// </summary>
+    public static CreatedPath Create(RatchetTree tree, int sender, LeafNode template, byte[] signatureKey, byte[] groupId, TreeKeys keys,
+        ISet<int> newLeaves, Func<byte[], byte[]> contextForTreeHash)
+    {
+        var suite = tree.Suite;
+        var filtered = tree.FilteredDirectPath(sender);
+        var created = new TreeKeys { Leaf = sender, ByNode = new(keys.ByNode) };
+
+        var leafKey = suite.GenerateKeyPair();
+        var secrets = new Dictionary<int, byte[]>();
+        var publicKeys = new byte[filtered.Count][];
+        var secret = RandomNumberGenerator.GetBytes(suite.HashLength);
+        foreach (var node in TreeMath.DirectPath(sender, tree.LeafCount)) created.ByNode.Remove(node);
+        for (var i = 0; i < filtered.Count; i++)
+        {
+            var pair = NodeKey(suite, secret);
+            publicKeys[i] = pair.PublicKey;
+            created.ByNode[filtered[i].Node] = pair.PrivateKey;
+            secrets[filtered[i].Node] = secret;
+            secret = suite.DeriveSecret(secret, "path"u8);
+        }
+        created.ByNode[2 * sender] = leafKey.PrivateKey;
+
+        var parentHash = SetParents(tree, sender, filtered, publicKeys);
+        var leaf = new LeafNode
+        {
+            EncryptionKey = leafKey.PublicKey,
+            SignatureKey = template.SignatureKey,
+            Credential = template.Credential,
+            Capabilities = template.Capabilities,
+            Source = LeafNodeSource.Commit,
+            ParentHash = parentHash,
+            Extensions = template.Extensions,
+        }.Signed(suite, signatureKey, groupId, sender);
+        tree.SetLeaf(sender, leaf);
+
+        var infoHash = suite.EncryptContext("UpdatePathNode"u8, contextForTreeHash(tree.TreeHash()));
+        var nodes = new UpdatePathNode[filtered.Count];
+        for (var i = 0; i < nodes.Length; i++)
+        {
+            var pathSecret = secrets[filtered[i].Node];
+            var targets = Targets(tree, filtered[i].Copath, newLeaves);
+            var ciphertexts = new HpkeCiphertext[targets.Count];
+            Each(targets.Count, t =>
+            {
+                var (enc, ciphertext) = suite.HpkeSeal(tree.PublicKey(targets[t])!, infoHash, default, pathSecret);
+                ciphertexts[t] = new HpkeCiphertext(enc, ciphertext);
+            });
+            nodes[i] = new UpdatePathNode(publicKeys[i], ciphertexts);
+        }
+        return new CreatedPath(new UpdatePath(leaf, nodes), secrets, secret, created);
+    }
+
+    private static void Each(int count, Action<int> action)
+    {
+        if (count > 32)
+        {
+            Parallel.For(0, count, action);
+            return;
+        }
+        for (var i = 0; i < count; i++) action(i);
+    }
+
+    private static List<int> Targets(RatchetTree tree, int copath, ISet<int> newLeaves)
+    {
+        var targets = tree.Resolution(copath);
+        if (newLeaves.Count > 0) targets.RemoveAll(n => TreeMath.IsLeaf(n) && newLeaves.Contains(n >> 1));
+        return targets;
+    }
+
+    /// <summary>Blanks the direct path, sets the filtered nodes with parent hashes from the root down, gives the leaf's parent hash.</summary>
+    private static byte[] SetParents(RatchetTree tree, int sender, List<(int Node, int Copath)> filtered, byte[][] publicKeys)
+    {
+        foreach (var node in TreeMath.DirectPath(sender, tree.LeafCount)) tree.SetParent(node, null);
+        byte[] parentHash = [];
+        for (var i = filtered.Count - 1; i >= 0; i--)
+        {
+            var parent = new ParentNode { EncryptionKey = publicKeys[i], ParentHash = parentHash, UnmergedLeaves = [] };
+            tree.SetParent(filtered[i].Node, parent);
+            parentHash = tree.ParentHash(parent, filtered[i].Copath);
+        }
+        return parentHash;
+    }
+
+    /// <summary>Puts a received path into the tree (RFC 9420, 7.5): right number of nodes and ciphertexts, new keys, parent hash, leaf signature.</summary>
+    public static void ApplyPublic(RatchetTree tree, int sender, UpdatePath path, byte[] groupId, Extension[] contextExtensions, ISet<int> newLeaves)
+    {
+        var suite = tree.Suite;
+        var filtered = tree.FilteredDirectPath(sender);
+        MlsException.ThrowIf(path.Nodes.Length != filtered.Count, MlsError.BadPath);
+        for (var i = 0; i < filtered.Count; i++)
+        {
+            MlsException.ThrowIf(path.Nodes[i].EncryptedPathSecret.Length != Targets(tree, filtered[i].Copath, newLeaves).Count, MlsError.BadPath);
+            suite.Kem.CheckPublicKey(path.Nodes[i].EncryptionKey);
+        }
+        MlsException.ThrowIf(path.Leaf.Source != LeafNodeSource.Commit, MlsError.WrongLeafSource);
+        MlsException.ThrowIf(path.Leaf.EncryptionKey.AsSpan().SequenceEqual(tree.Leaf(sender)?.EncryptionKey), MlsError.EncryptionKeyReused);
+        suite.Kem.CheckPublicKey(path.Leaf.EncryptionKey);
+        LeafRules.CheckInGroup(path.Leaf, contextExtensions);
+        MlsException.ThrowIf(!path.Leaf.HasValidSignature(suite, groupId, sender), MlsError.BadSignature);
+        // No key of the path may be in the tree already, not even in the nodes it replaces.
+        for (var node = 0; node < TreeMath.NodeCount(tree.LeafCount); node++)
+        {
+            if (tree.PublicKey(node) is not { } key) continue;
+            foreach (var fresh in path.Nodes) MlsException.ThrowIf(key.AsSpan().SequenceEqual(fresh.EncryptionKey), MlsError.EncryptionKeyReused);
+            MlsException.ThrowIf(key.AsSpan().SequenceEqual(path.Leaf.EncryptionKey), MlsError.EncryptionKeyReused);
+        }
+
+        var parentHash = SetParents(tree, sender, filtered, [.. path.Nodes.Select(n => n.EncryptionKey)]);
+        MlsException.ThrowIf(!parentHash.AsSpan().SequenceEqual(path.Leaf.ParentHash), MlsError.BadParentHash);
+        tree.SetLeaf(sender, path.Leaf);
+        tree.CheckMembersTogether();
+    }
+
+    /// <summary>Opens the path secret meant for us, adds the keys above and gives the commit secret.</summary>
+    public static byte[] Decrypt(RatchetTree tree, int sender, UpdatePath path, TreeKeys keys, ISet<int> newLeaves, ReadOnlySpan<byte> context)
+    {
+        var suite = tree.Suite;
+        var filtered = tree.FilteredDirectPath(sender);
+        var at = filtered.FindIndex(p => TreeMath.IsLeafUnder(keys.Leaf, p.Copath));
+        MlsException.ThrowIf(at < 0, MlsError.BadPath);
+        var targets = Targets(tree, filtered[at].Copath, newLeaves);
+        var mine = targets.FindIndex(keys.ByNode.ContainsKey);
+        MlsException.ThrowIf(mine < 0, MlsError.BadPath);
+        var sealedSecret = path.Nodes[at].EncryptedPathSecret[mine];
+        var pair = new KeyPair(keys.ByNode[targets[mine]], tree.PublicKey(targets[mine])!);
+        var secret = suite.DecryptWithLabel(pair, "UpdatePathNode"u8, context, sealedSecret.KemOutput, sealedSecret.Ciphertext);
+        foreach (var node in TreeMath.DirectPath(sender, tree.LeafCount)) keys.ByNode.Remove(node);
+        return keys.AddFrom(tree, filtered[at].Node, sender, secret);
+    }
+}

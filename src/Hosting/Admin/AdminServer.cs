@@ -1,0 +1,106 @@
+using System.Text.Json;
+using Marmot.Hosting.Health;
+using Marmot.Hosting.Metrics;
+using Marmot.Hosting.Settings;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
+
+namespace Marmot.Hosting.Admin;
+
+/// <summary>The operator's port as a web application of its own, so that nothing of it can answer on the public port.</summary>
+/// <remarks><c>/healthz</c> alive, <c>/readyz</c> every part by name (503 while one is not ready), <c>/metrics</c> Prometheus text, <c>/</c> a page for people.</remarks>
+public sealed class AdminServer(IOptions<AdminOptions> options, IEnumerable<IHealthPart> parts, PrometheusText metrics, ILoggerFactory loggers) : IHostedService
+{
+    private readonly IHealthPart[] _parts = [.. parts];
+    private WebApplication? _app;
+
+    /// <summary>The addresses bound, once started; with port 0 in the settings this is where the real port stands.</summary>
+    public IReadOnlyCollection<string> Addresses { get; private set; } = [];
+
+    /// <inheritdoc/>
+    public async Task StartAsync(CancellationToken cancellationToken)
+    {
+        if (options.Value.Urls.Length == 0)
+        {
+            return;
+        }
+
+        var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
+        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
+        {
+            kestrel.AddServerHeader = false;
+            kestrel.Limits.MaxRequestBodySize = 1024; // bytes: nothing here reads a body
+            kestrel.Limits.MaxConcurrentConnections = 64;
+        });
+        builder.WebHost.UseUrls(options.Value.Urls.Split(';', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
+        builder.Services.AddRoutingCore();
+        builder.Services.AddSingleton(loggers);
+        _app = builder.Build();
+        _app.MapGet("/healthz", () => Results.Text("ok\n"));
+        _app.MapGet("/readyz", WriteReadyAsync);
+        _app.MapGet("/metrics", context => WriteTextAsync(context, "text/plain; version=0.0.4; charset=utf-8", metrics.Write()));
+        _app.MapGet("/", context => WriteTextAsync(context, "text/html; charset=utf-8", Dashboard.Page));
+        await _app.StartAsync(cancellationToken);
+        Addresses = [.. _app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses];
+    }
+
+    /// <inheritdoc/>
+    public async Task StopAsync(CancellationToken cancellationToken)
+    {
+        if (_app is not null)
+        {
+            await _app.StopAsync(cancellationToken);
+            await _app.DisposeAsync();
+        }
+    }
+
+    private Task WriteReadyAsync(HttpContext context)
+    {
+        var states = _parts.Select(part => (part.Name, State: Check(part))).ToArray();
+        bool ready = states.All(part => part.State.Ready);
+        context.Response.StatusCode = ready ? StatusCodes.Status200OK : StatusCodes.Status503ServiceUnavailable;
+        context.Response.ContentType = "application/json";
+        using var json = new Utf8JsonWriter(context.Response.BodyWriter, new JsonWriterOptions { Indented = true });
+        json.WriteStartObject();
+        json.WriteBoolean("ready", ready);
+        json.WriteStartObject("parts");
+        foreach (var (name, state) in states)
+        {
+            json.WriteStartObject(name);
+            json.WriteBoolean("ready", state.Ready);
+            json.WriteString("detail", state.Detail);
+            json.WriteEndObject();
+        }
+
+        json.WriteEndObject();
+        json.WriteEndObject();
+        json.Flush();
+        return context.Response.BodyWriter.FlushAsync().AsTask();
+    }
+
+    // A part that throws is not ready; the page must still say so for the others.
+    private static HealthState Check(IHealthPart part)
+    {
+        try
+        {
+            return part.Check();
+        }
+        catch (Exception exception)
+        {
+            return new HealthState(false, "the check itself failed: " + exception.GetType().Name);
+        }
+    }
+
+    private static Task WriteTextAsync(HttpContext context, string contentType, string text)
+    {
+        context.Response.ContentType = contentType;
+        return context.Response.WriteAsync(text);
+    }
+}

@@ -1,0 +1,18 @@
+namespace Marmot.Hosting.Health;
+
+/// <summary>One named part of a server that <c>/readyz</c> asks: a store, a relay connection, a provider.</summary>
+public interface IHealthPart
+{
+    /// <summary>Stable, lower-case name, e.g. <c>storage</c>.</summary>
+    string Name { get; }
+
+    /// <summary>The state now. Must answer at once, from memory; called for each request to <c>/readyz</c>.</summary>
+    HealthState Check();
+}
+
+/// <summary>Whether a part can do its work, with a word for the operator that holds no address, key or content.</summary>
+public readonly record struct HealthState(bool Ready, string Detail)
+{
+    /// <summary>Ready, with nothing to add.</summary>
+    public static HealthState Ok { get; } = new(true, "ok");
+}

@@ -1,0 +1,54 @@
+using Marmot.Hosting.Admin;
+using Marmot.Hosting.Logging;
+using Marmot.Hosting.Metrics;
+using Marmot.Hosting.Settings;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
+
+namespace Marmot.Hosting;
+
+/// <summary>What every server of the suite starts from: settings, console log, public listener, admin port.</summary>
+public static class MarmotHost
+{
+    /// <summary>Builds the common ground; the caller adds its roles.</summary>
+    /// <param name="args">Command line after the command word: <c>--config FILE</c> and <c>--Section:Key=value</c>.</param>
+    /// <exception cref="FileNotFoundException">The file named by <c>--config</c> does not exist.</exception>
+    public static WebApplicationBuilder CreateBuilder(string[] args)
+    {
+        // Empty: no appsettings.json, no static files, no developer pages; every default lives in an Options class.
+        var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ApplicationName = "marmot-server" });
+        builder.Configuration.AddMarmotSources(args);
+        builder.Services.AddSettings<PublicOptions>(PublicOptions.Section);
+        builder.Services.AddSettings<AdminOptions>(AdminOptions.Section);
+        builder.Services.AddSettings<StorageOptions>(StorageOptions.Section);
+        builder.Services.AddSettings<LogOptions>(LogOptions.Section);
+        builder.Services.AddSettings<TelemetryOptions>(TelemetryOptions.Section);
+        builder.AddConsoleLog();
+        builder.AddOtlpExport();
+        builder.Services.AddSingleton(TimeProvider.System);
+        builder.Services.AddRoutingCore();
+        builder.Services.AddSingleton<PrometheusText>();
+        builder.Services.AddSingleton<AdminServer>();
+        builder.Services.AddHostedService(services => services.GetRequiredService<AdminServer>());
+
+        var listen = builder.Configuration.GetSection(PublicOptions.Section).Get<PublicOptions>() ?? new PublicOptions();
+        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel => kestrel.AddServerHeader = false);
+        builder.WebHost.UseUrls(listen.Urls.Split(';', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
+        return builder;
+    }
+
+    /// <summary>Adds the sources of settings, weakest first: file, environment (<c>__</c> between parts), command line.</summary>
+    public static void AddMarmotSources(this IConfigurationBuilder configuration, string[] args)
+    {
+        string? file = new ConfigurationBuilder().AddCommandLine(args).Build()["config"];
+        if (file is not null)
+        {
+            configuration.AddJsonFile(Path.GetFullPath(file), optional: false, reloadOnChange: false);
+        }
+
+        configuration.AddEnvironmentVariables();
+        configuration.AddCommandLine(args);
+    }
+}

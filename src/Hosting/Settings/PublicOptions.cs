@@ -1,0 +1,71 @@
+using System.ComponentModel.DataAnnotations;
+
+namespace Marmot.Hosting.Settings;
+
+/// <summary>The public listener.</summary>
+public sealed class PublicOptions
+{
+    /// <summary>Section name.</summary>
+    public const string Section = "Public";
+
+    /// <summary>Where the public port listens, several separated by ';'. Default <c>http://0.0.0.0:8080</c>: behind a proxy that ends TLS.</summary>
+    [Required]
+    public string Urls { get; set; } = "http://0.0.0.0:8080";
+
+    /// <summary>The URL users see, e.g. <c>wss://example.org</c>; NIP-42 and BUD-11 compare against its host. Empty: the request's Host header is used.</summary>
+    public string Origin { get; set; } = "";
+}
+
+/// <summary>The operator's listener: health, metrics, dashboard. Never on the public port.</summary>
+public sealed class AdminOptions
+{
+    /// <summary>Section name.</summary>
+    public const string Section = "Admin";
+
+    /// <summary>Where the admin port listens. Default loopback only; empty turns it off.</summary>
+    public string Urls { get; set; } = "http://127.0.0.1:8081";
+}
+
+/// <summary>Where data lives.</summary>
+public sealed class StorageOptions
+{
+    /// <summary>Section name.</summary>
+    public const string Section = "Storage";
+
+    /// <summary>Folder of the embedded storage, made when missing (mode 0700). Not on a network file system.</summary>
+    [Required]
+    public string DataDirectory { get; set; } = "./data";
+}
+
+/// <summary>What the program writes to the console.</summary>
+public sealed class LogOptions
+{
+    /// <summary>Section name.</summary>
+    public const string Section = "Log";
+
+    /// <summary><c>Text</c> for people, <c>Json</c> (compact, one object a line) for collectors. Default Text.</summary>
+    public LogFormat Format { get; set; } = LogFormat.Text;
+
+    /// <summary>Verbose, Debug, Information, Warning, Error or Fatal. Default Information.</summary>
+    public Serilog.Events.LogEventLevel Level { get; set; } = Serilog.Events.LogEventLevel.Information;
+}
+
+/// <summary>Form of the console log.</summary>
+public enum LogFormat
+{
+    /// <summary>Lines for people.</summary>
+    Text,
+
+    /// <summary>One JSON object a line.</summary>
+    Json,
+}
+
+/// <summary>OpenTelemetry export of the metrics.</summary>
+public sealed class TelemetryOptions
+{
+    /// <summary>Section name.</summary>
+    public const string Section = "Telemetry";
+
+    /// <summary>OTLP endpoint (gRPC), e.g. <c>http://collector:4317</c>. Empty: no export.</summary>
+    public string OtlpEndpoint { get; set; } = "";
+}

@@ -1,0 +1,105 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+
+namespace Marmot.Protocol.Native;
+
+/// <summary>libsodium: ChaCha20 and its Poly1305 AEAD in their IETF forms.</summary>
+/// <remarks>References: RFC 8439. Parameters: key 32 bytes, nonce 12 bytes, tag 16 bytes, counter starting at 0 for the bare cipher. Nothing here allocates; thread-safe.</remarks>
+public static unsafe partial class Sodium
+{
+    /// <summary>Length of a key in bytes.</summary>
+    public const int KeySize = 32;
+
+    /// <summary>Length of a nonce in bytes.</summary>
+    public const int NonceSize = 12;
+
+    /// <summary>Length of the Poly1305 tag in bytes.</summary>
+    public const int TagSize = 16;
+
+    static Sodium()
+    {
+        NativeLibraries.Register();
+        if (sodium_init() < 0)
+        {
+            throw new InvalidOperationException("libsodium could not be initialised");
+        }
+    }
+
+    /// <summary>Loads the library; throws <see cref="DllNotFoundException"/> with the package to install when it is missing.</summary>
+    public static void EnsureLoaded() => RuntimeHelpers.RunClassConstructor(typeof(Sodium).TypeHandle);
+
+    /// <summary>Encrypts or decrypts with bare ChaCha20, counter 0; input and output have one length and may be the same memory.</summary>
+    /// <exception cref="ArgumentException">A length is wrong.</exception>
+    public static void ChaCha20Xor(ReadOnlySpan<byte> key, ReadOnlySpan<byte> nonce, ReadOnlySpan<byte> input, Span<byte> output)
+    {
+        RequireKeyAndNonce(key, nonce);
+        RequireLength(output.Length, input.Length, nameof(output));
+        fixed (byte* k = key, n = nonce, i = input, o = output)
+        {
+            _ = crypto_stream_chacha20_ietf_xor(o, i, (ulong)input.Length, n, k);
+        }
+    }
+
+    /// <summary>Encrypts; the output is 16 bytes longer than the plaintext.</summary>
+    /// <exception cref="ArgumentException">A length is wrong.</exception>
+    public static void ChaCha20Poly1305Encrypt(ReadOnlySpan<byte> key, ReadOnlySpan<byte> nonce, ReadOnlySpan<byte> associatedData, ReadOnlySpan<byte> plaintext, Span<byte> ciphertextAndTag)
+    {
+        RequireKeyAndNonce(key, nonce);
+        RequireLength(ciphertextAndTag.Length, plaintext.Length + TagSize, nameof(ciphertextAndTag));
+        ulong written;
+        fixed (byte* k = key, n = nonce, a = associatedData, p = plaintext, c = ciphertextAndTag)
+        {
+            _ = crypto_aead_chacha20poly1305_ietf_encrypt(c, &written, p, (ulong)plaintext.Length, a, (ulong)associatedData.Length, null, n, k);
+        }
+    }
+
+    /// <summary>Decrypts; false when the tag does not match or the ciphertext is shorter than a tag, and the plaintext is then zeros.</summary>
+    /// <exception cref="ArgumentException">The plaintext is not 16 bytes shorter than the ciphertext, or a key or nonce length is wrong.</exception>
+    public static bool ChaCha20Poly1305Decrypt(ReadOnlySpan<byte> key, ReadOnlySpan<byte> nonce, ReadOnlySpan<byte> associatedData, ReadOnlySpan<byte> ciphertextAndTag, Span<byte> plaintext)
+    {
+        RequireKeyAndNonce(key, nonce);
+        if (ciphertextAndTag.Length < TagSize)
+        {
+            return false;
+        }
+
+        RequireLength(plaintext.Length, ciphertextAndTag.Length - TagSize, nameof(plaintext));
+        ulong written;
+        fixed (byte* k = key, n = nonce, a = associatedData, c = ciphertextAndTag, p = plaintext)
+        {
+            if (crypto_aead_chacha20poly1305_ietf_decrypt(p, &written, null, c, (ulong)ciphertextAndTag.Length, a, (ulong)associatedData.Length, n, k) == 0)
+            {
+                return true;
+            }
+        }
+
+        plaintext.Clear();
+        return false;
+    }
+
+    private static void RequireKeyAndNonce(ReadOnlySpan<byte> key, ReadOnlySpan<byte> nonce)
+    {
+        RequireLength(key.Length, KeySize, nameof(key));
+        RequireLength(nonce.Length, NonceSize, nameof(nonce));
+    }
+
+    private static void RequireLength(int actual, int expected, string name)
+    {
+        if (actual != expected)
+        {
+            throw new ArgumentException($"expected {expected} bytes, got {actual}", name);
+        }
+    }
+
+    [LibraryImport(NativeLibraries.Sodium)]
+    private static partial int sodium_init();
+
+    [LibraryImport(NativeLibraries.Sodium)]
+    private static partial int crypto_stream_chacha20_ietf_xor(byte* output, byte* input, ulong size, byte* nonce, byte* key);
+
+    [LibraryImport(NativeLibraries.Sodium)]
+    private static partial int crypto_aead_chacha20poly1305_ietf_encrypt(byte* ciphertext, ulong* written, byte* plaintext, ulong plaintextSize, byte* ad, ulong adSize, byte* nsec, byte* nonce, byte* key);
+
+    [LibraryImport(NativeLibraries.Sodium)]
+    private static partial int crypto_aead_chacha20poly1305_ietf_decrypt(byte* plaintext, ulong* written, byte* nsec, byte* ciphertext, ulong ciphertextSize, byte* ad, ulong adSize, byte* nonce, byte* key);
+}

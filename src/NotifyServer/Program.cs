@@ -1,1 +1,14 @@
-return 2;
+using Marmot.Hosting;
+using Marmot.NotifyServer;
+
+if (args is ["test" or "keys", ..])
+{
+    return await NotifyCommands.RunAsync(args);
+}
+
+var builder = MarmotHost.CreateBuilder(args);
+builder.AddNotify();
+var app = builder.Build();
+app.MapNotify();
+await app.RunAsync();
+return 0;

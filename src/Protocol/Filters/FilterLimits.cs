@@ -1,12 +1,12 @@
 namespace Marmot.Protocol.Filters;
 
-/// <summary>What one filter may ask for before it is refused; values in NIP-11 words where it has them.</summary>
+/// <summary>What one message may ask for before it is refused.</summary>
 public sealed record FilterLimits
 {
     /// <summary>The defaults.</summary>
     public static FilterLimits Default { get; } = new();
 
-    /// <summary>Most values in one list (ids, authors, kinds or one tag). Default 1,000: strfry's maxFilterLimit-style cap that real clients stay under.</summary>
+    /// <summary>Most values in one list (ids, authors, kinds or one tag). Default 1,000, our own choice: a follow list fits, and a filter stays below 128 KiB.</summary>
     public int MaxValuesPerList { get; init; } = 1000;
 
     /// <summary>Most different tag letters in one filter. Default 10.</summary>

@@ -54,18 +54,18 @@ public sealed class GiftWrapOpener(int maxContentLength = Nip44.DefaultMaxPayloa
         rumor = default;
 
         // 1. The wrap's shape, before any curve operation.
-        if (wrap.Kind != GiftWrap.Kind && (wrap.Kind != GiftWrap.EphemeralKind || !rules.HasFlag(GiftWrapRules.AcceptEphemeral)))
+        if (wrap.Kind != GiftWrap.Kind && (wrap.Kind != GiftWrap.EphemeralKind || (rules & GiftWrapRules.AcceptEphemeral) == 0))
         {
             return "not a gift wrap";
         }
 
-        if (!IsAddressedTo(wrap, recipient.PublicKey, rules.HasFlag(GiftWrapRules.SingleRecipient)))
+        if (!IsAddressedTo(wrap, recipient.PublicKey, (rules & GiftWrapRules.SingleRecipient) != 0))
         {
             return "the gift wrap is not for this key";
         }
 
         // 2. The wrap's id and signature: without them anybody could re-date or re-address it.
-        if (!rules.HasFlag(GiftWrapRules.WrapIsVerified) && !EventVerifier.TryVerify(wrap, out _))
+        if ((rules & GiftWrapRules.WrapIsVerified) == 0 && !EventVerifier.TryVerify(wrap, out _))
         {
             return "the gift wrap's id or signature is wrong";
         }

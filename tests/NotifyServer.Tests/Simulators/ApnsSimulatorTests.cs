@@ -110,4 +110,113 @@ public sealed class ApnsSimulatorTests : IAsyncLifetime
         Assert.Equal(HttpStatusCode.OK, second.StatusCode);
         Assert.Equal((2, 1), (_apns.RequestsFor(Device), _apns.DeliveriesFor(Device)));
     }
+
+    public static TheoryData<int, string, Action<HttpRequestMessage>> Faults => new()
+    {
+        { 405, "MethodNotAllowed", request => request.Method = HttpMethod.Put },
+        { 404, "BadPath", request => request.RequestUri = new Uri(request.RequestUri!, "/4/device/" + Device) },
+        { 404, "BadPath", request => request.RequestUri = new Uri(request.RequestUri!, "/3/device/aa/bb") },
+        { 400, "MissingDeviceToken", request => request.RequestUri = new Uri(request.RequestUri!, "/3/device/") },
+        { 400, "BadDeviceToken", request => request.RequestUri = new Uri(request.RequestUri!, "/3/device/abc") },
+        { 400, "BadDeviceToken", request => request.RequestUri = new Uri(request.RequestUri!, "/3/device/zz") },
+        { 400, "BadMessageId", request => request.Headers.Add("apns-id", "1") },
+        { 400, "BadMessageId", request => request.Headers.Add("apns-id", new string('0', 32)) },
+        { 400, "BadExpirationDate", request => Replace(request, "apns-expiration", "soon") },
+        { 400, "BadExpirationDate", request => Replace(request, "apns-expiration", "-1") },
+        { 400, "BadPriority", request => Replace(request, "apns-priority", "7") },
+        { 400, "BadPriority", request => Replace(request, "apns-priority", "10") },
+        { 400, "BadPriority", request => request.Headers.Remove("apns-priority") },
+        { 400, "InvalidPushType", request => Replace(request, "apns-push-type", "silent") },
+        { 400, "BadCollapseId", request => request.Headers.Add("apns-collapse-id", new string('c', 65)) },
+        { 400, "MissingTopic", request => request.Headers.Remove("apns-topic") },
+        { 400, "BadTopic", request => Replace(request, "apns-topic", "app marmot") },
+        { 400, "PayloadEmpty", request => request.Content = null },
+        { 400, "PayloadEmpty", request => request.Content = new StringContent("not json") },
+        { 400, "PayloadEmpty", request => request.Content = new StringContent("[]") },
+        { 413, "PayloadTooLarge", request => request.Content = new StringContent("""{"aps":{"content-available":1},"x":""" + "\"" + new string('x', 4096) + "\"}") },
+        { 403, "MissingProviderToken", request => request.Headers.Remove("authorization") },
+        { 403, "MissingProviderToken", request => Replace(request, "authorization", "bearer ") },
+        { 403, "InvalidProviderToken", request => Replace(request, "authorization", "basic abc") },
+        { 403, "InvalidProviderToken", request => Replace(request, "authorization", "bearer abc") },
+        { 403, "InvalidProviderToken", request => Replace(request, "authorization", "bearer e30.e30.AAAA") },
+    };
+
+    private static void Replace(HttpRequestMessage request, string name, string value)
+    {
+        request.Headers.Remove(name);
+        request.Headers.TryAddWithoutValidation(name, value);
+    }
+
+    [Theory]
+    [MemberData(nameof(Faults), DisableDiscoveryEnumeration = true)]
+    public async Task Refuses_a_faulty_request_as_Apple_would(int status, string reason, Action<HttpRequestMessage> spoil)
+    {
+        using var request = Push(_apns.Endpoint, Device, Token());
+        spoil(request);
+        using var response = await SendAsync(request);
+
+        Assert.Equal((status, reason), ((int)response.StatusCode, await ReasonOf(response)));
+        Assert.Equal(0, _apns.DeliveriesFor(Device));
+        Assert.Equal((status, reason), (_apns.Requests.Single().Status, _apns.Requests.Single().Reason));
+    }
+
+    [Fact]
+    public async Task Accepts_what_is_just_inside_the_limits()
+    {
+        using var request = Push(_apns.Endpoint, Device, Token(), body: Padded(4096));
+        request.Headers.Add("apns-collapse-id", new string('c', 64));
+        using var response = await SendAsync(request);
+        using var larger = Push(_apns.Endpoint, Device, request.Headers.GetValues("authorization").Single()["bearer ".Length..], body: Padded(4097));
+        using var refused = await SendAsync(larger);
+
+        Assert.Equal((HttpStatusCode.OK, HttpStatusCode.RequestEntityTooLarge), (response.StatusCode, refused.StatusCode));
+
+        static string Padded(int size)
+        {
+            const string Frame = """{"aps":{"content-available":1},"x":""}""";
+            return Frame.Replace("\"\"", "\"" + new string('x', size - Frame.Length) + "\"", StringComparison.Ordinal);
+        }
+    }
+
+    [Theory]
+    [InlineData("""{"aps":{"content-available":1,"badge":1}}""", "badge")]
+    [InlineData("""{"aps":{}}""", "content-available")]
+    [InlineData("""{"x":1}""", "aps")]
+    public async Task Warns_about_what_Apple_tolerates(string body, string about)
+    {
+        using var response = await SendAsync(Push(_apns.Endpoint, Device, Token(), body: body));
+
+        Assert.Equal(HttpStatusCode.OK, response.StatusCode);
+        Assert.Contains(_apns.Requests.Single().Warnings, warning => warning.Contains(about, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task Knows_its_topics_and_devices()
+    {
+        await RestartAsync(new ApnsSimulatorOptions
+        {
+            Topics = new HashSet<string> { "app.marmot", "app.other" },
+            KnownDevicesOnly = true,
+            Devices =
+            [
+                new() { Token = "aa", Topic = "app.marmot" },
+                new() { Token = "bb", Topic = "app.marmot", Environment = ApnsEnvironment.Sandbox },
+                new() { Token = "cc", Topic = "app.marmot", UnregisteredAt = Start.AddDays(-1) },
+            ],
+        });
+        var token = Token();
+
+        Assert.Equal("", await Answer("aa", "app.marmot"));
+        Assert.Equal("BadDeviceToken", await Answer("bb", "app.marmot"));
+        Assert.Equal("Unregistered", await Answer("cc", "app.marmot"));
+        Assert.Equal("BadDeviceToken", await Answer("dd", "app.marmot"));
+        Assert.Equal("DeviceTokenNotForTopic", await Answer("aa", "app.other"));
+        Assert.Equal("TopicDisallowed", await Answer("aa", "app.foreign"));
+
+        async Task<string> Answer(string device, string topic)
+        {
+            using var response = await SendAsync(Push(_apns.Endpoint, device, token, topic));
+            return response.IsSuccessStatusCode ? "" : (await ReasonOf(response))!;
+        }
+    }
 }

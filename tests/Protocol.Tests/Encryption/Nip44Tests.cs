@@ -214,14 +214,11 @@ public class Nip44Tests
         Assert.True(Nip44.TryDecrypt(key, payload, buffer, out _));
 
         var peer = bob.PublicKey;
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        for (int i = 0; i < 20; i++)
+        Assert.Equal(0, Allocation.Of(() =>
         {
             Nip44.TryDeriveConversationKey(alice, peer, key);
             Nip44.TryDecrypt(key, payload, buffer, out _);
-        }
-
-        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+        }));
     }
 
     private static byte[] Encrypt(byte[] plaintext)

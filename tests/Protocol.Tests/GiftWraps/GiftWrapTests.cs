@@ -1,9 +1,9 @@
-using System.Reflection;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Encryption;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.GiftWraps;
 using Marmot.Protocol.Keys;
+using Marmot.Protocol.Tests.Encryption;
 
 namespace Marmot.Protocol.Tests.GiftWraps;
 
@@ -174,13 +174,7 @@ public sealed class GiftWrapTests : IDisposable
         byte[] json = wrap.Json.ToArray();
         using var opener = new GiftWrapOpener();
         Assert.True(Open(opener, json));
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        for (int i = 0; i < 20; i++)
-        {
-            Open(opener, json);
-        }
-
-        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+        Assert.Equal(0, Allocation.Of(() => Open(opener, json)));
     }
 
     public void Dispose()

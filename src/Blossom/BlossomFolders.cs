@@ -1,0 +1,31 @@
+using Marmot.Hosting.Settings;
+using Microsoft.Extensions.Options;
+
+namespace Marmot.Blossom;
+
+/// <summary>Where the store keeps its things below <c>Storage:DataDirectory</c>.</summary>
+internal sealed class BlossomFolders
+{
+    public BlossomFolders(IOptions<StorageOptions> options)
+    {
+        Root = Path.GetFullPath(Path.Combine(options.Value.DataDirectory, "blossom"));
+        if (OperatingSystem.IsWindows())
+        {
+            Directory.CreateDirectory(Root);
+        }
+        else
+        {
+            Directory.CreateDirectory(Root, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        }
+    }
+
+    public string Root { get; }
+
+    public string Blobs => Root;
+
+    public string Index => Path.Combine(Root, "claims.index");
+
+    public string OwnerSecret => Path.Combine(Root, "owner.secret");
+
+    public string Reports => Path.Combine(Root, "reports.jsonl");
+}

@@ -1,0 +1,94 @@
+using Marmot.Blossom.Auth;
+using Marmot.Blossom.Blobs;
+using Marmot.Blossom.Endpoints;
+using Marmot.Blossom.Index;
+using Marmot.Blossom.Intake;
+using Marmot.Blossom.Life;
+using Marmot.Blossom.Mirror;
+using Marmot.Blossom.Policies;
+using Marmot.Blossom.Storage;
+using Marmot.Hosting.Health;
+using Marmot.Hosting.Settings;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Options;
+
+namespace Marmot.Blossom;
+
+/// <summary>The front door of the blob store: what it is made of and which paths it answers.</summary>
+public static class BlossomHosting
+{
+    /// <summary>Registers the blob store. Settings: section <c>Blossom</c>, <c>Storage:DataDirectory</c>, <c>Public:Origin</c>.</summary>
+    public static WebApplicationBuilder AddBlossom(this WebApplicationBuilder builder)
+    {
+        var services = builder.Services;
+        services.AddSettings<BlossomOptions>(BlossomOptions.Section);
+        services.TryAddSingleton(TimeProvider.System);
+        services.AddSingleton<BlossomFolders>();
+        services.AddSingleton(OpenOwnerTags);
+        services.AddSingleton<IBlobStore>(provider => new DiskBlobStore(provider.GetRequiredService<BlossomFolders>().Blobs, provider.GetRequiredService<TimeProvider>()));
+        services.AddSingleton<IBlobIndex>(OpenIndex);
+        services.AddSingleton<HashLocks>();
+        services.AddSingleton<BlobKeeper>();
+        services.AddSingleton<BlossomMetrics>();
+        services.AddSingleton<UploadPolicy>();
+        services.AddSingleton<BlobIntake>();
+        services.AddSingleton<ServerNames>();
+        services.AddSingleton<TokenGate>();
+        services.AddSingleton<OriginClient>();
+        services.AddSingleton<DescriptorWriter>();
+        services.AddSingleton<EndpointShell>();
+        services.AddSingleton<BlobEndpoint>();
+        services.AddSingleton<UploadEndpoint>();
+        services.AddSingleton<DeleteEndpoint>();
+        services.AddSingleton<ListEndpoint>();
+        services.AddSingleton<MirrorEndpoint>();
+        services.AddSingleton<ReportEndpoint>();
+        services.AddSingleton<PropertiesEndpoint>();
+        services.AddSingleton<Janitor>();
+        services.AddSingleton<IHealthPart>(provider => provider.GetRequiredService<Janitor>());
+        services.AddHostedService(provider => provider.GetRequiredService<Janitor>());
+        services.Configure<RouteOptions>(routes => routes.ConstraintMap["blob"] = typeof(BlobRouteConstraint));
+        return builder;
+    }
+
+    /// <summary>Maps the paths of the blob store and nothing else: <c>/</c> stays free for the relay.</summary>
+    public static WebApplication MapBlossom(this WebApplication app)
+    {
+        var services = app.Services;
+        var shell = services.GetRequiredService<EndpointShell>();
+        var blob = services.GetRequiredService<BlobEndpoint>();
+        var upload = services.GetRequiredService<UploadEndpoint>();
+        var refuseMedia = shell.Wrap("/media", _ => Task.FromResult<Refusal?>(Refusal.NoMedia));
+
+        app.MapMethods("/{name:blob}", ["GET", "HEAD"], shell.Wrap("/{sha256}", blob.ServeAsync));
+        app.MapMethods("/{name:blob}", ["DELETE"], shell.Wrap("/{sha256}", services.GetRequiredService<DeleteEndpoint>().DeleteAsync));
+        app.MapMethods("/upload", ["PUT"], shell.Wrap("/upload", upload.PutAsync));
+        app.MapMethods("/upload", ["HEAD"], shell.Wrap("/upload", upload.HeadAsync));
+        app.MapMethods("/mirror", ["PUT"], shell.Wrap("/mirror", services.GetRequiredService<MirrorEndpoint>().PutAsync));
+        app.MapMethods("/media", ["PUT", "HEAD"], refuseMedia);
+        app.MapMethods("/report", ["PUT"], shell.Wrap("/report", services.GetRequiredService<ReportEndpoint>().PutAsync));
+        app.MapMethods("/list/{pubkey}", ["GET"], shell.Wrap("/list/{pubkey}", services.GetRequiredService<ListEndpoint>().ListAsync));
+        app.MapMethods("/.well-known/blossom.json", ["GET"], shell.Wrap("/.well-known/blossom.json", services.GetRequiredService<PropertiesEndpoint>().GetAsync));
+        foreach (var path in (ReadOnlySpan<string>)["/{name:blob}", "/upload", "/mirror", "/media", "/report", "/list/{pubkey}", "/.well-known/blossom.json"])
+        {
+            app.MapMethods(path, ["OPTIONS"], EndpointShell.PreflightAsync);
+        }
+
+        return app;
+    }
+
+    private static OwnerTags OpenOwnerTags(IServiceProvider services) =>
+        services.GetRequiredService<IOptions<BlossomOptions>>().Value.Profile == BlossomProfile.General
+            ? OwnerTags.Plain
+            : OwnerTags.WithSecret(services.GetRequiredService<BlossomFolders>().OwnerSecret);
+
+    private static SlotFileIndex OpenIndex(IServiceProvider services) => new(
+        services.GetRequiredService<BlossomFolders>().Index, services.GetRequiredService<TimeProvider>(), services.GetRequiredService<OwnerTags>().Listable);
+
+    /// <summary>Matches what is meant as a blob's name, well-formed or not.</summary>
+    private sealed class BlobRouteConstraint : IRouteConstraint
+    {
+        public bool Match(HttpContext? httpContext, IRouter? route, string routeKey, RouteValueDictionary values, RouteDirection routeDirection) =>
+            values[routeKey] is string name && BlobPath.LooksLikeBlob(name);
+    }
+}

@@ -1,0 +1,26 @@
+namespace Marmot.Blossom;
+
+/// <summary>Every line the blob store may write. No hash, key, address, token or path of a request appears in any of them.</summary>
+internal static partial class BlossomLog
+{
+    [LoggerMessage(EventId = 2000, Level = LogLevel.Information, Message = "Blob store open: {Profile} profile, {Blobs} blobs, {Bytes} bytes")]
+    public static partial void Opened(ILogger logger, BlossomProfile profile, long blobs, long bytes);
+
+    [LoggerMessage(EventId = 2001, Level = LogLevel.Warning, Message = "Removed {Count} blobs that no claim holds (left by a crash)")]
+    public static partial void OrphansRemoved(ILogger logger, int count);
+
+    [LoggerMessage(EventId = 2002, Level = LogLevel.Information, Message = "{Count} blobs ended and were deleted")]
+    public static partial void Expired(ILogger logger, int count);
+
+    [LoggerMessage(EventId = 2003, Level = LogLevel.Error, Message = "Storage failed on {Route}")]
+    public static partial void StorageFailed(ILogger logger, string route, Exception error);
+
+    [LoggerMessage(EventId = 2004, Level = LogLevel.Error, Message = "Request to {Route} failed")]
+    public static partial void RequestFailed(ILogger logger, string route, Exception error);
+
+    [LoggerMessage(EventId = 2005, Level = LogLevel.Error, Message = "The sweep for ended blobs failed; it runs again")]
+    public static partial void SweepFailed(ILogger logger, Exception error);
+
+    [LoggerMessage(EventId = 2006, Level = LogLevel.Warning, Message = "Public:Origin is empty: tokens that name a server are taken only for loopback names and the address connected to")]
+    public static partial void NoOrigin(ILogger logger);
+}

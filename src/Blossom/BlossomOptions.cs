@@ -1,0 +1,142 @@
+using System.ComponentModel.DataAnnotations;
+
+namespace Marmot.Blossom;
+
+/// <summary>What the store is for; decides the defaults that are left empty below.</summary>
+public enum BlossomProfile
+{
+    /// <summary>Marmot: opaque octet-stream only, blobs expire, no list, mirror or reports, owners stored as HMACs.</summary>
+    Private,
+
+    /// <summary>A public Blossom server: types kept, list, mirror and reports on, no expiry, owners stored as keys.</summary>
+    General,
+}
+
+/// <summary>Settings of the blob store. Times are <c>d.hh:mm:ss</c>; 0 bytes or an empty list means "no limit" unless said otherwise.</summary>
+public sealed class BlossomOptions
+{
+    /// <summary>Section name.</summary>
+    public const string Section = "Blossom";
+
+    /// <summary>Default Private.</summary>
+    public BlossomProfile Profile { get; set; } = BlossomProfile.Private;
+
+    /// <summary>BUD-12 GET /list. Empty: the profile decides.</summary>
+    public bool? List { get; set; }
+
+    /// <summary>Answer GET /list only to the key itself (token of verb <c>list</c>). Default true: a public list tells who shares what.</summary>
+    public bool ListOwnerOnly { get; set; } = true;
+
+    /// <summary>BUD-04 PUT /mirror. Empty: the profile decides.</summary>
+    public bool? Mirror { get; set; }
+
+    /// <summary>BUD-09 PUT /report. Empty: the profile decides.</summary>
+    public bool? Reports { get; set; }
+
+    /// <summary>Keep the declared type of a blob instead of application/octet-stream. Empty: the profile decides.</summary>
+    public bool? KeepTypes { get; set; }
+
+    /// <summary>Types that may be uploaded, e.g. <c>image/*</c>. Default empty: all. application/octet-stream is always taken.</summary>
+    public string[] AllowedTypes { get; set; } = [];
+
+    /// <summary>Largest blob in bytes. Default 536870928: 512 MiB, the largest file of MDK, and the 16-byte tag of its AEAD.</summary>
+    [Range(1, 1L << 42)]
+    public long MaxUploadBytes { get; set; } = (512L * 1024 * 1024) + 16;
+
+    /// <summary>How long a blob is kept. Empty: 30 days in the private profile (what Marmot's author asks for), for ever in the general one. 0 = for ever.</summary>
+    public TimeSpan? Retention { get; set; }
+
+    /// <summary>Retention by type or size, first match wins, before <see cref="Retention"/>.</summary>
+    public RetentionRule[] RetentionRules { get; set; } = [];
+
+    /// <summary>Refuse uploads that would leave less than this free on the disk. Default 256 MiB.</summary>
+    [Range(0, 1L << 50)]
+    public long MinFreeBytes { get; set; } = 256L * 1024 * 1024;
+
+    /// <summary>Bytes stored at most over all blobs. Default 0: no limit.</summary>
+    [Range(0, 1L << 60)]
+    public long MaxTotalBytes { get; set; }
+
+    /// <summary>Uploads a minute from one address prefix (IPv4 /32, IPv6 /56). Default 60. 0 = no limit.</summary>
+    [Range(0, 1_000_000)]
+    public int UploadsPerMinute { get; set; } = 60;
+
+    /// <summary>Uploads an address may do at once before the rate counts; an album must pass. Default 200.</summary>
+    [Range(1, 1_000_000)]
+    public int UploadBurst { get; set; } = 200;
+
+    /// <summary>Bytes an hour from one address prefix; the whole hour may be used at once. Default 4 GiB. 0 = no limit.</summary>
+    [Range(0, 1L << 50)]
+    public long UploadBytesPerHour { get; set; } = 4L * 1024 * 1024 * 1024;
+
+    /// <summary>Bytes a day by one key; not kept over a restart. Default 0: Marmot's keys are throw-away, so this limits nobody who means harm.</summary>
+    [Range(0, 1L << 50)]
+    public long KeyBytesPerDay { get; set; }
+
+    /// <summary>Questions for blobs that are not there, a minute and address prefix: HEAD tells who has a hash whether it is stored. Default 600. 0 = no limit.</summary>
+    [Range(0, 1_000_000)]
+    public int MissesPerMinute { get; set; } = 600;
+
+    /// <summary>Count loopback callers too. Default false: a loopback caller is the reverse proxy, and all its users would share one budget.</summary>
+    public bool LimitLoopback { get; set; }
+
+    /// <summary>Keys that may upload, hex. Default empty: all. Locks out Marmot's throw-away keys; for communities whose clients sign with the account's key.</summary>
+    public string[] AllowedKeys { get; set; } = [];
+
+    /// <summary>NIP-13 bits the upload token must commit to and show. Default 0. No client does this today.</summary>
+    [Range(0, 64)]
+    public int WorkBits { get; set; }
+
+    /// <summary>Ask for <see cref="WorkBits"/> only above this size in bytes. Default 0: always.</summary>
+    [Range(0, 1L << 42)]
+    public long WorkAboveBytes { get; set; }
+
+    /// <summary>GET and HEAD only with a token of verb <c>get</c>. Default false: Marmot's clients send none.</summary>
+    public bool RequireGetToken { get; set; }
+
+    /// <summary>File with one blocked SHA-256 a line; read at start. Refused with 403 on upload and mirror, 404 on GET.</summary>
+    public string BlockedHashesFile { get; set; } = "";
+
+    /// <summary>Slowest body accepted, bytes a second after ten seconds of grace. Default 1024.</summary>
+    [Range(1, 1_000_000)]
+    public int MinUploadBytesPerSecond { get; set; } = 1024;
+
+    /// <summary>Mirror fetches under way at once. Default 8.</summary>
+    [Range(1, 1024)]
+    public int MaxConcurrentMirrors { get; set; } = 8;
+
+    /// <summary>A mirror fetch takes at most this long. Default 5 minutes.</summary>
+    [Range(typeof(TimeSpan), "00:00:01", "1.00:00:00")]
+    public TimeSpan MirrorTimeout { get; set; } = TimeSpan.FromMinutes(5);
+
+    /// <summary>Let /mirror fetch from private and loopback addresses. Default false; for test networks only, it opens the host's own network to callers.</summary>
+    public bool MirrorPrivateAddresses { get; set; }
+
+    /// <summary>How often ended blobs are looked for. Default 10 s.</summary>
+    [Range(typeof(TimeSpan), "00:00:00.100", "1.00:00:00")]
+    public TimeSpan SweepInterval { get; set; } = TimeSpan.FromSeconds(10);
+
+    internal bool Lists => List ?? Profile == BlossomProfile.General;
+
+    internal bool Mirrors => Mirror ?? Profile == BlossomProfile.General;
+
+    internal bool TakesReports => Reports ?? Profile == BlossomProfile.General;
+
+    internal bool KeepsTypes => KeepTypes ?? Profile == BlossomProfile.General;
+
+    internal TimeSpan KeepFor => Retention ?? (Profile == BlossomProfile.Private ? TimeSpan.FromDays(30) : TimeSpan.Zero);
+}
+
+/// <summary>A retention for some blobs.</summary>
+public sealed class RetentionRule
+{
+    /// <summary>Type the rule is for, <c>image/*</c> and <c>*</c> allowed. Default all.</summary>
+    public string Type { get; set; } = "*";
+
+    /// <summary>Smallest size in bytes the rule is for. Default 0.</summary>
+    [Range(0, 1L << 42)]
+    public long MinBytes { get; set; }
+
+    /// <summary>How long such a blob is kept; 0 = for ever.</summary>
+    public TimeSpan Keep { get; set; }
+}

@@ -1,0 +1,49 @@
+using System.Text.Json;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.Options;
+
+namespace Marmot.Blossom.Endpoints;
+
+/// <summary>GET /.well-known/blossom.json: what is offered, the limits, and the promise to take opaque bytes. No standard asks for it; clients and people do.</summary>
+internal sealed class PropertiesEndpoint(IOptions<BlossomOptions> options)
+{
+    public async Task<Refusal?> GetAsync(HttpContext context)
+    {
+        var blossom = options.Value;
+        context.Response.ContentType = "application/json";
+        context.Response.Headers.CacheControl = "public, max-age=300";
+        await using var json = new Utf8JsonWriter(context.Response.BodyWriter, new JsonWriterOptions { Indented = true });
+        json.WriteStartObject();
+        json.WriteString("promise"u8, "Any bytes are taken as application/octet-stream, without looking into them and without altering one.");
+        json.WriteStartArray("buds"u8);
+        foreach (var bud in (ReadOnlySpan<int>)[1, 2, 6, 10, 11, 12])
+        {
+            json.WriteNumberValue(bud);
+        }
+
+        WriteWhen(json, blossom.Mirrors, 4);
+        WriteWhen(json, blossom.TakesReports, 9);
+        json.WriteEndArray();
+        json.WriteBoolean("list"u8, blossom.Lists);
+        json.WriteBoolean("media"u8, false);
+        json.WriteNumber("max_upload_bytes"u8, blossom.MaxUploadBytes);
+        json.WriteBoolean("keeps_types"u8, blossom.KeepsTypes);
+        json.WriteBoolean("get_needs_token"u8, blossom.RequireGetToken);
+        json.WriteNumber("work_bits"u8, blossom.WorkBits);
+        json.WriteNumber("work_above_bytes"u8, blossom.WorkAboveBytes);
+        json.WriteNumber("retention_seconds"u8, (long)blossom.KeepFor.TotalSeconds);
+        json.WriteString("expiration_header"u8, "X-Expiration");
+        json.WriteString("padding"u8, "Sizes are visible. Clients should pad the plaintext (Padme costs at most 12 percent); this server never pads.");
+        json.WriteEndObject();
+        await json.FlushAsync(context.RequestAborted);
+        return null;
+    }
+
+    private static void WriteWhen(Utf8JsonWriter json, bool condition, int bud)
+    {
+        if (condition)
+        {
+            json.WriteNumberValue(bud);
+        }
+    }
+}

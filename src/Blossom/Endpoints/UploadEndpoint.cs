@@ -1,0 +1,170 @@
+using System.Globalization;
+using Marmot.Blossom.Auth;
+using Marmot.Blossom.Blobs;
+using Marmot.Blossom.Intake;
+using Marmot.Blossom.Policies;
+using Marmot.Blossom.Storage;
+using Marmot.Protocol.Auth;
+using Marmot.Protocol.Encoding;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
+using Microsoft.Extensions.Options;
+
+namespace Marmot.Blossom.Endpoints;
+
+/// <summary>PUT /upload (BUD-02) and its preflight HEAD /upload (BUD-06).</summary>
+internal sealed class UploadEndpoint(
+    TokenGate gate, UploadPolicy policy, BlobIntake intake, IBlobStore store, BlobKeeper keeper, DescriptorWriter descriptors, TimeProvider time,
+    BlossomMetrics metrics, IOptions<BlossomOptions> options)
+{
+    private static readonly TimeSpan SlowBodyGrace = TimeSpan.FromSeconds(10);
+
+    public async Task<Refusal?> PutAsync(HttpContext context)
+    {
+        // 1. the caller's rate
+        var address = context.Connection.RemoteIpAddress;
+        if (policy.CheckRate(address) is { } tooOften)
+        {
+            return tooOften;
+        }
+
+        // 2. the token; x is checked here when the hash is announced, after the body when it is not
+        var announced = ReadHash(context, out var badHash);
+        if (gate.Check(context, BlossomVerb.Upload, announced, out var token) is { } unauthorized)
+        {
+            return unauthorized;
+        }
+
+        // 3. what the headers say
+        if (badHash is not null)
+        {
+            return badHash;
+        }
+
+        if (!TryReadExpiration(context, time, out var asked))
+        {
+            return Refusal.BadExpiration;
+        }
+
+        var declared = context.Request.ContentLength;
+        var type = BlobTypes.Normalize(context.Request.ContentType);
+        if (policy.CheckDeclared(token!, announced, declared, type) is { } refused)
+        {
+            return refused;
+        }
+
+        if (declared is { } known && policy.TakeBytes(address, token!.PublicKey, known) is { } tooMuch)
+        {
+            return tooMuch;
+        }
+
+        // 4. the body
+        context.Features.Get<IHttpMaxRequestBodySizeFeature>()?.MaxRequestBodySize = null; // counted by the intake
+        context.Features.Get<IHttpMinRequestBodyDataRateFeature>()?.MinDataRate = new MinDataRate(options.Value.MinUploadBytesPerSecond, SlowBodyGrace);
+        using var underWay = metrics.BeginUpload();
+        await using var draft = store.Begin();
+        var (blob, broken) = await intake.ReceiveAsync(context.Request.BodyReader, draft, metrics.Received, context.RequestAborted);
+        if (broken is not null)
+        {
+            return broken;
+        }
+
+        // 5. what came against what was said
+        if (announced is { } expected && blob.Hash != expected)
+        {
+            return Refusal.HashMismatch;
+        }
+
+        if (!token!.Covers(blob.Hash))
+        {
+            return Refusal.HashNotSigned;
+        }
+
+        if (policy.IsBlocked(blob.Hash))
+        {
+            return Refusal.Blocked;
+        }
+
+        if (declared is null && (policy.CheckDeclared(token, blob.Hash, blob.Length, type) ?? policy.TakeBytes(address, token.PublicKey, blob.Length)) is { } late)
+        {
+            return late;
+        }
+
+        // 6. durable, then the answer
+        var (entry, isNew) = await keeper.KeepAsync(draft, blob.Hash, blob.Length, options.Value.KeepsTypes ? type : BlobTypes.Opaque, token.PublicKey, asked);
+        await descriptors.WriteAsync(context, entry, isNew);
+        return null;
+    }
+
+    /// <summary>BUD-06. 401 comes before any complaint about headers: blossom-client-sdk signs only after it has seen one.</summary>
+    public Task<Refusal?> HeadAsync(HttpContext context)
+    {
+        var hash = ReadHash(context, out var badHash);
+        if (gate.Check(context, BlossomVerb.Upload, hash, out var token) is { } unauthorized)
+        {
+            return Task.FromResult<Refusal?>(unauthorized);
+        }
+
+        var headers = context.Request.Headers;
+        if (badHash is not null || hash is null)
+        {
+            return Task.FromResult<Refusal?>(badHash ?? Refusal.BadShaHeader);
+        }
+
+        if (headers["X-Content-Length"] is not [{ Length: > 0 } text])
+        {
+            return Task.FromResult<Refusal?>(Refusal.NoLength);
+        }
+
+        if (!long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var length))
+        {
+            return Task.FromResult<Refusal?>(Refusal.BadLength);
+        }
+
+        return Task.FromResult(TryReadExpiration(context, time, out _)
+            ? policy.CheckDeclared(token!, hash, length, BlobTypes.Normalize(headers["X-Content-Type"]))
+            : Refusal.BadExpiration);
+    }
+
+    private static Bytes32? ReadHash(HttpContext context, out Refusal? refusal)
+    {
+        refusal = null;
+        var header = context.Request.Headers["X-SHA-256"];
+        if (header.Count == 0)
+        {
+            return null;
+        }
+
+        if (header is [{ } text] && Bytes32.TryParseHex(text.AsSpan(), out var hash))
+        {
+            return hash;
+        }
+
+        refusal = Refusal.BadShaHeader;
+        return null;
+    }
+
+    /// <summary>X-Expiration, unix seconds (hzrd149/blossom#63). The expiration tag of the token is the token's life and says nothing of the blob.</summary>
+    /// <returns>False when the header is there and makes no sense.</returns>
+    internal static bool TryReadExpiration(HttpContext context, TimeProvider time, out long? asked)
+    {
+        asked = null;
+        var header = context.Request.Headers["X-Expiration"];
+        if (header.Count == 0)
+        {
+            return true;
+        }
+
+        const long EndOfTime = 253_402_300_799; // 9999-12-31, the last HTTP-date
+        if (header is [{ } text] && long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var end)
+            && end > time.GetUtcNow().ToUnixTimeSeconds() && end <= EndOfTime)
+        {
+            asked = end;
+            return true;
+        }
+
+        return false;
+    }
+}

@@ -1,0 +1,72 @@
+using System.Buffers.Binary;
+using System.Numerics;
+using System.Runtime.InteropServices;
+using System.Text;
+using Marmot.Protocol.Encoding;
+
+namespace Marmot.Blossom.Index;
+
+/// <summary>One claim on disk: a fixed slot that never crosses a 512-byte sector, so that writing and erasing it are atomic on ordinary disks.</summary>
+/// <remarks>
+/// Layout, little-endian: u32 CRC-32C of the rest, u8 mark (1), u8 type length, u16 zero, hash 32, owner 32, i64 size, i64 uploaded,
+/// i64 expires (0 = never), type up to 127, zeros. Sum 4+1+1+2+32+32+8+8+8+127 = 223, rounded up to 256. A slot of zeros is free;
+/// a slot whose CRC is wrong was never acknowledged and is free too.
+/// </remarks>
+internal static class ClaimSlot
+{
+    public const int Size = 256;
+    public const int MaxTypeLength = 127;
+    private const byte Mark = 1;
+    private const int TypeOffset = 96;
+
+    public static void Write(in BlobClaim claim, Span<byte> slot)
+    {
+        slot.Clear();
+        slot[4] = Mark;
+        slot[5] = (byte)Encoding.ASCII.GetBytes(claim.Type, slot.Slice(TypeOffset, MaxTypeLength));
+        claim.Hash.Span.CopyTo(slot[8..]);
+        claim.Owner.Span.CopyTo(slot[40..]);
+        BinaryPrimitives.WriteInt64LittleEndian(slot[72..], claim.Size);
+        BinaryPrimitives.WriteInt64LittleEndian(slot[80..], claim.UploadedAt);
+        BinaryPrimitives.WriteInt64LittleEndian(slot[88..], claim.ExpiresAt ?? 0);
+        BinaryPrimitives.WriteUInt32LittleEndian(slot, Checksum(slot[4..]));
+    }
+
+    public static bool TryRead(ReadOnlySpan<byte> slot, out BlobClaim claim)
+    {
+        claim = default;
+        if (slot[4] != Mark || slot[5] > MaxTypeLength || BinaryPrimitives.ReadUInt32LittleEndian(slot) != Checksum(slot[4..]))
+        {
+            return false;
+        }
+
+        var expires = BinaryPrimitives.ReadInt64LittleEndian(slot[88..]);
+        claim = new BlobClaim(
+            new Bytes32(slot.Slice(8, Bytes32.Size)),
+            new Bytes32(slot.Slice(40, Bytes32.Size)),
+            BinaryPrimitives.ReadInt64LittleEndian(slot[72..]),
+            TypeNames.Intern(Encoding.ASCII.GetString(slot.Slice(TypeOffset, slot[5]))),
+            BinaryPrimitives.ReadInt64LittleEndian(slot[80..]),
+            expires == 0 ? null : expires);
+        return true;
+    }
+
+    private static uint Checksum(ReadOnlySpan<byte> bytes)
+    {
+        var crc = uint.MaxValue;
+        foreach (var word in MemoryMarshal.Cast<byte, uint>(bytes))
+        {
+            crc = BitOperations.Crc32C(crc, word);
+        }
+
+        return ~crc;
+    }
+
+    /// <summary>A million blobs share a handful of types; so do their strings.</summary>
+    private static class TypeNames
+    {
+        private static readonly System.Collections.Concurrent.ConcurrentDictionary<string, string> Names = new(StringComparer.Ordinal);
+
+        public static string Intern(string name) => Names.Count < 4096 ? Names.GetOrAdd(name, name) : Names.GetValueOrDefault(name, name);
+    }
+}

@@ -1,0 +1,198 @@
+using System.Collections.Concurrent;
+using Marmot.Protocol.Encoding;
+
+namespace Marmot.Blossom.Index;
+
+/// <summary>The claims in memory. Reads from anywhere; writes only by the owner of the table (one at a time).</summary>
+internal sealed class ClaimTable(TimeProvider time, bool listable)
+{
+    private readonly ConcurrentDictionary<Bytes32, Held[]> _blobs = new();
+    private readonly Dictionary<Bytes32, SortedSet<(long MinusUploaded, Bytes32 Hash)>> _owners = [];
+    private readonly PriorityQueue<Bytes32, long> _expiry = new();
+    private long _claims;
+    private long _bytes;
+
+    /// <summary>A claim and the slot it is written in.</summary>
+    internal readonly record struct Held(BlobClaim Claim, long Slot);
+
+    public BlobTotals Totals => new(_blobs.Count, Interlocked.Read(ref _claims), Interlocked.Read(ref _bytes));
+
+    public long Now => time.GetUtcNow().ToUnixTimeSeconds();
+
+    public BlobEntry? Find(Bytes32 hash) => _blobs.TryGetValue(hash, out var held) ? Live(held, Now) : null;
+
+    public Held[] HeldBy(Bytes32 hash) => _blobs.TryGetValue(hash, out var held) ? held : [];
+
+    public static int IndexOf(Held[] held, Bytes32 owner) => Array.FindIndex(held, h => h.Claim.Owner == owner);
+
+    public void Put(Held added)
+    {
+        var (hash, owner) = (added.Claim.Hash, added.Claim.Owner);
+        var held = HeldBy(hash);
+        var at = IndexOf(held, owner);
+        if (at >= 0)
+        {
+            Forget(held[at].Claim);
+            held = [.. held[..at], .. held[(at + 1)..]];
+        }
+        else
+        {
+            Interlocked.Increment(ref _claims);
+        }
+
+        if (held.Length == 0 && at < 0)
+        {
+            Interlocked.Add(ref _bytes, added.Claim.Size);
+        }
+
+        _blobs[hash] = [.. held, added];
+        if (added.Claim.ExpiresAt is { } ends)
+        {
+            lock (_expiry)
+            {
+                _expiry.Enqueue(hash, ends);
+            }
+        }
+
+        if (listable)
+        {
+            lock (_owners)
+            {
+                if (!_owners.TryGetValue(owner, out var list))
+                {
+                    _owners.Add(owner, list = []);
+                }
+
+                list.Add((-added.Claim.UploadedAt, hash));
+            }
+        }
+    }
+
+    /// <summary>Takes claims of one blob away; true when none is left.</summary>
+    public bool Remove(Bytes32 hash, ReadOnlySpan<Held> removed)
+    {
+        var left = new List<Held>(HeldBy(hash));
+        foreach (var one in removed)
+        {
+            left.Remove(one);
+            Forget(one.Claim);
+            Interlocked.Decrement(ref _claims);
+        }
+
+        if (left.Count > 0)
+        {
+            _blobs[hash] = [.. left];
+            return false;
+        }
+
+        if (_blobs.TryRemove(hash, out _) && removed.Length > 0)
+        {
+            Interlocked.Add(ref _bytes, -removed[0].Claim.Size);
+        }
+
+        return true;
+    }
+
+    public List<Bytes32> TakeExpired(int limit)
+    {
+        var now = Now;
+        var found = new HashSet<Bytes32>();
+        lock (_expiry)
+        {
+            while (found.Count < limit && _expiry.TryPeek(out var hash, out var ends) && ends <= now)
+            {
+                _expiry.Dequeue();
+                if (HeldBy(hash).Any(held => held.Claim.ExpiresAt <= now)) // renewed claims leave stale entries behind
+                {
+                    found.Add(hash);
+                }
+            }
+        }
+
+        return [.. found];
+    }
+
+    public List<BlobEntry> List(Bytes32 owner, Bytes32? after, int limit)
+    {
+        var page = new List<BlobEntry>();
+        var now = Now;
+        lock (_owners)
+        {
+            if (!_owners.TryGetValue(owner, out var all))
+            {
+                return page;
+            }
+
+            IEnumerable<(long MinusUploaded, Bytes32 Hash)> rest = all;
+            if (after is { } last)
+            {
+                var held = HeldBy(last);
+                var at = IndexOf(held, owner);
+                if (at < 0)
+                {
+                    return page; // the cursor's claim is gone: nothing sensible follows
+                }
+
+                (long, Bytes32) key = (-held[at].Claim.UploadedAt, last);
+                rest = all.GetViewBetween(key, all.Max).Skip(1);
+            }
+
+            foreach (var (minusUploaded, hash) in rest)
+            {
+                if (page.Count == limit)
+                {
+                    break;
+                }
+
+                if (HeldBy(hash) is { Length: > 0 } claims && IndexOf(claims, owner) is >= 0 and var mine
+                    && !(claims[mine].Claim.ExpiresAt <= now) && Live(claims, now) is { } entry)
+                {
+                    page.Add(entry with { UploadedAt = -minusUploaded });
+                }
+            }
+        }
+
+        return page;
+    }
+
+    public IEnumerable<BlobClaim> All() => _blobs.Values.SelectMany(held => held).Select(held => held.Claim);
+
+    private static BlobEntry? Live(Held[] held, long now)
+    {
+        BlobEntry? entry = null;
+        foreach (var (claim, _) in held)
+        {
+            if (claim.ExpiresAt <= now)
+            {
+                continue;
+            }
+
+            entry = entry is null
+                ? new BlobEntry(claim.Hash, claim.Size, claim.Type, claim.UploadedAt, claim.ExpiresAt, 1)
+                : entry with
+                {
+                    UploadedAt = Math.Min(entry.UploadedAt, claim.UploadedAt),
+                    ExpiresAt = entry.ExpiresAt is null || claim.ExpiresAt is null ? null : Math.Max(entry.ExpiresAt.Value, claim.ExpiresAt.Value),
+                    Claims = entry.Claims + 1,
+                };
+        }
+
+        return entry;
+    }
+
+    private void Forget(BlobClaim claim)
+    {
+        if (!listable)
+        {
+            return;
+        }
+
+        lock (_owners)
+        {
+            if (_owners.TryGetValue(claim.Owner, out var list) && list.Remove((-claim.UploadedAt, claim.Hash)) && list.Count == 0)
+            {
+                _owners.Remove(claim.Owner);
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+using System.Collections.Concurrent;
+using System.Net;
+using System.Security.Cryptography;
+using System.Buffers.Binary;
+
+namespace Marmot.Blossom.Policies;
+
+/// <summary>Token buckets by caller. Callers are kept in memory only, as a keyed hash under a secret of this process.</summary>
+/// <remarks>Bounded: above <see cref="MaxCallers"/> the full buckets are dropped, which changes nothing for their callers.</remarks>
+internal sealed class AddressBudget(TimeProvider time, double capacity, double perSecond)
+{
+    private const int MaxCallers = 100_000;
+    private readonly byte[] _salt = RandomNumberGenerator.GetBytes(32);
+    private readonly ConcurrentDictionary<ulong, Bucket> _buckets = new();
+
+    /// <summary>Takes <paramref name="amount"/>; false with the time to wait when the bucket does not hold it. A rate of 0 limits nothing.</summary>
+    public bool TryTake(ulong caller, double amount, out TimeSpan wait)
+    {
+        wait = TimeSpan.Zero;
+        if (perSecond <= 0)
+        {
+            return true;
+        }
+
+        var bucket = _buckets.GetOrAdd(caller, static (_, budget) => new Bucket { Level = budget.Capacity, At = budget.Time.GetTimestamp() }, (Capacity: capacity, Time: time));
+        lock (bucket)
+        {
+            Refill(bucket);
+            if (bucket.Level < Math.Min(amount, capacity))
+            {
+                wait = TimeSpan.FromSeconds(Math.Ceiling((Math.Min(amount, capacity) - bucket.Level) / perSecond));
+                return false;
+            }
+
+            bucket.Level -= amount;
+        }
+
+        if (_buckets.Count > MaxCallers)
+        {
+            DropFull();
+        }
+
+        return true;
+    }
+
+    /// <summary>The caller's bucket: IPv4 by address, IPv6 by /56, what one household gets.</summary>
+    public ulong CallerOf(IPAddress address)
+    {
+        Span<byte> bytes = stackalloc byte[16];
+        var ip = address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address;
+        ip.TryWriteBytes(bytes, out var length);
+        return CallerOf(bytes[..(length == 16 ? 7 : length)]);
+    }
+
+    public ulong CallerOf(ReadOnlySpan<byte> identity)
+    {
+        Span<byte> tag = stackalloc byte[HMACSHA256.HashSizeInBytes];
+        HMACSHA256.HashData(_salt, identity, tag);
+        return BinaryPrimitives.ReadUInt64LittleEndian(tag);
+    }
+
+    private void Refill(Bucket bucket)
+    {
+        var now = time.GetTimestamp();
+        bucket.Level = Math.Min(capacity, bucket.Level + (time.GetElapsedTime(bucket.At, now).TotalSeconds * perSecond));
+        bucket.At = now;
+    }
+
+    private void DropFull()
+    {
+        foreach (var (caller, bucket) in _buckets)
+        {
+            lock (bucket)
+            {
+                Refill(bucket);
+                if (bucket.Level >= capacity)
+                {
+                    _buckets.TryRemove(caller, out _);
+                }
+            }
+        }
+    }
+
+    private sealed class Bucket
+    {
+        public double Level { get; set; }
+
+        public long At { get; set; }
+    }
+}

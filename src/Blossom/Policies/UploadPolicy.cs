@@ -1,0 +1,109 @@
+using System.Net;
+using Marmot.Blossom.Auth;
+using Marmot.Blossom.Endpoints;
+using Marmot.Blossom.Index;
+using Marmot.Blossom.Storage;
+using Marmot.Protocol.Auth;
+using Marmot.Protocol.Encoding;
+using Microsoft.Extensions.Options;
+
+namespace Marmot.Blossom.Policies;
+
+/// <summary>Every rule an upload, a mirror and a preflight must pass, in the order of their cost. Null means: go on.</summary>
+internal sealed class UploadPolicy
+{
+    private readonly BlossomOptions _options;
+    private readonly IBlobStore _store;
+    private readonly IBlobIndex _index;
+    private readonly TimeProvider _time;
+    private readonly AddressBudget _uploads;
+    private readonly AddressBudget _bytes;
+    private readonly AddressBudget _keyBytes;
+    private readonly AddressBudget _misses;
+    private readonly HashSet<Bytes32> _allowedKeys;
+    private readonly HashSet<Bytes32> _blocked;
+
+    public UploadPolicy(IOptions<BlossomOptions> options, IBlobStore store, IBlobIndex index, TimeProvider time)
+    {
+        _options = options.Value;
+        (_store, _index, _time) = (store, index, time);
+        _uploads = new AddressBudget(time, _options.UploadBurst, _options.UploadsPerMinute / 60.0);
+        _bytes = new AddressBudget(time, _options.UploadBytesPerHour, _options.UploadBytesPerHour / 3600.0);
+        _keyBytes = new AddressBudget(time, _options.KeyBytesPerDay, _options.KeyBytesPerDay / 86400.0);
+        _misses = new AddressBudget(time, _options.MissesPerMinute, _options.MissesPerMinute / 60.0);
+        _allowedKeys = [.. _options.AllowedKeys.Select(Bytes32.ParseHex)];
+        _blocked = _options.BlockedHashesFile.Length == 0
+            ? []
+            : [.. File.ReadLines(_options.BlockedHashesFile).Select(line => line.Trim()).Where(line => line.Length > 0).Select(Bytes32.ParseHex)];
+    }
+
+    public bool IsBlocked(Bytes32 hash) => _blocked.Contains(hash);
+
+    /// <summary>Before anything is read or verified.</summary>
+    public Refusal? CheckRate(IPAddress? address) =>
+        address is null || IsExempt(address) || _uploads.TryTake(_uploads.CallerOf(address), 1, out var wait) ? null : Refusal.TooMuch("uploads", wait);
+
+    /// <summary>A question for a blob that is not there.</summary>
+    public Refusal? CheckMiss(IPAddress? address) =>
+        address is null || IsExempt(address) || _misses.TryTake(_misses.CallerOf(address), 1, out var wait) ? null : Refusal.TooMuch("requests for blobs that are not here", wait);
+
+    /// <summary>What headers and token tell. <paramref name="length"/> is null when it was not declared.</summary>
+    public Refusal? CheckDeclared(BlossomAuth token, Bytes32? hash, long? length, string type)
+    {
+        if (length > _options.MaxUploadBytes)
+        {
+            return Refusal.TooLarge(_options.MaxUploadBytes);
+        }
+
+        if (_options.AllowedTypes.Length > 0 && type != BlobTypes.Opaque && !_options.AllowedTypes.Any(pattern => BlobTypes.Matches(pattern, type)))
+        {
+            return Refusal.BadType;
+        }
+
+        if (hash is { } known && IsBlocked(known))
+        {
+            return Refusal.Blocked;
+        }
+
+        if (_allowedKeys.Count > 0 && !_allowedKeys.Contains(token.PublicKey))
+        {
+            return Refusal.KeyNotAllowed;
+        }
+
+        // An undeclared length counts as large: otherwise chunked encoding would be the way around.
+        if (_options.WorkBits > 0 && (length ?? long.MaxValue) > _options.WorkAboveBytes
+            && ProofOfWork.BitsOf(token.Event) < _options.WorkBits)
+        {
+            return Refusal.Work(_options.WorkBits);
+        }
+
+        return HasRoomFor(length ?? 0) ? null : Refusal.Full;
+    }
+
+    /// <summary>Books the bytes of an upload; once, when its size is known for sure or declared.</summary>
+    public Refusal? TakeBytes(IPAddress? address, Bytes32 publicKey, long length)
+    {
+        if (_options.KeyBytesPerDay > 0 && !_keyBytes.TryTake(_keyBytes.CallerOf(publicKey.Span), length, out var keyWait))
+        {
+            return Refusal.TooMuch("bytes by this key today", keyWait);
+        }
+
+        return address is null || IsExempt(address) || _bytes.TryTake(_bytes.CallerOf(address), length, out var wait) ? null : Refusal.TooMuch("bytes", wait);
+    }
+
+    public bool HasRoomFor(long bytes) =>
+        _store.FreeBytes - bytes >= _options.MinFreeBytes
+        && (_options.MaxTotalBytes == 0 || _index.Totals.Bytes + bytes <= _options.MaxTotalBytes);
+
+    /// <summary>When a blob ends: what the uploader asked for, never later than the rule for its type and size. Null is never.</summary>
+    public long? EndOf(string type, long size, long? asked)
+    {
+        var rule = _options.RetentionRules.FirstOrDefault(rule => size >= rule.MinBytes && BlobTypes.Matches(rule.Type, type));
+        var keep = rule?.Keep ?? _options.KeepFor;
+        long? latest = keep > TimeSpan.Zero ? _time.GetUtcNow().ToUnixTimeSeconds() + (long)keep.TotalSeconds : null;
+        return asked is null || latest < asked ? latest : asked;
+    }
+
+    private bool IsExempt(IPAddress address) =>
+        !_options.LimitLoopback && IPAddress.IsLoopback(address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address);
+}

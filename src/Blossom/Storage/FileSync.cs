@@ -1,0 +1,70 @@
+using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
+
+namespace Marmot.Blossom.Storage;
+
+/// <summary>The two durability calls the base library does not offer: sync of a directory, and of a file's data alone.</summary>
+internal static partial class FileSync
+{
+    /// <summary>Makes renames and unlinks in a directory durable. Does nothing on Windows, where a directory cannot be synced.</summary>
+    public static void Directory(string path)
+    {
+        if (OperatingSystem.IsWindows())
+        {
+            return;
+        }
+
+        var descriptor = Open(path, 0);
+        if (descriptor < 0)
+        {
+            throw Failure("open", path);
+        }
+
+        try
+        {
+            if (FSync(descriptor) != 0)
+            {
+                throw Failure("fsync", path);
+            }
+        }
+        finally
+        {
+            _ = Close(descriptor);
+        }
+    }
+
+    /// <summary>Makes the data of a file durable; its times may lag behind (fdatasync on Linux, fsync elsewhere).</summary>
+    public static void Data(SafeFileHandle file)
+    {
+        if (!OperatingSystem.IsLinux())
+        {
+            RandomAccess.FlushToDisk(file);
+        }
+        else if (FDataSync(file) != 0)
+        {
+            throw Failure("fdatasync", "file");
+        }
+    }
+
+    private static IOException Failure(string call, string path)
+    {
+        var errno = Marshal.GetLastPInvokeError();
+        return new IOException($"{call} of {path} failed with error {errno}", errno);
+    }
+
+    [LibraryImport("libc", EntryPoint = "open", StringMarshalling = StringMarshalling.Utf8, SetLastError = true)]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static partial int Open(string path, int flags);
+
+    [LibraryImport("libc", EntryPoint = "fsync", SetLastError = true)]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static partial int FSync(int descriptor);
+
+    [LibraryImport("libc", EntryPoint = "fdatasync", SetLastError = true)]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static partial int FDataSync(SafeFileHandle file);
+
+    [LibraryImport("libc", EntryPoint = "close")]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static partial int Close(int descriptor);
+}

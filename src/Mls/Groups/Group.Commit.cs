@@ -1,0 +1,178 @@
+using System.Security.Cryptography;
+using Marmot.Mls.Codec;
+using Marmot.Mls.Crypto;
+using Marmot.Mls.Framing;
+using Marmot.Mls.Messages;
+using Marmot.Mls.Schedule;
+using Marmot.Mls.Tree;
+
+namespace Marmot.Mls.Groups;
+
+/// <summary>What a commit shall do.</summary>
+public sealed class CommitRequest
+{
+    /// <summary>Proposals by value, after the pending ones.</summary>
+    public IReadOnlyList<Proposal> Proposals { get; init; } = [];
+
+    /// <summary>Which pending proposals go in by reference; null takes all except own Updates.</summary>
+    public Func<Sender, Proposal, bool>? IncludePending { get; init; }
+
+    /// <summary>Renew the own keys even when the proposals do not require it.</summary>
+    public bool ForcePath { get; init; }
+
+    /// <summary>PrivateMessage or PublicMessage.</summary>
+    public WireFormat Format { get; init; } = WireFormat.PrivateMessage;
+
+    /// <summary>Authenticated, not encrypted.</summary>
+    public byte[]? AuthenticatedData { get; init; }
+
+    /// <summary>Pads the content of a PrivateMessage to a multiple of this.</summary>
+    public int PadTo { get; init; }
+
+    /// <summary>False leaves the tree out of the Welcome; joiners must get it elsewhere.</summary>
+    public bool TreeInWelcome { get; init; } = true;
+
+    /// <summary>Time to check the lifetime of added key packages against; null does not check.</summary>
+    public DateTimeOffset? Now { get; init; }
+
+    /// <summary>The group this one continues (after ReInit) or branches off; only for the first commit.</summary>
+    public Group? Predecessor { get; init; }
+}
+
+public sealed partial class Group
+{
+    /// <summary>Makes a commit (RFC 9420, 12.4.1) and stages it. Publish its message, then <see cref="Merge"/> or <see cref="Discard"/>.</summary>
+    public StagedCommit Commit(CommitRequest? request = null)
+    {
+        request ??= new CommitRequest();
+        CheckOpen();
+        MlsException.ThrowIf(_staged is not null, MlsError.WrongState);
+
+        // 1. Which proposals.
+        var committed = new List<CommittedProposal>();
+        var wire = new List<ProposalOrRef>();
+        foreach (var pending in _epoch.Proposals)
+        {
+            var isOwnUpdate = pending.Proposal is UpdateProposal && pending.Sender == Sender.Member(OwnLeaf);
+            if (request.IncludePending is { } wanted ? !wanted(pending.Sender, pending.Proposal) : isOwnUpdate) continue;
+            committed.Add(new CommittedProposal(pending.Proposal, pending.Sender, true, pending.OwnUpdateKey));
+            wire.Add(new ProposalOrRef(null, pending.Reference));
+        }
+        var values = new List<Proposal>(request.Proposals);
+        var usage = ResumptionUsage.Application;
+        if (request.Predecessor is { } predecessor)
+        {
+            MlsException.ThrowIf(Epoch != 0, MlsError.WrongState);
+            usage = predecessor._epoch.ReInit is null ? ResumptionUsage.Branch : ResumptionUsage.ReInit;
+            if (usage == ResumptionUsage.ReInit) CheckContinues(predecessor._epoch.ReInit!, _epoch.Context);
+            values.Insert(0, new PreSharedKeyProposal(PreSharedKeyId.Resumption(usage, predecessor._epoch.Context.GroupId, predecessor.Epoch, RandomNumberGenerator.GetBytes(Suite.HashLength))));
+        }
+        foreach (var proposal in values)
+        {
+            committed.Add(new CommittedProposal(proposal, Sender.Member(OwnLeaf), false));
+            wire.Add(new ProposalOrRef(proposal, null));
+        }
+
+        // 2. Validate, apply to a copy of the tree.
+        var list = ProposalList.Apply(_epoch, OwnLeaf, committed, _rules, request.Now, usage);
+        var pskSecret = PskSecretOf(list.Psks, _epoch, request.Predecessor);
+        var keys = _epoch.Keys.Clone();
+        keys.Prune(list.Tree, _epoch.Tree);
+
+        // 3. Path, parent hashes, leaf, tree hash, provisional context, encryption: in that order inside.
+        CreatedPath? path = null;
+        if (list.NeedsPath || request.ForcePath)
+        {
+            path = TreeKem.Create(list.Tree, OwnLeaf, _epoch.Tree.Leaf(OwnLeaf)!, _signatureKey, _epoch.Context.GroupId, keys, list.NewLeaves,
+                treeHash => _epoch.Context.With(Epoch + 1, treeHash, _epoch.Context.ConfirmedTranscriptHash, list.Extensions).Encoded);
+        }
+
+        // 4. Sign with the old context, hash, derive the new epoch.
+        var commit = new Commit([.. wire], path?.Path);
+        var framed = Frame(ContentType.Commit, request.AuthenticatedData, commit: commit);
+        var signature = AuthenticatedContent.Sign(Suite, request.Format, framed, _epoch.Context.Encoded, _signatureKey);
+        var (next, joiner) = Advance(_epoch, list, path?.Keys ?? keys, path?.CommitSecret, _epoch.Secrets.Init, pskSecret, request.Format, framed, signature, null);
+
+        // 5. Protect with the old keys; Welcome for the new members.
+        var content = new AuthenticatedContent { WireFormat = request.Format, Content = framed, Signature = signature, ConfirmationTag = next.ConfirmationTag };
+        var message = Send(content, request.PadTo);
+        var welcome = list.Added.Count == 0 ? null : WelcomeOf(next, list, path, joiner, pskSecret, request.TreeInWelcome);
+        CryptographicOperations.ZeroMemory(joiner);
+        return _staged = new StagedCommit(_epoch, next, Sender.Member(OwnLeaf), OwnLeaf, path is not null, [.. list.Added.Keys], [.. list.Removed], [.. list.Updated])
+        {
+            Message = message,
+            Welcome = welcome,
+            Proposals = [.. committed.Select(c => (c.Proposal, c.Sender))],
+        };
+    }
+
+    /// <summary>Derives the next epoch; with a received confirmation tag it must match.</summary>
+    private static (EpochState Next, byte[] Joiner) Advance(EpochState before, ProposalList list, TreeKeys keys, byte[]? commitSecret, byte[] initSecret, byte[] pskSecret,
+        WireFormat format, FramedContent framed, byte[] signature, byte[]? receivedTag)
+    {
+        var suite = before.Suite;
+        var confirmed = TranscriptHash.Confirmed(suite, before.InterimHash, format, framed, signature);
+        var context = before.Context.With(before.Context.Epoch + 1, list.Tree.TreeHash(), confirmed, list.Extensions);
+        var joiner = EpochSecrets.Joiner(suite, initSecret, commitSecret ?? new byte[suite.HashLength], context.Encoded);
+        var secrets = EpochSecrets.FromJoiner(suite, joiner, pskSecret, context.Encoded);
+        var tag = suite.Mac(secrets.ConfirmationKey, confirmed);
+        if (receivedTag is not null && !CryptographicOperations.FixedTimeEquals(tag, receivedTag))
+        {
+            secrets.Wipe();
+            throw new MlsException(MlsError.BadConfirmationTag);
+        }
+        if (commitSecret is not null) CryptographicOperations.ZeroMemory(commitSecret);
+        return (EpochState.Create(context, list.Tree, keys, secrets, tag, list.ReInit), joiner);
+    }
+
+    private MlsMessage WelcomeOf(EpochState next, ProposalList list, CreatedPath? path, byte[] joiner, byte[] pskSecret, bool withTree)
+    {
+        var welcomeSecret = EpochSecrets.Welcome(Suite, joiner, pskSecret);
+        var (key, nonce) = WelcomeKey(Suite, welcomeSecret);
+        var info = GroupInfoOf(next, withTree ? [TreeExtension(next.Tree)] : []);
+        var sealedInfo = Suite.Seal(key, nonce, default, TlsWriter.Encode(info));
+        CryptographicOperations.ZeroMemory(key);
+        CryptographicOperations.ZeroMemory(welcomeSecret);
+
+        // The encrypted GroupInfo is part of every recipient's HPKE info: hash it once.
+        var infoHash = Suite.EncryptContext("Welcome"u8, sealedInfo);
+        var secrets = new EncryptedGroupSecrets[list.Added.Count];
+        var at = 0;
+        foreach (var (leaf, package) in list.Added)
+        {
+            var pathSecret = path?.PathSecrets[TreeMath.CommonAncestor(OwnLeaf, leaf)];
+            var writer = new TlsWriter();
+            new GroupSecrets(joiner, pathSecret, [.. list.Psks]).Write(writer);
+            var plaintext = writer.TakeAndWipe();
+            var (enc, ciphertext) = Suite.HpkeSeal(package.InitKey, infoHash, default, plaintext);
+            CryptographicOperations.ZeroMemory(plaintext);
+            secrets[at++] = new EncryptedGroupSecrets(package.Reference(), new HpkeCiphertext(enc, ciphertext));
+        }
+        return new MlsMessage(WireFormat.Welcome, new Welcome(Suite.Id, secrets, sealedInfo));
+    }
+
+    private static (byte[] Key, byte[] Nonce) WelcomeKey(CipherSuite suite, byte[] welcomeSecret)
+        => (suite.ExpandWithLabel(welcomeSecret, "key"u8, default, suite.KeyLength), suite.ExpandWithLabel(welcomeSecret, "nonce"u8, default, CipherSuite.NonceLength));
+
+    private static void CheckContinues(ReInitProposal reInit, GroupContext context)
+    {
+        var same = reInit.GroupId.AsSpan().SequenceEqual(context.GroupId) && reInit.CipherSuite == context.Suite.Id && reInit.Version == 1
+            && reInit.Extensions.Length == context.Extensions.Length
+            && reInit.Extensions.Zip(context.Extensions).All(p => p.First.Type == p.Second.Type && p.First.Data.AsSpan().SequenceEqual(p.Second.Data));
+        MlsException.ThrowIf(!same, MlsError.BadReInit);
+    }
+
+    private byte[] PskSecretOf(List<PreSharedKeyId> ids, EpochState epoch, Group? predecessor)
+        => PskSecret.Compute(epoch.Suite, [.. ids.Select(id => (id, FindPsk(id, _rules, this, predecessor)))]);
+
+    private static byte[] FindPsk(PreSharedKeyId id, GroupRules rules, Group? current, Group? predecessor)
+    {
+        if (id.IsExternal) return rules.ExternalPsk?.Invoke(id.Id) ?? throw new MlsException(MlsError.BadPsk);
+        foreach (var group in (Group?[])[current, predecessor])
+        {
+            if (group is null || !id.GroupId.AsSpan().SequenceEqual(group._epoch.Context.GroupId)) continue;
+            if (group.KnownEpochs.Contains(id.Epoch)) return group.StateOf(id.Epoch).Secrets.Resumption;
+        }
+        throw new MlsException(MlsError.BadPsk);
+    }
+}

@@ -1,0 +1,189 @@
+using System.Security.Cryptography;
+using Marmot.Mls.Codec;
+using Marmot.Mls.Crypto;
+using Marmot.Mls.Framing;
+using Marmot.Mls.Messages;
+using Marmot.Mls.Schedule;
+using Marmot.Mls.Tree;
+
+namespace Marmot.Mls.Groups;
+
+/// <summary>What a joiner may have to add to a Welcome or GroupInfo.</summary>
+public sealed class JoinRequest
+{
+    /// <summary>The tree, when it does not come along.</summary>
+    public ReadOnlyMemory<byte>? RatchetTree { get; init; }
+
+    /// <summary>Rules of the application; also finds external PSKs.</summary>
+    public GroupRules Rules { get; init; } = new();
+
+    /// <summary>Time to check lifetimes against; null does not check (RFC 9420, 7.3, only recommends it on receipt).</summary>
+    public DateTimeOffset? Now { get; init; }
+
+    /// <summary>The group that was reinitialised or branched off.</summary>
+    public Group? Predecessor { get; init; }
+}
+
+public sealed partial class Group
+{
+    /// <summary>Joins by a Welcome (RFC 9420, 12.4.3.1). The key package's secrets are copied: dispose them when they may not be used again.</summary>
+    public static Group Join(MlsMessage message, KeyPackageSecrets own, JoinRequest? request = null)
+    {
+        request ??= new JoinRequest();
+        var (secrets, info, pskSecret) = OpenWelcome(message, own, request);
+        var suite = info.Context.Suite;
+        CheckPredecessor(secrets.Psks, info.Context, request.Predecessor);
+        var tree = CheckedTree(info, request);
+
+        // Our place and keys.
+        var leafBytes = own.KeyPackage.Leaf.Encoded;
+        var place = tree.Members.FirstOrDefault(m => m.Leaf.Encoded.AsSpan().SequenceEqual(leafBytes), (-1, null!)).Index;
+        MlsException.ThrowIf(place < 0, MlsError.BadTree);
+        var keys = new TreeKeys { Leaf = place };
+        keys.ByNode[2 * place] = [.. own.EncryptionPrivateKey];
+        if (secrets.PathSecret is { } pathSecret)
+        {
+            MlsException.ThrowIf(info.Signer == place, MlsError.BadPath);
+            keys.AddFrom(tree, TreeMath.CommonAncestor(place, (int)info.Signer), (int)info.Signer, pathSecret);
+        }
+        MlsException.ThrowIf(!keys.Match(tree), MlsError.BadPath);
+
+        // The epoch, confirmed by the tag.
+        var epochSecrets = EpochSecrets.FromJoiner(suite, secrets.JoinerSecret, pskSecret, info.Context.Encoded);
+        CryptographicOperations.ZeroMemory(secrets.JoinerSecret);
+        var tag = suite.Mac(epochSecrets.ConfirmationKey, info.Context.ConfirmedTranscriptHash);
+        MlsException.ThrowIf(!CryptographicOperations.FixedTimeEquals(tag, info.ConfirmationTag), MlsError.BadConfirmationTag);
+        return new Group(EpochState.Create(info.Context, tree, keys, epochSecrets, tag), [.. own.SignaturePrivateKey], request.Rules);
+    }
+
+    /// <summary>Decrypts the secrets meant for this key package and the GroupInfo; nothing of the latter is verified yet.</summary>
+    internal static (GroupSecrets Secrets, GroupInfo Info, byte[] PskSecret) OpenWelcome(MlsMessage message, KeyPackageSecrets own, JoinRequest request)
+    {
+        var welcome = message.Welcome ?? throw new MlsException(MlsError.WrongWireFormat);
+        var suite = CipherSuite.Get(welcome.CipherSuite);
+        MlsException.ThrowIf(own.KeyPackage.CipherSuite != suite.Id, MlsError.KeyPackageMismatch);
+
+        // 1. Our secrets.
+        var reference = own.KeyPackage.Reference();
+        var entry = Array.Find(welcome.Secrets, s => s.NewMember.AsSpan().SequenceEqual(reference)) ?? throw new MlsException(MlsError.NotForThisKeyPackage);
+        var initPair = new KeyPair(own.InitPrivateKey, own.KeyPackage.InitKey);
+        var plaintext = suite.DecryptWithLabel(initPair, "Welcome"u8, welcome.EncryptedGroupInfo, entry.Secrets.KemOutput, entry.Secrets.Ciphertext);
+        var reader = new TlsReader(plaintext);
+        var secrets = GroupSecrets.Read(ref reader);
+        reader.ExpectEnd();
+        CryptographicOperations.ZeroMemory(plaintext);
+
+        // 2. PSKs: at most one of reinit or branch.
+        MlsException.ThrowIf(secrets.Psks.Count(p => p.Usage is ResumptionUsage.ReInit or ResumptionUsage.Branch) > 1, MlsError.BadPsk);
+        MlsException.ThrowIf(secrets.Psks.Any(p => p.Nonce.Length != suite.HashLength), MlsError.BadPsk);
+        var pskSecret = PskSecret.Compute(suite, [.. secrets.Psks.Select(id => (id, FindPsk(id, request.Rules, null, request.Predecessor)))]);
+
+        // 3. GroupInfo.
+        var welcomeSecret = EpochSecrets.Welcome(suite, secrets.JoinerSecret, pskSecret);
+        var (key, nonce) = WelcomeKey(suite, welcomeSecret);
+        CryptographicOperations.ZeroMemory(welcomeSecret);
+        reader = new TlsReader(suite.Open(key, nonce, default, welcome.EncryptedGroupInfo));
+        var info = Messages.GroupInfo.Read(ref reader);
+        reader.ExpectEnd();
+        MlsException.ThrowIf(info.Context.Suite.Id != suite.Id, MlsError.KeyPackageMismatch);
+        return (secrets, info, pskSecret);
+    }
+
+    /// <summary>Like <see cref="Join"/>, with the refusal as a value.</summary>
+    public static bool TryJoin(MlsMessage message, KeyPackageSecrets own, JoinRequest? request, out Group? group, out MlsError error)
+    {
+        try
+        {
+            (group, error) = (Join(message, own, request), MlsError.None);
+            return true;
+        }
+        catch (MlsException refusal)
+        {
+            (group, error) = (null, refusal.Error);
+            return false;
+        }
+    }
+
+    /// <summary>The tree of a GroupInfo with everything a joiner must check: signature, tree hash, shape, parent hashes, every leaf.</summary>
+    private static RatchetTree CheckedTree(GroupInfo info, JoinRequest request)
+    {
+        Extension.RefuseDuplicates(info.Extensions);
+        Extension.RefuseDuplicates(info.Context.Extensions);
+        var bytes = Extension.Find(info.Extensions, ExtensionType.RatchetTree)?.Data ?? request.RatchetTree?.ToArray() ?? throw new MlsException(MlsError.MissingTree);
+        var tree = RatchetTree.Read(info.Context.Suite, bytes);
+        MlsException.ThrowIf(info.Signer >= tree.LeafCount, MlsError.BadSender);
+        var signer = tree.Leaf((int)info.Signer) ?? throw new MlsException(MlsError.BadSender);
+        MlsException.ThrowIf(!info.HasValidSignature(signer.SignatureKey), MlsError.BadSignature);
+        MlsException.ThrowIf(!tree.TreeHash().AsSpan().SequenceEqual(info.Context.TreeHash), MlsError.BadTreeHash);
+        tree.Validate(info.Context.GroupId, info.Context.Extensions, request.Now);
+        foreach (var (_, leaf) in tree.Members) MlsException.ThrowIf(!request.Rules.Accepts(null, leaf), MlsError.CredentialRefused);
+        return tree;
+    }
+
+    /// <summary>RFC 9420, 11.2 and 11.3: a successor starts in epoch 1 with the parameters that were agreed.</summary>
+    private static void CheckPredecessor(PreSharedKeyId[] psks, GroupContext context, Group? predecessor)
+    {
+        var link = Array.Find(psks, p => p.Usage is ResumptionUsage.ReInit or ResumptionUsage.Branch);
+        if (link is null) return;
+        MlsException.ThrowIf(context.Epoch != 1 || predecessor is null, MlsError.BadPsk);
+        if (link.Usage == ResumptionUsage.ReInit)
+        {
+            CheckContinues(predecessor!._epoch.ReInit ?? throw new MlsException(MlsError.BadReInit), context);
+        }
+        else
+        {
+            MlsException.ThrowIf(context.Suite.Id != predecessor!.Suite.Id, MlsError.KeyPackageMismatch);
+        }
+    }
+
+    /// <summary>
+    /// Joins by an external commit (RFC 9420, 12.4.3.2): needs the GroupInfo with the external key and the tree. Publish the message; the group is already in the new epoch.
+    /// <paramref name="replaces"/> removes the client's old leaf.
+    /// </summary>
+    public static (Group Group, MlsMessage Commit) JoinExternally(MlsMessage message, KeyPackageSecrets own, JoinRequest? request = null, int? replaces = null, IReadOnlyList<PreSharedKeyId>? psks = null)
+    {
+        request ??= new JoinRequest();
+        var info = message.GroupInfo ?? throw new MlsException(MlsError.WrongWireFormat);
+        var suite = info.Context.Suite;
+        MlsException.ThrowIf(own.KeyPackage.CipherSuite != suite.Id, MlsError.KeyPackageMismatch);
+        var tree = CheckedTree(info, request);
+        var extension = Extension.Find(info.Extensions, ExtensionType.ExternalPub) ?? throw new MlsException(MlsError.MissingTree, "no external_pub");
+        var reader = new TlsReader(extension.Data);
+        var externalPub = reader.ReadBytes();
+        reader.ExpectEnd();
+
+        var (kemOutput, init) = suite.HpkeSendExport(externalPub, ExternalInitLabel, suite.HashLength);
+        var proposals = new List<Proposal> { new ExternalInitProposal(kemOutput) };
+        if (replaces is { } old) proposals.Add(new RemoveProposal((uint)old));
+        foreach (var psk in psks ?? []) proposals.Add(new PreSharedKeyProposal(psk));
+
+        // A state without secrets: enough to apply the proposals and to frame the commit.
+        var nothing = new EpochSecrets { SenderData = [], Encryption = [], Exporter = [], External = [], ConfirmationKey = [], MembershipKey = [], Resumption = [], Authenticator = [], Init = [] };
+        var before = EpochState.Create(info.Context, tree, new TreeKeys { Leaf = -1 }, nothing, info.ConfirmationTag);
+        var sender = new Sender(SenderType.NewMemberCommit, 0);
+        var list = ProposalList.Apply(before, null, [.. proposals.Select(p => new CommittedProposal(p, sender, false))], request.Rules, request.Now);
+        var place = list.Tree.Reserve();
+        LeafRules.CheckInGroup(own.KeyPackage.Leaf, list.Extensions);
+        var path = TreeKem.Create(list.Tree, place, own.KeyPackage.Leaf, own.SignaturePrivateKey, info.Context.GroupId, new TreeKeys { Leaf = place }, new HashSet<int>(),
+            treeHash => info.Context.With(info.Epoch + 1, treeHash, info.Context.ConfirmedTranscriptHash, list.Extensions).Encoded);
+        list.Tree.CheckMembersTogether();
+
+        var framed = new FramedContent
+        {
+            GroupId = info.Context.GroupId,
+            Epoch = info.Epoch,
+            Sender = sender,
+            AuthenticatedData = [],
+            ContentType = ContentType.Commit,
+            Commit = new Commit([.. proposals.Select(p => new ProposalOrRef(p, null))], path.Path),
+        };
+        var signature = AuthenticatedContent.Sign(suite, WireFormat.PublicMessage, framed, info.Context.Encoded, own.SignaturePrivateKey);
+        var pskSecret = PskSecret.Compute(suite, [.. list.Psks.Select(id => (id, FindPsk(id, request.Rules, null, request.Predecessor)))]);
+        var (next, joiner) = Advance(before, list, path.Keys, path.CommitSecret, init, pskSecret, WireFormat.PublicMessage, framed, signature, null);
+        CryptographicOperations.ZeroMemory(joiner);
+        CryptographicOperations.ZeroMemory(init);
+        var content = new AuthenticatedContent { WireFormat = WireFormat.PublicMessage, Content = framed, Signature = signature, ConfirmationTag = next.ConfirmationTag };
+        var commit = new MlsMessage(WireFormat.PublicMessage, MessageProtection.ProtectPublic(content, suite, info.Context.Encoded, default));
+        return (new Group(next, [.. own.SignaturePrivateKey], request.Rules), commit);
+    }
+}

@@ -1,0 +1,196 @@
+using System.Security.Cryptography;
+using Marmot.Mls.Codec;
+using Marmot.Mls.Framing;
+using Marmot.Mls.Messages;
+using Marmot.Mls.Tree;
+
+namespace Marmot.Mls.Groups;
+
+public sealed partial class Group
+{
+    /// <summary>Like <see cref="Process"/>, with the refusal as a value.</summary>
+    public bool TryProcess(MlsMessage message, out Received? received, out MlsError error, DateTimeOffset? now = null)
+    {
+        try
+        {
+            (received, error) = (Process(message, now), MlsError.None);
+            return true;
+        }
+        catch (MlsException refusal)
+        {
+            (received, error) = (null, refusal.Error);
+            return false;
+        }
+    }
+
+    /// <summary>
+    /// Opens and verifies a public or private message: application data, a proposal (kept as pending) or a commit (staged, not in force).
+    /// A refusal leaves the state byte for byte as it was; a success uses the message's key up. The time checks lifetimes of added key packages.
+    /// </summary>
+    public Received Process(MlsMessage message, DateTimeOffset? now = null)
+    {
+        CheckOpen();
+        MlsException.ThrowIf(message.Private is null && message.Public is null, MlsError.WrongWireFormat);
+        MlsException.ThrowIf(!message.GroupId.Span.SequenceEqual(_epoch.Context.GroupId), MlsError.WrongGroup);
+        var isLate = message.Epoch != Epoch;
+        MlsException.ThrowIf(isLate && (message.ContentType != ContentType.Application || message.Private is null), MlsError.WrongEpoch);
+        var state = StateOf(message.Epoch);
+
+        if (message.Public is { } open)
+        {
+            var content = MessageProtection.UnprotectPublic(open, Suite, state.Context.Encoded, state.Secrets.MembershipKey);
+            CheckSignature(state, content);
+            return Handle(state, content, now);
+        }
+
+        var sealedMessage = message.Private!;
+        var sender = MessageProtection.OpenSenderData(sealedMessage, Suite, state.Secrets.SenderData);
+        MlsException.ThrowIf(sender.Leaf >= state.Tree.LeafCount || state.Tree.Leaf((int)sender.Leaf) is null, MlsError.BadSender);
+        MlsException.ThrowIf((int)sender.Leaf == state.OwnLeaf, MlsError.OwnMessage);
+        var opened = MessageProtection.UnprotectPrivate(sealedMessage, sender, Suite, state.SecretTree);
+        CheckSignature(state, opened);
+        var received = Handle(state, opened, now);
+        // Only now, with everything verified, is the key used up.
+        state.SecretTree.Find((int)sender.Leaf, message.ContentType == ContentType.Application, sender.Generation, confirm: true).Wipe();
+        return received;
+    }
+
+    private Received Handle(EpochState state, AuthenticatedContent content, DateTimeOffset? now)
+    {
+        var framed = content.Content;
+        switch (framed.ContentType)
+        {
+            case ContentType.Application:
+                return new ReceivedApplication((int)framed.Sender.Index, state.Tree.Leaf((int)framed.Sender.Index)!, framed.Application, framed.AuthenticatedData, framed.Epoch);
+            case ContentType.Proposal:
+                CheckProposal(framed.Proposal!, framed.Sender, now);
+                MlsException.ThrowIf(framed.Proposal is SelfRemoveProposal && content.WireFormat != WireFormat.PublicMessage, MlsError.WrongWireFormat);
+                var reference = content.ProposalReference(Suite);
+                if (state.FindProposal(reference) is null) state.Proposals.Add(new PendingProposal(reference, framed.Proposal!, framed.Sender, null));
+                return new ReceivedProposal(framed.Sender, framed.Proposal!, reference);
+            default:
+                return new ReceivedCommit(ProcessCommit(state, content, now));
+        }
+    }
+
+    /// <summary>Whose signature it must be, by sender type (RFC 9420, 6.1).</summary>
+    private void CheckSignature(EpochState state, AuthenticatedContent content)
+    {
+        var framed = content.Content;
+        var isPublic = content.WireFormat == WireFormat.PublicMessage;
+        byte[] key;
+        switch (framed.Sender.Type)
+        {
+            case SenderType.Member:
+                MlsException.ThrowIf(framed.Sender.Index >= state.Tree.LeafCount, MlsError.BadSender);
+                key = state.Tree.Leaf((int)framed.Sender.Index)?.SignatureKey ?? throw new MlsException(MlsError.BadSender);
+                MlsException.ThrowIf((int)framed.Sender.Index == state.OwnLeaf, MlsError.OwnMessage);
+                break;
+            case SenderType.External:
+                var senders = ExternalSender.Find(state.Context.Extensions);
+                MlsException.ThrowIf(!isPublic || framed.Sender.Index >= senders.Length || framed.ContentType != ContentType.Proposal, MlsError.BadSender);
+                key = senders[framed.Sender.Index].SignatureKey;
+                break;
+            case SenderType.NewMemberProposal:
+                MlsException.ThrowIf(!isPublic || framed.Proposal is not AddProposal, MlsError.BadSender);
+                key = ((AddProposal)framed.Proposal!).KeyPackage.Leaf.SignatureKey;
+                break;
+            default:
+                MlsException.ThrowIf(!isPublic || framed.ContentType != ContentType.Commit, MlsError.BadSender);
+                key = framed.Commit!.Path?.Leaf.SignatureKey ?? throw new MlsException(MlsError.PathRequired);
+                break;
+        }
+        MlsException.ThrowIf(!content.HasValidSignature(Suite, state.Context.Encoded, key), MlsError.BadSignature);
+    }
+
+    /// <summary>A single proposal on its own (RFC 9420, 12.1); the list is checked when it is committed.</summary>
+    private void CheckProposal(Proposal proposal, Sender sender, DateTimeOffset? now)
+    {
+        if (sender.Type == SenderType.External)
+        {
+            MlsException.ThrowIf(proposal is not (AddProposal or RemoveProposal or PreSharedKeyProposal or ReInitProposal or GroupContextExtensionsProposal), MlsError.BadSender);
+        }
+        switch (proposal)
+        {
+            case AddProposal add: ProposalList.CheckAdd(_epoch, add.KeyPackage, now); break;
+            case UpdateProposal update: ProposalList.CheckUpdate(_epoch, update.Leaf, (int)sender.Index); break;
+            case RemoveProposal remove:
+                MlsException.ThrowIf(remove.Removed >= _epoch.Tree.LeafCount || _epoch.Tree.Leaf((int)remove.Removed) is null, MlsError.UnknownLeaf);
+                break;
+            case PreSharedKeyProposal psk: ProposalList.CheckPsk(_epoch, psk.Psk, ResumptionUsage.Application); break;
+            case ReInitProposal reInit: MlsException.ThrowIf(reInit.Version < 1, MlsError.BadReInit); break;
+            case ExternalInitProposal: throw new MlsException(MlsError.ExternalInitNotAllowed);
+            case GroupContextExtensionsProposal change: Extension.RefuseDuplicates(change.Extensions); break;
+        }
+    }
+
+    private StagedCommit ProcessCommit(EpochState before, AuthenticatedContent content, DateTimeOffset? now)
+    {
+        var framed = content.Content;
+        var commit = framed.Commit!;
+        var isExternal = framed.Sender.Type == SenderType.NewMemberCommit;
+        MlsException.ThrowIf(content.ConfirmationTag is null, MlsError.BadConfirmationTag);
+
+        // 1. The proposals, by value or from what was received.
+        var committed = new List<CommittedProposal>();
+        foreach (var item in commit.Proposals)
+        {
+            if (item.Proposal is not null)
+            {
+                committed.Add(new CommittedProposal(item.Proposal, framed.Sender, false));
+                continue;
+            }
+            var pending = before.FindProposal(item.Reference) ?? throw new MlsException(MlsError.UnknownProposal);
+            committed.Add(new CommittedProposal(pending.Proposal, pending.Sender, true, pending.OwnUpdateKey));
+        }
+
+        // 2. Validate the list, apply it to a copy.
+        var list = ProposalList.Apply(before, isExternal ? null : (int)framed.Sender.Index, committed, _rules, now);
+        MlsException.ThrowIf(commit.Path is null && list.NeedsPath, MlsError.PathRequired);
+        var removesSelf = list.Removed.Contains(before.OwnLeaf);
+        var committer = isExternal ? list.Tree.Reserve() : (int)framed.Sender.Index;
+        var proposals = committed.Select(c => (c.Proposal, c.Sender)).ToArray();
+        int[] added = isExternal ? [committer] : [.. list.Added.Keys];
+
+        // 3. The path.
+        var newLeaves = list.NewLeaves;
+        if (commit.Path is { } path)
+        {
+            var old = isExternal ? RemovedByJoiner(before, list) : before.Tree.Leaf(committer);
+            MlsException.ThrowIf(!_rules.Accepts(old, path.Leaf), MlsError.CredentialRefused);
+            TreeKem.ApplyPublic(list.Tree, committer, path, before.Context.GroupId, list.Extensions, newLeaves);
+        }
+        if (removesSelf) return new StagedCommit(before, null, framed.Sender, committer, commit.Path is not null, added, [.. list.Removed], [.. list.Updated]) { Proposals = proposals };
+
+        var keys = before.Keys.Clone();
+        if (list.OwnUpdateKey is { } ownKey) keys.ByNode[2 * keys.Leaf] = [.. ownKey]; // a copy: the pending one is wiped with its epoch
+        PruneKeys(keys, list, before);
+        byte[]? commitSecret = null;
+        if (commit.Path is not null)
+        {
+            var provisional = before.Context.With(before.Context.Epoch + 1, list.Tree.TreeHash(), before.Context.ConfirmedTranscriptHash, list.Extensions);
+            commitSecret = TreeKem.Decrypt(list.Tree, committer, commit.Path, keys, newLeaves, provisional.Encoded);
+        }
+
+        // 4. The new epoch, confirmed by the tag.
+        var init = isExternal
+            ? Suite.HpkeReceiveExport(before.Secrets.ExternalKeyPair(Suite), list.ExternalInit!.KemOutput, ExternalInitLabel, Suite.HashLength)
+            : before.Secrets.Init;
+        var pskSecret = PskSecretOf(list.Psks, before, null);
+        var (next, joiner) = Advance(before, list, keys, commitSecret, init, pskSecret, content.WireFormat, framed, content.Signature, content.ConfirmationTag);
+        CryptographicOperations.ZeroMemory(joiner);
+        return new StagedCommit(before, next, framed.Sender, committer, commit.Path is not null, added, [.. list.Removed], [.. list.Updated]) { Proposals = proposals };
+    }
+
+    private static ReadOnlySpan<byte> ExternalInitLabel => "MLS 1.0 external init secret"u8;
+
+    private static LeafNode? RemovedByJoiner(EpochState before, ProposalList list) => list.Removed.Count > 0 ? before.Tree.Leaf(list.Removed[0]) : null;
+
+    /// <summary>Drops private keys of nodes that the proposals blanked or the path replaced; the own leaf's key may be the one of an own Update.</summary>
+    private static void PruneKeys(TreeKeys keys, ProposalList list, EpochState before)
+    {
+        var own = keys.ByNode[2 * keys.Leaf];
+        keys.Prune(list.Tree, before.Tree);
+        keys.ByNode[2 * keys.Leaf] = own;
+    }
+}

@@ -1,0 +1,177 @@
+using Marmot.Mls.Codec;
+using Marmot.Mls.Messages;
+using Marmot.Mls.Tree;
+
+namespace Marmot.Mls.Groups;
+
+/// <summary>A proposal of a commit with its sender.</summary>
+internal sealed record CommittedProposal(Proposal Proposal, Sender Sender, bool ByReference, byte[]? OwnUpdateKey = null);
+
+/// <summary>
+/// The proposals of one commit, validated as a list and applied to a copy of the tree (RFC 9420, 12.2 and 12.3).
+/// Order of application: context extensions, updates, removes, adds.
+/// </summary>
+internal sealed class ProposalList
+{
+    public required RatchetTree Tree { get; init; }
+    public Extension[] Extensions { get; private set; } = [];
+    public Dictionary<int, KeyPackage> Added { get; } = [];
+    public List<int> Removed { get; } = [];
+    public List<int> Updated { get; } = [];
+    public List<PreSharedKeyId> Psks { get; } = [];
+    public ExternalInitProposal? ExternalInit { get; private set; }
+    public ReInitProposal? ReInit { get; private set; }
+    public byte[]? OwnUpdateKey { get; private set; }
+    public bool NeedsPath { get; private set; }
+
+    public ISet<int> NewLeaves => Added.Keys.ToHashSet();
+
+    /// <summary>Validates and applies. <paramref name="committer"/> is null for an external commit.</summary>
+    public static ProposalList Apply(EpochState epoch, int? committer, IReadOnlyList<CommittedProposal> proposals, GroupRules rules, DateTimeOffset? now,
+        ResumptionUsage allowedUsage = ResumptionUsage.Application)
+    {
+        var result = new ProposalList { Tree = epoch.Tree.Clone(), Extensions = epoch.Context.Extensions };
+        result.NeedsPath = proposals.Count == 0 || proposals.Any(p => p.Proposal.NeedsPath);
+        if (committer is null) CheckExternal(proposals);
+        CheckCombination(epoch, committer, proposals, allowedUsage);
+
+        foreach (var p in proposals)
+        {
+            if (p.Proposal is not GroupContextExtensionsProposal change) continue;
+            Extension.RefuseDuplicates(change.Extensions);
+            _ = RequiredCapabilities.Find(change.Extensions);
+            _ = ExternalSender.Find(change.Extensions);
+            result.Extensions = change.Extensions;
+        }
+        foreach (var p in proposals) if (p.Proposal is UpdateProposal update) result.ApplyUpdate(epoch, update.Leaf, (int)p.Sender.Index, p.OwnUpdateKey, rules);
+        foreach (var p in proposals) result.ApplyRemove(p);
+        foreach (var p in proposals) if (p.Proposal is AddProposal add) result.ApplyAdd(epoch, add.KeyPackage, rules, now);
+        foreach (var p in proposals)
+        {
+            if (p.Proposal is PreSharedKeyProposal psk) result.Psks.Add(psk.Psk);
+            if (p.Proposal is ExternalInitProposal init) result.ExternalInit = init;
+            if (p.Proposal is ReInitProposal reInit) result.ReInit = reInit;
+        }
+
+        if (!ReferenceEquals(result.Extensions, epoch.Context.Extensions))
+        {
+            foreach (var (_, leaf) in result.Tree.Members) LeafRules.CheckInGroup(leaf, result.Extensions);
+        }
+        result.CheckTypesSupported(epoch, proposals);
+        if (result.Added.Count + result.Updated.Count > 0) result.Tree.CheckMembersTogether();
+        return result;
+    }
+
+    private void ApplyUpdate(EpochState epoch, LeafNode leaf, int index, byte[]? ownKey, GroupRules rules)
+    {
+        var old = epoch.Tree.Leaf(index)!;
+        CheckUpdate(epoch, leaf, index);
+        LeafRules.CheckInGroup(leaf, Extensions);
+        MlsException.ThrowIf(!rules.Accepts(old, leaf), MlsError.CredentialRefused);
+        Tree.Update(index, leaf);
+        Updated.Add(index);
+        if (index == epoch.OwnLeaf) OwnUpdateKey = ownKey ?? throw new MlsException(MlsError.WrongState);
+    }
+
+    internal static void CheckUpdate(EpochState epoch, LeafNode leaf, int index)
+    {
+        MlsException.ThrowIf(leaf.Source != LeafNodeSource.Update, MlsError.WrongLeafSource);
+        MlsException.ThrowIf(leaf.EncryptionKey.AsSpan().SequenceEqual(epoch.Tree.Leaf(index)!.EncryptionKey), MlsError.EncryptionKeyReused);
+        epoch.Suite.Kem.CheckPublicKey(leaf.EncryptionKey);
+        MlsException.ThrowIf(!leaf.HasValidSignature(epoch.Suite, epoch.Context.GroupId, index), MlsError.BadSignature);
+    }
+
+    private void ApplyRemove(CommittedProposal p)
+    {
+        var index = p.Proposal switch { RemoveProposal remove => (int)remove.Removed, SelfRemoveProposal => (int)p.Sender.Index, _ => -1 };
+        if (index < 0) return;
+        Removed.Add(index);
+        Tree.Remove(index);
+        MlsException.ThrowIf(!Tree.Members.Any(), MlsError.RemoveOfCommitter);
+    }
+
+    private void ApplyAdd(EpochState epoch, KeyPackage package, GroupRules rules, DateTimeOffset? now)
+    {
+        CheckAdd(epoch, package, now);
+        LeafRules.CheckInGroup(package.Leaf, Extensions);
+        MlsException.ThrowIf(!rules.Accepts(null, package.Leaf), MlsError.CredentialRefused);
+        foreach (var (_, member) in Tree.Members) MlsException.ThrowIf(member.SignatureKey.AsSpan().SequenceEqual(package.Leaf.SignatureKey), MlsError.DuplicateMember);
+        Added.Add(Tree.Add(package.Leaf), package);
+    }
+
+    internal static void CheckAdd(EpochState epoch, KeyPackage package, DateTimeOffset? now)
+    {
+        MlsException.ThrowIf(package.Version != 1 || package.CipherSuite != epoch.Suite.Id, MlsError.KeyPackageMismatch);
+        if (package.Verify(now) is not MlsError.None and var error) throw new MlsException(error);
+        epoch.Suite.Kem.CheckPublicKey(package.Leaf.EncryptionKey);
+    }
+
+    private static void CheckCombination(EpochState epoch, int? committer, IReadOnlyList<CommittedProposal> proposals, ResumptionUsage allowedUsage)
+    {
+        var touched = new HashSet<int>();
+        var psks = new List<PreSharedKeyId>();
+        var contextChanges = 0;
+        foreach (var (proposal, sender, byReference, _) in proposals)
+        {
+            switch (proposal)
+            {
+                case UpdateProposal:
+                    MlsException.ThrowIf(sender.Type != SenderType.Member || epoch.Tree.Leaf((int)sender.Index) is null, MlsError.BadSender);
+                    MlsException.ThrowIf((int)sender.Index == committer, MlsError.UpdateByCommitter);
+                    MlsException.ThrowIf(!touched.Add((int)sender.Index), MlsError.LeafChangedTwice);
+                    break;
+                case RemoveProposal remove:
+                    MlsException.ThrowIf(remove.Removed >= epoch.Tree.LeafCount || epoch.Tree.Leaf((int)remove.Removed) is null, MlsError.UnknownLeaf);
+                    MlsException.ThrowIf((int)remove.Removed == committer, MlsError.RemoveOfCommitter);
+                    MlsException.ThrowIf(!touched.Add((int)remove.Removed), MlsError.LeafChangedTwice);
+                    break;
+                case SelfRemoveProposal:
+                    MlsException.ThrowIf(!byReference || sender.Type != SenderType.Member || epoch.Tree.Leaf((int)sender.Index) is null, MlsError.BadSender);
+                    MlsException.ThrowIf((int)sender.Index == committer, MlsError.RemoveOfCommitter);
+                    MlsException.ThrowIf(!touched.Add((int)sender.Index), MlsError.LeafChangedTwice);
+                    break;
+                case PreSharedKeyProposal psk:
+                    CheckPsk(epoch, psk.Psk, allowedUsage);
+                    MlsException.ThrowIf(psks.Exists(psk.Psk.SameKey), MlsError.DuplicatePsk);
+                    psks.Add(psk.Psk);
+                    break;
+                case GroupContextExtensionsProposal:
+                    MlsException.ThrowIf(++contextChanges > 1, MlsError.DuplicateGroupContextExtensions);
+                    break;
+                case ReInitProposal reInit:
+                    MlsException.ThrowIf(reInit.Version < 1, MlsError.BadReInit);
+                    MlsException.ThrowIf(proposals.Count > 1, MlsError.ReInitNotAlone);
+                    break;
+                case ExternalInitProposal:
+                    MlsException.ThrowIf(committer is not null, MlsError.ExternalInitNotAllowed);
+                    break;
+            }
+        }
+    }
+
+    internal static void CheckPsk(EpochState epoch, PreSharedKeyId psk, ResumptionUsage allowedUsage)
+        => MlsException.ThrowIf(psk.Nonce.Length != epoch.Suite.HashLength || (!psk.IsExternal && psk.Usage != ResumptionUsage.Application && psk.Usage != allowedUsage), MlsError.BadPsk);
+
+    /// <summary>RFC 9420, 12.2: exactly one ExternalInit, at most one Remove, PSKs, nothing else; all by value, except SelfRemove which always comes by reference.</summary>
+    private static void CheckExternal(IReadOnlyList<CommittedProposal> proposals)
+    {
+        MlsException.ThrowIf(proposals.Count(p => p.Proposal is ExternalInitProposal) != 1 || proposals.Count(p => p.Proposal is RemoveProposal) > 1, MlsError.NotAllowedInExternalCommit);
+        foreach (var p in proposals)
+        {
+            var allowed = p.Proposal is ExternalInitProposal or RemoveProposal or PreSharedKeyProposal ? !p.ByReference : p.Proposal is SelfRemoveProposal && p.ByReference;
+            MlsException.ThrowIf(!allowed, MlsError.NotAllowedInExternalCommit);
+        }
+    }
+
+    private void CheckTypesSupported(EpochState epoch, IReadOnlyList<CommittedProposal> proposals)
+    {
+        foreach (var p in proposals)
+        {
+            if (ProposalType.IsDefault(p.Proposal.Type)) continue;
+            foreach (var (index, leaf) in epoch.Tree.Members)
+            {
+                MlsException.ThrowIf(!Removed.Contains(index) && !leaf.Capabilities.SupportsProposal(p.Proposal.Type), MlsError.UnsupportedProposal);
+            }
+        }
+    }
+}

@@ -1,0 +1,199 @@
+using Marmot.NotifyServer.Apps;
+using Marmot.Protocol.Events;
+using Marmot.Protocol.Filters;
+using Marmot.Protocol.GiftWraps;
+using Marmot.Protocol.Keys;
+using Marmot.Protocol.RelayClient;
+using Microsoft.Extensions.Logging;
+
+namespace Marmot.NotifyServer.Inbox;
+
+/// <summary>One relay for one key: its connection, its gate, its place in the intake, its inbox list.</summary>
+/// <remarks>One socket a key, because some relays authenticate only one key on a socket.</remarks>
+internal sealed class InboxRelay : IRelayConnectionObserver, IDisposable
+{
+    private const int AuthorListKind = 10050; // NIP-17, inbox relays
+    private static readonly TimeSpan Reassert = TimeSpan.FromDays(1);
+
+    private readonly InboxContext _context;
+    private readonly SecretKey _key;
+    private readonly RelayConnection _connection;
+    private readonly int _index;
+    private readonly SemaphoreSlim _assert = new(0, 1);
+    private DateTimeOffset? _deafSince;
+    private double _deafSeconds;
+
+    public InboxRelay(InboxContext context, int index, string url, string? authUrl, NotifyApp app, SecretKey key)
+    {
+        _context = context;
+        _index = index;
+        _key = key;
+        App = app;
+        Name = RelayUrl.Normalise(url);
+        _deafSince = context.Time.GetUtcNow();
+        var options = context.Options;
+        _connection = new RelayConnection(
+            new RelayConnectionOptions
+            {
+                Url = new Uri(url),
+                AuthUrl = authUrl,
+                AuthKey = key,
+                Subscription = Subscribe,
+                EoseTimeout = options.EoseTimeout,
+                BackoffBase = options.ReconnectBase,
+                BackoffMax = options.ReconnectMax,
+                MaxMessageBytes = options.MaxEventBytes + 1024, // the frame around it
+                TrustedRoots = context.TrustedRoots,
+            },
+            this,
+            context.Time);
+    }
+
+    public string Name { get; }
+
+    public NotifyApp App { get; }
+
+    public bool IsLive => _connection.State == RelayState.Live;
+
+    public RelayConnection Connection => _connection;
+
+    /// <summary>True when the relay holds our newest inbox list.</summary>
+    public bool IsListed { get; private set; }
+
+    /// <summary>Seconds without a live subscription since the start.</summary>
+    public double DeafSeconds => _deafSeconds + (_deafSince is { } since ? (_context.Time.GetUtcNow() - since).TotalSeconds : 0);
+
+    /// <summary>Listens and keeps the inbox list in place until cancelled.</summary>
+    public Task RunAsync(CancellationToken cancellationToken) =>
+        Task.WhenAll(_connection.RunAsync(cancellationToken), KeepListedAsync(cancellationToken));
+
+    public void Dispose() => _assert.Dispose();
+
+    public void OnEvent(in NostrEventView evt, bool live)
+    {
+        var outcome = _context.Gate.Check(evt, live);
+        if (outcome == "queued" && !_context.Intake.TryAdd(_index, evt.Json, _context.Time.GetUtcNow()))
+        {
+            outcome = "inbox-full";
+        }
+
+        _context.Metrics.Event(Name, outcome);
+    }
+
+    public void OnState(RelayState state)
+    {
+        _context.Metrics.RelayState(Name, Label(state));
+        NotifyLog.RelayState(_context.Logger, Name, App.Name, Label(state));
+        if (state == RelayState.Live)
+        {
+            _deafSeconds = DeafSeconds;
+            _deafSince = null;
+        }
+        else
+        {
+            _deafSince ??= _context.Time.GetUtcNow();
+        }
+    }
+
+    public void OnClosed(string prefix, TimeSpan pause)
+    {
+        _context.Metrics.RelayClosed(Name, prefix);
+        if (prefix != RejectPrefix.AuthRequired)
+        {
+            NotifyLog.RelayClosed(_context.Logger, Name, App.Name, prefix, pause);
+        }
+    }
+
+    public void OnAuth(bool accepted)
+    {
+        _context.Metrics.RelayAuth(Name, accepted ? "accepted" : "refused");
+        if (!accepted)
+        {
+            NotifyLog.RelayAuthRefused(_context.Logger, Name, App.Name);
+        }
+    }
+
+    public void OnEoseMissing()
+    {
+        _context.Metrics.RelayState(Name, "eose-missing");
+        NotifyLog.RelayWithoutEose(_context.Logger, Name, App.Name, _context.Options.EoseTimeout);
+    }
+
+    public void OnReady()
+    {
+        IsListed = false;
+        if (_assert.CurrentCount == 0)
+        {
+            _assert.Release();
+        }
+    }
+
+    internal static string Label(RelayState state) => state switch
+    {
+        RelayState.Disconnected => "disconnected",
+        RelayState.Pending => "pending",
+        RelayState.Live => "live",
+        RelayState.Authenticating => "authenticating",
+        RelayState.AuthRefused => "auth-refused",
+        RelayState.Closed => "closed",
+        _ => "refused",
+    };
+
+    // Live only: limit 0 keeps the backlog away where it is understood, the EOSE gate where it is not. Relays apply since to live events too,
+    // and wraps are dated up to two days back (NIP-59).
+    private Filter[] Subscribe() =>
+    [
+        new Filter
+        {
+            Kinds = _context.Options.AcceptEphemeralWraps ? [GiftWrap.Kind, GiftWrap.EphemeralKind] : [GiftWrap.Kind],
+            Tags = new Dictionary<char, string[]> { ['p'] = [_key.PublicKey.ToString()] },
+            Since = _context.Time.GetUtcNow().ToUnixTimeSeconds() - GiftWrap.MaxBackdateSeconds,
+            Limit = 0,
+        },
+    ];
+
+    private async Task KeepListedAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            while (true)
+            {
+                await _assert.WaitAsync(Reassert, cancellationToken);
+                var outcome = await AssertListAsync(cancellationToken);
+                IsListed = outcome is "published" or "present";
+                _context.Metrics.InboxList(Name, outcome);
+                NotifyLog.InboxList(_context.Logger, Name, App.Name, outcome);
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            // Stopped.
+        }
+    }
+
+    /// <summary>Publishes kind 10050 unless the newest on the relay already says the same.</summary>
+    private async Task<string> AssertListAsync(CancellationToken cancellationToken)
+    {
+        var wanted = _context.AnnouncedRelays;
+        var filter = new Filter { Kinds = [AuthorListKind], Authors = [_key.PublicKey], Limit = 1 };
+        var stored = await _connection.QueryAsync(filter, cancellationToken);
+        var newest = stored
+            .Where(evt => evt.Kind == AuthorListKind && evt.PublicKey == _key.PublicKey && evt.TryVerify(out _))
+            .MaxBy(evt => evt.CreatedAt);
+        var now = _context.Time.GetUtcNow().ToUnixTimeSeconds();
+        if (newest is not null)
+        {
+            var listed = newest.Tags.Where(tag => tag.Length >= 2 && tag[0] == "relay").Select(tag => RelayUrl.Normalise(tag[1])).ToHashSet(StringComparer.Ordinal);
+            if (listed.SetEquals(wanted.Select(RelayUrl.Normalise)))
+            {
+                return "present";
+            }
+        }
+
+        // Later than what it replaces even if that one was made by a clock ahead of ours.
+        var createdAt = Math.Max(now, (newest?.CreatedAt ?? 0) + 1);
+        var list = NostrEvent.Create(_key, AuthorListKind, [.. wanted.Select(url => new[] { "relay", url })], string.Empty, createdAt);
+        var result = await _connection.PublishAsync(list, cancellationToken);
+        return result.Accepted ? "published" : result.Prefix;
+    }
+}

@@ -1,0 +1,67 @@
+using Marmot.NotifyServer.Apps;
+
+namespace Marmot.NotifyServer;
+
+/// <summary><c>notify test</c> and <c>keys new|show</c>. Exit codes: 0 done, 1 failed, 2 wrong usage.</summary>
+public static class NotifyCommands
+{
+    public static async Task<int> RunAsync(string[] args)
+    {
+        switch (args)
+        {
+            case ["keys", .. var rest]:
+                return RunKeys(rest);
+            case ["test", .. var rest]:
+                return await TestTrigger.RunAsync(rest, Console.Out, Console.Error);
+            default:
+                return Usage();
+        }
+    }
+
+    private static int RunKeys(string[] args)
+    {
+        try
+        {
+            switch (args)
+            {
+                case ["new", "--out", var path]:
+                    if (!KeyFile.TryCreate(path, out var made))
+                    {
+                        Console.Error.WriteLine($"{path}: exists already; keys are never overwritten");
+                        return 1;
+                    }
+
+                    Console.WriteLine(made.ToString());
+                    return 0;
+                case ["show", var path]:
+                    using (var key = KeyFile.Load(path))
+                    {
+                        Console.WriteLine(key.PublicKey.ToString());
+                    }
+
+                    return 0;
+                case ["show", var path, "--secret"]:
+                    Console.WriteLine(SecretFile.ReadText(path).Trim());
+                    return 0;
+                default:
+                    return Usage();
+            }
+        }
+        catch (Exception e) when (e is IOException or InvalidDataException or UnauthorizedAccessException)
+        {
+            Console.Error.WriteLine(e.Message);
+            return 1;
+        }
+    }
+
+    private static int Usage()
+    {
+        Console.Error.WriteLine("""
+            keys new --out FILE            make a key; prints the public key
+            keys show FILE [--secret]      print the public key, or on request the secret
+            notify test --npub KEY --token TOKEN --relay URL [--platform apns|fcm] [--dialect a|b|c] [--ca FILE]
+                                           send one trigger to a notification server through a relay
+            """);
+        return 2;
+    }
+}

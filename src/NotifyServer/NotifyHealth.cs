@@ -1,0 +1,38 @@
+using Marmot.Hosting.Health;
+using Marmot.NotifyServer.Dispatch;
+
+namespace Marmot.NotifyServer;
+
+/// <summary>Ready when every app hears through at least one relay; names each relay that does not.</summary>
+internal sealed class InboxHealth(NotifyService service) : IHealthPart
+{
+    public string Name => "notify-inbox";
+
+    public HealthState Check()
+    {
+        if (service.Relays.Count == 0)
+        {
+            return new HealthState(false, "starting");
+        }
+
+        var hears = service.Relays.GroupBy(relay => relay.App.Name).All(app => app.Any(relay => relay.IsLive));
+        var detail = string.Join("; ", service.Relays.Select(relay =>
+            $"{relay.App.Name} at {relay.Name} {Inbox.InboxRelay.Label(relay.Connection.State)}"));
+        return new HealthState(hears, detail);
+    }
+}
+
+/// <summary>Not ready while an app's provider refuses our credentials or cannot be reached; what strangers' tokens bring never shows here.</summary>
+internal sealed class LaneHealth(NotifyService service) : IHealthPart
+{
+    public string Name => "notify-providers";
+
+    public HealthState Check()
+    {
+        var lanes = service.Apps.SelectMany(app => app.Lanes).ToArray();
+        var broken = lanes.Where(lane => lane.Circuit.State != CircuitState.Closed).ToArray();
+        return broken.Length == 0
+            ? new HealthState(true, lanes.Length == 0 ? "none configured" : "ok")
+            : new HealthState(false, string.Join("; ", broken.Select(lane => $"{lane.App} {lane.Provider.Name}: {lane.Circuit.Reason}")));
+    }
+}

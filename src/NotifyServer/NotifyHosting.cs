@@ -1,0 +1,55 @@
+using Marmot.Hosting.Health;
+using Marmot.Hosting.Settings;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Options;
+
+namespace Marmot.NotifyServer;
+
+/// <summary>The front door of the notification server.</summary>
+public static class NotifyHosting
+{
+    private const string DefaultAppName = "default";
+    private const string DefaultKeyFile = "notify.key";
+
+    /// <summary>Adds the server. It only listens on relays and sends to providers; it has no public endpoint.</summary>
+    /// <param name="builder">The host.</param>
+    /// <param name="ownRelayUrl">The relay in the same process as reached from inside, e.g. <c>ws://127.0.0.1:8080/</c>: the default of Notify:Relays.</param>
+    /// <param name="ownRelayPublicUrl">What the world calls that relay, e.g. <c>wss://example.org</c>; announced and used for NIP-42.</param>
+    public static WebApplicationBuilder AddNotify(this WebApplicationBuilder builder, string? ownRelayUrl = null, string? ownRelayPublicUrl = null)
+    {
+        var services = builder.Services;
+        services.AddSettings<NotifyOptions>(NotifyOptions.Section);
+        services.AddSingleton<IValidateOptions<NotifyOptions>, NotifyOptionsValidator>();
+        services.AddSingleton(new OwnRelay(ownRelayUrl, ownRelayPublicUrl));
+        var dataDirectory = builder.Configuration["Storage:DataDirectory"] ?? "./data";
+        services.PostConfigure<NotifyOptions>(options => SetDefaults(options, ownRelayUrl, dataDirectory));
+        services.AddSingleton<NotifyMetrics>();
+        services.AddSingleton<NotifyService>();
+        services.AddHostedService(provider => provider.GetRequiredService<NotifyService>());
+        services.AddSingleton<IHealthPart, InboxHealth>();
+        services.AddSingleton<IHealthPart, LaneHealth>();
+        return builder;
+    }
+
+    /// <summary>Nothing to map: the server has no public endpoint. Kept so that every server has both halves of a front door.</summary>
+    public static WebApplication MapNotify(this WebApplication app) => app;
+
+    /// <summary>The public keys clients encrypt to, first app first; for the card that <c>run</c> prints.</summary>
+    public static IReadOnlyList<(string App, string PublicKeyHex)> NotifyKeys(this WebApplication app) =>
+        [.. app.Services.GetRequiredService<NotifyService>().Apps.Select(entry => (entry.Name, entry.PublicKey.ToString()))];
+
+    private static void SetDefaults(NotifyOptions options, string? ownRelayUrl, string dataDirectory)
+    {
+        if (options.Relays.Count == 0 && ownRelayUrl is not null)
+        {
+            options.Relays.Add(ownRelayUrl);
+        }
+
+        if (options.Apps.Count == 0)
+        {
+            options.Apps.Add(new NotifyAppOptions { Name = DefaultAppName, KeyFile = Path.Combine(dataDirectory, DefaultKeyFile) });
+        }
+    }
+}

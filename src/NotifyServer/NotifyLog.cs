@@ -1,0 +1,46 @@
+using Microsoft.Extensions.Logging;
+
+namespace Marmot.NotifyServer;
+
+/// <summary>All log messages. None holds content, a device token, a user's key or an address; relays and apps are the operator's own names.</summary>
+internal static partial class NotifyLog
+{
+    [LoggerMessage(1, LogLevel.Information, "app {App}: listening as {PublicKey}, retiring keys {Retiring}, apns {Apns}, fcm {Fcm}")]
+    public static partial void AppReady(ILogger logger, string app, string publicKey, int retiring, bool apns, bool fcm);
+
+    [LoggerMessage(2, LogLevel.Warning, "app {App}: made a new key file {Path}; back it up, clients encrypt to it")]
+    public static partial void KeyMade(ILogger logger, string app, string path);
+
+    [LoggerMessage(3, LogLevel.Warning, "app {App}: neither APNs nor FCM is configured; triggers are counted and dropped")]
+    public static partial void NoProvider(ILogger logger, string app);
+
+    [LoggerMessage(4, LogLevel.Information, "relay {Relay} ({App}): {State}")]
+    public static partial void RelayState(ILogger logger, string relay, string app, string state);
+
+    [LoggerMessage(5, LogLevel.Warning, "relay {Relay} ({App}): closed the subscription, {Prefix}; next try in {Pause}")]
+    public static partial void RelayClosed(ILogger logger, string relay, string app, string prefix, TimeSpan pause);
+
+    [LoggerMessage(6, LogLevel.Warning, "relay {Relay} ({App}): refused authentication; nothing may arrive through it")]
+    public static partial void RelayAuthRefused(ILogger logger, string relay, string app);
+
+    [LoggerMessage(7, LogLevel.Warning, "relay {Relay} ({App}): no EOSE after {Wait}; taken as live")]
+    public static partial void RelayWithoutEose(ILogger logger, string relay, string app, TimeSpan wait);
+
+    [LoggerMessage(8, LogLevel.Information, "relay {Relay} ({App}): inbox list (kind 10050) {Outcome}")]
+    public static partial void InboxList(ILogger logger, string relay, string app, string outcome);
+
+    [LoggerMessage(9, LogLevel.Warning, "relay {Relay}: {Limit} is {Value}, triggers need {Needed}")]
+    public static partial void RelayLimit(ILogger logger, string relay, string limit, long value, long needed);
+
+    [LoggerMessage(10, LogLevel.Information, "budget: {Operations} elliptic-curve operations a second over {Workers} workers")]
+    public static partial void Budget(ILogger logger, int operations, int workers);
+
+    [LoggerMessage(11, LogLevel.Error, "a worker met an unexpected {Type}; the event is dropped, the worker goes on")]
+    public static partial void WorkerFault(ILogger logger, string type);
+
+    [LoggerMessage(12, LogLevel.Information, "stopping: {Pending} pushes pending")]
+    public static partial void Draining(ILogger logger, int pending);
+
+    [LoggerMessage(13, LogLevel.Information, "stopped: {Left} pushes abandoned")]
+    public static partial void Drained(ILogger logger, int left);
+}

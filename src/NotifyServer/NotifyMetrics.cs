@@ -1,0 +1,120 @@
+using System.Diagnostics.Metrics;
+using System.Reflection;
+
+namespace Marmot.NotifyServer;
+
+/// <summary>Everything counted. Labels come from closed sets and the operator's own names: never a key, token or address of a user.</summary>
+internal sealed class NotifyMetrics : IDisposable
+{
+    public const string MeterName = "marmot.notify";
+
+    private readonly Meter _meter = new(MeterName);
+    private readonly Counter<long> _events;
+    private readonly Counter<long> _triggers;
+    private readonly Counter<long> _chunks;
+    private readonly Counter<long> _chunksLost;
+    private readonly Counter<long> _admitted;
+    private readonly Counter<long> _ended;
+    private readonly Counter<long> _retries;
+    private readonly Counter<long> _faults;
+    private readonly Counter<long> _operations;
+    private readonly Counter<long> _relay;
+    private readonly Counter<long> _closed;
+    private readonly Counter<long> _auth;
+    private readonly Counter<long> _lists;
+    private readonly Histogram<double> _request;
+    private readonly Histogram<double> _arrivalToAccept;
+    private readonly Histogram<double> _unwrap;
+    private readonly Histogram<double> _canary;
+    private readonly Histogram<int> _tokensPerTrigger;
+    private long _accepted;
+
+    public NotifyMetrics(TimeProvider time)
+    {
+        _events = _meter.CreateCounter<long>("marmot_notify_events", description: "Events from relays by relay and outcome.");
+        _triggers = _meter.CreateCounter<long>("marmot_notify_triggers", description: "Unwrapped triggers by app, dialect and outcome.");
+        _chunks = _meter.CreateCounter<long>("marmot_notify_tokens", description: "Encrypted tokens by dialect and outcome.");
+        _chunksLost = _meter.CreateCounter<long>("marmot_notify_tokens_lost", description: "Tokens that were not pushed, by cause.");
+        _admitted = _meter.CreateCounter<long>("marmot_notify_pushes_admitted", description: "Pushes taken by a lane, by app and platform.");
+        _ended = _meter.CreateCounter<long>("marmot_notify_pushes_ended", description: "Pushes that came to an end, by app, platform, end and reason.");
+        _retries = _meter.CreateCounter<long>("marmot_notify_push_retries", description: "Tries after the first.");
+        _faults = _meter.CreateCounter<long>("marmot_notify_faults", description: "Unexpected exceptions by type.");
+        _operations = _meter.CreateCounter<long>("marmot_notify_ec_operations", description: "Elliptic-curve operations spent, by relay.");
+        _relay = _meter.CreateCounter<long>("marmot_notify_relay_changes", description: "Subscription states entered, by relay.");
+        _closed = _meter.CreateCounter<long>("marmot_notify_relay_closed", description: "CLOSED answers by relay and prefix.");
+        _auth = _meter.CreateCounter<long>("marmot_notify_relay_auth", description: "Authentications by relay and outcome.");
+        _lists = _meter.CreateCounter<long>("marmot_notify_inbox_lists", description: "Kind 10050 lists by relay and outcome.");
+        _request = _meter.CreateHistogram<double>("marmot_notify_push_request_seconds", "s", "Provider request time by app, platform and reason.");
+        _arrivalToAccept = _meter.CreateHistogram<double>("marmot_notify_arrival_to_accept_seconds", "s", "From the relay's frame to the provider's acceptance.");
+        _unwrap = _meter.CreateHistogram<double>("marmot_notify_trigger_seconds", "s", "From taking an event to the end of its processing.");
+        _canary = _meter.CreateHistogram<double>("marmot_notify_canary_seconds", "s", "Time of a padding-only trigger through a relay and back.");
+        _tokensPerTrigger = _meter.CreateHistogram<int>("marmot_notify_tokens_per_trigger", description: "Tokens in a trigger.");
+        var started = time.GetUtcNow();
+        _meter.CreateObservableGauge("marmot_notify_start_time_seconds", () => started.ToUnixTimeSeconds(), "s", "Start of the process.");
+        var version = typeof(NotifyMetrics).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "";
+        _meter.CreateObservableGauge("marmot_notify_server_version", () => new Measurement<int>(1, new KeyValuePair<string, object?>("version", version)), description: "Always 1.");
+    }
+
+    /// <summary>This instance's meter, for listeners that must not hear another server in the same process.</summary>
+    public Meter Meter => _meter;
+
+    /// <summary>Pushes accepted since the start.</summary>
+    public long AcceptedTotal => Interlocked.Read(ref _accepted);
+
+    public void Gauge<T>(string name, string description, Func<IEnumerable<Measurement<T>>> read)
+        where T : struct => _meter.CreateObservableGauge(name, read, description: description);
+
+    public void Event(string relay, string outcome) => _events.Add(1, new("relay", relay), new("outcome", outcome));
+
+    public void Trigger(string app, string dialect, string outcome, int tokens)
+    {
+        _triggers.Add(1, new("app", app), new("dialect", dialect), new("outcome", outcome));
+        if (tokens > 0)
+        {
+            _tokensPerTrigger.Record(tokens);
+        }
+    }
+
+    public void Token(string dialect, string outcome) => _chunks.Add(1, new("dialect", dialect), new("outcome", outcome));
+
+    public void TokensLost(string cause, int count) => _chunksLost.Add(count, new KeyValuePair<string, object?>("cause", cause));
+
+    public void TriggerTime(TimeSpan time) => _unwrap.Record(time.TotalSeconds);
+
+    public void Operations(string relay, int count) => _operations.Add(count, new KeyValuePair<string, object?>("relay", relay));
+
+    public void RelayState(string relay, string state) => _relay.Add(1, new("relay", relay), new("state", state));
+
+    public void RelayClosed(string relay, string prefix) => _closed.Add(1, new("relay", relay), new("prefix", prefix));
+
+    public void RelayAuth(string relay, string outcome) => _auth.Add(1, new("relay", relay), new("outcome", outcome));
+
+    public void InboxList(string relay, string outcome) => _lists.Add(1, new("relay", relay), new("outcome", outcome));
+
+    public void Canary(string relay, TimeSpan time) => _canary.Record(time.TotalSeconds, new KeyValuePair<string, object?>("relay", relay));
+
+    public void Admitted(string app, string platform) => _admitted.Add(1, new("app", app), new("platform", platform));
+
+    public void Answered(string app, string platform, string reason, TimeSpan time) =>
+        _request.Record(time.TotalSeconds, new("app", app), new("platform", platform), new("reason", reason));
+
+    public void Retried(string app, string platform) => _retries.Add(1, new("app", app), new("platform", platform));
+
+    public void ArrivalToAccept(string app, string platform, TimeSpan time) =>
+        _arrivalToAccept.Record(time.TotalSeconds, new("app", app), new("platform", platform));
+
+    public void Ended(string app, string platform, string end, string reason)
+    {
+        if (end == "accepted")
+        {
+            Interlocked.Increment(ref _accepted);
+        }
+
+        _ended.Add(1, new("app", app), new("platform", platform), new("end", end), new("reason", reason));
+    }
+
+    /// <summary>Only the type: a message may hold what must not be shown.</summary>
+    public void Fault(Exception exception) => _faults.Add(1, new KeyValuePair<string, object?>("type", exception.GetType().Name));
+
+    public void Dispose() => _meter.Dispose();
+}

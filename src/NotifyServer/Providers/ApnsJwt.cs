@@ -1,0 +1,93 @@
+using System.Buffers.Text;
+using System.Security.Cryptography;
+using System.Text;
+
+namespace Marmot.NotifyServer.Providers;
+
+/// <summary>One provider token (ES256 JWT) for one team and key, on one schedule.</summary>
+/// <remarks>Apple: valid for 60 minutes from iat, renewed at most every 20 minutes. References: RFC 7515, RFC 7518 3.4 (r||s, 64 bytes).
+/// Thread-safe. Two apps with the same team and key should share an instance.</remarks>
+internal sealed class ApnsJwt : IDisposable
+{
+    /// <summary>Apple: no more often than once in 20 minutes, whatever the server said about the current one.</summary>
+    public static readonly TimeSpan MintFloor = TimeSpan.FromMinutes(20);
+
+    /// <summary>Renewed at this age, ten minutes before Apple calls it expired.</summary>
+    public static readonly TimeSpan Life = TimeSpan.FromMinutes(50);
+
+    // A clock that is a little ahead of Apple's must not make a token from the future.
+    private static readonly TimeSpan Backdate = TimeSpan.FromSeconds(30);
+
+    private readonly Lock _gate = new();
+    private readonly ECDsa _key;
+    private readonly string _header;
+    private readonly string _teamId;
+    private readonly TimeProvider _time;
+    private string? _token;
+    private DateTimeOffset _minted;
+
+    public ApnsJwt(ECDsa key, string teamId, string keyId, TimeProvider time)
+    {
+        _key = key;
+        _teamId = teamId;
+        _time = time;
+        _header = Base64Url.EncodeToString(Encoding.UTF8.GetBytes($$"""{"alg":"ES256","kid":"{{keyId}}"}"""));
+    }
+
+    /// <summary>Tokens made since the start.</summary>
+    public int Minted { get; private set; }
+
+    /// <summary>Age of the current token; zero when there is none.</summary>
+    public TimeSpan Age
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _token is null ? TimeSpan.Zero : _time.GetUtcNow() - _minted;
+            }
+        }
+    }
+
+    /// <summary>The current token, or a new one when there is none or it is near its end.</summary>
+    public string Current()
+    {
+        lock (_gate)
+        {
+            return _token is null || _time.GetUtcNow() - _minted >= Life ? Mint() : _token;
+        }
+    }
+
+    /// <summary>After Apple called <paramref name="refused"/> expired: true when another token can be had now.</summary>
+    /// <returns>False while the floor forbids a new one: the caller must wait, not mint.</returns>
+    public bool TryReplace(string refused)
+    {
+        lock (_gate)
+        {
+            if (_token != refused)
+            {
+                return true; // somebody else replaced it already
+            }
+
+            if (_time.GetUtcNow() - _minted < MintFloor)
+            {
+                return false;
+            }
+
+            Mint();
+            return true;
+        }
+    }
+
+    public void Dispose() => _key.Dispose();
+
+    private string Mint()
+    {
+        _minted = _time.GetUtcNow();
+        var claims = Base64Url.EncodeToString(Encoding.UTF8.GetBytes($$"""{"iss":"{{_teamId}}","iat":{{(_minted - Backdate).ToUnixTimeSeconds()}}}"""));
+        var signed = $"{_header}.{claims}";
+        var signature = _key.SignData(Encoding.ASCII.GetBytes(signed), HashAlgorithmName.SHA256, DSASignatureFormat.IeeeP1363FixedFieldConcatenation);
+        Minted++;
+        return _token = $"{signed}.{Base64Url.EncodeToString(signature)}";
+    }
+}

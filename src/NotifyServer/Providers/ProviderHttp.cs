@@ -1,0 +1,109 @@
+using System.Buffers;
+using System.Globalization;
+using System.Net.Http.Headers;
+using System.Net.Security;
+using System.Security.Cryptography.X509Certificates;
+
+namespace Marmot.NotifyServer.Providers;
+
+/// <summary>What both providers' HTTP has in common: trust, liveness, small answers, Retry-After.</summary>
+internal static class ProviderHttp
+{
+    /// <summary>Largest answer that is read; what a hostile endpoint sends beyond is left alone.</summary>
+    public const int MaxAnswerBytes = 8 * 1024;
+
+    private static readonly TimeSpan RetryAfterFloor = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan RetryAfterCap = TimeSpan.FromHours(1);
+
+    /// <summary>A handler that keeps connections for long and notices dead ones.</summary>
+    public static SocketsHttpHandler CreateHandler(X509Certificate2Collection? roots)
+    {
+        var handler = new SocketsHttpHandler
+        {
+            AllowAutoRedirect = false,
+            UseCookies = false,
+            UseProxy = true,
+            ConnectTimeout = TimeSpan.FromSeconds(10),
+            KeepAlivePingPolicy = HttpKeepAlivePingPolicy.Always,
+            KeepAlivePingDelay = TimeSpan.FromSeconds(30),
+            KeepAlivePingTimeout = TimeSpan.FromSeconds(10),
+            PooledConnectionIdleTimeout = TimeSpan.FromHours(1), // Apple: keep connections open; the framework's default is a minute
+            PooledConnectionLifetime = TimeSpan.FromHours(6),
+            ActivityHeadersPropagator = null,
+        };
+        if (roots is not null)
+        {
+            handler.SslOptions = PrivateTrust(roots);
+        }
+
+        return handler;
+    }
+
+    /// <summary>Loads a PEM bundle; null for an empty path.</summary>
+    public static X509Certificate2Collection? LoadRoots(string path)
+    {
+        if (path.Length == 0)
+        {
+            return null;
+        }
+
+        var roots = new X509Certificate2Collection();
+        roots.ImportFromPemFile(path);
+        return roots;
+    }
+
+    /// <summary>Trusts these roots and nothing else; names are still checked.</summary>
+    public static SslClientAuthenticationOptions PrivateTrust(X509Certificate2Collection roots)
+    {
+        var policy = new X509ChainPolicy
+        {
+            TrustMode = X509ChainTrustMode.CustomRootTrust,
+            RevocationMode = X509RevocationMode.NoCheck, // a private authority publishes no lists
+        };
+        policy.CustomTrustStore.AddRange(roots);
+        return new SslClientAuthenticationOptions { CertificateChainPolicy = policy };
+    }
+
+    /// <summary>Reads at most <see cref="MaxAnswerBytes"/> into a rented buffer, which the caller returns.</summary>
+    public static async ValueTask<(byte[] Buffer, int Length)> ReadAnswerAsync(HttpResponseMessage response, CancellationToken cancellationToken)
+    {
+        var buffer = ArrayPool<byte>.Shared.Rent(MaxAnswerBytes);
+        try
+        {
+            await using var body = await response.Content.ReadAsStreamAsync(cancellationToken);
+            var length = await body.ReadAtLeastAsync(buffer.AsMemory(0, MaxAnswerBytes), MaxAnswerBytes, throwOnEndOfStream: false, cancellationToken);
+            return (buffer, length);
+        }
+        catch
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+            throw;
+        }
+    }
+
+    /// <summary>Seconds or an HTTP date, at least 100 ms, at most an hour; null when absent or garbage.</summary>
+    public static TimeSpan? RetryAfter(HttpResponseHeaders headers, DateTimeOffset now)
+    {
+        if (!headers.NonValidated.TryGetValues("Retry-After", out var values) || values.Count != 1)
+        {
+            return null;
+        }
+
+        var text = values.ToString().AsSpan().Trim();
+        TimeSpan wait;
+        if (ulong.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var seconds))
+        {
+            wait = seconds > (ulong)RetryAfterCap.TotalSeconds ? RetryAfterCap : TimeSpan.FromSeconds((double)seconds);
+        }
+        else if (DateTimeOffset.TryParse(text, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var date))
+        {
+            wait = date - now;
+        }
+        else
+        {
+            return null;
+        }
+
+        return wait < RetryAfterFloor ? RetryAfterFloor : wait > RetryAfterCap ? RetryAfterCap : wait;
+    }
+}

@@ -1,0 +1,319 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Security.Cryptography;
+using Marmot.NotifyServer.Apps;
+using Marmot.NotifyServer.Dispatch;
+using Marmot.NotifyServer.Inbox;
+using Marmot.NotifyServer.Providers;
+using Marmot.Protocol.Encoding;
+using Marmot.Protocol.Events;
+using Marmot.Protocol.GiftWraps;
+using Marmot.Protocol.Keys;
+using Marmot.Protocol.Push;
+
+namespace Marmot.NotifyServer.Triggers;
+
+/// <summary>What the workers share.</summary>
+internal sealed class TriggerPipelineContext(
+    NotifyOptions options,
+    KeyRing keys,
+    SeenEvents seen,
+    IClaimStore claims,
+    DeviceGate devices,
+    CanaryBook canaries,
+    NotifyMetrics metrics,
+    TimeProvider time)
+{
+    public NotifyOptions Options { get; } = options;
+
+    public KeyRing Keys { get; } = keys;
+
+    public SeenEvents Seen { get; } = seen;
+
+    public IClaimStore Claims { get; } = claims;
+
+    public DeviceGate Devices { get; } = devices;
+
+    public CanaryBook Canaries { get; } = canaries;
+
+    public NotifyMetrics Metrics { get; } = metrics;
+
+    public TimeProvider Time { get; } = time;
+}
+
+/// <summary>One worker's way of an event: gift wrap, seal, rumor, trigger, replay cache, encrypted tokens, device tokens, lanes. Not thread-safe; one for each worker.</summary>
+/// <remarks>Plaintext lives in this worker's own pinned buffers and in the jobs, each of which wipes itself. Nothing is answered to the sender.</remarks>
+internal sealed class TriggerPipeline : IDisposable
+{
+    // Operations: wrap signature, wrap ECDH, seal signature, seal ECDH. A wrap that does not decrypt stops after two.
+    private const int UnwrapOperations = 4;
+    private const int FailedUnwrapOperations = 2;
+
+    private readonly TriggerPipelineContext _context;
+    private readonly GiftWrapOpener _opener;
+    private readonly byte[] _content = GC.AllocateUninitializedArray<byte>(Trigger.MaxContentSize, pinned: true);
+    private readonly byte[] _scratch = GC.AllocateUninitializedArray<byte>(TokenDialects.MaxTokenSize, pinned: true);
+    private readonly HashSet<Bytes32> _distinct = [];
+    private readonly List<(DevicePlatform Platform, PushJob Job, Bytes32 Device)> _jobs = [];
+
+    public TriggerPipeline(TriggerPipelineContext context)
+    {
+        _context = context;
+        _opener = new GiftWrapOpener(context.Options.MaxEventBytes);
+    }
+
+    /// <summary>Does one event.</summary>
+    /// <param name="item">The event; the caller keeps it.</param>
+    /// <param name="charge">Told of operations before they are done, as far as that is known.</param>
+    /// <param name="cancellationToken">Ends waiting for another worker with the same content.</param>
+    /// <returns>The outcome as a metric's label.</returns>
+    public async ValueTask<string> ProcessAsync(IntakeItem item, Action<int> charge, CancellationToken cancellationToken)
+    {
+        try
+        {
+            // 1. Wrap, seal, rumor, trigger.
+            var outcome = Open(item, charge, out var opened);
+            if (outcome is not null)
+            {
+                return outcome;
+            }
+
+            // 2. Once for each content, whoever wrapped it and however often.
+            switch (await _context.Claims.ClaimAsync(opened.Hash, cancellationToken))
+            {
+                case ClaimOutcome.Duplicate:
+                    _context.Metrics.Trigger(opened.App.Name, Label(opened.Dialect), "duplicate", 0);
+                    return "duplicate";
+                case ClaimOutcome.Full:
+                    _context.Metrics.TokensLost("claims-full", opened.Count);
+                    return "claims-full";
+            }
+
+            // 3. Tokens, lanes. The claim is given back when nothing was admitted for a reason that will pass.
+            var done = false;
+            try
+            {
+                charge(opened.Count);
+                Decrypt(opened, item.Arrived);
+                done = TryAdmit(opened);
+            }
+            finally
+            {
+                Conclude(opened.Hash, done);
+            }
+
+            outcome = done ? "done" : "queue-full";
+            _context.Metrics.Trigger(opened.App.Name, Label(opened.Dialect), outcome, opened.Count);
+            return outcome;
+        }
+        finally
+        {
+            Wipe();
+        }
+    }
+
+    public void Dispose()
+    {
+        Wipe();
+        _opener.Dispose();
+    }
+
+    private string? Open(IntakeItem item, Action<int> charge, out Opened opened)
+    {
+        opened = default;
+        if (!NostrEventReader.TryRead(item.Json, out var wrap, out _))
+        {
+            return "malformed";
+        }
+
+        if (_context.Seen.Contains(wrap.Id))
+        {
+            return "seen";
+        }
+
+        if (!TryFindKey(wrap, out var app, out var key))
+        {
+            return "other-recipient";
+        }
+
+        charge(1);
+        if (!EventVerifier.TryVerify(wrap, out _))
+        {
+            return "bad-signature";
+        }
+
+        if (!_context.Seen.TryAdd(wrap.Id))
+        {
+            return "seen";
+        }
+
+        var rules = GiftWrapRules.WrapIsVerified | (_context.Options.AcceptEphemeralWraps ? GiftWrapRules.AcceptEphemeral : GiftWrapRules.None);
+        if (!_opener.TryOpen(wrap, key, rules, out var rumor, out _))
+        {
+            charge(FailedUnwrapOperations - 1);
+            return "not-openable";
+        }
+
+        charge(UnwrapOperations - 1);
+        if (!Trigger.TryRead(rumor, _content, out var trigger, out _))
+        {
+            return "not-a-trigger";
+        }
+
+        var dialect = trigger.Dialect;
+        if (!IsAccepted(dialect))
+        {
+            _context.Metrics.TokensLost("dialect-off", trigger.Count);
+            return "dialect-off";
+        }
+
+        opened = new Opened(app, key, dialect, trigger.Count, ContentHash(trigger, key.PublicKey));
+        return _context.Canaries.TryRecognise(opened.Hash) ? "canary" : null;
+    }
+
+    private bool TryFindKey(in NostrEventView wrap, [NotNullWhen(true)] out NotifyApp? app, [NotNullWhen(true)] out SecretKey? key)
+    {
+        (app, key) = (null, null);
+        return wrap.TryGetTag("p"u8, out var value) && Bytes32.TryParseHex(value, out var recipient) && _context.Keys.TryFind(recipient, out app, out key);
+    }
+
+    private bool IsAccepted(TokenDialect dialect) => dialect switch
+    {
+        TokenDialect.Mip05Short => _context.Options.AcceptMip05Short,
+        TokenDialect.Mip05Long => _context.Options.AcceptMip05Long,
+        _ => _context.Options.AcceptMarmotPushV1,
+    };
+
+    /// <summary>Each chunk alone: one that fails is skipped without a word, its siblings go on.</summary>
+    private void Decrypt(in Opened opened, DateTimeOffset arrived)
+    {
+        var now = _context.Time.GetUtcNow();
+        var size = opened.Dialect.TokenSize;
+        var label = Label(opened.Dialect);
+        Span<byte> hash = stackalloc byte[32];
+        for (var i = 0; i < opened.Count; i++)
+        {
+            var chunk = _content.AsSpan(i * size, size);
+            SHA256.HashData(chunk, hash);
+            if (!_distinct.Add(new Bytes32(hash)))
+            {
+                _context.Metrics.Token(label, "repeated");
+                continue;
+            }
+
+            if (!EncryptedToken.TryDecrypt(chunk, opened.Dialect, opened.Key, _scratch, out var token))
+            {
+                _context.Metrics.Token(label, "skipped"); // padding, garbage and foreign tokens look the same
+                continue;
+            }
+
+            _context.Metrics.Token(label, "decrypted");
+            TakeDevice(opened.App, token, arrived, now);
+            CryptographicOperations.ZeroMemory(_scratch);
+        }
+    }
+
+    private void TakeDevice(NotifyApp app, in DeviceToken token, DateTimeOffset arrived, DateTimeOffset now)
+    {
+        var lane = app.Lane(token.Platform);
+        if (lane is null)
+        {
+            _context.Metrics.TokensLost("no-provider", 1);
+            return;
+        }
+
+        if (!lane.Provider.IsPlausible(token.Value))
+        {
+            _context.Metrics.TokensLost("implausible", 1);
+            return;
+        }
+
+        var verdict = _context.Devices.TryTake(app.Name, token.Platform, token.Value, out var device);
+        if (verdict is not null)
+        {
+            _context.Metrics.TokensLost(verdict, 1);
+            return;
+        }
+
+        _jobs.Add((token.Platform, new PushJob(token.Value, arrived, now + _context.Options.HintLifetime), device));
+    }
+
+    /// <summary>All jobs of the trigger onto the lanes, or none.</summary>
+    private bool TryAdmit(in Opened opened)
+    {
+        if (_jobs.Count == 0)
+        {
+            return true;
+        }
+
+        var apns = 0;
+        foreach (var (platform, _, _) in _jobs)
+        {
+            apns += platform == DevicePlatform.Apns ? 1 : 0;
+        }
+
+        if (!PushDispatcher.TryReserve(opened.App, apns, _jobs.Count - apns))
+        {
+            foreach (var (_, _, device) in _jobs)
+            {
+                _context.Devices.GiveBack(device);
+            }
+
+            _context.Metrics.TokensLost("queue-full", _jobs.Count);
+            return false;
+        }
+
+        foreach (var (platform, job, _) in _jobs)
+        {
+            opened.App.Lane(platform)!.Enqueue(job);
+        }
+
+        _jobs.Clear(); // the lanes own them now
+        return true;
+    }
+
+    private void Conclude(in Bytes32 hash, bool done)
+    {
+        if (done)
+        {
+            _context.Claims.Complete(hash);
+        }
+        else
+        {
+            _context.Claims.Release(hash);
+        }
+    }
+
+    private void Wipe()
+    {
+        foreach (var (_, job, _) in _jobs)
+        {
+            job.Dispose();
+        }
+
+        _jobs.Clear();
+        _distinct.Clear();
+        _opener.Wipe();
+        CryptographicOperations.ZeroMemory(_scratch);
+    }
+
+    // The key and dialect are part of it: the same bytes to another app are another trigger.
+    private static Bytes32 ContentHash(in Trigger trigger, in Bytes32 key)
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        hash.AppendData([(byte)trigger.Dialect]);
+        hash.AppendData(key.Span);
+        hash.AppendData(trigger.Content);
+        Span<byte> digest = stackalloc byte[32];
+        hash.GetHashAndReset(digest);
+        return new Bytes32(digest);
+    }
+
+    internal static string Label(TokenDialect dialect) => dialect switch
+    {
+        TokenDialect.Mip05Short => "mip05-280",
+        TokenDialect.Mip05Long => "mip05-1084",
+        _ => "marmot-push-v1",
+    };
+
+    private readonly record struct Opened(NotifyApp App, SecretKey Key, TokenDialect Dialect, int Count, Bytes32 Hash);
+}

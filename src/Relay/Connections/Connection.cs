@@ -1,0 +1,246 @@
+using System.Buffers;
+using System.IO.Pipelines;
+using Marmot.Protocol.Auth;
+using Marmot.Protocol.Encoding;
+using Marmot.Protocol.Events;
+using Marmot.Relay.Ingest;
+using Marmot.Relay.Live;
+
+namespace Marmot.Relay.Connections;
+
+/// <summary>One client: reads frames, gathers the whole messages of a read into a batch, hands it to the ingester, and starts over.</summary>
+/// <remarks>The read loop owns everything here but the outbox. An idle connection holds no buffer.</remarks>
+internal sealed class Connection : IDisposable
+{
+    private const int MaxKeys = 32;
+    private readonly HttpContext _context;
+    private readonly Stream _stream;
+    private readonly RelayOptions _options;
+    private readonly TimeProvider _clock;
+    private readonly string _challenge;
+    private readonly string _relayUrl;
+    private readonly CancellationTokenSource _ended = new();
+    private volatile Bytes32[] _keys = [];
+    private volatile string? _endReason;
+    private long _lastHeard;
+    private bool _pinged;
+
+    public Connection(HttpContext context, Stream stream, string relayUrl, string challenge, RelayOptions options, TimeProvider clock)
+    {
+        _context = context;
+        _stream = stream;
+        _relayUrl = relayUrl;
+        _challenge = challenge;
+        _options = options;
+        _clock = clock;
+        _lastHeard = clock.GetTimestamp();
+        Outbox = new Outbox(stream, options.MaxOutboxBytes, options.WriteTimeout, Drop);
+        Budget = new EventBudget(clock, options.MaxEventsPerSecond);
+    }
+
+    public Outbox Outbox { get; }
+
+    public EventBudget Budget { get; }
+
+    /// <summary>Open subscriptions by id; the read loop's own.</summary>
+    public Dictionary<string, Subscription> Subscriptions { get; } = new(StringComparer.Ordinal);
+
+    /// <summary>The keys this connection proved (NIP-42); replaced, never changed in place.</summary>
+    public Bytes32[] Keys => _keys;
+
+    /// <summary>Why it ended, once it did.</summary>
+    public string EndReason => _endReason ?? "closed";
+
+    /// <summary>Serves the client until it leaves or is dropped.</summary>
+    public async Task RunAsync(Ingester ingester, CancellationToken shutdown)
+    {
+        using var registration = shutdown.UnsafeRegister(static state => ((Connection)state!).Drop("shutting down"), this);
+        Outbox.SendAuth(_challenge);
+        var reader = PipeReader.Create(_stream, new StreamPipeReaderOptions(leaveOpen: true, useZeroByteReads: true));
+        using var batch = new MessageBatch();
+        try
+        {
+            while (true)
+            {
+                var read = await reader.ReadAsync(_ended.Token);
+                var rest = read.Buffer;
+                Volatile.Write(ref _lastHeard, _clock.GetTimestamp());
+                _pinged = false;
+                bool more;
+                do
+                {
+                    more = ReadFrames(ref rest, batch);
+                    if (batch.Count > 0)
+                    {
+                        await ingester.HandleAsync(this, batch, _ended.Token);
+                        batch.Clear();
+                    }
+                }
+                while (more && _endReason is null);
+
+                reader.AdvanceTo(rest.Start, rest.End);
+                if (read.IsCompleted || _endReason is not null)
+                {
+                    return;
+                }
+            }
+        }
+        catch (Exception exception) when (exception is OperationCanceledException or IOException or InvalidOperationException
+            or Microsoft.AspNetCore.Connections.ConnectionAbortedException)
+        {
+            _endReason ??= "went away";
+        }
+        finally
+        {
+            // A close frame and what stands before it get a moment; a reader that does not read gets none.
+            if (_endReason is { } reason && reason is not ("went away" or "reads too slowly"))
+            {
+                using var moment = new CancellationTokenSource(TimeSpan.FromSeconds(1), _clock);
+                await Outbox.WaitAsync(0, moment.Token).ContinueWith(static _ => { }, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+            }
+
+            Outbox.Close();
+            await reader.CompleteAsync();
+            await _stream.DisposeAsync();
+        }
+    }
+
+    /// <summary>Ends the connection from any thread; the reason goes to the client only when it still reads.</summary>
+    public void Drop(string reason)
+    {
+        if (Interlocked.CompareExchange(ref _endReason, reason, null) is not null)
+        {
+            return;
+        }
+
+        if (reason is "reads too slowly" or "went away")
+        {
+            _context.Abort();
+        }
+
+        _ended.Cancel();
+    }
+
+    /// <summary>Pings a silent client; ends one that was silent through the next interval too.</summary>
+    public void CheckAlive()
+    {
+        if (_clock.GetElapsedTime(Volatile.Read(ref _lastHeard)) < _options.PingInterval)
+        {
+            return;
+        }
+
+        if (_pinged && _clock.GetElapsedTime(Volatile.Read(ref _lastHeard)) >= _options.PingInterval * 2)
+        {
+            Drop("went away");
+        }
+        else if (!_pinged)
+        {
+            _pinged = true;
+            Outbox.Send([], FrameOpcode.Ping);
+        }
+    }
+
+    /// <summary>NIP-42; several keys may be proved one after another.</summary>
+    public void Authenticate(in NostrEventView evt)
+    {
+        var verdict = RelayAuth.Check(evt, _challenge, _relayUrl, _clock.GetUtcNow());
+        if (verdict != RelayAuthVerdict.Accepted)
+        {
+            Outbox.SendOk(evt.Id, accepted: false, RelayAuth.ToReason(verdict));
+            return;
+        }
+
+        if (Array.IndexOf(_keys, evt.PublicKey) < 0)
+        {
+            if (_keys.Length >= MaxKeys)
+            {
+                Outbox.SendOk(evt.Id, accepted: false, RejectReason.RateLimited("too many keys on one connection"));
+                return;
+            }
+
+            _keys = [.. _keys, evt.PublicKey];
+        }
+
+        Outbox.SendOk(evt.Id);
+    }
+
+    /// <summary>Tells the client that the relay goes, subscription by subscription.</summary>
+    public void SendFarewell()
+    {
+        Outbox.SendNotice("the relay is shutting down");
+        SendClose(1001);
+    }
+
+    public void Dispose() => _ended.Dispose();
+
+    // Takes frames until the bytes or the batch are used up; true when there may be more in the same bytes.
+    private bool ReadFrames(ref ReadOnlySequence<byte> rest, MessageBatch batch)
+    {
+        while (!batch.IsFull)
+        {
+            switch (WebSocketFrame.TryRead(ref rest, _options.MaxMessageBytes, out var frame))
+            {
+                case FrameResult.Incomplete:
+                    return false;
+                case FrameResult.TooLarge:
+                    Outbox.SendNotice($"invalid: a message has at most {_options.MaxMessageBytes} bytes");
+                    End(1009, "message too large");
+                    return false;
+                case FrameResult.Violation:
+                    End(1002, "broke the WebSocket protocol");
+                    return false;
+            }
+
+            if (!Take(frame, batch))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    private bool Take(in WebSocketFrame frame, MessageBatch batch)
+    {
+        switch (frame.Opcode)
+        {
+            case FrameOpcode.Ping:
+                Span<byte> payload = stackalloc byte[(int)frame.MaskedPayload.Length];
+                frame.CopyTo(payload);
+                Outbox.Send(payload, FrameOpcode.Pong);
+                return true;
+            case FrameOpcode.Pong:
+                return true;
+            case FrameOpcode.Close:
+                End(1000, "closed");
+                return false;
+            case FrameOpcode.Binary:
+                End(1003, "sent binary data"); // Nostr messages are text
+                return false;
+            case FrameOpcode.Continuation when !batch.IsInMessage:
+            case FrameOpcode.Text when batch.IsInMessage:
+                End(1002, "broke the WebSocket protocol");
+                return false;
+        }
+
+        if (batch.OpenLength + frame.MaskedPayload.Length > _options.MaxMessageBytes)
+        {
+            Outbox.SendNotice($"invalid: a message has at most {_options.MaxMessageBytes} bytes");
+            End(1009, "message too large");
+            return false;
+        }
+
+        batch.Append(frame);
+        return true;
+    }
+
+    private void End(ushort code, string reason)
+    {
+        if (Interlocked.CompareExchange(ref _endReason, reason, null) is null)
+        {
+            SendClose(code);
+        }
+    }
+
+    private void SendClose(ushort code) => Outbox.Send([(byte)(code >> 8), (byte)code], FrameOpcode.Close);
+}

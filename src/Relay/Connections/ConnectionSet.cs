@@ -1,0 +1,95 @@
+using System.Collections.Concurrent;
+using Marmot.Relay.Ingest;
+using Marmot.Relay.Queries;
+using Microsoft.Extensions.Options;
+
+namespace Marmot.Relay.Connections;
+
+/// <summary>All open connections: admits them, pings the silent, and lets them go when the relay stops.</summary>
+internal sealed class ConnectionSet(
+    Ingester ingester,
+    Requests requests,
+    RelayIdentity identity,
+    RelayMetrics metrics,
+    TimeProvider clock,
+    IOptions<RelayOptions> options,
+    ILogger<ConnectionSet> log) : BackgroundService
+{
+    private static readonly TimeSpan CheckInterval = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan DrainTime = TimeSpan.FromSeconds(5);
+    private readonly ConcurrentDictionary<Connection, byte> _connections = new();
+    private readonly CancellationTokenSource _stopping = new();
+
+    /// <summary>Runs one client to its end.</summary>
+    public async Task ServeAsync(HttpContext context)
+    {
+        if (_stopping.IsCancellationRequested || metrics.ConnectionOpened() > options.Value.MaxConnections)
+        {
+            metrics.ConnectionClosed();
+            context.Response.StatusCode = StatusCodes.Status503ServiceUnavailable;
+            return;
+        }
+
+        try
+        {
+            var stream = await WebSocketHandshake.AcceptAsync(context);
+            if (stream is null)
+            {
+                return;
+            }
+
+            using var connection = new Connection(context, stream, identity.UrlFor(context.Request), identity.CreateChallenge(), options.Value, clock);
+            _connections.TryAdd(connection, 0);
+            try
+            {
+                await connection.RunAsync(ingester, _stopping.Token);
+            }
+            finally
+            {
+                _connections.TryRemove(connection, out _);
+                requests.CloseAll(connection);
+                if (connection.EndReason == "reads too slowly")
+                {
+                    metrics.ConnectionDropped();
+                }
+
+                log.ConnectionEnded(connection.EndReason);
+            }
+        }
+        finally
+        {
+            metrics.ConnectionClosed();
+        }
+    }
+
+    public override async Task StopAsync(CancellationToken cancellationToken)
+    {
+        // SIGTERM: farewell, a moment to read it, then the end.
+        log.Draining(_connections.Count);
+        foreach (var connection in _connections.Keys)
+        {
+            connection.SendFarewell();
+        }
+
+        await _stopping.CancelAsync();
+        var started = clock.GetTimestamp();
+        while (!_connections.IsEmpty && clock.GetElapsedTime(started) < DrainTime && !cancellationToken.IsCancellationRequested)
+        {
+            await Task.Delay(TimeSpan.FromMilliseconds(20), CancellationToken.None);
+        }
+
+        await base.StopAsync(cancellationToken);
+    }
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        using var timer = new PeriodicTimer(CheckInterval, clock);
+        while (await timer.WaitForNextTickAsync(stoppingToken))
+        {
+            foreach (var connection in _connections.Keys)
+            {
+                connection.CheckAlive();
+            }
+        }
+    }
+}

@@ -1,0 +1,72 @@
+using System.Buffers;
+using Marmot.Protocol.Encoding;
+using Marmot.Protocol.Events;
+using Marmot.Protocol.Messages;
+
+namespace Marmot.Relay.Connections;
+
+/// <summary>Small answers, written into a buffer of the calling thread and queued.</summary>
+internal static class RelayMessages
+{
+    [ThreadStatic]
+    private static ArrayBufferWriter<byte>? t_buffer;
+
+    private static ArrayBufferWriter<byte> Buffer
+    {
+        get
+        {
+            var buffer = t_buffer ??= new ArrayBufferWriter<byte>(512);
+            buffer.ResetWrittenCount();
+            return buffer;
+        }
+    }
+
+    public static void SendOk(this Outbox outbox, in Bytes32 id)
+    {
+        var buffer = Buffer;
+        RelayMessageWriter.WriteOk(buffer, id);
+        outbox.Send(buffer.WrittenSpan);
+    }
+
+    public static void SendOk(this Outbox outbox, in Bytes32 id, bool accepted, in RejectReason reason)
+    {
+        var buffer = Buffer;
+        RelayMessageWriter.WriteOk(buffer, id, accepted, reason);
+        outbox.Send(buffer.WrittenSpan);
+    }
+
+    public static void SendClosed(this Outbox outbox, string subscription, in RejectReason reason)
+    {
+        var buffer = Buffer;
+        RelayMessageWriter.WriteClosed(buffer, RelayMessageWriter.EncodeSubscriptionId(subscription), reason);
+        outbox.Send(buffer.WrittenSpan);
+    }
+
+    public static void SendNotice(this Outbox outbox, string text)
+    {
+        var buffer = Buffer;
+        RelayMessageWriter.WriteNotice(buffer, text);
+        outbox.Send(buffer.WrittenSpan);
+    }
+
+    public static void SendAuth(this Outbox outbox, string challenge)
+    {
+        var buffer = Buffer;
+        RelayMessageWriter.WriteAuth(buffer, challenge);
+        outbox.Send(buffer.WrittenSpan);
+    }
+
+    public static void SendCount(this Outbox outbox, string subscription, long count)
+    {
+        var buffer = Buffer;
+        RelayMessageWriter.WriteCount(buffer, RelayMessageWriter.EncodeSubscriptionId(subscription), count);
+        outbox.Send(buffer.WrittenSpan);
+    }
+
+    public static ReadOnlySpan<byte> Eose(ReadOnlySpan<byte> encodedSubscription)
+    {
+        var buffer = Buffer;
+        RelayMessageWriter.WriteEose(buffer, encodedSubscription);
+        return buffer.WrittenSpan;
+    }
+}

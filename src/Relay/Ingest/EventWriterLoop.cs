@@ -1,0 +1,227 @@
+using System.Threading.Channels;
+using Marmot.Protocol.Events;
+using Marmot.Relay.Connections;
+using Marmot.Relay.Live;
+using Marmot.Relay.Storage;
+
+namespace Marmot.Relay.Ingest;
+
+/// <summary>A verified event and who waits for its OK.</summary>
+internal sealed class PendingEvent(EventRecord record, Connection sender)
+{
+    public EventWrite Write { get; } = new(record);
+
+    public Connection Sender { get; } = sender;
+}
+
+/// <summary>The single owner of the store's writes: takes what waits, writes it as one batch, then answers OK and passes it on.</summary>
+/// <remarks>
+/// Group commit: at low load a batch is one event, at high load many. The channel is bounded; a full one makes connections wait. Its own
+/// thread, since it blocks on the disk.
+/// </remarks>
+internal sealed class EventWriterLoop(
+    IEventStore store, FanOut fanOut, TimeProvider clock, RelayMetrics metrics, ILogger<EventWriterLoop> log) : IHostedService, IDisposable
+{
+    private const int MaxBatch = 500;
+    private const int MaxBatchBytes = 2 << 20;
+    private static readonly TimeSpan MaintenancePause = TimeSpan.FromSeconds(1);
+
+    private readonly Channel<PendingEvent> _channel = Channel.CreateBounded<PendingEvent>(
+        new BoundedChannelOptions(8192) { SingleReader = true, FullMode = BoundedChannelFullMode.Wait });
+
+    private readonly Channel<Func<Task>> _work = Channel.CreateUnbounded<Func<Task>>(new UnboundedChannelOptions { SingleReader = true });
+    private readonly CancellationTokenSource _stop = new();
+    private Thread? _thread;
+    private volatile string? _failure;
+
+    /// <summary>Why the last write failed; null when it succeeded.</summary>
+    public string? Failure => _failure;
+
+    public ValueTask SubmitAsync(PendingEvent pending, CancellationToken cancel) => _channel.Writer.WriteAsync(pending, cancel);
+
+    /// <summary>Runs an operator's change on the writer's thread.</summary>
+    public Task<int> RemoveAsync(IReadOnlyList<StoredKey> keys)
+    {
+        var done = new TaskCompletionSource<int>(TaskCreationOptions.RunContinuationsAsynchronously);
+        _work.Writer.TryWrite(async () =>
+        {
+            try
+            {
+                done.SetResult(await store.RemoveAsync(keys, CancellationToken.None));
+            }
+            catch (IOException exception)
+            {
+                done.SetException(exception);
+            }
+        });
+        return done.Task;
+    }
+
+    public Task StartAsync(CancellationToken cancellationToken)
+    {
+        _thread = new Thread(Run) { IsBackground = true, Name = nameof(EventWriterLoop) };
+        _thread.Start();
+        return Task.CompletedTask;
+    }
+
+    /// <summary>Writes what was admitted, then ends.</summary>
+    public async Task StopAsync(CancellationToken cancellationToken)
+    {
+        _channel.Writer.TryComplete();
+        await _stop.CancelAsync();
+        if (_thread is { } thread)
+        {
+            await Task.Run(thread.Join, cancellationToken);
+        }
+    }
+
+    public void Dispose() => _stop.Dispose();
+
+    private void Run()
+    {
+        var batch = new List<PendingEvent>(MaxBatch);
+        var writes = new List<EventWrite>(MaxBatch);
+        var maintained = 0L;
+        while (true)
+        {
+            try
+            {
+                if (!WaitForEvents())
+                {
+                    return;
+                }
+
+                while (_work.Reader.TryRead(out var work))
+                {
+                    work().GetAwaiter().GetResult();
+                }
+
+                var bytes = 0;
+                while (batch.Count < MaxBatch && bytes < MaxBatchBytes && _channel.Reader.TryRead(out var pending))
+                {
+                    batch.Add(pending);
+                    writes.Add(pending.Write);
+                    bytes += pending.Write.Record.Json.Length;
+                }
+
+                if (batch.Count > 0)
+                {
+                    WriteBatch(batch, writes);
+                }
+
+                if (clock.GetElapsedTime(maintained) >= MaintenancePause || maintained == 0)
+                {
+                    var more = store.MaintainAsync(clock.GetUtcNow().ToUnixTimeSeconds(), CancellationToken.None).AsTask().GetAwaiter().GetResult();
+                    maintained = more ? 0 : clock.GetTimestamp();
+                }
+            }
+            catch (Exception exception)
+            {
+                log.LoopFailed(nameof(EventWriterLoop), exception);
+                Thread.Sleep(100); // a broken disk must not turn into a busy loop
+            }
+            finally
+            {
+                batch.Clear();
+                writes.Clear();
+            }
+        }
+    }
+
+    // False when the channel is complete and empty.
+    private bool WaitForEvents()
+    {
+        var wait = _channel.Reader.WaitToReadAsync();
+        if (wait.IsCompleted)
+        {
+            return wait.Result;
+        }
+
+        var task = wait.AsTask();
+        return !task.Wait(MaintenancePause) || task.Result;
+    }
+
+    private void WriteBatch(List<PendingEvent> batch, List<EventWrite> writes)
+    {
+        // 1. To disk.
+        var started = clock.GetTimestamp();
+        try
+        {
+            store.WriteAsync(writes, CancellationToken.None).AsTask().GetAwaiter().GetResult();
+            _failure = null;
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            if (_failure is null)
+            {
+                log.WriteFailed(batch.Count, exception.Message);
+            }
+
+            _failure = "events cannot be written";
+            foreach (var pending in batch)
+            {
+                metrics.Refused(RejectPrefix.Error);
+                pending.Sender.Outbox.SendOk(pending.Write.Record.Id, accepted: false, RejectReason.Error("the relay cannot write to its disk now"));
+            }
+
+            return;
+        }
+
+        metrics.Committed(clock.GetElapsedTime(started));
+
+        // 2. The answers.
+        foreach (var pending in batch)
+        {
+            Answer(pending);
+        }
+
+        // 3. To those who listen.
+        foreach (var pending in batch)
+        {
+            if (pending.Write.Verdict == StoreVerdict.Stored)
+            {
+                var published = fanOut.PublishAsync(new LiveEvent(pending.Write.Record, pending.Write.Arrival), _stop.Token);
+                if (!published.IsCompletedSuccessfully)
+                {
+                    WaitForFanOut(published);
+                }
+            }
+        }
+    }
+
+    private static void WaitForFanOut(ValueTask published)
+    {
+        try
+        {
+            published.AsTask().GetAwaiter().GetResult();
+        }
+        catch (OperationCanceledException)
+        {
+            // stopping: the event is stored and its OK is out; nobody listens any more
+        }
+    }
+
+    private void Answer(PendingEvent pending)
+    {
+        var id = pending.Write.Record.Id;
+        metrics.Judged(pending.Write.Verdict);
+        switch (pending.Write.Verdict)
+        {
+            case StoreVerdict.Stored:
+                pending.Sender.Outbox.SendOk(id);
+                break;
+            case StoreVerdict.Duplicate:
+                pending.Sender.Outbox.SendOk(id, accepted: true, Rejections.AlreadyStored);
+                break;
+            case StoreVerdict.Superseded:
+                pending.Sender.Outbox.SendOk(id, accepted: true, Rejections.Superseded);
+                break;
+            case StoreVerdict.Deleted:
+                pending.Sender.Outbox.SendOk(id, accepted: false, Rejections.Deleted);
+                break;
+            default:
+                pending.Sender.Outbox.SendOk(id, accepted: false, Rejections.Vanished);
+                break;
+        }
+    }
+}

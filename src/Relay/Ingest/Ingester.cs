@@ -1,0 +1,195 @@
+using Marmot.Protocol.Encoding;
+using Marmot.Protocol.Events;
+using Marmot.Protocol.Filters;
+using Marmot.Protocol.Messages;
+using Marmot.Relay.Connections;
+using Marmot.Relay.Live;
+using Marmot.Relay.Queries;
+using Marmot.Relay.Storage;
+using Microsoft.Extensions.Options;
+
+namespace Marmot.Relay.Ingest;
+
+/// <summary>Takes the messages of a connection in order and hands each to its room.</summary>
+internal sealed class Ingester(
+    IEventStore store,
+    WritePolicy policy,
+    RelayIdentity identity,
+    EventWriterLoop writer,
+    FanOut fanOut,
+    Requests requests,
+    RelayMetrics metrics,
+    IOptions<RelayOptions> options)
+{
+    private readonly FilterLimits _limits = new()
+    {
+        MaxFilters = options.Value.MaxFilters,
+        MaxValuesPerList = options.Value.MaxFilterValues,
+    };
+
+    /// <summary>Handles what one read of the connection brought; the batch may be cleared afterwards.</summary>
+    public async Task HandleAsync(Connection connection, MessageBatch messages, CancellationToken cancel)
+    {
+        // 1. Verify all EVENTs, on all cores. Nothing is decided here that depends on the messages before it, but for the keys: AUTH
+        //    between EVENTs is rare, so a batch that holds one goes message by message.
+        if (messages.Count > 1 && !HoldsAuth(messages))
+        {
+            var verified = new VerificationBatch(this, messages, connection.Keys);
+            await verified.RunAsync();
+            for (var i = 0; i < messages.Count; i++)
+            {
+                await (verified[i].IsEvent
+                    ? AdmitAsync(connection, verified[i], cancel)
+                    : HandleAsync(connection, messages[i], cancel));
+            }
+
+            return;
+        }
+
+        // 2. Else one by one.
+        for (var i = 0; i < messages.Count; i++)
+        {
+            await HandleAsync(connection, messages[i], cancel);
+        }
+    }
+
+    /// <summary>Everything about one EVENT that can be found out without the writer: shape, rules, duplicate, id, signature.</summary>
+    public Verified Verify(ReadOnlySpan<byte> frame, Bytes32[] keys)
+    {
+        if (!ClientMessageReader.TryRead(frame, _limits, out var message, out var reason))
+        {
+            return message.HasEventId ? new Verified(null, message.EventId, reason, IsEvent: true) : default;
+        }
+
+        return Verify(message.Event, keys);
+    }
+
+    private Verified Verify(in NostrEventView evt, Bytes32[] keys)
+    {
+        // Cheap refusals first, the signature last; a known id is not verified again.
+        if (!policy.Allows(evt, out var reason) || !policy.AllowsSender(evt, keys, out reason))
+        {
+            return new Verified(null, evt.Id, reason, IsEvent: true);
+        }
+
+        if (store.IsKnown(evt.Id))
+        {
+            return new Verified(null, evt.Id, Rejections.AlreadyStored, IsEvent: true);
+        }
+
+        if (!EventVerifier.TryVerify(evt, out reason))
+        {
+            return new Verified(null, evt.Id, reason, IsEvent: true);
+        }
+
+        var vanishesHere = evt.Kind == EventKinds.Vanish && identity.IsNamedBy(evt);
+        if (evt.Kind == EventKinds.Vanish && !vanishesHere)
+        {
+            return new Verified(null, evt.Id, RejectReason.Invalid("the relay tag names another relay"), IsEvent: true);
+        }
+
+        return new Verified(EventRecord.Create(evt, vanishesHere), evt.Id, default, IsEvent: true);
+    }
+
+    private ValueTask AdmitAsync(Connection connection, Verified verified, CancellationToken cancel)
+    {
+        if (verified.Record is not { } record)
+        {
+            var duplicate = verified.Reason.Prefix == RejectPrefix.Duplicate;
+            if (duplicate)
+            {
+                metrics.Judged(StoreVerdict.Duplicate);
+            }
+            else
+            {
+                metrics.Refused(verified.Reason.Prefix);
+            }
+
+            connection.Outbox.SendOk(verified.Id, duplicate, verified.Reason);
+            return default;
+        }
+
+        if (!connection.Budget.TryTake())
+        {
+            metrics.Refused(RejectPrefix.RateLimited);
+            connection.Outbox.SendOk(verified.Id, accepted: false, Rejections.TooFast);
+            return default;
+        }
+
+        if (EventKinds.IsEphemeral(record.Kind))
+        {
+            return PassOnAsync(connection, record, cancel);
+        }
+
+        return writer.SubmitAsync(new PendingEvent(record, connection), cancel);
+    }
+
+    // NIP-01: an ephemeral event goes to those who listen now and is not stored.
+    private async ValueTask PassOnAsync(Connection connection, EventRecord record, CancellationToken cancel)
+    {
+        await fanOut.PublishAsync(new LiveEvent(record, Arrival: 0), cancel);
+        connection.Outbox.SendOk(record.Id);
+    }
+
+    private ValueTask HandleAsync(Connection connection, ReadOnlyMemory<byte> frame, CancellationToken cancel)
+    {
+        if (!ClientMessageReader.TryRead(frame.Span, _limits, out var message, out var reason))
+        {
+            Refuse(connection, message, reason);
+            return default;
+        }
+
+        switch (message.Kind)
+        {
+            case ClientMessageKind.Event:
+                return AdmitAsync(connection, Verify(message.Event, connection.Keys), cancel);
+            case ClientMessageKind.Auth:
+                connection.Authenticate(message.Event);
+                return default;
+            case ClientMessageKind.Req:
+                return requests.OpenAsync(connection, message.SubscriptionId!, message.Filters, cancel);
+            case ClientMessageKind.Count:
+                return requests.CountAsync(connection, message.SubscriptionId!, message.Filters, cancel);
+            case ClientMessageKind.Close:
+                requests.Close(connection, message.SubscriptionId!);
+                return default;
+            case ClientMessageKind.NegClose:
+                return default;
+            default:
+                connection.Outbox.SendNotice("unsupported: negentropy is not offered");
+                return default;
+        }
+    }
+
+    // The answer goes where the client looks for it: OK, CLOSED, else NOTICE.
+    private void Refuse(Connection connection, in ClientMessage message, in RejectReason reason)
+    {
+        metrics.Refused(reason.Prefix);
+        if (message.HasEventId)
+        {
+            connection.Outbox.SendOk(message.EventId, accepted: false, reason);
+        }
+        else if (message.SubscriptionId is { } subscription && message.Kind is ClientMessageKind.Req or ClientMessageKind.Count)
+        {
+            connection.Outbox.SendClosed(message.SubscriptionId!, reason);
+        }
+        else
+        {
+            connection.Outbox.SendNotice(reason.ToString());
+        }
+    }
+
+    private static bool HoldsAuth(MessageBatch messages)
+    {
+        for (var i = 0; i < messages.Count; i++)
+        {
+            var frame = messages[i].Span;
+            if (frame[..Math.Min(frame.Length, 64)].IndexOf("AUTH"u8) >= 0)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+}

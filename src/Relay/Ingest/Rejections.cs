@@ -1,0 +1,29 @@
+using Marmot.Protocol.Events;
+
+namespace Marmot.Relay.Ingest;
+
+/// <summary>The relay's refusals, each text once.</summary>
+internal static class Rejections
+{
+    public static readonly RejectReason AlreadyStored = RejectReason.Duplicate("already have this event");
+    public static readonly RejectReason Superseded = RejectReason.Duplicate("a newer version of this event is stored");
+    public static readonly RejectReason Deleted = RejectReason.Blocked("this event was deleted");
+    public static readonly RejectReason Vanished = RejectReason.Blocked("its author asked this relay to forget it");
+    public static readonly RejectReason Expired = RejectReason.Invalid("the event has expired");
+    public static readonly RejectReason TooNew = RejectReason.Invalid("created_at is too far in the future");
+    public static readonly RejectReason SkewedGroupEvent = RejectReason.Invalid("created_at of a group event must be close to the relay's clock");
+    public static readonly RejectReason TooManyTags = RejectReason.Invalid("too many tags");
+    public static readonly RejectReason OnlyEncrypted = RejectReason.Blocked("this kind exists only inside encryption");
+    public static readonly RejectReason KindNotTaken = RejectReason.Blocked("this relay does not take this kind");
+    public static readonly RejectReason AuthAsEvent = RejectReason.Invalid("an AUTH event is not published");
+    public static readonly RejectReason ProtectedNeedsAuth = RejectReason.AuthRequired("a protected event is taken from its author only");
+    public static readonly RejectReason ProtectedForeign = RejectReason.Restricted("a protected event is taken from its author only");
+    public static readonly RejectReason TooFast = RejectReason.RateLimited("too many events, slow down");
+    public static readonly RejectReason WriteNeedsAuth = RejectReason.AuthRequired("this relay takes events from known keys only");
+    public static readonly RejectReason WriteNotAllowed = RejectReason.Restricted("this key may not write here");
+    public static readonly RejectReason WrapsNeedAuth = RejectReason.AuthRequired("gift wraps are served to their recipient only");
+    public static readonly RejectReason WrapsForeign = RejectReason.Restricted("gift wraps are served to their recipient only");
+    public static readonly RejectReason TooManySubscriptions = RejectReason.Blocked("too many open subscriptions");
+    public static readonly RejectReason StoreFailed = RejectReason.Error("the store could not be read");
+    public static readonly RejectReason ShuttingDown = RejectReason.Error("the relay is shutting down");
+}

@@ -1,0 +1,128 @@
+using System.Numerics;
+using Marmot.Protocol.Encoding;
+using Marmot.Protocol.Events;
+using Marmot.Relay.Storage;
+using Microsoft.Extensions.Options;
+
+namespace Marmot.Relay.Ingest;
+
+/// <summary>What the relay takes: rules that need the event alone, asked before any signature check, and rules about who sends it.</summary>
+internal sealed class WritePolicy
+{
+    private readonly RelayOptions _options;
+    private readonly TimeProvider _clock;
+    private readonly Bytes32[] _allowed;
+
+    public WritePolicy(IOptions<RelayOptions> options, TimeProvider clock)
+    {
+        _options = options.Value;
+        _clock = clock;
+        _allowed = [.. _options.WriteAllowList.Select(Bytes32.ParseHex)];
+    }
+
+    /// <summary>The event alone; cheapest rules first.</summary>
+    public bool Allows(in NostrEventView evt, out RejectReason reason)
+    {
+        var now = _clock.GetUtcNow().ToUnixTimeSeconds();
+        reason = default;
+        if (evt.Kind == EventKinds.RelayAuth)
+        {
+            reason = Rejections.AuthAsEvent; // NIP-42: never stored, never broadcast
+        }
+        else if (IsOnlyEncrypted(evt.Kind))
+        {
+            reason = Rejections.OnlyEncrypted;
+        }
+        else if (_options.Kinds == RelayKinds.Marmot && !IsMarmotKind(evt.Kind))
+        {
+            reason = Rejections.KindNotTaken;
+        }
+        else if (evt.CreatedAt > now + (long)_options.MaxFuture.TotalSeconds)
+        {
+            reason = Rejections.TooNew;
+        }
+        else if (evt.Kind == EventKinds.GroupEvent && _options.GroupEventClockSkew > TimeSpan.Zero
+            && Math.Abs(evt.CreatedAt - now) > (long)_options.GroupEventClockSkew.TotalSeconds)
+        {
+            reason = Rejections.SkewedGroupEvent;
+        }
+        else if (!EventKinds.IsEphemeral(evt.Kind) && EventRecord.ReadExpiration(evt) <= now)
+        {
+            reason = Rejections.Expired; // NIP-40
+        }
+        else if (LeadingZeroBits(evt.Id) < _options.MinProofOfWork)
+        {
+            reason = RejectReason.ProofOfWork($"{_options.MinProofOfWork} leading zero bits are needed"); // NIP-13
+        }
+        else if (CountTags(evt) > _options.MaxTags)
+        {
+            reason = Rejections.TooManyTags;
+        }
+
+        return reason.Prefix is null;
+    }
+
+    /// <summary>Who sends it: protected events (NIP-70) and the allow list.</summary>
+    public bool AllowsSender(in NostrEventView evt, Bytes32[] keys, out RejectReason reason)
+    {
+        reason = default;
+        if (IsProtected(evt) && Array.IndexOf(keys, evt.PublicKey) < 0)
+        {
+            reason = keys.Length == 0 ? Rejections.ProtectedNeedsAuth : Rejections.ProtectedForeign;
+        }
+        else if (_allowed.Length > 0 && !keys.Any(key => Array.IndexOf(_allowed, key) >= 0))
+        {
+            reason = keys.Length == 0 ? Rejections.WriteNeedsAuth : Rejections.WriteNotAllowed;
+        }
+
+        return reason.Prefix is null;
+    }
+
+    /// <summary>Seals, Welcomes, push requests and token gossip: whoever publishes one in the clear leaks it (protocol.md 6.1).</summary>
+    public static bool IsOnlyEncrypted(int kind) => kind is 13 or 444 or (>= 446 and <= 451);
+
+    public static bool IsMarmotKind(int kind) =>
+        kind is 0 or 3 or 5 or 62 or 443 or EventKinds.GroupEvent or EventKinds.GiftWrap or EventKinds.EphemeralGiftWrap
+            or 10002 or 10050 or 10051 or 10063 or 30443 or 24242;
+
+    /// <summary>NIP-13: leading zero bits of the id.</summary>
+    public static int LeadingZeroBits(in Bytes32 id)
+    {
+        var bits = 0;
+        foreach (var b in id.Span)
+        {
+            if (b != 0)
+            {
+                return bits + BitOperations.LeadingZeroCount(b) - 24;
+            }
+
+            bits += 8;
+        }
+
+        return bits;
+    }
+
+    private static bool IsProtected(in NostrEventView evt)
+    {
+        foreach (var tag in evt.Tags)
+        {
+            if (tag.Name.SequenceEqual("-"u8))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    private static int CountTags(in NostrEventView evt)
+    {
+        var count = 0;
+        foreach (var _ in evt.Tags)
+        {
+            count++;
+        }
+
+        return count;
+    }
+}

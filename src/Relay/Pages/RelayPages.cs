@@ -1,0 +1,88 @@
+using Marmot.Protocol.Messages;
+using Marmot.Protocol.RelayDocument;
+using Microsoft.Extensions.Options;
+
+namespace Marmot.Relay.Pages;
+
+/// <summary>What <c>/</c> says without a WebSocket: NIP-11 to clients, a short page to people.</summary>
+internal sealed class RelayPages(IOptions<RelayOptions> options, RelayIdentity identity)
+{
+    /// <summary>Only what is implemented and tested: docs/conformance.</summary>
+    public static readonly int[] SupportedNips = [1, 9, 11, 13, 17, 40, 42, 45, 59, 62, 65, 70];
+
+    private readonly byte[] _document = RelayInformationWriter.Write(Describe(options.Value));
+
+    public async Task ServeAsync(HttpContext context)
+    {
+        var response = context.Response;
+        response.Headers.AccessControlAllowOrigin = "*"; // NIP-11
+        response.Headers.AccessControlAllowHeaders = "*";
+        response.Headers.AccessControlAllowMethods = "GET, HEAD, OPTIONS";
+        if (HttpMethods.IsOptions(context.Request.Method))
+        {
+            response.StatusCode = StatusCodes.Status204NoContent;
+            return;
+        }
+
+        if (context.Request.Headers.Accept.ToString().Contains(RelayInformationWriter.MediaType, StringComparison.OrdinalIgnoreCase))
+        {
+            response.ContentType = RelayInformationWriter.MediaType;
+            response.ContentLength = _document.Length;
+            await response.Body.WriteAsync(_document, context.RequestAborted);
+            return;
+        }
+
+        response.ContentType = "text/html; charset=utf-8";
+        response.Headers.ContentSecurityPolicy = "default-src 'none'; style-src 'unsafe-inline'";
+        await response.WriteAsync(Page(options.Value, identity.UrlFor(context.Request)), context.RequestAborted);
+    }
+
+    private static RelayInformation Describe(RelayOptions options) => new()
+    {
+        Name = options.Name,
+        Description = options.Description,
+        PublicKey = options.PublicKey.Length > 0 ? options.PublicKey : null,
+        Contact = options.Contact.Length > 0 ? options.Contact : null,
+        SupportedNips = SupportedNips,
+        Software = "marmot-server",
+        Version = typeof(RelayPages).Assembly.GetName().Version?.ToString(3),
+        Limitation = new RelayLimitation
+        {
+            MaxMessageLength = options.MaxMessageBytes,
+            MaxSubscriptions = options.MaxSubscriptions,
+            MaxFilters = options.MaxFilters,
+            MaxLimit = options.MaxLimit,
+            DefaultLimit = options.MaxLimit,
+            MaxSubscriptionIdLength = ClientMessageReader.MaxSubscriptionIdLength,
+            MaxEventTags = options.MaxTags,
+            MinPowDifficulty = options.MinProofOfWork,
+            AuthRequired = false,
+            PaymentRequired = false,
+            RestrictedWrites = options.WriteAllowList.Length > 0 || options.Kinds == RelayKinds.Marmot || options.MinProofOfWork > 0,
+            CreatedAtUpperLimit = (long)options.MaxFuture.TotalSeconds,
+        },
+        Retention = [.. options.RetentionDays.Select(rule =>
+            new RelayRetention(RetentionKinds.Parse(rule.Key), RetentionKinds.Parse(rule.Key), rule.Value * 86400L))],
+    };
+
+    private static string Page(RelayOptions options, string url)
+    {
+        static string Text(string value) => System.Net.WebUtility.HtmlEncode(value);
+        return $"""
+            <!doctype html>
+            <meta charset="utf-8">
+            <title>{Text(options.Name)}</title>
+            <style>body{"{"}font:16px/1.5 system-ui,sans-serif;max-width:40em;margin:4em auto;padding:0 1em{"}"}</style>
+            <h1>{Text(options.Name)}</h1>
+            <p>{Text(options.Description)}</p>
+            <p>This is a Nostr relay. Add it to a client as <code>{Text(url)}</code>.</p>
+            <p>It serves gift wraps to their recipient only, acknowledges an event when it is on disk, and overwrites what is deleted.</p>
+            """;
+    }
+}
+
+/// <summary>The keys of <see cref="RelayOptions.RetentionDays"/>.</summary>
+internal static class RetentionKinds
+{
+    public static int Parse(string kind) => int.Parse(kind, System.Globalization.CultureInfo.InvariantCulture);
+}

@@ -1,0 +1,102 @@
+using Marmot.Protocol.Events;
+using Marmot.Protocol.Filters;
+using Marmot.Relay.Connections;
+using Marmot.Relay.Ingest;
+using Marmot.Relay.Live;
+using Marmot.Relay.Storage;
+using Microsoft.Extensions.Options;
+
+namespace Marmot.Relay.Queries;
+
+/// <summary>REQ, COUNT and CLOSE: read policy, subscription, stored scan, EOSE, live.</summary>
+internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeProvider clock, RelayMetrics metrics, IOptions<RelayOptions> options)
+{
+    private const int MaxCount = 1_000_000;
+    private readonly RelayOptions _options = options.Value;
+
+    /// <summary>NIP-01 REQ. An id in use is replaced.</summary>
+    public async ValueTask OpenAsync(Connection connection, string id, Filter[] filters, CancellationToken cancel)
+    {
+        // 1. May it?
+        Close(connection, id);
+        if (!ReadPolicy.Allows(filters, connection.Keys, IsOpen, out var reason))
+        {
+            connection.Outbox.SendClosed(id, reason);
+            return;
+        }
+
+        if (connection.Subscriptions.Count >= _options.MaxSubscriptions)
+        {
+            connection.Outbox.SendClosed(id, Rejections.TooManySubscriptions);
+            return;
+        }
+
+        // 2. Listen first, then read the mark: see Subscription.
+        metrics.Query();
+        var subscription = new Subscription(connection, id, filters);
+        connection.Subscriptions.Add(id, subscription);
+        index.Add(subscription);
+        var mark = store.HighWaterMark;
+        subscription.StartFrom(mark);
+
+        // 3. What is stored, then EOSE, then live.
+        try
+        {
+            await StoredEventScan.SendAsync(store, subscription, Scope(connection), mark, _options.MaxLimit, cancel);
+        }
+        catch (IOException)
+        {
+            Close(connection, id);
+            connection.Outbox.SendClosed(id, Rejections.StoreFailed);
+            return;
+        }
+
+        subscription.GoLive(RelayMessages.Eose(subscription.EncodedId));
+    }
+
+    /// <summary>NIP-45. Counts what the connection may see, so that nothing is learnt by counting.</summary>
+    public async ValueTask CountAsync(Connection connection, string id, Filter[] filters, CancellationToken cancel)
+    {
+        if (!ReadPolicy.Allows(filters, connection.Keys, IsOpen, out var reason))
+        {
+            connection.Outbox.SendClosed(id, reason);
+            return;
+        }
+
+        metrics.Query();
+        try
+        {
+            var keys = await StoredEventScan.FindAsync(store, filters, Scope(connection), store.HighWaterMark, MaxCount, cancel);
+            connection.Outbox.SendCount(id, keys.Count);
+        }
+        catch (IOException)
+        {
+            connection.Outbox.SendClosed(id, Rejections.StoreFailed);
+        }
+    }
+
+    /// <summary>NIP-01 CLOSE; an unknown id is nothing.</summary>
+    public void Close(Connection connection, string id)
+    {
+        if (connection.Subscriptions.Remove(id, out var subscription))
+        {
+            index.Remove(subscription);
+            subscription.Close();
+        }
+    }
+
+    public void CloseAll(Connection connection)
+    {
+        foreach (var subscription in connection.Subscriptions.Values)
+        {
+            index.Remove(subscription);
+            subscription.Close();
+        }
+
+        connection.Subscriptions.Clear();
+    }
+
+    private bool IsOpen => _options.GiftWraps == GiftWrapAccessMode.Open;
+
+    private ReadScope Scope(Connection connection) => new(connection.Keys, IsOpen, clock.GetUtcNow().ToUnixTimeSeconds());
+}

@@ -1,0 +1,67 @@
+using Marmot.Protocol.Filters;
+using Marmot.Relay.Connections;
+using Marmot.Relay.Live;
+using Marmot.Relay.Storage;
+using Marmot.Relay.Storage.Index;
+
+namespace Marmot.Relay.Queries;
+
+/// <summary>The stored part of an answer, in pages: no store transaction is open while a client reads slowly.</summary>
+internal static class StoredEventScan
+{
+    private const int PageBytes = 256 * 1024;
+    private const int ResumeBytes = 64 * 1024;
+
+    public static async ValueTask SendAsync(
+        IEventStore store, Subscription subscription, ReadScope scope, ulong mark, int maxLimit, CancellationToken cancel)
+    {
+        var keys = await FindAsync(store, subscription.Filters, scope, mark, maxLimit, cancel);
+        var sink = new OutboxSink(subscription);
+        for (var next = 0; next < keys.Count;)
+        {
+            next += await store.ReadAsync(keys, next, sink, cancel);
+            await subscription.Connection.Outbox.WaitAsync(ResumeBytes, cancel);
+            sink.StartPage();
+        }
+    }
+
+    /// <summary>What the filters select together: each event once, newest first, ties by lowest id; the limit holds for each filter.</summary>
+    public static async ValueTask<IReadOnlyList<StoredKey>> FindAsync(
+        IEventStore store, Filter[] filters, ReadScope scope, ulong mark, int maxLimit, CancellationToken cancel)
+    {
+        if (filters.Length == 1)
+        {
+            return await store.QueryAsync(filters[0], scope, mark, maxLimit, cancel);
+        }
+
+        var seen = new HashSet<ulong>();
+        var merged = new List<StoredKey>();
+        foreach (var filter in filters)
+        {
+            foreach (var key in await store.QueryAsync(filter, scope, mark, maxLimit, cancel))
+            {
+                if (seen.Add(key.Arrival))
+                {
+                    merged.Add(key);
+                }
+            }
+        }
+
+        merged.Sort(StoredQuery.AnswerOrder);
+        return merged;
+    }
+
+    private sealed class OutboxSink(Subscription subscription) : IStoredEventSink
+    {
+        private int _bytes;
+
+        public void StartPage() => _bytes = 0;
+
+        public bool Accept(ulong arrival, ReadOnlySpan<byte> json)
+        {
+            subscription.Connection.Outbox.Send(subscription.Head, json, "]"u8);
+            _bytes += json.Length;
+            return _bytes < PageBytes;
+        }
+    }
+}

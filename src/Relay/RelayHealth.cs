@@ -1,0 +1,20 @@
+using Marmot.Hosting.Health;
+using Marmot.Relay.Ingest;
+
+namespace Marmot.Relay;
+
+/// <summary>Whether events can be written.</summary>
+internal sealed class StorageHealth(EventWriterLoop writer) : IHealthPart
+{
+    public string Name => "storage";
+
+    public HealthState Check() => writer.Failure is { } failure ? new HealthState(false, failure) : HealthState.Ok;
+}
+
+/// <summary>Whether the relay listens.</summary>
+internal sealed class RelayHealth(RelayMetrics metrics) : IHealthPart
+{
+    public string Name => "relay";
+
+    public HealthState Check() => new(true, $"{metrics.Connections} connections");
+}

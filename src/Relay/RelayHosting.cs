@@ -1,0 +1,58 @@
+using Marmot.Hosting.Health;
+using Marmot.Hosting.Settings;
+using Marmot.Relay.Connections;
+using Marmot.Relay.Ingest;
+using Marmot.Relay.Live;
+using Marmot.Relay.Pages;
+using Marmot.Relay.Queries;
+using Marmot.Relay.Storage;
+using Microsoft.Extensions.Options;
+
+namespace Marmot.Relay;
+
+/// <summary>The relay's front door: everything it is made of, in the order an event passes it.</summary>
+public static class RelayHosting
+{
+    /// <summary>The relay's folder below <see cref="StorageOptions.DataDirectory"/>.</summary>
+    public const string Folder = "relay";
+
+    public static WebApplicationBuilder AddRelay(this WebApplicationBuilder builder)
+    {
+        var services = builder.Services;
+        services.AddSettings<RelayOptions>(RelayOptions.Section);
+        services.AddSingleton<RelayMetrics>();
+        services.AddSingleton<RelayIdentity>();
+
+        // Connection -> Ingester -> policies -> writer -> OK -> fan-out
+        services.AddSingleton<ConnectionSet>();
+        services.AddSingleton<Ingester>();
+        services.AddSingleton<WritePolicy>();
+        services.AddSingleton<EventWriterLoop>();
+        services.AddSingleton<SubscriptionIndex>();
+        services.AddSingleton<FanOut>();
+
+        // REQ -> read policy -> stored scan -> EOSE -> live
+        services.AddSingleton<Requests>();
+        services.AddSingleton<IEventStore>(provider => EmbeddedEventStore.Open(
+            Path.Combine(provider.GetRequiredService<IOptions<StorageOptions>>().Value.DataDirectory, Folder)));
+
+        services.AddSingleton<RelayPages>();
+        services.AddSingleton<IHealthPart, StorageHealth>();
+        services.AddSingleton<IHealthPart, RelayHealth>();
+
+        // Stopped last to first: connections, then the writer, then the fan-out.
+        services.AddHostedService(provider => provider.GetRequiredService<FanOut>());
+        services.AddHostedService(provider => provider.GetRequiredService<EventWriterLoop>());
+        services.AddHostedService(provider => provider.GetRequiredService<ConnectionSet>());
+        return builder;
+    }
+
+    public static WebApplication MapRelay(this WebApplication app)
+    {
+        var connections = app.Services.GetRequiredService<ConnectionSet>();
+        var pages = app.Services.GetRequiredService<RelayPages>();
+        app.MapMethods("/", ["GET", "HEAD", "OPTIONS"], context =>
+            WebSocketHandshake.IsRequested(context) ? connections.ServeAsync(context) : pages.ServeAsync(context));
+        return app;
+    }
+}

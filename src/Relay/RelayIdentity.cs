@@ -1,0 +1,41 @@
+using Marmot.Hosting.Settings;
+using Marmot.Protocol.Auth;
+using Marmot.Protocol.Events;
+using Microsoft.Extensions.Options;
+
+namespace Marmot.Relay;
+
+/// <summary>The URL users know this relay by; NIP-42 and NIP-62 compare its host.</summary>
+internal sealed class RelayIdentity(IOptions<PublicOptions> options)
+{
+    private readonly string _origin = options.Value.Origin.Replace("https://", "wss://", StringComparison.OrdinalIgnoreCase)
+        .Replace("http://", "ws://", StringComparison.OrdinalIgnoreCase);
+
+    /// <summary>Makes the challenge of a connection (NIP-42); tests with recorded AUTH events put a fixed one.</summary>
+    public Func<string> CreateChallenge { get; set; } = RelayAuth.CreateChallenge;
+
+    /// <summary>The relay's URL for one request: the configured origin, else what the Host header says.</summary>
+    public string UrlFor(HttpRequest request) =>
+        _origin.Length > 0 ? _origin : $"{(request.IsHttps ? "wss" : "ws")}://{request.Host}/";
+
+    /// <summary>NIP-62: a <c>relay</c> tag with our host or ALL_RELAYS. Without a configured origin only ALL_RELAYS is believed.</summary>
+    public bool IsNamedBy(in NostrEventView evt)
+    {
+        foreach (var tag in evt.Tags)
+        {
+            if (tag.Name.SequenceEqual("relay"u8)
+                && (tag.Value.SequenceEqual("ALL_RELAYS"u8) || IsOurs(System.Text.Encoding.UTF8.GetString(tag.Value))))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    private bool IsOurs(string url) =>
+        Uri.TryCreate(_origin, UriKind.Absolute, out var ours)
+        && Uri.TryCreate(url, UriKind.Absolute, out var theirs)
+        && theirs.Scheme is "ws" or "wss"
+        && ours.IdnHost.Equals(theirs.IdnHost, StringComparison.OrdinalIgnoreCase);
+}

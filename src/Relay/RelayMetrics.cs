@@ -1,0 +1,59 @@
+using System.Diagnostics.Metrics;
+using Marmot.Relay.Storage;
+
+namespace Marmot.Relay;
+
+/// <summary>The relay's meter. Counts only: no key, address or content ever becomes a label.</summary>
+internal sealed class RelayMetrics : IDisposable
+{
+    private readonly Meter _meter = new("marmot.relay");
+    private readonly Counter<long> _accepted, _refused, _duplicates, _delivered, _dropped, _queries;
+    private readonly Histogram<double> _commit;
+    private int _connections;
+
+    public RelayMetrics()
+    {
+        _accepted = _meter.CreateCounter<long>("relay_events_accepted");
+        _refused = _meter.CreateCounter<long>("relay_events_refused");
+        _duplicates = _meter.CreateCounter<long>("relay_events_duplicate");
+        _delivered = _meter.CreateCounter<long>("relay_events_delivered");
+        _dropped = _meter.CreateCounter<long>("relay_connections_dropped");
+        _queries = _meter.CreateCounter<long>("relay_queries");
+        _commit = _meter.CreateHistogram<double>("relay_commit_seconds", "s");
+        _meter.CreateObservableGauge("relay_connections", () => Volatile.Read(ref _connections));
+    }
+
+    public int Connections => Volatile.Read(ref _connections);
+
+    public int ConnectionOpened() => Interlocked.Increment(ref _connections);
+
+    public void ConnectionClosed() => Interlocked.Decrement(ref _connections);
+
+    public void ConnectionDropped() => _dropped.Add(1);
+
+    public void Delivered(int count) => _delivered.Add(count);
+
+    public void Refused(string prefix) => _refused.Add(1, new KeyValuePair<string, object?>("reason", prefix));
+
+    public void Query() => _queries.Add(1);
+
+    public void Committed(TimeSpan time) => _commit.Record(time.TotalSeconds);
+
+    public void Judged(StoreVerdict verdict)
+    {
+        switch (verdict)
+        {
+            case StoreVerdict.Stored:
+                _accepted.Add(1);
+                break;
+            case StoreVerdict.Duplicate:
+                _duplicates.Add(1);
+                break;
+            default:
+                Refused(verdict == StoreVerdict.Superseded ? "duplicate" : "blocked");
+                break;
+        }
+    }
+
+    public void Dispose() => _meter.Dispose();
+}

@@ -1,0 +1,109 @@
+using System.ComponentModel.DataAnnotations;
+
+namespace Marmot.Relay;
+
+/// <summary>Which kinds the relay takes.</summary>
+public enum RelayKinds
+{
+    /// <summary>Everything but what may only exist encrypted.</summary>
+    All,
+
+    /// <summary>Only what Marmot, profiles and relay lists need.</summary>
+    Marmot,
+}
+
+/// <summary>Who may read gift wraps (kind 1059).</summary>
+public enum GiftWrapAccessMode
+{
+    /// <summary>Only a connection authenticated as the key in the <c>p</c> tag (NIP-42, NIP-59).</summary>
+    RecipientOnly,
+
+    /// <summary>Anybody, as relays without NIP-42 do.</summary>
+    Open,
+}
+
+/// <summary>Settings of the relay. Every default is in docs/defaults.md with its reason.</summary>
+public sealed class RelayOptions
+{
+    public const string Section = "Relay";
+
+    /// <summary>Longest message, bytes. Default 512 KiB: a Welcome into a group of 150 is a wrap of 107 KiB, and push triggers grow alike.</summary>
+    [Range(16 * 1024, 16 * 1024 * 1024)]
+    public int MaxMessageBytes { get; set; } = 512 * 1024;
+
+    /// <summary>Open subscriptions of one connection. Default 300: a client has one a group and a few of its own.</summary>
+    [Range(1, 10_000)]
+    public int MaxSubscriptions { get; set; } = 300;
+
+    /// <summary>Filters in one REQ or COUNT. Default 20.</summary>
+    [Range(1, 200)]
+    public int MaxFilters { get; set; } = 20;
+
+    /// <summary>Values in one list of a filter. Default 1,000.</summary>
+    [Range(1, 10_000)]
+    public int MaxFilterValues { get; set; } = 1000;
+
+    /// <summary>Stored events a filter returns at most, also when it names no limit. Default 5,000.</summary>
+    [Range(1, 100_000)]
+    public int MaxLimit { get; set; } = 5000;
+
+    /// <summary>Tags of one event. Default 4,000: contact lists reach 3,000.</summary>
+    [Range(1, 100_000)]
+    public int MaxTags { get; set; } = 4000;
+
+    /// <summary>How far ahead of the relay's clock <c>created_at</c> may be. Default 15 minutes.</summary>
+    public TimeSpan MaxFuture { get; set; } = TimeSpan.FromMinutes(15);
+
+    /// <summary>
+    /// How far from the relay's clock, either way, a live kind 445 may be dated; zero turns the rule off. Default 10 minutes.
+    /// Commits of an MLS epoch race by <c>created_at</c>, so a backdated one would steal the race.
+    /// </summary>
+    public TimeSpan GroupEventClockSkew { get; set; } = TimeSpan.FromMinutes(10);
+
+    /// <summary>Default <c>All</c>.</summary>
+    public RelayKinds Kinds { get; set; } = RelayKinds.All;
+
+    /// <summary>Default <c>RecipientOnly</c>.</summary>
+    public GiftWrapAccessMode GiftWraps { get; set; } = GiftWrapAccessMode.RecipientOnly;
+
+    /// <summary>Leading zero bits an id needs (NIP-13). Default 0: none.</summary>
+    [Range(0, 64)]
+    public int MinProofOfWork { get; set; }
+
+    /// <summary>Bytes that may wait for one slow reader before it is dropped. Default 8 MiB.</summary>
+    [Range(64 * 1024, 1 << 30)]
+    public int MaxOutboxBytes { get; set; } = 8 * 1024 * 1024;
+
+    /// <summary>How long one write to a connection may take. Default 30 s.</summary>
+    public TimeSpan WriteTimeout { get; set; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>Silence after which the relay pings; a second such silence closes. Default 60 s.</summary>
+    public TimeSpan PingInterval { get; set; } = TimeSpan.FromSeconds(60);
+
+    /// <summary>Connections at one time. Default 20,000.</summary>
+    [Range(1, 1_000_000)]
+    public int MaxConnections { get; set; } = 20_000;
+
+    /// <summary>Events a connection may publish a second, over a burst of ten seconds. Default 0: no limit.</summary>
+    [Range(0, 1_000_000)]
+    public int MaxEventsPerSecond { get; set; }
+
+    /// <summary>Days each kind is kept, by kind number; kinds not named are kept for ever. Default none.</summary>
+    public Dictionary<string, int> RetentionDays { get; set; } = [];
+
+    /// <summary>Public keys (hex) that may write, authenticated by NIP-42. Default empty: everybody.</summary>
+    public string[] WriteAllowList { get; set; } = [];
+
+    /// <summary>NIP-11 name.</summary>
+    public string Name { get; set; } = "marmot-server";
+
+    /// <summary>NIP-11 description.</summary>
+    public string Description { get; set; } = "A Nostr relay for Marmot groups.";
+
+    /// <summary>NIP-11 public key of the operator, hex.</summary>
+    [RegularExpression("^([0-9a-f]{64})?$", ErrorMessage = "Relay:PublicKey is 64 lower-case hex digits or empty")]
+    public string PublicKey { get; set; } = "";
+
+    /// <summary>NIP-11 contact.</summary>
+    public string Contact { get; set; } = "";
+}

@@ -1,0 +1,288 @@
+using System.Buffers;
+using Marmot.Protocol.Encoding;
+using Marmot.Protocol.Events;
+using Marmot.Protocol.Filters;
+using Marmot.Relay.Storage.Index;
+using Marmot.Relay.Storage.Log;
+
+namespace Marmot.Relay.Storage;
+
+/// <summary>The store of one machine: a sequential event log that is the durable truth, and LMDB indexes that can be rebuilt from it.</summary>
+/// <remarks>
+/// A write is one append and one flush of the log; the index commit after it needs no flush. docs/decisions says why. One instance a
+/// directory and process (POSIX locks).
+/// </remarks>
+internal sealed class EmbeddedEventStore : IEventStore
+{
+    private const int MaintenanceBatch = 1000;
+    private readonly EventLog _log;
+    private readonly EventIndex _index;
+    private readonly IndexMark _mark;
+    private readonly FileStream _lock;
+    private ulong _highWaterMark;
+    private ulong _nextArrival;
+    private bool _disposed;
+
+    private EmbeddedEventStore(FileStream @lock, IndexMark mark, EventLog log, EventIndex index)
+    {
+        _lock = @lock;
+        _mark = mark;
+        _log = log;
+        _index = index;
+    }
+
+    public ulong HighWaterMark => Volatile.Read(ref _highWaterMark);
+
+    /// <summary>Opens or creates the store; replays what the index has not seen.</summary>
+    /// <param name="directory">The data directory of the relay.</param>
+    /// <param name="rebuild">Throws the index away and makes it anew.</param>
+    public static EmbeddedEventStore Open(string directory, bool rebuild = false)
+    {
+        Directory.CreateDirectory(directory);
+        var guard = new FileStream(Path.Combine(directory, "lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+        EventLog? log = null;
+        EventIndex? index = null;
+        try
+        {
+            var mark = new IndexMark(directory);
+            var indexDirectory = Path.Combine(directory, "index");
+            if ((rebuild || !mark.IsTrustworthy()) && Directory.Exists(indexDirectory))
+            {
+                Directory.Delete(indexDirectory, recursive: true);
+            }
+
+            mark.Open();
+            log = new EventLog(Path.Combine(directory, "log"));
+            index = new EventIndex(indexDirectory, log);
+            var store = new EmbeddedEventStore(guard, mark, log, index);
+            store.Recover();
+            return store;
+        }
+        catch
+        {
+            index?.Dispose();
+            log?.Dispose();
+            guard.Dispose();
+            throw;
+        }
+    }
+
+    public bool IsKnown(in Bytes32 id)
+    {
+        using var txn = _index.BeginRead();
+        return _index.TryFind(txn, id, out _, out _);
+    }
+
+    public ValueTask WriteAsync(IReadOnlyList<EventWrite> batch, CancellationToken cancel)
+    {
+        var end = _log.End;
+        var next = _nextArrival;
+        try
+        {
+            using var txn = _index.BeginWrite();
+            foreach (var write in batch)
+            {
+                write.Verdict = _index.Judge(txn, write.Record);
+                if (write.Verdict == StoreVerdict.Stored)
+                {
+                    write.Arrival = next++;
+                    var flags = write.Record.VanishesHere ? LogRecord.VanishesHere : (byte)0;
+                    _index.Insert(txn, write.Record, write.Arrival, _log.Append(write.Arrival, flags, write.Record.Json));
+                }
+            }
+
+            if (next != _nextArrival)
+            {
+                _log.Flush(); // durable from here on
+                _index.WriteProgress(txn, _log.End, next - 1);
+                txn.Commit();
+            }
+        }
+        catch
+        {
+            _log.Rollback(end);
+            throw;
+        }
+
+        _nextArrival = next;
+        Volatile.Write(ref _highWaterMark, next - 1);
+        return ValueTask.CompletedTask;
+    }
+
+    public ValueTask<IReadOnlyList<StoredKey>> QueryAsync(Filter filter, ReadScope scope, ulong upTo, int limit, CancellationToken cancel)
+    {
+        using var txn = _index.BeginRead();
+        return new ValueTask<IReadOnlyList<StoredKey>>(new StoredQuery(_index, _log, filter, scope, upTo, limit, cancel).Run(txn));
+    }
+
+    public ValueTask<int> ReadAsync(IReadOnlyList<StoredKey> keys, int start, IStoredEventSink sink, CancellationToken cancel)
+    {
+        var copy = new ArrayBufferWriter<byte>(4096);
+        using var txn = _index.BeginRead();
+        for (var i = start; i < keys.Count; i++)
+        {
+            if (!_index.TryReadHeader(txn, keys[i].Arrival, out var header))
+            {
+                continue; // removed since the query
+            }
+
+            copy.ResetWrittenCount();
+            if (_log.TryCopy(header.Position, header.Length, copy) && !sink.Accept(keys[i].Arrival, copy.WrittenSpan))
+            {
+                return new ValueTask<int>(i + 1 - start);
+            }
+        }
+
+        return new ValueTask<int>(keys.Count - start);
+    }
+
+    public ValueTask<int> RemoveAsync(IReadOnlyList<StoredKey> keys, CancellationToken cancel)
+    {
+        var removed = 0;
+        using (var txn = _index.BeginWrite())
+        {
+            foreach (var key in keys)
+            {
+                removed += _index.Remove(txn, key.Arrival) ? 1 : 0;
+            }
+
+            txn.Commit();
+        }
+
+        while (EraseSome())
+        {
+        }
+
+        return new ValueTask<int>(removed);
+    }
+
+    public ValueTask<bool> MaintainAsync(long now, CancellationToken cancel)
+    {
+        var expired = 0;
+        using (var txn = _index.BeginWrite())
+        {
+            expired = _index.RemoveExpired(txn, now, MaintenanceBatch);
+            if (expired > 0)
+            {
+                txn.Commit();
+            }
+        }
+
+        return new ValueTask<bool>(EraseSome() || expired == MaintenanceBatch);
+    }
+
+    public ValueTask<StoreStatistics> ReadStatisticsAsync(CancellationToken cancel)
+    {
+        using var txn = _index.BeginRead();
+        var (events, erasures) = _index.Count(txn);
+        return new ValueTask<StoreStatistics>(new StoreStatistics(events, HighWaterMark, _log.End, erasures));
+    }
+
+    public ValueTask DisposeAsync()
+    {
+        if (!_disposed)
+        {
+            _disposed = true;
+            _index.Sync();
+            _index.Dispose();
+            _log.Dispose();
+            _mark.Close();
+            _lock.Dispose();
+        }
+
+        return ValueTask.CompletedTask;
+    }
+
+    // Decision 4: the bytes are overwritten in the log first, then the order to do so is forgotten; a crash in between repeats it.
+    private bool EraseSome()
+    {
+        List<(ulong Arrival, long Position, int Length)> due;
+        using (var txn = _index.BeginRead())
+        {
+            due = _index.ReadErasures(txn, MaintenanceBatch);
+        }
+
+        if (due.Count == 0)
+        {
+            return false;
+        }
+
+        foreach (var (_, position, length) in due)
+        {
+            _log.Erase(position, length);
+        }
+
+        _log.FlushErased();
+        using (var txn = _index.BeginWrite())
+        {
+            foreach (var (arrival, _, _) in due)
+            {
+                _index.ForgetErasure(txn, arrival);
+            }
+
+            txn.Commit();
+        }
+
+        return due.Count == MaintenanceBatch;
+    }
+
+    private void Recover()
+    {
+        long from;
+        ulong known;
+        using (var txn = _index.BeginRead())
+        {
+            (from, known) = _index.ReadProgress(txn);
+        }
+
+        var last = known;
+        List<(EventRecord Record, long Position, ulong Arrival)> records = [];
+        _log.Recover(from, (position, arrival, flags, json) =>
+        {
+            last = arrival;
+            if (!json.IsEmpty && NostrEventReader.TryRead(json, out var view, out _))
+            {
+                records.Add((EventRecord.Create(view, (flags & LogRecord.VanishesHere) != 0), position, arrival));
+            }
+
+            if (records.Count >= MaintenanceBatch)
+            {
+                Replay(records, position, last: 0);
+                records.Clear();
+            }
+        });
+        if (last != known || records.Count > 0)
+        {
+            Replay(records, _log.End, last);
+        }
+
+        _highWaterMark = last;
+        _nextArrival = last + 1;
+    }
+
+    private void Replay(List<(EventRecord Record, long Position, ulong Arrival)> records, long end, ulong last)
+    {
+        using var txn = _index.BeginWrite();
+        foreach (var (record, position, arrival) in records)
+        {
+            switch (_index.Judge(txn, record))
+            {
+                case StoreVerdict.Stored:
+                    _index.Insert(txn, record, arrival, position);
+                    break;
+                case StoreVerdict.Duplicate:
+                    break;
+                default: // it was removed before the crash and its bytes still wait to be overwritten
+                    _index.QueueErasure(txn, arrival, position, record.Json.Length);
+                    break;
+            }
+        }
+
+        if (last != 0)
+        {
+            _index.WriteProgress(txn, end, last);
+        }
+
+        txn.Commit();
+    }
+}

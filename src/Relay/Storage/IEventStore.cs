@@ -1,0 +1,84 @@
+using Marmot.Protocol.Encoding;
+using Marmot.Protocol.Filters;
+
+namespace Marmot.Relay.Storage;
+
+/// <summary>What became of one event of a batch.</summary>
+internal enum StoreVerdict
+{
+    Stored,
+    Duplicate,
+
+    /// <summary>A newer event fills its replaceable or addressable slot.</summary>
+    Superseded,
+
+    /// <summary>It was deleted before (NIP-09); it stays so.</summary>
+    Deleted,
+
+    /// <summary>Its author asked to vanish (NIP-62).</summary>
+    Vanished,
+}
+
+/// <summary>One event of a batch and, after the write, its outcome.</summary>
+internal sealed class EventWrite(EventRecord record)
+{
+    public EventRecord Record { get; } = record;
+
+    public StoreVerdict Verdict { get; set; }
+
+    /// <summary>The store's arrival number, counted from 1; 0 when nothing was stored.</summary>
+    public ulong Arrival { get; set; }
+}
+
+/// <summary>Who asks, and when: what they may see of gift wraps (NIP-59) and of expiring events (NIP-40).</summary>
+/// <param name="Keys">The keys authenticated on the connection (NIP-42).</param>
+/// <param name="GiftWrapsOpen">True where the operator serves wraps to everybody.</param>
+/// <param name="Now">Unix seconds.</param>
+internal sealed record ReadScope(Bytes32[] Keys, bool GiftWrapsOpen, long Now)
+{
+    /// <summary>For the operator's own tools.</summary>
+    public static ReadScope Everything(long now) => new([], GiftWrapsOpen: true, now);
+}
+
+/// <summary>One answer of a query: its arrival number and what orders and names it.</summary>
+internal readonly record struct StoredKey(ulong Arrival, long CreatedAt, Bytes32 Id, int Kind);
+
+/// <summary>Takes stored events in answer order.</summary>
+internal interface IStoredEventSink
+{
+    /// <summary>Copies what it wants; the bytes are gone afterwards. False to stop after this one.</summary>
+    bool Accept(ulong arrival, ReadOnlySpan<byte> json);
+}
+
+/// <summary>The event store: durable writes from one owner, snapshot reads from anybody.</summary>
+internal interface IEventStore : IAsyncDisposable
+{
+    /// <summary>Arrival number of the newest durable event; grows before the write returns.</summary>
+    ulong HighWaterMark { get; }
+
+    /// <summary>True only when the event is stored; false may mean that the store would have to ask. Cheap: asked before any signature check.</summary>
+    bool IsKnown(in Bytes32 id);
+
+    /// <summary>Writes a batch in order; on return every stored event is on disk. Called by the single writer only.</summary>
+    /// <exception cref="IOException">Nothing of the batch was stored.</exception>
+    ValueTask WriteAsync(IReadOnlyList<EventWrite> batch, CancellationToken cancel);
+
+    /// <summary>Finds what a filter selects among events up to <paramref name="upTo"/>: newest first, ties by lowest id, at most its limit.</summary>
+    ValueTask<IReadOnlyList<StoredKey>> QueryAsync(Filter filter, ReadScope scope, ulong upTo, int limit, CancellationToken cancel);
+
+    /// <summary>Hands out events by arrival number, in the order given; those removed meanwhile are left out.</summary>
+    /// <returns>How many numbers were used up.</returns>
+    ValueTask<int> ReadAsync(IReadOnlyList<StoredKey> keys, int start, IStoredEventSink sink, CancellationToken cancel);
+
+    /// <summary>Removes and erases events by the operator's or the retention's wish. Called by the single writer only.</summary>
+    ValueTask<int> RemoveAsync(IReadOnlyList<StoredKey> keys, CancellationToken cancel);
+
+    /// <summary>Removes what expired, and overwrites the bytes of everything removed so far. Called by the single writer only.</summary>
+    /// <returns>True when there is more to do at once.</returns>
+    ValueTask<bool> MaintainAsync(long now, CancellationToken cancel);
+
+    ValueTask<StoreStatistics> ReadStatisticsAsync(CancellationToken cancel);
+}
+
+/// <summary>Sizes for the operator.</summary>
+internal sealed record StoreStatistics(long Events, ulong NewestArrival, long LogBytes, long AwaitingErasure);

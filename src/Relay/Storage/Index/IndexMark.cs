@@ -1,0 +1,43 @@
+namespace Marmot.Relay.Storage.Index;
+
+/// <summary>Says whether the index files can be believed: they were closed properly, or the machine has not restarted since they were in use.</summary>
+internal sealed class IndexMark(string directory)
+{
+    private const string Version = "1";
+    private const string Clean = "clean";
+    private readonly string _path = Path.Combine(directory, "index.mark");
+
+    public bool IsTrustworthy()
+    {
+        if (!File.Exists(_path))
+        {
+            return false;
+        }
+
+        var parts = File.ReadAllText(_path).Split(' ');
+        return parts.Length == 2 && parts[0] == Version && (parts[1] == Clean || (parts[1] == BootId() && parts[1].Length > 0));
+    }
+
+    public void Open() => Write(BootId());
+
+    public void Close() => Write(Clean);
+
+    // Where the system has no boot id an unclean end always means a rebuild.
+    private static string BootId()
+    {
+        const string source = "/proc/sys/kernel/random/boot_id";
+        return File.Exists(source) ? File.ReadAllText(source).Trim() : string.Empty;
+    }
+
+    private void Write(string state)
+    {
+        var temporary = _path + ".new";
+        using (var file = new FileStream(temporary, FileMode.Create, FileAccess.Write))
+        {
+            file.Write(System.Text.Encoding.UTF8.GetBytes($"{Version} {state}"));
+            file.Flush(flushToDisk: true);
+        }
+
+        File.Move(temporary, _path, overwrite: true);
+    }
+}

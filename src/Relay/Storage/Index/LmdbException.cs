@@ -1,0 +1,19 @@
+using System.Diagnostics.CodeAnalysis;
+using Marmot.Relay.Storage.Native;
+
+namespace Marmot.Relay.Storage.Index;
+
+/// <summary>LMDB refused an operation: a full disk, a full map, a damaged file.</summary>
+[SuppressMessage("Design", "CA1032", Justification = "Made only from a return code.")]
+internal sealed class LmdbException(int code) : IOException(Lmdb.Describe(code))
+{
+    public int Code { get; } = code;
+
+    public static void ThrowIfFailed(int code)
+    {
+        if (code != Lmdb.Success)
+        {
+            throw new LmdbException(code);
+        }
+    }
+}

@@ -1,0 +1,246 @@
+using System.Buffers;
+
+namespace Marmot.Relay.Storage.Log;
+
+/// <summary>The durable truth of the embedded store: every accepted event once, in arrival order, in files of fixed size.</summary>
+/// <remarks>
+/// One writer appends, flushes and erases; any number of readers copy out of the maps. A position is segment number times
+/// <see cref="LogSegment.Size"/> plus offset; records do not cross segments.
+/// </remarks>
+internal sealed class EventLog : IDisposable
+{
+    private static readonly byte[] Zeros = new byte[64 * 1024];
+    private readonly string _directory;
+    private readonly List<LogSegment> _dirty = [];
+    private LogSegment[] _segments;
+    private byte[] _pending = ArrayPool<byte>.Shared.Rent(1 << 20);
+    private int _pendingSize;
+    private long _pendingStart;
+
+    public EventLog(string directory)
+    {
+        _directory = directory;
+        Directory.CreateDirectory(directory);
+        var count = 0;
+        while (File.Exists(Path.Combine(directory, LogSegment.FileName(count))))
+        {
+            count++;
+        }
+
+        _segments = new LogSegment[Math.Max(1, count)];
+        for (var i = 0; i < _segments.Length; i++)
+        {
+            _segments[i] = new LogSegment(directory, i);
+        }
+    }
+
+    /// <summary>Where the next record goes.</summary>
+    public long End { get; private set; }
+
+    /// <summary>Walks the records from a position on, sets <see cref="End"/> behind the last good one and clears what follows it.</summary>
+    /// <param name="from">Start of a record, or the end.</param>
+    /// <param name="visit">Position, arrival, flags, JSON; not called for erased records.</param>
+    public void Recover(long from, RecordVisitor visit)
+    {
+        var position = from;
+        var expected = 0UL;
+        while (TryLocate(position, out var segment, out var offset))
+        {
+            if (!LogRecord.TryRead(segment.Map(offset), out var arrival, out var flags, out var length, out var erased)
+                || (expected != 0 && arrival <= expected))
+            {
+                if (offset > 0 && HasRecords(segment.Number + 1))
+                {
+                    position = (long)(segment.Number + 1) * LogSegment.Size; // the rest of a full segment is empty
+                    continue;
+                }
+
+                break;
+            }
+
+            if (!erased)
+            {
+                visit(position, arrival, flags, segment.Map(offset).Slice(LogRecord.HeaderSize, length));
+            }
+            else
+            {
+                visit(position, arrival, flags, default);
+            }
+
+            expected = arrival;
+            position += LogRecord.SizeOf(length);
+        }
+
+        End = position;
+        if (TryLocate(position, out var last, out var end) && last.Map(end).ContainsAnyExcept((byte)0))
+        {
+            last.CutOff(end); // a torn, never acknowledged tail
+        }
+    }
+
+    /// <summary>Adds a record to the batch; nothing is written before <see cref="Flush"/>.</summary>
+    /// <returns>Its position.</returns>
+    public long Append(ulong arrival, byte flags, ReadOnlySpan<byte> json)
+    {
+        var size = LogRecord.SizeOf(json.Length);
+        if (_pendingSize == 0)
+        {
+            _pendingStart = End;
+        }
+
+        if ((int)(End % LogSegment.Size) + size > LogSegment.Size)
+        {
+            WritePending();
+            End = (End / LogSegment.Size + 1) * LogSegment.Size;
+            _pendingStart = End;
+        }
+
+        if (_pendingSize + size > _pending.Length)
+        {
+            var grown = ArrayPool<byte>.Shared.Rent(Math.Max(_pendingSize + size, _pending.Length * 2));
+            _pending.AsSpan(0, _pendingSize).CopyTo(grown);
+            ArrayPool<byte>.Shared.Return(_pending);
+            _pending = grown;
+        }
+
+        LogRecord.Write(_pending.AsSpan(_pendingSize, size), arrival, flags, json);
+        var position = End;
+        _pendingSize += size;
+        End += size;
+        return position;
+    }
+
+    /// <summary>Writes the batch and waits for the disk.</summary>
+    public void Flush()
+    {
+        WritePending();
+        foreach (var segment in _dirty)
+        {
+            segment.Flush();
+        }
+
+        _dirty.Clear();
+    }
+
+    /// <summary>Takes back everything appended since <paramref name="end"/>, written or not.</summary>
+    public void Rollback(long end)
+    {
+        _pendingSize = 0;
+        _dirty.Clear();
+        for (var position = end; position < End;)
+        {
+            var offset = (int)(position % LogSegment.Size);
+            var size = (int)Math.Min(Math.Min(End - position, Zeros.Length), LogSegment.Size - offset);
+            if (TryLocate(position, out var segment, out _) && segment.Map(offset)[..size].ContainsAnyExcept((byte)0))
+            {
+                segment.Write(offset, Zeros.AsSpan(0, size));
+            }
+
+            position += size;
+        }
+
+        End = end;
+    }
+
+    /// <summary>Copies a record's JSON into <paramref name="output"/>; false when it was erased.</summary>
+    public bool TryCopy(long position, int length, IBufferWriter<byte> output)
+    {
+        var map = MapAt(position);
+        map.Slice(LogRecord.HeaderSize, length).CopyTo(output.GetSpan(length));
+        Interlocked.MemoryBarrier(); // the copy is read before the state: see LogRecord
+        if (LogRecord.IsErased(map))
+        {
+            return false;
+        }
+
+        output.Advance(length);
+        return true;
+    }
+
+    /// <summary>A record's JSON in place; it may be zeroed while it is looked at, so it is parsed, never trusted.</summary>
+    public ReadOnlySpan<byte> Peek(long position, int length) => MapAt(position).Slice(LogRecord.HeaderSize, length);
+
+    /// <summary>As <see cref="Peek"/>, records of the batch in hand included. For the writer only.</summary>
+    public ReadOnlySpan<byte> PeekAsWriter(long position, int length) =>
+        _pendingSize > 0 && position >= _pendingStart
+            ? _pending.AsSpan((int)(position - _pendingStart) + LogRecord.HeaderSize, length)
+            : Peek(position, length);
+
+    /// <summary>Overwrites a record's JSON; durable after <see cref="FlushErased"/>.</summary>
+    public void Erase(long position, int length)
+    {
+        var segment = Volatile.Read(ref _segments)[(int)(position / LogSegment.Size)];
+        var offset = (int)(position % LogSegment.Size);
+        segment.Write((int)LogRecord.StatePosition(offset), [LogRecord.Erased]);
+        for (var done = 0; done < length; done += Zeros.Length)
+        {
+            segment.Write(offset + LogRecord.HeaderSize + done, Zeros.AsSpan(0, Math.Min(Zeros.Length, length - done)));
+        }
+
+        MarkDirty(segment);
+    }
+
+    public void FlushErased()
+    {
+        foreach (var segment in _dirty)
+        {
+            segment.Flush();
+        }
+
+        _dirty.Clear();
+    }
+
+    public void Dispose()
+    {
+        foreach (var segment in _segments)
+        {
+            segment.Dispose();
+        }
+
+        ArrayPool<byte>.Shared.Return(_pending);
+    }
+
+    private void WritePending()
+    {
+        if (_pendingSize == 0)
+        {
+            return;
+        }
+
+        var number = (int)(_pendingStart / LogSegment.Size);
+        if (number == _segments.Length)
+        {
+            Volatile.Write(ref _segments, [.. _segments, new LogSegment(_directory, number)]);
+        }
+
+        var segment = _segments[number];
+        segment.Write((int)(_pendingStart % LogSegment.Size), _pending.AsSpan(0, _pendingSize));
+        MarkDirty(segment);
+        _pendingSize = 0;
+    }
+
+    private void MarkDirty(LogSegment segment)
+    {
+        if (!_dirty.Contains(segment))
+        {
+            _dirty.Add(segment);
+        }
+    }
+
+    private ReadOnlySpan<byte> MapAt(long position) =>
+        Volatile.Read(ref _segments)[(int)(position / LogSegment.Size)].Map((int)(position % LogSegment.Size));
+
+    private bool TryLocate(long position, out LogSegment segment, out int offset)
+    {
+        var number = (int)(position / LogSegment.Size);
+        offset = (int)(position % LogSegment.Size);
+        segment = number < _segments.Length ? _segments[number] : null!;
+        return number < _segments.Length;
+    }
+
+    private bool HasRecords(int number) =>
+        number < _segments.Length && LogRecord.TryRead(_segments[number].Map(0), out _, out _, out _, out _);
+}
+
+/// <summary>Takes one record of the log; the JSON is empty when it was erased.</summary>
+internal delegate void RecordVisitor(long position, ulong arrival, byte flags, ReadOnlySpan<byte> json);

@@ -1,0 +1,60 @@
+using System.IO.MemoryMappedFiles;
+using Microsoft.Win32.SafeHandles;
+
+namespace Marmot.Relay.Storage.Log;
+
+/// <summary>One file of the event log: written with positioned writes, read through a map of the whole (sparse) file.</summary>
+internal sealed unsafe class LogSegment : IDisposable
+{
+    /// <summary>Bytes a file may grow to. Sparse: it takes disk space only as it fills.</summary>
+    public const int Size = 64 * 1024 * 1024;
+
+    private readonly SafeFileHandle _file;
+    private readonly MemoryMappedFile _map;
+    private readonly MemoryMappedViewAccessor _view;
+    private readonly byte* _data;
+
+    public LogSegment(string directory, int number)
+    {
+        Number = number;
+        FilePath = Path.Combine(directory, FileName(number));
+        _file = File.OpenHandle(FilePath, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite);
+        if (RandomAccess.GetLength(_file) < Size)
+        {
+            RandomAccess.SetLength(_file, Size);
+        }
+
+        _map = MemoryMappedFile.CreateFromFile(_file, null, Size, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: true);
+        _view = _map.CreateViewAccessor(0, Size, MemoryMappedFileAccess.Read);
+        _view.SafeMemoryMappedViewHandle.AcquirePointer(ref _data);
+    }
+
+    public int Number { get; }
+
+    public string FilePath { get; }
+
+    public static string FileName(int number) => $"events-{number:D6}.log";
+
+    /// <summary>The mapped bytes from an offset on.</summary>
+    public ReadOnlySpan<byte> Map(int offset) => new(_data + offset, Size - offset);
+
+    public void Write(int offset, ReadOnlySpan<byte> bytes) => RandomAccess.Write(_file, bytes, offset);
+
+    public void Flush() => RandomAccess.FlushToDisk(_file);
+
+    /// <summary>Zeroes everything from an offset on.</summary>
+    public void CutOff(int offset)
+    {
+        RandomAccess.SetLength(_file, offset);
+        RandomAccess.SetLength(_file, Size);
+        RandomAccess.FlushToDisk(_file);
+    }
+
+    public void Dispose()
+    {
+        _view.SafeMemoryMappedViewHandle.ReleasePointer();
+        _view.Dispose();
+        _map.Dispose();
+        _file.Dispose();
+    }
+}

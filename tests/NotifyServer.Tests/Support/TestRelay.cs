@@ -1,0 +1,298 @@
+using System.Collections.Concurrent;
+using System.Net.WebSockets;
+using Marmot.Protocol.Encoding;
+using Marmot.Protocol.Events;
+using Marmot.Protocol.Messages;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+
+namespace Marmot.NotifyServer.Tests.Support;
+
+/// <summary>A relay that does what a test tells it, on a loopback port.</summary>
+internal sealed class TestRelay : IAsyncDisposable
+{
+    private readonly WebApplication _app;
+    private readonly ConcurrentDictionary<Guid, Client> _clients = new();
+    private readonly Lock _gate = new();
+    private readonly List<(Func<bool> Condition, TaskCompletionSource Done)> _waiting = [];
+    private int _reqs;
+    private int _live;
+    private int _auths;
+    private int _connections;
+
+    private TestRelay(WebApplication app) => _app = app;
+
+    /// <summary>AUTH with the connection, CLOSED auth-required until it is answered.</summary>
+    public bool RequireAuth { get; init; }
+
+    /// <summary>Like strfry: the challenge comes with the CLOSED, not before.</summary>
+    public bool ChallengeLate { get; init; }
+
+    public bool SendsEose { get; init; } = true;
+
+    /// <summary>The answers to the first REQs; then EOSE.</summary>
+    public ConcurrentQueue<string> CloseReasons { get; } = new();
+
+    /// <summary>Sent before EOSE whatever the filter's limit says.</summary>
+    public List<NostrEvent> Backlog { get; } = [];
+
+    public ConcurrentQueue<NostrEvent> Published { get; } = new();
+
+    public string Url => _app.Urls.First().Replace("http://", "ws://", StringComparison.Ordinal) + "/";
+
+    public int Reqs => Volatile.Read(ref _reqs);
+
+    public int Auths => Volatile.Read(ref _auths);
+
+    public int Connections => Volatile.Read(ref _connections);
+
+    public static async Task<TestRelay> StartAsync(bool requireAuth = false, bool challengeLate = false, bool sendsEose = true)
+    {
+        var builder = WebApplication.CreateSlimBuilder();
+        builder.Logging.ClearProviders();
+        builder.WebHost.UseUrls("http://127.0.0.1:0");
+        var app = builder.Build();
+        var relay = new TestRelay(app) { RequireAuth = requireAuth, ChallengeLate = challengeLate, SendsEose = sendsEose };
+        app.UseWebSockets();
+        app.Run(relay.ServeAsync);
+        await app.StartAsync();
+        return relay;
+    }
+
+    /// <summary>Waits until so many subscriptions have had their EOSE (or, without EOSE, their REQ).</summary>
+    public Task SubscribedAsync(int count = 1) => UntilAsync(() => Volatile.Read(ref _live) >= count);
+
+    public Task RequestedAsync(int count) => UntilAsync(() => Reqs >= count);
+
+    public Task ConnectedAsync(int count) => UntilAsync(() => Connections >= count);
+
+    public Task PublishedAsync(int count) => UntilAsync(() => Published.Count >= count);
+
+    /// <summary>Sends an event to every open subscription of kind 1059, whatever its filter.</summary>
+    public async Task SendAsync(NostrEvent evt)
+    {
+        foreach (var client in _clients.Values)
+        {
+            foreach (var id in client.Subscriptions.Keys)
+            {
+                await client.SendAsync($"""["EVENT","{id}",{System.Text.Encoding.UTF8.GetString(evt.Json.Span)}]""");
+            }
+        }
+    }
+
+    public async Task SendRawAsync(string text)
+    {
+        foreach (var client in _clients.Values)
+        {
+            await client.SendAsync(text);
+        }
+    }
+
+    /// <summary>Ends every subscription from the relay's side.</summary>
+    public async Task CloseAsync(string reason)
+    {
+        foreach (var client in _clients.Values)
+        {
+            foreach (var id in client.Subscriptions.Keys)
+            {
+                client.Subscriptions.TryRemove(id, out _);
+                await client.SendAsync($"""["CLOSED","{id}","{reason}"]""");
+            }
+        }
+    }
+
+    /// <summary>Breaks every connection.</summary>
+    public void Drop()
+    {
+        foreach (var client in _clients.Values)
+        {
+            client.Socket.Abort();
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        Drop();
+        using var now = new CancellationTokenSource(TimeSpan.FromSeconds(1));
+        await _app.StopAsync(now.Token);
+        await _app.DisposeAsync();
+    }
+
+    private async Task UntilAsync(Func<bool> condition)
+    {
+        var done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        lock (_gate)
+        {
+            _waiting.Add((condition, done));
+        }
+
+        Changed();
+        await done.Task.WaitAsync(TimeSpan.FromSeconds(30));
+    }
+
+    private void Changed()
+    {
+        lock (_gate)
+        {
+            _waiting.RemoveAll(entry => entry.Condition() && entry.Done.TrySetResult());
+        }
+    }
+
+    private async Task ServeAsync(HttpContext context)
+    {
+        using var socket = await context.WebSockets.AcceptWebSocketAsync();
+        var client = new Client(socket);
+        _clients[client.Id] = client;
+        Interlocked.Increment(ref _connections);
+        Changed();
+        try
+        {
+            if (RequireAuth && !ChallengeLate)
+            {
+                await client.SendAsync($"""["AUTH","{client.Challenge}"]""");
+            }
+
+            var buffer = new byte[512 * 1024];
+            while (true)
+            {
+                var length = 0;
+                ValueWebSocketReceiveResult result;
+                do
+                {
+                    result = await socket.ReceiveAsync(buffer.AsMemory(length), CancellationToken.None);
+                    length += result.Count;
+                }
+                while (!result.EndOfMessage);
+                if (result.MessageType != WebSocketMessageType.Text)
+                {
+                    return;
+                }
+
+                await HandleAsync(client, buffer.AsMemory(0, length));
+            }
+        }
+        catch (Exception e) when (e is WebSocketException or OperationCanceledException or IOException)
+        {
+            // The test or the client broke it.
+        }
+        finally
+        {
+            _clients.TryRemove(client.Id, out _);
+        }
+    }
+
+    private async Task HandleAsync(Client client, ReadOnlyMemory<byte> frame)
+    {
+        using var json = System.Text.Json.JsonDocument.Parse(frame);
+        var root = json.RootElement;
+        switch (root[0].GetString())
+        {
+            case "REQ":
+                await RequestAsync(client, root);
+                break;
+            case "CLOSE":
+                client.Subscriptions.TryRemove(root[1].GetString()!, out _);
+                break;
+            case "AUTH":
+                var auth = Parse(root[1]);
+                Interlocked.Increment(ref _auths);
+                client.IsAuthenticated = auth.Kind == 22242 && auth.TryVerify(out _) && auth.TagValue("challenge") == client.Challenge && auth.TagValue("relay") is not null;
+                await client.SendAsync($"""["OK","{auth.Id}",{(client.IsAuthenticated ? "true" : "false")},""]""");
+                Changed();
+                break;
+            case "EVENT":
+                var evt = Parse(root[1]);
+                Published.Enqueue(evt);
+                await client.SendAsync($"""["OK","{evt.Id}",true,""]""");
+                if (evt.Kind == 1059)
+                {
+                    await SendAsync(evt);
+                }
+
+                Changed();
+                break;
+        }
+    }
+
+    private async Task RequestAsync(Client client, System.Text.Json.JsonElement root)
+    {
+        var id = root[1].GetString()!;
+        var isInbox = root[2].GetProperty("kinds")[0].GetInt32() is 1059;
+        if (!isInbox)
+        {
+            var stored = Published.LastOrDefault(evt => evt.Kind == 10050 && root[2].GetProperty("authors")[0].GetString() == evt.PublicKey.ToString());
+            if (stored is not null)
+            {
+                await client.SendAsync($"""["EVENT","{id}",{System.Text.Encoding.UTF8.GetString(stored.Json.Span)}]""");
+            }
+
+            await client.SendAsync($"""["EOSE","{id}"]""");
+            return;
+        }
+
+        Interlocked.Increment(ref _reqs);
+        if (RequireAuth && !client.IsAuthenticated)
+        {
+            await client.SendAsync($"""["CLOSED","{id}","auth-required: who are you"]""");
+            if (ChallengeLate)
+            {
+                await client.SendAsync($"""["AUTH","{client.Challenge}"]""");
+            }
+        }
+        else if (CloseReasons.TryDequeue(out var reason))
+        {
+            await client.SendAsync($"""["CLOSED","{id}","{reason}"]""");
+        }
+        else
+        {
+            foreach (var old in Backlog)
+            {
+                await client.SendAsync($"""["EVENT","{id}",{System.Text.Encoding.UTF8.GetString(old.Json.Span)}]""");
+            }
+
+            client.Subscriptions[id] = 0;
+            if (SendsEose)
+            {
+                await client.SendAsync($"""["EOSE","{id}"]""");
+            }
+
+            Interlocked.Increment(ref _live);
+        }
+
+        Changed();
+    }
+
+    private static NostrEvent Parse(System.Text.Json.JsonElement element) =>
+        NostrEvent.TryParse(System.Text.Encoding.UTF8.GetBytes(element.GetRawText()), out var evt, out _) ? evt : throw new InvalidDataException("not an event");
+
+    private sealed class Client(WebSocket socket)
+    {
+        private readonly SemaphoreSlim _sending = new(1, 1);
+
+        public Guid Id { get; } = Guid.NewGuid();
+
+        public WebSocket Socket => socket;
+
+        public string Challenge { get; } = Guid.NewGuid().ToString();
+
+        public bool IsAuthenticated { get; set; }
+
+        public ConcurrentDictionary<string, byte> Subscriptions { get; } = new();
+
+        public async Task SendAsync(string text)
+        {
+            await _sending.WaitAsync();
+            try
+            {
+                await socket.SendAsync(System.Text.Encoding.UTF8.GetBytes(text), WebSocketMessageType.Text, true, CancellationToken.None);
+            }
+            finally
+            {
+                _sending.Release();
+            }
+        }
+    }
+}

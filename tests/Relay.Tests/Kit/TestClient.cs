@@ -1,0 +1,108 @@
+using System.Net.WebSockets;
+using System.Text;
+using System.Text.Json;
+using Marmot.Protocol.Auth;
+using Marmot.Protocol.Events;
+using Marmot.Protocol.Keys;
+
+namespace Marmot.Relay.Tests.Kit;
+
+/// <summary>The framework's WebSocket client with Nostr's words; every wait ends after ten seconds.</summary>
+internal sealed class TestClient : IAsyncDisposable
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
+    private readonly ClientWebSocket _socket = new();
+    private readonly byte[] _buffer = new byte[1 << 20];
+
+    public string Challenge { get; private set; } = "";
+
+    public async Task ConnectAsync(Uri uri)
+    {
+        using var cancel = new CancellationTokenSource(Patience);
+        await _socket.ConnectAsync(uri, cancel.Token);
+        var first = await ReceiveAsync();
+        Assert.Equal("AUTH", first[0].GetString());
+        Challenge = first[1].GetString()!;
+    }
+
+    public Task SendAsync(string text) => SendAsync(Encoding.UTF8.GetBytes(text));
+
+    public async Task SendAsync(byte[] text)
+    {
+        using var cancel = new CancellationTokenSource(Patience);
+        await _socket.SendAsync(text, WebSocketMessageType.Text, true, cancel.Token);
+    }
+
+    public async Task<JsonElement> ReceiveAsync()
+    {
+        using var cancel = new CancellationTokenSource(Patience);
+        var length = 0;
+        ValueWebSocketReceiveResult part;
+        do
+        {
+            part = await _socket.ReceiveAsync(_buffer.AsMemory(length), cancel.Token);
+            if (part.MessageType == WebSocketMessageType.Close)
+            {
+                throw new InvalidOperationException("closed: " + _socket.CloseStatus);
+            }
+
+            length += part.Count;
+        }
+        while (!part.EndOfMessage);
+        return JsonDocument.Parse(_buffer.AsMemory(0, length).ToArray()).RootElement;
+    }
+
+    /// <summary>Publishes and returns the OK.</summary>
+    public async Task<(bool Accepted, string Text)> PublishAsync(string eventJson)
+    {
+        await SendAsync($"[\"EVENT\",{eventJson}]");
+        return await ReceiveOkAsync();
+    }
+
+    public Task<(bool Accepted, string Text)> PublishAsync(NostrEvent evt) => PublishAsync(Encoding.UTF8.GetString(evt.Json.Span));
+
+    public async Task<(bool Accepted, string Text)> ReceiveOkAsync()
+    {
+        var ok = await ReceiveAsync();
+        Assert.Equal("OK", ok[0].GetString());
+        return (ok[2].GetBoolean(), ok[3].GetString()!);
+    }
+
+    public async Task<(bool Accepted, string Text)> AuthenticateAsync(SecretKey key, DateTimeOffset now)
+    {
+        await SendAsync($"[\"AUTH\",{Encoding.UTF8.GetString(RelayAuth.Create(key, RelayHost.Origin, Challenge, now).Json.Span)}]");
+        return await ReceiveOkAsync();
+    }
+
+    /// <summary>Opens a subscription and returns the stored ids up to EOSE, in order.</summary>
+    public async Task<List<string>> QueryAsync(string filters, string id = "q", bool keep = false)
+    {
+        await SendAsync($"[\"REQ\",\"{id}\",{filters}]");
+        var ids = new List<string>();
+        while (true)
+        {
+            var message = await ReceiveAsync();
+            switch (message[0].GetString())
+            {
+                case "EVENT":
+                    ids.Add(message[2].GetProperty("id").GetString()!);
+                    break;
+                case "EOSE":
+                    if (!keep)
+                    {
+                        await SendAsync($"[\"CLOSE\",\"{id}\"]");
+                    }
+
+                    return ids;
+                default:
+                    throw new InvalidOperationException(message.ToString());
+            }
+        }
+    }
+
+    public ValueTask DisposeAsync()
+    {
+        _socket.Dispose();
+        return default;
+    }
+}

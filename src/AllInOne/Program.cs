@@ -1,1 +1,1 @@
-return 2;
+return await Marmot.AllInOne.CommandLine.RunAsync(args);

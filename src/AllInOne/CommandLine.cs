@@ -1,0 +1,71 @@
+using System.Reflection;
+using Marmot.Blossom.Commands;
+using Marmot.NotifyServer;
+using Marmot.NotifyServer.Simulators;
+
+namespace Marmot.AllInOne;
+
+/// <summary>The command <c>marmot-server</c>. Exit codes: 0 done, 1 the thing asked for failed, 2 wrong usage or settings.</summary>
+internal static class CommandLine
+{
+    internal const int Done = 0;
+    internal const int Failed = 1;
+    internal const int WrongUsage = 2;
+
+    private const string Usage = """
+        marmot-server: relay, Blossom and push server for Marmot groups
+
+        usage: marmot-server COMMAND [ARGUMENTS]
+
+          all                     relay, Blossom and notification server in one process
+          relay                   the Nostr relay
+          blossom                 the blob store
+          blossom stats|list|delete|verify|import|export|gc
+                                  work on the blobs
+          notify                  the push server (MIP-05, marmot-push-v1)
+          notify test             send a trigger through a running push server
+          keys new|show           the operator's keys
+          config check            validate all settings, all mistakes at once
+          sim apns|fcm            a push provider simulator
+          healthcheck             ask the admin port whether this machine's server is ready
+
+        settings: --config FILE (JSON), environment (Section__Key), --Section:Key=value
+                  docs/defaults.md lists them all
+        exit codes: 0 done, 1 failed, 2 wrong usage or settings
+        """;
+
+    internal static async Task<int> RunAsync(string[] args)
+    {
+        string command = args.Length > 0 ? args[0] : "--help";
+        string[] rest = args.Length > 0 ? args[1..] : [];
+        bool hasSubcommand = rest.Length > 0 && !rest[0].StartsWith('-');
+        switch (command)
+        {
+            case "all" when !hasSubcommand:
+                return await RoleHost.RunAsync(Roles.All, rest);
+            case "relay" when !hasSubcommand:
+                return await RoleHost.RunAsync(Roles.Relay, rest);
+            case "blossom":
+                return hasSubcommand ? await BlossomCommands.RunAsync(rest) : await RoleHost.RunAsync(Roles.Blossom, rest);
+            case "notify":
+                return hasSubcommand ? await NotifyCommands.RunAsync(rest) : await RoleHost.RunAsync(Roles.Notify, rest);
+            case "keys":
+                return await NotifyCommands.RunAsync(["keys", .. rest]);
+            case "sim":
+                return await SimCommands.RunAsync(rest);
+            case "config" when rest.Length > 0 && rest[0] == "check":
+                return RoleHost.CheckSettings(rest[1..]);
+            case "healthcheck":
+                return await HealthCheckCommand.RunAsync(rest);
+            case "--version":
+                Console.WriteLine(Assembly.GetExecutingAssembly().GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion);
+                return Done;
+            case "help" or "--help" or "-h":
+                Console.WriteLine(Usage);
+                return args.Length > 0 ? Done : WrongUsage;
+            default:
+                await Console.Error.WriteLineAsync($"marmot-server: unknown command '{string.Join(' ', args.Take(2))}'\n\n{Usage}");
+                return WrongUsage;
+        }
+    }
+}

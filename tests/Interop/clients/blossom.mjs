@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { createDeleteAuth, createDownloadAuth, createListAuth, createUploadAuth } from "blossom-client-sdk/auth";
-import { deleteBlob, downloadBlob, hasBlob, listBlobs, uploadBlob } from "blossom-client-sdk/actions";
+import { deleteBlob, downloadBlob, hasBlob, listBlobs, uploadBlob } from "blossom-client-sdk/actions/index";
 import { finalizeEvent, generateSecretKey, getPublicKey } from "nostr-tools/pure";
 import { argument, run, within } from "./support.mjs";
 

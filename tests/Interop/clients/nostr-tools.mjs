@@ -30,10 +30,11 @@ run(async () => {
     await within("OK", publisher.publish(event));
   }
 
-  // The same event again is fine; a forged one and an older profile are not.
+  // The same event again is fine; one whose id or signature is not its own is refused.
   await within("OK for a duplicate", publisher.publish(note));
-  const forged = { ...JSON.parse(JSON.stringify(note)), content: "forged" };
-  await assert.rejects(within("refusal", publisher.publish(forged)), /invalid:/);
+  const genuine = sign(alice, 1, [], "never published");
+  await assert.rejects(within("refusal of a forged content", publisher.publish({ ...genuine, content: "forged" })), /invalid:/);
+  await assert.rejects(within("refusal of a foreign signature", publisher.publish({ ...genuine, sig: note.sig })), /invalid:/);
 
   // Query.
   const query = (...filters) => stored(reader, ...filters);

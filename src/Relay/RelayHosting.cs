@@ -54,6 +54,7 @@ public static class RelayHosting
     public static WebApplication MapRelay(this WebApplication app)
     {
         var connections = app.Services.GetRequiredService<ConnectionSet>();
+        app.Lifetime.ApplicationStopping.Register(connections.BeginStop);
         var pages = app.Services.GetRequiredService<RelayPages>();
         app.MapMethods("/", ["GET", "HEAD", "OPTIONS"], context =>
             WebSocketHandshake.IsRequested(context) ? connections.ServeAsync(context) : pages.ServeAsync(context));

@@ -249,7 +249,7 @@ public class EndToEndTests
         using var old = SecretKey.Generate();
         var folder = Directory.CreateTempSubdirectory("retiring").FullName;
         var path = Path.Combine(folder, "old.key");
-        Assert.True(Apps.SecretFile.TryCreate(path, System.Text.Encoding.ASCII.GetBytes(SecretHex(old))));
+        Assert.True(NotifyServer.Apps.SecretFile.TryCreate(path, System.Text.Encoding.ASCII.GetBytes(SecretHex(old))));
         await using var server = await RunningServer.StartAsync([relay], options => options.Apps[0].RetiringKeyFiles.Add(path));
         await relay.SubscribedAsync(2);
 

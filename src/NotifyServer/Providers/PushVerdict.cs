@@ -34,7 +34,7 @@ internal enum PushOutcome
 /// <param name="RetryAfter">The provider's wish, or its documented floor; null when there is none.</param>
 internal readonly record struct PushVerdict(PushOutcome Outcome, string Reason, TimeSpan? RetryAfter = null)
 {
-    public static readonly PushVerdict Accepted = new(PushOutcome.Accepted, "accepted");
+    public static readonly PushVerdict Accepted = new(PushOutcome.Accepted, "ok");
 
     public static PushVerdict TimedOut { get; } = new(PushOutcome.Transient, "timeout");
 

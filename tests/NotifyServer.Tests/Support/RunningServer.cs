@@ -81,7 +81,7 @@ internal sealed class RunningServer : IAsyncDisposable
         void Secret(string name, string text)
         {
             var path = Path.Combine(folder, name);
-            Assert.True(Apps.SecretFile.TryCreate(path, System.Text.Encoding.UTF8.GetBytes(text)));
+            Assert.True(NotifyServer.Apps.SecretFile.TryCreate(path, System.Text.Encoding.UTF8.GetBytes(text)));
         }
     }
 

@@ -1,0 +1,128 @@
+using Marmot.NotifyServer.Tests.Support;
+using Marmot.Protocol.Push;
+
+namespace Marmot.NotifyServer.Tests.Inbox;
+
+/// <summary>The server against relays that behave in every way relays do.</summary>
+public class RelayBehaviourTests
+{
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    [Trait("Spec", "NIP-42")]
+    public async Task Case_38_a_relay_that_demands_authentication_is_heard(bool challengeLate)
+    {
+        await using var relay = await TestRelay.StartAsync(requireAuth: true, challengeLate);
+        await using var server = await RunningServer.StartAsync([relay]);
+        await relay.SubscribedAsync();
+
+        await relay.SendAsync(server.Trigger(TokenDialect.MarmotPushV1, Device.Apns(1)));
+        await server.Probe.EndedAsync("accepted", 1);
+        Assert.Equal(1, server.Apns.DeliveriesFor(Device.ApnsName(1)));
+    }
+
+    [Theory]
+    [InlineData("rate-limited: slow down")]
+    [InlineData("error: shutting down idle subscription")]
+    [InlineData("no prefix at all")]
+    [Trait("Spec", "NIP-01")]
+    public async Task Case_38_a_closed_subscription_is_asked_for_again(string reason)
+    {
+        await using var relay = await TestRelay.StartAsync();
+        await using var server = await RunningServer.StartAsync([relay]);
+        await relay.SubscribedAsync();
+        await relay.CloseAsync(reason);
+        await relay.SubscribedAsync(2);
+
+        await relay.SendAsync(server.Trigger(TokenDialect.MarmotPushV1, Device.Apns(1)));
+        await server.Probe.EndedAsync("accepted", 1);
+    }
+
+    [Fact]
+    public async Task Case_38_a_refusal_shows_on_readyz()
+    {
+        await using var relay = await TestRelay.StartAsync();
+        relay.CloseReasons.Enqueue("restricted: not you");
+        await using var server = await RunningServer.StartAsync([relay]);
+        await server.Probe.UntilAsync("marmot_notify_relay_closed:restricted", 1);
+
+        var health = new InboxHealth(server.Service).Check();
+        Assert.False(health.Ready);
+        Assert.Contains("refused", health.Detail, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Case_40_a_relay_that_never_sends_eose_is_taken_as_live()
+    {
+        await using var relay = await TestRelay.StartAsync(sendsEose: false);
+        await using var server = await RunningServer.StartAsync([relay], options => options.EoseTimeout = TimeSpan.FromMilliseconds(200));
+        await server.Probe.UntilAsync("marmot_notify_relay_changes:eose-missing", 1);
+
+        await relay.SendAsync(server.Trigger(TokenDialect.MarmotPushV1, Device.Apns(1)));
+        await server.Probe.EndedAsync("accepted", 1);
+    }
+
+    [Fact]
+    public async Task Case_37_a_flapping_relay_gets_a_fresh_subscription_each_time()
+    {
+        await using var relay = await TestRelay.StartAsync();
+        await using var server = await RunningServer.StartAsync([relay]);
+        for (var i = 1; i <= 10; i++)
+        {
+            await relay.SubscribedAsync(i);
+            relay.Drop();
+        }
+
+        await relay.SubscribedAsync(11);
+        await relay.SendAsync(server.Trigger(TokenDialect.MarmotPushV1, Device.Apns(1)));
+        await server.Probe.EndedAsync("accepted", 1);
+    }
+
+    [Fact]
+    public async Task Case_36_starts_without_any_relay_and_recovers()
+    {
+        string url;
+        await using (var gone = await TestRelay.StartAsync())
+        {
+            url = gone.Url;
+        }
+
+        await using var relay = await TestRelay.StartAsync();
+        await using var server = await RunningServer.StartAsync([relay], options => options.Relays.Insert(0, url));
+        await relay.SubscribedAsync();
+        await relay.SendAsync(server.Trigger(TokenDialect.MarmotPushV1, Device.Apns(1)));
+        await server.Probe.EndedAsync("accepted", 1);
+        Assert.True(new InboxHealth(server.Service).Check().Ready);
+    }
+
+    [Fact]
+    public async Task Case_43_events_of_subscriptions_never_made_are_ignored()
+    {
+        await using var relay = await TestRelay.StartAsync();
+        await using var server = await RunningServer.StartAsync([relay]);
+        await relay.SubscribedAsync();
+        var trigger = server.Trigger(TokenDialect.MarmotPushV1, Device.Apns(1));
+        await relay.SendRawAsync($"""["EVENT","someone-elses",{System.Text.Encoding.UTF8.GetString(trigger.Json.Span)}]""");
+        await relay.SendRawAsync("not json at all");
+        await relay.SendAsync(server.Trigger(TokenDialect.MarmotPushV1, Device.Apns(2)));
+        await server.Probe.EndedAsync("accepted", 1);
+
+        Assert.Equal(0, server.Apns.RequestsFor(Device.ApnsName(1)));
+        Assert.Equal(1, server.Probe.Events("queued"));
+    }
+
+    [Fact]
+    [Trait("Spec", "NIP-17")]
+    public async Task Publishes_its_inbox_relays_on_each_relay()
+    {
+        await using var relay = await TestRelay.StartAsync();
+        await using var server = await RunningServer.StartAsync([relay]);
+        await relay.PublishedAsync(1);
+
+        Assert.True(relay.Published.TryPeek(out var list));
+        Assert.Equal(10050, list.Kind);
+        Assert.Equal(server.PublicKey, list.PublicKey);
+        Assert.True(list.TryVerify(out _));
+        Assert.Equal(relay.Url, list.TagValue("relay"));
+    }
+}

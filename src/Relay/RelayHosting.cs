@@ -3,6 +3,7 @@ using Marmot.Hosting.Settings;
 using Marmot.Relay.Connections;
 using Marmot.Relay.Ingest;
 using Marmot.Relay.Live;
+using Marmot.Relay.Maintenance;
 using Marmot.Relay.Pages;
 using Marmot.Relay.Queries;
 using Marmot.Relay.Storage;
@@ -20,6 +21,7 @@ public static class RelayHosting
     {
         var services = builder.Services;
         services.AddSettings<RelayOptions>(RelayOptions.Section);
+        services.AddSingleton<IValidateOptions<RelayOptions>, RelayOptionsValidator>();
         services.AddSingleton<RelayMetrics>();
         services.AddSingleton<RelayIdentity>();
 
@@ -37,6 +39,7 @@ public static class RelayHosting
             Path.Combine(provider.GetRequiredService<IOptions<StorageOptions>>().Value.DataDirectory, Folder)));
 
         services.AddSingleton<RelayPages>();
+        services.AddSingleton<RetentionLoop>();
         services.AddSingleton<IHealthPart, StorageHealth>();
         services.AddSingleton<IHealthPart, RelayHealth>();
 
@@ -44,12 +47,14 @@ public static class RelayHosting
         services.AddHostedService(provider => provider.GetRequiredService<FanOut>());
         services.AddHostedService(provider => provider.GetRequiredService<EventWriterLoop>());
         services.AddHostedService(provider => provider.GetRequiredService<ConnectionSet>());
+        services.AddHostedService(provider => provider.GetRequiredService<RetentionLoop>());
         return builder;
     }
 
     public static WebApplication MapRelay(this WebApplication app)
     {
         var connections = app.Services.GetRequiredService<ConnectionSet>();
+        app.Lifetime.ApplicationStopping.Register(connections.BeginStop);
         var pages = app.Services.GetRequiredService<RelayPages>();
         app.MapMethods("/", ["GET", "HEAD", "OPTIONS"], context =>
             WebSocketHandshake.IsRequested(context) ? connections.ServeAsync(context) : pages.ServeAsync(context));

@@ -4,6 +4,7 @@ using System.Text.Json;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Keys;
 using Marmot.Relay.Tests.Kit;
+using Microsoft.Extensions.DependencyInjection;
 
 namespace Marmot.Relay.Tests;
 
@@ -258,5 +259,65 @@ public sealed class RelayEndToEndTests
         await client.SendAsync("[\"REQ\",\"s\",{\"ids\":[\"xyz\"]}]");
         Assert.Equal("CLOSED", (await client.ReceiveAsync())[0].GetString());
         Assert.Empty(await client.QueryAsync("{}"));
+    }
+
+    [Fact]
+    [Trait("Spec", "NIP-09")]
+    public async Task Overwrites_deleted_bytes_on_disk_while_running()
+    {
+        await using var relay = await RelayHost.StartAsync(Now);
+        await using var client = await relay.ConnectAsync();
+        using var key = SecretKey.Generate();
+        var marker = "MARK-" + Guid.NewGuid();
+        var evt = Make(key, 30443, [["d", "slot"]], marker);
+        Assert.True((await client.PublishAsync(evt)).Accepted);
+        var log = Path.Combine(relay.Directory, "relay", "log", "events-000000.log");
+        Assert.True(await LogHoldsAsync(log, marker));
+        Assert.True((await client.PublishAsync(Make(key, 5, [["e", evt.Id.ToString()]], "", Now + 1))).Accepted);
+        var started = System.Diagnostics.Stopwatch.GetTimestamp();
+        while (await LogHoldsAsync(log, marker))
+        {
+            Assert.True(System.Diagnostics.Stopwatch.GetElapsedTime(started) < TimeSpan.FromSeconds(5), "still on disk after 5 s");
+        }
+    }
+
+    private static async Task<bool> LogHoldsAsync(string path, string marker)
+    {
+        await using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite);
+        var head = new byte[1 << 20];
+        await file.ReadExactlyAsync(head);
+        return head.AsSpan().IndexOf(Encoding.UTF8.GetBytes(marker)) >= 0;
+    }
+
+    [Fact]
+    public async Task Drops_a_reader_that_does_not_read_and_serves_the_others()
+    {
+        await using var relay = await RelayHost.StartAsync(Now, null, "--Relay:MaxOutboxBytes=65536", "--Relay:WriteTimeout=00:00:10");
+        await using var slow = await relay.ConnectAsync();
+        await using var writer = await relay.ConnectAsync();
+        using var key = SecretKey.Generate();
+        Assert.Empty(await slow.QueryAsync("{\"kinds\":[1]}", "s", keep: true));
+        var metrics = relay.Services.GetRequiredService<RelayMetrics>();
+        var big = new string('x', 200_000);
+        for (var i = 0; metrics.Connections == 2; i++)
+        {
+            Assert.True(i < 500, "the slow reader is still there");
+            Assert.True((await writer.PublishAsync(Make(key, 1, [], big + i))).Accepted);
+        }
+
+        Assert.Single(await writer.QueryAsync("{\"limit\":1}"));
+    }
+
+    [Fact]
+    public async Task Removes_events_past_their_retention()
+    {
+        await using var relay = await RelayHost.StartAsync(Now, null, "--Relay:RetentionDays:1=2");
+        await using var client = await relay.ConnectAsync();
+        using var key = SecretKey.Generate();
+        var fresh = Make(key, 1, [], "fresh", Now - 86_400);
+        Assert.True((await client.PublishAsync(Make(key, 1, [], "stale", Now - (3 * 86_400)))).Accepted);
+        Assert.True((await client.PublishAsync(fresh)).Accepted);
+        Assert.Equal(1, await relay.Services.GetRequiredService<Marmot.Relay.Maintenance.RetentionLoop>().RunOnceAsync(CancellationToken.None));
+        Assert.Equal([fresh.Id.ToString()], await client.QueryAsync("{}"));
     }
 }

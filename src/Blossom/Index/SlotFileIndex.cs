@@ -18,6 +18,7 @@ internal sealed class SlotFileIndex : IBlobIndex
     private const int MaxBatch = 512;
     private static readonly byte[] FreeSlot = new byte[ClaimSlot.Size];
 
+    private readonly SafeFileHandle _lock;
     private readonly SafeFileHandle _file;
     private readonly ClaimTable _table;
     private readonly Stack<long> _free = new();
@@ -30,8 +31,9 @@ internal sealed class SlotFileIndex : IBlobIndex
     {
         Directory.CreateDirectory(Path.GetDirectoryName(path)!);
         _table = new ClaimTable(time, listable);
-        // FileShare.Read: a second server on the same folder must fail at once.
-        _file = File.OpenHandle(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.Read);
+        // A second server on the same folder must fail at once. A file of its own, so that backups may read the index.
+        _lock = File.OpenHandle(path + ".lock", FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+        _file = File.OpenHandle(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite);
         Load();
         FileSync.Directory(Path.GetDirectoryName(Path.GetFullPath(path))!);
         _loop = Task.Run(WriteAsync);
@@ -74,6 +76,7 @@ internal sealed class SlotFileIndex : IBlobIndex
         _changes.Writer.TryComplete();
         await _loop;
         _file.Dispose();
+        _lock.Dispose();
     }
 
     private void Load()

@@ -28,6 +28,12 @@ internal sealed class EpochState
     /// <summary>When the epoch ended, as the caller told, in seconds since 1970.</summary>
     public long EndedAt { get; set; }
 
+    /// <summary>
+    /// Sender and generation of the private commit that ended the epoch. Its key is kept until the rollback window closes: after a crash before the merge, or when the winner
+    /// of a race turns out invalid, the same commit must open again.
+    /// </summary>
+    public (uint Leaf, uint Generation)? EndedBy { get; set; }
+
     /// <summary>True once only what reads late application messages is left.</summary>
     public bool IsStripped { get; private set; }
 
@@ -60,6 +66,8 @@ internal sealed class EpochState
     {
         if (IsStripped) return;
         IsStripped = true;
+        if (EndedBy is { } used) SecretTree.Find((int)used.Leaf, application: false, used.Generation, confirm: true).Wipe();
+        EndedBy = null;
         foreach (var secret in (byte[][])[Secrets.Init, Secrets.ConfirmationKey, Secrets.MembershipKey, Secrets.External]) CryptographicOperations.ZeroMemory(secret);
         foreach (var (node, key) in Keys.ByNode)
         {
@@ -92,6 +100,12 @@ internal sealed class EpochState
     {
         writer.WriteByte(IsStripped ? (byte)1 : (byte)0);
         writer.WriteUInt64((ulong)EndedAt);
+        writer.WriteByte(EndedBy is null ? (byte)0 : (byte)1);
+        if (EndedBy is { } used)
+        {
+            writer.WriteUInt32(used.Leaf);
+            writer.WriteUInt32(used.Generation);
+        }
         Context.Write(writer);
         Tree.Write(writer);
         writer.WriteUInt32((uint)Keys.Leaf);
@@ -122,6 +136,7 @@ internal sealed class EpochState
     {
         var stripped = reader.ReadPresence();
         var endedAt = (long)reader.ReadUInt64();
+        (uint, uint)? endedBy = reader.ReadPresence() ? (reader.ReadUInt32(), reader.ReadUInt32()) : null;
         var context = GroupContext.Read(ref reader);
         var nodes = reader.ReadOpaque();
         var whole = new TlsWriter(nodes.Length + 4);
@@ -151,6 +166,7 @@ internal sealed class EpochState
             Proposals = proposals,
             ReInit = reInit,
             EndedAt = endedAt,
+            EndedBy = endedBy,
             IsStripped = stripped,
         };
     }

@@ -25,7 +25,7 @@ public sealed partial class Group
 
     /// <summary>
     /// Opens and verifies a public or private message: application data, a proposal (kept as pending) or a commit (staged, not in force).
-    /// A refusal leaves the state byte for byte as it was; a success uses the message's key up. The time checks lifetimes of added key packages.
+    /// A refusal leaves the state byte for byte as it was, and so does a commit until it is merged; application data and proposals use the message's key up. The time checks lifetimes of added key packages.
     /// </summary>
     public Received Process(MlsMessage message, DateTimeOffset? now = null)
     {
@@ -50,6 +50,12 @@ public sealed partial class Group
         var opened = MessageProtection.UnprotectPrivate(sealedMessage, sender, Suite, state.SecretTree);
         CheckSignature(state, opened);
         var received = Handle(state, opened, now);
+        if (received is ReceivedCommit { Commit: var staged })
+        {
+            // The key goes when the commit can no longer be rolled back; until then the same message must open again.
+            staged.Generation = sender.Generation;
+            return received;
+        }
         // Only now, with everything verified, is the key used up.
         state.SecretTree.Find((int)sender.Leaf, message.ContentType == ContentType.Application, sender.Generation, confirm: true).Wipe();
         return received;

@@ -189,6 +189,7 @@ public sealed partial class Group : IDisposable
             return;
         }
         ForgetRollback();
+        _epoch.EndedBy = commit.Generation is { } generation ? (commit.Sender.Index, generation) : null;
         _epoch.EndedAt = now?.ToUnixTimeSeconds() ?? 0;
         _past.Add(_epoch);
         _epoch = commit.Next;
@@ -215,6 +216,7 @@ public sealed partial class Group : IDisposable
         var lost = _epoch;
         _epoch = _past[^1];
         _past.RemoveAt(_past.Count - 1);
+        _epoch.EndedBy = null;
         lost.Wipe(_epoch);
         return true;
     }

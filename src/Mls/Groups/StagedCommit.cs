@@ -22,6 +22,9 @@ public sealed class StagedCommit
         (AddedLeaves, RemovedLeaves, UpdatedLeaves) = (added, removed, updated);
     }
 
+    /// <summary>Generation of the received private message; null for public and own commits.</summary>
+    internal uint? Generation { get; set; }
+
     internal int[] AddedLeaves { get; }
     internal int[] RemovedLeaves { get; }
     internal int[] UpdatedLeaves { get; }

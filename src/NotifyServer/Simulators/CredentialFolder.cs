@@ -24,44 +24,59 @@ internal sealed class CredentialFolder
 
     public SimulatorAuthority LoadOrCreateAuthority(IReadOnlyList<string> hostNames)
     {
-        var privateFile = Path.Combine(_folder, "ca-private.pem");
-        SimulatorAuthority authority;
-        if (File.Exists(privateFile))
-        {
-            authority = SimulatorAuthority.Load(File.ReadAllText(privateFile), hostNames);
-        }
-        else
-        {
-            authority = SimulatorAuthority.Create(hostNames);
-            WriteSecret(privateFile, authority.ExportPrivatePem(), FileMode.CreateNew);
-        }
-        if (!File.Exists(CaFile)) File.WriteAllText(CaFile, authority.CaCertificatePem);
+        var authority = SimulatorAuthority.Load(ReadOrCreate(Path.Combine(_folder, "ca-private.pem"), MakeAuthority), hostNames);
+        ReadOrCreate(CaFile, () => authority.CaCertificatePem, secret: false);
         return authority;
     }
 
     public ECDsa LoadOrCreateApnsKey(string keyId)
     {
         var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
-        if (File.Exists(KeyFile(keyId))) key.ImportFromPem(File.ReadAllText(KeyFile(keyId)));
-        else WriteSecret(KeyFile(keyId), key.ExportPkcs8PrivateKeyPem() + "\n", FileMode.CreateNew);
+        key.ImportFromPem(ReadOrCreate(KeyFile(keyId), () => key.ExportPkcs8PrivateKeyPem() + "\n"));
         return key;
     }
 
     public RSA LoadOrCreateServiceAccountKey()
     {
-        var file = Path.Combine(_folder, "service-account-key.pem");
         var key = RSA.Create(2048);
-        if (File.Exists(file)) key.ImportFromPem(File.ReadAllText(file));
-        else WriteSecret(file, key.ExportPkcs8PrivateKeyPem() + "\n", FileMode.CreateNew);
+        key.ImportFromPem(ReadOrCreate(Path.Combine(_folder, "service-account-key.pem"), () => key.ExportPkcs8PrivateKeyPem() + "\n"));
         return key;
     }
 
-    public void WriteServiceAccount(string json) => WriteSecret(ServiceAccountFile, json, FileMode.Create);
-
-    private static void WriteSecret(string file, string text, FileMode mode)
+    public void WriteServiceAccount(string json)
     {
-        using var stream = new FileStream(file, OwnerOnly(mode));
+        var draft = WriteDraft(ServiceAccountFile, json, secret: true);
+        File.Move(draft, ServiceAccountFile, overwrite: true);
+    }
+
+    private static string MakeAuthority()
+    {
+        using var authority = SimulatorAuthority.Create();
+        return authority.ExportPrivatePem();
+    }
+
+    /// <summary>The file's text. Both simulators may start on one folder at the same moment: whoever comes second takes what is there, whole.</summary>
+    private static string ReadOrCreate(string file, Func<string> make, bool secret = true)
+    {
+        if (File.Exists(file)) return File.ReadAllText(file);
+        var draft = WriteDraft(file, make(), secret);
+        try
+        {
+            File.Move(draft, file, overwrite: false);
+        }
+        catch (IOException) when (File.Exists(file))
+        {
+            File.Delete(draft);
+        }
+        return File.ReadAllText(file);
+    }
+
+    private static string WriteDraft(string file, string text, bool secret)
+    {
+        var draft = $"{file}.{Guid.NewGuid():N}";
+        using var stream = new FileStream(draft, secret ? OwnerOnly(FileMode.CreateNew) : new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write });
         stream.Write(System.Text.Encoding.UTF8.GetBytes(text));
+        return draft;
     }
 
     /// <summary>Write access to a file that is 0600 from its first moment, where the system knows modes.</summary>

@@ -39,10 +39,12 @@ public sealed class Filter
     public string? Search { get; init; }
 
     /// <summary>Reads a filter under the default limits.</summary>
+    /// <exception cref="JsonException">The bytes are not JSON; <see cref="Messages.ClientMessageReader"/> checks that before it comes here.</exception>
     public static bool TryRead(ref Utf8JsonReader reader, [NotNullWhen(true)] out Filter? filter, out RejectReason reason) =>
         FilterReader.TryRead(ref reader, FilterLimits.Default, out filter, out reason);
 
     /// <summary>Reads a filter; the reader stands before or on its opening brace and is left on the closing one.</summary>
+    /// <exception cref="JsonException">The bytes are not JSON; <see cref="Messages.ClientMessageReader"/> checks that before it comes here.</exception>
     public static bool TryRead(ref Utf8JsonReader reader, FilterLimits limits, [NotNullWhen(true)] out Filter? filter, out RejectReason reason) =>
         FilterReader.TryRead(ref reader, limits, out filter, out reason);
 

@@ -62,16 +62,26 @@ internal sealed class ConnectionSet(
         }
     }
 
-    public override async Task StopAsync(CancellationToken cancellationToken)
+    /// <summary>SIGTERM: farewell to all, nobody new. Called before the web server stops, since that waits for open connections until its deadline.</summary>
+    public void BeginStop()
     {
-        // SIGTERM: farewell, a moment to read it, then the end.
+        if (_stopping.IsCancellationRequested)
+        {
+            return;
+        }
+
         log.Draining(_connections.Count);
         foreach (var connection in _connections.Keys)
         {
             connection.SendFarewell();
         }
 
-        await _stopping.CancelAsync();
+        _stopping.Cancel();
+    }
+
+    public override async Task StopAsync(CancellationToken cancellationToken)
+    {
+        BeginStop();
         var started = clock.GetTimestamp();
         while (!_connections.IsEmpty && clock.GetElapsedTime(started) < DrainTime && !cancellationToken.IsCancellationRequested)
         {

@@ -57,11 +57,12 @@ internal sealed class EventWriterLoop(
         return done.Task;
     }
 
-    public Task StartAsync(CancellationToken cancellationToken)
+    public async Task StartAsync(CancellationToken cancellationToken)
     {
+        var statistics = await store.ReadStatisticsAsync(cancellationToken);
+        log.Ready(statistics.Events, statistics.NewestArrival);
         _thread = new Thread(Run) { IsBackground = true, Name = nameof(EventWriterLoop) };
         _thread.Start();
-        return Task.CompletedTask;
     }
 
     /// <summary>Writes what was admitted, then ends.</summary>

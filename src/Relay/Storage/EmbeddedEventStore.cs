@@ -39,21 +39,22 @@ internal sealed class EmbeddedEventStore : IEventStore
     public static EmbeddedEventStore Open(string directory, bool rebuild = false)
     {
         Directory.CreateDirectory(directory);
-        var guard = new FileStream(Path.Combine(directory, "lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+        var paths = new StorePaths(directory);
+        var guard = new FileStream(paths.Lock, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
         EventLog? log = null;
         EventIndex? index = null;
         try
         {
-            var mark = new IndexMark(directory);
-            var indexDirectory = Path.Combine(directory, "index");
-            if ((rebuild || !mark.IsTrustworthy()) && Directory.Exists(indexDirectory))
+            paths.Repair();
+            var mark = new IndexMark(paths.Mark);
+            if ((rebuild || !mark.IsTrustworthy()) && Directory.Exists(paths.Index))
             {
-                Directory.Delete(indexDirectory, recursive: true);
+                Directory.Delete(paths.Index, recursive: true);
             }
 
             mark.Open();
-            log = new EventLog(Path.Combine(directory, "log"));
-            index = new EventIndex(indexDirectory, log);
+            log = new EventLog(paths.Log);
+            index = new EventIndex(paths.Index, log);
             var store = new EmbeddedEventStore(guard, mark, log, index);
             store.Recover();
             return store;

@@ -98,6 +98,21 @@ public sealed class SimCommandsTests : IDisposable
     }
 
     [Fact]
+    public async Task Makes_one_authority_when_many_start_on_one_folder_at_once()
+    {
+        var made = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => Task.Run(() =>
+        {
+            var folder = new CredentialFolder(At("shared"));
+            using var authority = folder.LoadOrCreateAuthority([]);
+            using var key = folder.LoadOrCreateApnsKey("MARMOTKEY1");
+            return (authority.CaCertificatePem, key.ExportSubjectPublicKeyInfoPem());
+        })));
+
+        Assert.Single(made.Distinct());
+        Assert.Equal(["AuthKey_MARMOTKEY1.p8", "ca-private.pem", "ca.pem"], Directory.GetFiles(At("shared")).Select(Path.GetFileName).Order(StringComparer.Ordinal));
+    }
+
+    [Fact]
     public async Task Takes_the_public_half_of_a_key_of_ones_own()
     {
         using var own = ECDsa.Create(ECCurve.NamedCurves.nistP256);

@@ -15,6 +15,7 @@ internal sealed class Http2Connection : IDisposable
     private const int DefaultWindow = 65_535;
     private const int MaxWindow = int.MaxValue;
     private const int MaxHeaderBlockBytes = 64 * 1024;
+    private static readonly TimeSpan DrainTime = TimeSpan.FromSeconds(1);
 
     private readonly Socket _socket;
     private readonly SslStream _stream;
@@ -77,6 +78,8 @@ internal sealed class Http2Connection : IDisposable
         catch (Http2ConnectionException failure)
         {
             await WriteQuietlyAsync(Http2Frame.WriteGoAway(_highestHandled, failure.Error, default));
+            await EndAsync();
+            await DrainAsync();
         }
         catch (Exception failure) when (failure is IOException or OperationCanceledException or ObjectDisposedException or SocketException)
         {
@@ -483,6 +486,21 @@ internal sealed class Http2Connection : IDisposable
         catch (Exception failure) when (failure is IOException or OperationCanceledException or ObjectDisposedException or SocketException)
         {
             Close();
+        }
+    }
+
+    /// <summary>Reads what is still coming, for a moment, so that the GOAWAY is not lost to a TCP RST.</summary>
+    private async Task DrainAsync()
+    {
+        try
+        {
+            using var moment = CancellationTokenSource.CreateLinkedTokenSource(_closing.Token);
+            moment.CancelAfter(DrainTime);
+            while (await _stream.ReadAsync(_frame, moment.Token) > 0) { }
+        }
+        catch (Exception failure) when (failure is IOException or OperationCanceledException or ObjectDisposedException or SocketException)
+        {
+            // Long enough, or gone.
         }
     }
 

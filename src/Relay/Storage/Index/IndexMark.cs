@@ -1,11 +1,11 @@
 namespace Marmot.Relay.Storage.Index;
 
 /// <summary>Says whether the index files can be believed: they were closed properly, or the machine has not restarted since they were in use.</summary>
-internal sealed class IndexMark(string directory)
+internal sealed class IndexMark(string path)
 {
     private const string Version = "1";
     private const string Clean = "clean";
-    private readonly string _path = Path.Combine(directory, "index.mark");
+    private readonly string _path = path;
 
     public bool IsTrustworthy()
     {

@@ -1,0 +1,46 @@
+using System.Globalization;
+using Marmot.Protocol.Encoding;
+using Marmot.Relay.Storage;
+using Microsoft.Extensions.Options;
+
+namespace Marmot.Relay;
+
+/// <summary>What annotations cannot say: retention floors and key lists. Reports every mistake at once.</summary>
+internal sealed class RelayOptionsValidator : IValidateOptions<RelayOptions>
+{
+    /// <summary>MDK reads group events up to 45 days back.</summary>
+    private const int MinGroupEventDays = 45;
+
+    /// <summary>Wraps are dated up to two days back and devices sleep for weeks.</summary>
+    private const int MinGiftWrapDays = 30;
+
+    public ValidateOptionsResult Validate(string? name, RelayOptions options)
+    {
+        var mistakes = new List<string>();
+        foreach (var (text, days) in options.RetentionDays)
+        {
+            if (!int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var kind) || kind > ushort.MaxValue)
+            {
+                mistakes.Add($"Relay:RetentionDays:{text}: the key is a kind, 0 to 65535");
+                continue;
+            }
+
+            var floor = kind switch { EventKinds.GroupEvent => MinGroupEventDays, EventKinds.GiftWrap => MinGiftWrapDays, _ => 1 };
+            if (days < floor)
+            {
+                mistakes.Add($"Relay:RetentionDays:{text}: at least {floor} days, clients look back that far");
+            }
+        }
+
+        foreach (var key in options.WriteAllowList)
+        {
+            if (!Bytes32.TryParseHex(key.AsSpan(), out _))
+            {
+                mistakes.Add("Relay:WriteAllowList: every entry is a public key of 64 lower-case hex digits");
+                break;
+            }
+        }
+
+        return mistakes.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(mistakes);
+    }
+}

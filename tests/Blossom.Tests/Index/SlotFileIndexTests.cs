@@ -1,0 +1,58 @@
+using Marmot.Blossom.Index;
+
+namespace Marmot.Blossom.Tests.Index;
+
+public sealed class SlotFileIndexTests : BlobIndexContract, IDisposable
+{
+    private readonly string _folder = Directory.CreateTempSubdirectory("blossom-index-").FullName;
+
+    private string FilePath => Path.Combine(_folder, "claims.index");
+
+    public void Dispose() => Directory.Delete(_folder, recursive: true);
+
+    [Fact]
+    public async Task A_slot_cut_at_any_byte_reads_as_free_and_its_remains_are_wiped()
+    {
+        await using (var index = Open())
+        {
+            await index.AddAsync(new BlobClaim(Filled(9), Filled(1), 10, "image/png", 5, null), default);
+        }
+
+        var whole = await File.ReadAllBytesAsync(FilePath);
+        var end = Array.FindLastIndex(whole, value => value != 0) + 1; // the last byte of the type
+        for (var cut = 0; cut < end; cut++)
+        {
+            var torn = (byte[])whole.Clone();
+            torn.AsSpan(cut).Clear();
+            await File.WriteAllBytesAsync(FilePath, torn);
+            await using (var index = Open())
+            {
+                Assert.Equal(0, index.Totals.Claims);
+            }
+
+            Assert.DoesNotContain(await File.ReadAllBytesAsync(FilePath), value => value != 0);
+        }
+    }
+
+    [Fact]
+    public async Task Slots_are_used_again_so_that_the_file_does_not_grow()
+    {
+        await using var index = Open();
+        for (var i = 0; i < 300; i++)
+        {
+            await index.AddAsync(new BlobClaim(Filled(9), Filled(1), 10, "a/b", 5, null), default);
+            await index.RemoveBlobAsync(Filled(9), default);
+        }
+
+        Assert.Equal(1024 * 1024, new FileInfo(FilePath).Length);
+    }
+
+    [Fact]
+    public async Task A_second_opening_of_the_same_file_fails_at_once()
+    {
+        await using var index = Open();
+        Assert.ThrowsAny<IOException>(Open);
+    }
+
+    private protected override IBlobIndex Open() => new SlotFileIndex(FilePath, Clock, listable: true);
+}

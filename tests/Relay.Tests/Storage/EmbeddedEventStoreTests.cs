@@ -1,0 +1,198 @@
+using System.Text;
+using Marmot.Protocol.Events;
+using Marmot.Protocol.Filters;
+using Marmot.Protocol.Keys;
+using Marmot.Relay.Operator;
+using Marmot.Relay.Storage;
+
+namespace Marmot.Relay.Tests.Storage;
+
+public sealed class EmbeddedEventStoreTests : EventStoreContract
+{
+    private readonly string _directory = Directory.CreateTempSubdirectory("marmot-store-").FullName;
+
+    private protected override Task<IEventStore> OpenAsync() => Task.FromResult<IEventStore>(EmbeddedEventStore.Open(_directory));
+
+    public override async Task DisposeAsync()
+    {
+        await base.DisposeAsync();
+        Directory.Delete(_directory, recursive: true);
+    }
+
+    private static NostrEvent Secret(SecretKey key, int kind, string[][] tags, string marker, long at = Now) =>
+        NostrEvent.Create(key, kind, tags, marker + new string('.', 300), at);
+
+    private bool IsOnDisk(string marker)
+    {
+        var needle = Encoding.UTF8.GetBytes(marker);
+        foreach (var file in Directory.EnumerateFiles(_directory, "*", SearchOption.AllDirectories))
+        {
+            if (Path.GetFileName(file) is "lock" or "lock.mdb")
+            {
+                continue; // empty, and a reader table
+            }
+
+            using var stream = new FileStream(file, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+            var buffer = new byte[1 << 20];
+            var kept = 0;
+            int read;
+            while ((read = stream.Read(buffer, kept, buffer.Length - kept)) > 0)
+            {
+                var span = buffer.AsSpan(0, kept + read);
+                if (span.IndexOf(needle) >= 0)
+                {
+                    return true;
+                }
+
+                kept = Math.Min(needle.Length, span.Length);
+                span[^kept..].CopyTo(buffer);
+            }
+        }
+
+        return false;
+    }
+
+    [Fact]
+    public async Task Overwrites_what_is_removed_in_each_way()
+    {
+        using var key = SecretKey.Generate();
+        using var gone = SecretKey.Generate();
+        using var recipient = SecretKey.Generate();
+        var deleted = Secret(key, 1, [], "MARK-deleted");
+        await WriteAsync(deleted);
+        await WriteAsync(Secret(key, 30443, [["d", "x"]], "MARK-by-address"));
+        await WriteAsync(Secret(key, 10051, [], "MARK-replaced"));
+        await WriteAsync(Secret(key, 1, [["expiration", $"{Now + 5}"]], "MARK-expired"));
+        await WriteAsync(Secret(gone, 1, [], "MARK-vanished"));
+        await WriteAsync(Secret(key, 1059, [["p", gone.PublicKey.ToString()]], "MARK-wrap-vanished"));
+        var wrap = Secret(key, 1059, [["p", recipient.PublicKey.ToString()]], "MARK-wrap-deleted");
+        await WriteAsync(wrap);
+        await WriteAsync(Secret(key, 1, [], "MARK-kept"));
+        var operatorsChoice = Secret(key, 2, [], "MARK-operator");
+        await WriteAsync(operatorsChoice);
+        string[] removed =
+            ["MARK-deleted", "MARK-by-address", "MARK-replaced", "MARK-expired", "MARK-vanished", "MARK-wrap-vanished", "MARK-wrap-deleted", "MARK-operator"];
+        Assert.All(removed, marker => Assert.True(IsOnDisk(marker)));
+
+        await WriteAsync(NostrEvent.Create(key, 5, [["e", deleted.Id.ToString()], ["a", $"30443:{key.PublicKey}:x"]], "", Now + 1));
+        await WriteAsync(NostrEvent.Create(recipient, 5, [["e", wrap.Id.ToString()]], "", Now + 1));
+        await WriteAsync(NostrEvent.Create(key, 10051, [], "new list", Now + 1));
+        await WriteAsync(NostrEvent.Create(gone, 62, [["relay", "ALL_RELAYS"]], "", Now + 1), vanishesHere: true);
+        var chosen = await Store.QueryAsync(new Filter { Kinds = [2] }, ReadScope.Everything(Now), Store.HighWaterMark, 10, CancellationToken.None);
+        Assert.Equal(1, await Store.RemoveAsync(chosen, CancellationToken.None));
+        while (await Store.MaintainAsync(Now + 10, CancellationToken.None))
+        {
+        }
+
+        Assert.All(removed, marker => Assert.False(IsOnDisk(marker), marker));
+        Assert.True(IsOnDisk("MARK-kept"));
+        Assert.Equal(0, (await Store.ReadStatisticsAsync(CancellationToken.None)).AwaitingErasure);
+    }
+
+    [Fact]
+    public async Task Finishes_erasing_after_a_restart()
+    {
+        using var key = SecretKey.Generate();
+        var evt = Secret(key, 1, [], "MARK-pending");
+        await WriteAsync(evt);
+        await WriteAsync(NostrEvent.Create(key, 5, [["e", evt.Id.ToString()]], "", Now + 1));
+        Assert.True(IsOnDisk("MARK-pending"));
+        await ReopenAsync();
+        await Store.MaintainAsync(Now, CancellationToken.None);
+        Assert.False(IsOnDisk("MARK-pending"));
+    }
+
+    [Fact]
+    public async Task Rebuilds_the_index_from_the_log()
+    {
+        using var key = SecretKey.Generate();
+        var events = Enumerable.Range(0, 50).Select(i => NostrEvent.Create(key, 1, [["t", $"{i % 5}"]], $"{i}", Now + i)).ToList();
+        await Store.WriteAsync([.. events.Select(e => new EventWrite(Record(e)))], CancellationToken.None);
+        await WriteAsync(NostrEvent.Create(key, 5, [["e", events[0].Id.ToString()]], "", Now + 100));
+        while (await Store.MaintainAsync(Now, CancellationToken.None))
+        {
+        }
+
+        var before = await FindAsync(new Filter());
+        await Store.DisposeAsync();
+        Directory.Delete(Path.Combine(_directory, "index"), recursive: true);
+        File.Delete(Path.Combine(_directory, "index.mark"));
+        await ReopenAsync();
+        Assert.Equal(before, await FindAsync(new Filter()));
+        Assert.Equal(StoreVerdict.Deleted, await WriteAsync(events[0]));
+        Assert.Equal(10, (await FindAsync(new Filter { Tags = new Dictionary<char, string[]> { ['t'] = ["1"] } })).Count);
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(20)]
+    [InlineData(200)]
+    public async Task Forgets_a_torn_tail_and_goes_on(int cut)
+    {
+        using var key = SecretKey.Generate();
+        var whole = NostrEvent.Create(key, 1, [], "whole", Now);
+        var torn = NostrEvent.Create(key, 1, [], "torn", Now);
+        await WriteAsync(whole);
+        var end = (await Store.ReadStatisticsAsync(CancellationToken.None)).LogBytes;
+        await WriteAsync(torn);
+        await Store.DisposeAsync();
+        using (var log = new FileStream(Path.Combine(_directory, "log", "events-000000.log"), FileMode.Open, FileAccess.Write))
+        {
+            log.Position = end + cut;
+            log.Write(new byte[600]); // the tail never reached the disk
+        }
+
+        File.Delete(Path.Combine(_directory, "index.mark"));
+        await ReopenAsync();
+        Assert.Equal([whole.Id.ToString()], await FindAsync(new Filter()));
+        Assert.Equal(StoreVerdict.Stored, await WriteAsync(torn));
+        await ReopenAsync();
+        Assert.True(Store.IsKnown(torn.Id));
+    }
+
+    [Fact]
+    public async Task Compaction_keeps_events_arrivals_and_refusals()
+    {
+        using var key = SecretKey.Generate();
+        var doomed = Secret(key, 1, [], "MARK-doomed");
+        await WriteAsync(doomed);
+        for (var i = 0; i < 20; i++)
+        {
+            await WriteAsync(Secret(key, 1, [], $"{i}", Now + i));
+        }
+
+        await WriteAsync(NostrEvent.Create(key, 5, [["e", doomed.Id.ToString()]], "", Now + 100));
+        var before = await FindAsync(new Filter());
+        var mark = Store.HighWaterMark;
+        await Store.DisposeAsync();
+        var (oldSize, newSize) = await StoreCompaction.RunAsync(_directory);
+        Assert.True(newSize < oldSize);
+        await ReopenAsync();
+        Assert.Equal(before, await FindAsync(new Filter()));
+        Assert.Equal(mark, Store.HighWaterMark);
+        Assert.Equal(StoreVerdict.Deleted, await WriteAsync(doomed));
+    }
+
+    [Fact]
+    public async Task Exports_what_an_import_takes_back()
+    {
+        using var key = SecretKey.Generate();
+        for (var i = 0; i < 30; i++)
+        {
+            await WriteAsync(NostrEvent.Create(key, 1, [], $"{i}", Now - i));
+        }
+
+        using var lines = new MemoryStream();
+        Assert.Equal(30, await EventExport.RunAsync(Store, new Filter(), lines, Now));
+        var other = Directory.CreateTempSubdirectory("marmot-import-").FullName;
+        await using (var copy = EmbeddedEventStore.Open(other))
+        {
+            var input = new MemoryStream([.. lines.ToArray(), .. "{\"not\":\"an event\"}\n"u8]);
+            Assert.Equal(new EventImport.Result(30, 0, 1), await EventImport.RunAsync(copy, input));
+            input = new MemoryStream(lines.ToArray());
+            Assert.Equal(new EventImport.Result(0, 30, 0), await EventImport.RunAsync(copy, input));
+        }
+
+        Directory.Delete(other, recursive: true);
+    }
+}

@@ -29,9 +29,6 @@ internal static partial class NotifyLog
     [LoggerMessage(8, LogLevel.Information, "relay {Relay} ({App}): inbox list (kind 10050) {Outcome}")]
     public static partial void InboxList(ILogger logger, string relay, string app, string outcome);
 
-    [LoggerMessage(9, LogLevel.Warning, "relay {Relay}: {Limit} is {Value}, triggers need {Needed}")]
-    public static partial void RelayLimit(ILogger logger, string relay, string limit, long value, long needed);
-
     [LoggerMessage(10, LogLevel.Information, "budget: {Operations} elliptic-curve operations a second over {Workers} workers")]
     public static partial void Budget(ILogger logger, int operations, int workers);
 

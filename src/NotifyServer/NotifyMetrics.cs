@@ -25,7 +25,6 @@ internal sealed class NotifyMetrics : IDisposable
     private readonly Histogram<double> _request;
     private readonly Histogram<double> _arrivalToAccept;
     private readonly Histogram<double> _unwrap;
-    private readonly Histogram<double> _canary;
     private readonly Histogram<int> _tokensPerTrigger;
     private long _accepted;
 
@@ -47,7 +46,6 @@ internal sealed class NotifyMetrics : IDisposable
         _request = _meter.CreateHistogram<double>("marmot_notify_push_request_seconds", "s", "Provider request time by app, platform and reason.");
         _arrivalToAccept = _meter.CreateHistogram<double>("marmot_notify_arrival_to_accept_seconds", "s", "From the relay's frame to the provider's acceptance.");
         _unwrap = _meter.CreateHistogram<double>("marmot_notify_trigger_seconds", "s", "From taking an event to the end of its processing.");
-        _canary = _meter.CreateHistogram<double>("marmot_notify_canary_seconds", "s", "Time of a padding-only trigger through a relay and back.");
         _tokensPerTrigger = _meter.CreateHistogram<int>("marmot_notify_tokens_per_trigger", description: "Tokens in a trigger.");
         var started = time.GetUtcNow();
         _meter.CreateObservableGauge("marmot_notify_start_time_seconds", () => started.ToUnixTimeSeconds(), "s", "Start of the process.");
@@ -90,8 +88,6 @@ internal sealed class NotifyMetrics : IDisposable
     public void RelayAuth(string relay, string outcome) => _auth.Add(1, new("relay", relay), new("outcome", outcome));
 
     public void InboxList(string relay, string outcome) => _lists.Add(1, new("relay", relay), new("outcome", outcome));
-
-    public void Canary(string relay, TimeSpan time) => _canary.Record(time.TotalSeconds, new KeyValuePair<string, object?>("relay", relay));
 
     public void Admitted(string app, string platform) => _admitted.Add(1, new("app", app), new("platform", platform));
 

@@ -50,7 +50,7 @@ internal sealed class NotifyService : IHostedService, IAsyncDisposable
         _intake = new FairIntake(_options.Relays.Count, _options.InboxCapacityPerRelay);
         var claims = new ReplayCache(_options.ReplayCapacity, _options.ReplayWindow, _time);
         var pipeline = new TriggerPipelineContext(
-            _options, keys, seen, claims, new DeviceGate(_options, _time), new CanaryBook(_time), _metrics, _time);
+            _options, keys, seen, claims, new DeviceGate(_options, _time), _metrics, _time);
         var budget = new EcBudget(_options.EcOperationsPerSecond > 0 ? _options.EcOperationsPerSecond : EcBudget.Measure(), _time);
         NotifyLog.Budget(_logger, budget.OperationsPerSecond, Environment.ProcessorCount);
         var names = _options.Relays.Select(RelayUrl.Normalise).ToArray();

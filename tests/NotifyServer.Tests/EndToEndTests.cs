@@ -230,6 +230,35 @@ public class EndToEndTests
     }
 
     [Fact]
+    public async Task Case_49_a_brown_out_shorter_than_the_hint_loses_nothing()
+    {
+        await using var relay = await TestRelay.StartAsync();
+        await using var server = await RunningServer.StartAsync([relay]);
+        server.Apns.Script(Device.ApnsName(49), new NotifyServer.Simulators.SimulatedVerdict { Status = 503, Reason = "ServiceUnavailable", Times = 2 });
+        await relay.SubscribedAsync();
+
+        await relay.SendAsync(server.Trigger(TokenDialect.MarmotPushV1, Device.Apns(49)));
+        await server.Probe.EndedAsync("accepted", 1);
+
+        Assert.Equal(3, server.Apns.RequestsFor(Device.ApnsName(49)));
+        Assert.Single(server.Apns.Requests.Select(request => request.Header("apns-id")).Distinct());
+    }
+
+    [Fact]
+    public async Task Case_57_a_flood_of_foreign_and_dead_tokens_changes_no_readiness()
+    {
+        await using var relay = await TestRelay.StartAsync();
+        await using var server = await RunningServer.StartAsync([relay]);
+        server.Apns.ScriptAll(NotifyServer.Simulators.SimulatedVerdict.Of(400, "DeviceTokenNotForTopic"));
+        await relay.SubscribedAsync();
+
+        await relay.SendAsync(server.Trigger(TokenDialect.MarmotPushV1, [.. Enumerable.Range(1, 30).Select(i => Device.Apns((byte)i))]));
+        await server.Probe.EndedAsync("foreign", 30);
+
+        Assert.True(new LaneHealth(server.Service).Check().Ready);
+    }
+
+    [Fact]
     public async Task Case_27_a_token_for_an_unconfigured_provider_is_counted_and_dropped()
     {
         await using var relay = await TestRelay.StartAsync();

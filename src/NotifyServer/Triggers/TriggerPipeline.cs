@@ -19,7 +19,6 @@ internal sealed class TriggerPipelineContext(
     SeenEvents seen,
     IClaimStore claims,
     DeviceGate devices,
-    CanaryBook canaries,
     NotifyMetrics metrics,
     TimeProvider time)
 {
@@ -32,8 +31,6 @@ internal sealed class TriggerPipelineContext(
     public IClaimStore Claims { get; } = claims;
 
     public DeviceGate Devices { get; } = devices;
-
-    public CanaryBook Canaries { get; } = canaries;
 
     public NotifyMetrics Metrics { get; } = metrics;
 
@@ -167,7 +164,7 @@ internal sealed class TriggerPipeline : IDisposable
         }
 
         opened = new Opened(app, key, dialect, trigger.Count, ContentHash(trigger, key.PublicKey));
-        return _context.Canaries.TryRecognise(opened.Hash) ? "canary" : null;
+        return null;
     }
 
     private bool TryFindKey(in NostrEventView wrap, [NotNullWhen(true)] out NotifyApp? app, [NotNullWhen(true)] out SecretKey? key)
@@ -186,7 +183,6 @@ internal sealed class TriggerPipeline : IDisposable
     /// <summary>Each chunk alone: one that fails is skipped without a word, its siblings go on.</summary>
     private void Decrypt(in Opened opened, DateTimeOffset arrived)
     {
-        var now = _context.Time.GetUtcNow();
         var size = opened.Dialect.TokenSize;
         var label = Label(opened.Dialect);
         Span<byte> hash = stackalloc byte[32];
@@ -207,12 +203,12 @@ internal sealed class TriggerPipeline : IDisposable
             }
 
             _context.Metrics.Token(label, "decrypted");
-            TakeDevice(opened.App, token, arrived, now);
+            TakeDevice(opened.App, token, arrived);
             CryptographicOperations.ZeroMemory(_scratch);
         }
     }
 
-    private void TakeDevice(NotifyApp app, in DeviceToken token, DateTimeOffset arrived, DateTimeOffset now)
+    private void TakeDevice(NotifyApp app, in DeviceToken token, DateTimeOffset arrived)
     {
         var lane = app.Lane(token.Platform);
         if (lane is null)
@@ -234,7 +230,7 @@ internal sealed class TriggerPipeline : IDisposable
             return;
         }
 
-        _jobs.Add((token.Platform, new PushJob(token.Value, arrived, now + _context.Options.HintLifetime), device));
+        _jobs.Add((token.Platform, new PushJob(token.Value, arrived, arrived + _context.Options.HintLifetime), device));
     }
 
     /// <summary>All jobs of the trigger onto the lanes, or none.</summary>

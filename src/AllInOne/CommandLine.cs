@@ -2,6 +2,7 @@ using System.Reflection;
 using Marmot.Blossom.Commands;
 using Marmot.NotifyServer;
 using Marmot.NotifyServer.Simulators;
+using Marmot.Relay;
 
 namespace Marmot.AllInOne;
 
@@ -19,6 +20,8 @@ internal static class CommandLine
 
           all                     relay, Blossom and notification server in one process
           relay                   the Nostr relay
+          relay import|export|stats|delete|compact
+                                  work on the relay's store, while the relay is stopped
           blossom                 the blob store
           blossom stats|list|delete|verify|import|export|gc
                                   work on the blobs
@@ -43,8 +46,8 @@ internal static class CommandLine
         {
             case "all" when !hasSubcommand:
                 return await RoleHost.RunAsync(Roles.All, rest);
-            case "relay" when !hasSubcommand:
-                return await RoleHost.RunAsync(Roles.Relay, rest);
+            case "relay":
+                return hasSubcommand ? await RelayCommands.RunAsync(rest) : await RoleHost.RunAsync(Roles.Relay, rest);
             case "blossom":
                 return hasSubcommand ? await BlossomCommands.RunAsync(rest) : await RoleHost.RunAsync(Roles.Blossom, rest);
             case "notify":

@@ -33,6 +33,20 @@ internal sealed class RelayIdentity(IOptions<PublicOptions> options)
         return false;
     }
 
+    /// <summary>NIP-62: a request to every relay there is; what an import honours without knowing its own URL.</summary>
+    public static bool NamesAllRelays(in NostrEventView evt)
+    {
+        foreach (var tag in evt.Tags)
+        {
+            if (tag.Name.SequenceEqual("relay"u8) && tag.Value.SequenceEqual("ALL_RELAYS"u8))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
     private bool IsOurs(string url) =>
         Uri.TryCreate(_origin, UriKind.Absolute, out var ours)
         && Uri.TryCreate(url, UriKind.Absolute, out var theirs)

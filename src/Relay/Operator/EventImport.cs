@@ -48,7 +48,7 @@ internal static class EventImport
         return NostrEventReader.TryRead(bytes, out var view, out _)
             && !EventKinds.IsEphemeral(view.Kind)
             && EventVerifier.TryVerify(view, out _)
-                ? EventRecord.Create(view, vanishesHere: false)
+                ? EventRecord.Create(view, vanishesHere: view.Kind == EventKinds.Vanish && RelayIdentity.NamesAllRelays(view))
                 : null;
     }
 }

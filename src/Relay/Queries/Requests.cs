@@ -42,7 +42,7 @@ internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeP
         // 3. What is stored, then EOSE, then live.
         try
         {
-            await StoredEventScan.SendAsync(store, subscription, Scope(connection), mark, _options.MaxLimit, cancel);
+            await StoredEventScan.SendAsync(store, subscription, Scope(connection), mark, _options.MaxLimit, _options.MaxOutboxBytes, cancel);
         }
         catch (IOException)
         {

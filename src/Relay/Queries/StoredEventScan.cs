@@ -9,14 +9,14 @@ namespace Marmot.Relay.Queries;
 /// <summary>The stored part of an answer, in pages: no store transaction is open while a client reads slowly.</summary>
 internal static class StoredEventScan
 {
-    private const int PageBytes = 256 * 1024;
+    private const int MaxPageBytes = 256 * 1024;
     private const int ResumeBytes = 64 * 1024;
 
     public static async ValueTask SendAsync(
-        IEventStore store, Subscription subscription, ReadScope scope, ulong mark, int maxLimit, CancellationToken cancel)
+        IEventStore store, Subscription subscription, ReadScope scope, ulong mark, int maxLimit, int maxOutboxBytes, CancellationToken cancel)
     {
         var keys = await FindAsync(store, subscription.Filters, scope, mark, maxLimit, cancel);
-        var sink = new OutboxSink(subscription);
+        var sink = new OutboxSink(subscription, Math.Min(MaxPageBytes, maxOutboxBytes / 4));
         for (var next = 0; next < keys.Count;)
         {
             next += await store.ReadAsync(keys, next, sink, cancel);
@@ -51,7 +51,7 @@ internal static class StoredEventScan
         return merged;
     }
 
-    private sealed class OutboxSink(Subscription subscription) : IStoredEventSink
+    private sealed class OutboxSink(Subscription subscription, int pageBytes) : IStoredEventSink
     {
         private int _bytes;
 
@@ -61,7 +61,7 @@ internal static class StoredEventScan
         {
             subscription.Connection.Outbox.Send(subscription.Head, json, "]"u8);
             _bytes += json.Length;
-            return _bytes < PageBytes;
+            return _bytes < pageBytes;
         }
     }
 }

@@ -124,8 +124,15 @@ public sealed class UploadTests
         await stream.WriteAsync(half);
         client.Client.Shutdown(SocketShutdown.Send);
         using var reader = new StreamReader(stream);
-        var answer = await reader.ReadToEndAsync();
-        Assert.DoesNotContain(" 201 ", answer, StringComparison.Ordinal);
+        try
+        {
+            Assert.DoesNotContain(" 201 ", await reader.ReadToEndAsync(), StringComparison.Ordinal);
+        }
+        catch (IOException)
+        {
+            // a reset instead of a 400 is an answer too
+        }
+
         Assert.Equal(HttpStatusCode.NotFound, (await server.SendAsync(HttpMethod.Head, $"/{BlossomServer.HashOf(half)}")).StatusCode);
         Assert.Empty(server.BlobFiles());
     }

@@ -48,6 +48,9 @@ public sealed class HpackDecoderTests
         Assert.Equal(
             ":status: 200|cache-control: private|date: Mon, 21 Oct 2013 20:13:22 GMT|location: https://www.example.com|content-encoding: gzip|set-cookie: foo=ASDJKHQKBZXOQWEOPIUAXQWEOIU; max-age=3600; version=1",
             Decode(decoder, "88c1 6196 d07a be94 1054 d444 a820 0595 040b 8166 e084 a62d 1bff c05a 839b d9ab 77ad 94e7 821d d7f2 e6c7 b335 dfdf cd5b 3960 d5af 2708 7f36 72c1 ab27 0fb5 291f 9587 3160 65c0 03ed 4ee5 b106 3d50 07"));
+        // Three entries are left: set-cookie, content-encoding, date.
+        Assert.Equal("date: Mon, 21 Oct 2013 20:13:22 GMT", Decode(decoder, "c0"));
+        Assert.False(decoder.TryDecode([0xc1], out _));
     }
 
     [Fact]

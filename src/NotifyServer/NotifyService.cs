@@ -20,6 +20,7 @@ internal sealed class NotifyService : IHostedService, IAsyncDisposable
     private readonly ILogger<NotifyService> _logger;
     private readonly CancellationTokenSource _listening = new();
     private readonly CancellationTokenSource _working = new();
+    private bool _disposed;
     private Task _relayTasks = Task.CompletedTask;
     private Task _workerTask = Task.CompletedTask;
     private FairIntake? _intake;
@@ -99,8 +100,14 @@ internal sealed class NotifyService : IHostedService, IAsyncDisposable
         }
     }
 
+    /// <summary>The container disposes it twice: as a singleton and as the hosted service that is the same object.</summary>
     public async ValueTask DisposeAsync()
     {
+        if (Interlocked.Exchange(ref _disposed, true))
+        {
+            return;
+        }
+
         await _listening.CancelAsync();
         await _working.CancelAsync();
         await _relayTasks;

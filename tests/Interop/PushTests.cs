@@ -102,7 +102,7 @@ public sealed class PushTests : IAsyncLifetime
         }
         catch (OperationCanceledException)
         {
-            Assert.Fail($"fewer than {count} pushes within {Deadline}; the suite wrote:\n{suite.Output}");
+            Assert.Fail($"fewer than {count} pushes within {Deadline}; the suite wrote:\n{suite.Output}\nits metrics:\n{await MetricsAsync(suite)}");
         }
     }
 

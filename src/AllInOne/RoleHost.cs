@@ -32,6 +32,8 @@ internal static class RoleHost
 
             try
             {
+                // Only now: the servers read their settings while they are mapped.
+                Map(app, roles);
                 await app.StartAsync();
             }
             catch (OptionsValidationException exception)
@@ -92,7 +94,11 @@ internal static class RoleHost
                 builder.Configuration["Public:Origin"] is { Length: > 0 } origin ? origin : null);
         }
 
-        var app = builder.Build();
+        return builder.Build();
+    }
+
+    private static void Map(WebApplication app, Roles roles)
+    {
         if (roles.HasFlag(Roles.Blossom))
         {
             app.MapBlossom();
@@ -107,8 +113,6 @@ internal static class RoleHost
         {
             app.MapNotify();
         }
-
-        return app;
     }
 
     // The notification server of `all` listens on the relay beside it, through loopback.

@@ -60,10 +60,10 @@ public sealed class RelayOptions
     /// </summary>
     public TimeSpan GroupEventClockSkew { get; set; } = TimeSpan.FromMinutes(10);
 
-    /// <summary>Default <c>All</c>.</summary>
+    /// <summary>Kinds taken: <c>All</c>, or <c>Marmot</c> for only what Marmot, profiles and relay lists need. Default <c>All</c>; what may only exist encrypted is refused either way.</summary>
     public RelayKinds Kinds { get; set; } = RelayKinds.All;
 
-    /// <summary>Default <c>RecipientOnly</c>.</summary>
+    /// <summary>Who may read kind 1059: <c>RecipientOnly</c> (authenticated as its <c>p</c> tag, NIP-42) or <c>Open</c>. Default <c>RecipientOnly</c>.</summary>
     public GiftWrapAccessMode GiftWraps { get; set; } = GiftWrapAccessMode.RecipientOnly;
 
     /// <summary>Leading zero bits an id needs (NIP-13). Default 0: none.</summary>

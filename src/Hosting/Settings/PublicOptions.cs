@@ -12,7 +12,7 @@ public sealed class PublicOptions
     [Required]
     public string Urls { get; set; } = "http://0.0.0.0:8080";
 
-    /// <summary>The URL users see, e.g. <c>wss://example.org</c>; NIP-42 and BUD-11 compare against its host. Empty: the request's Host header is used.</summary>
+    /// <summary>The URL users see, e.g. <c>wss://example.org</c>; NIP-42 and BUD-11 compare against its host. Empty: loopback names and the address connected to; set it whenever users come through a name.</summary>
     public string Origin { get; set; } = "";
 }
 

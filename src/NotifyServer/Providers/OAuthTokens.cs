@@ -10,7 +10,7 @@ namespace Marmot.NotifyServer.Providers;
 
 /// <summary>FCM's bearer tokens: a signed assertion for a token (RFC 7523), on a pace of our own.</summary>
 /// <remarks>One request at a time, the old token served while a new one is fetched, a pause after a failure, a floor between tokens (a lifetime of one second must
-/// not mean one request a push), answers read to 8 KiB. Written with the framework's RSA, because Google.Apis.Auth gives no hold on any of these.</remarks>
+/// not mean one request a push), answers read to 8 KiB. Written with the framework's RSA; docs/decisions/0002-packages-of-the-card.md says why.</remarks>
 internal sealed class OAuthTokens : IDisposable
 {
     private const string Scope = "https://www.googleapis.com/auth/firebase.messaging";

@@ -34,7 +34,7 @@ internal static class EventCanonicalForm
         }
         finally
         {
-            ArrayPool<byte>.Shared.Return(rented);
+            ArrayPool<byte>.Shared.Return(rented, clearArray: true); // may have held the plaintext of a rumor
         }
     }
 

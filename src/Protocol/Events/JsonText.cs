@@ -55,7 +55,7 @@ internal static class JsonText
         }
         finally
         {
-            ArrayPool<byte>.Shared.Return(rented);
+            ArrayPool<byte>.Shared.Return(rented, clearArray: true); // may have held the plaintext of a rumor
         }
     }
 

@@ -122,7 +122,7 @@ public readonly ref struct NostrEventView
         }
         finally
         {
-            ArrayPool<byte>.Shared.Return(scratch);
+            ArrayPool<byte>.Shared.Return(scratch, clearArray: true); // may have held the plaintext of a rumor
         }
     }
 }

@@ -1,0 +1,57 @@
+using System.Reflection;
+using Marmot.TestKit;
+
+namespace Marmot.Scenarios;
+
+public sealed class SettingsTests
+{
+    private static readonly TimeSpan Timeout = TimeSpan.FromSeconds(60);
+    private static readonly string Program = typeof(AllInOne.CommandLine).Assembly.Location;
+
+    [Fact]
+    public async Task All_mistakes_are_named_at_once_with_the_nearest_right_name_and_the_exit_code_is_one()
+    {
+        await using var process = Run("config", "check", "--Relay:Kindz=All", "--Public:Url=x", "--Relay:MaxFilters=0");
+        Assert.Equal(1, await process.WaitForExitAsync(Timeout));
+        Assert.Contains("Relay:Kindz: no such setting. Did you mean Relay:Kinds?", process.Output, StringComparison.Ordinal);
+        Assert.Contains("Public:Url: no such setting. Did you mean Public:Urls?", process.Output, StringComparison.Ordinal);
+        Assert.Contains("MaxFilters", process.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Defaults_are_valid()
+    {
+        await using var process = Run("config", "check");
+        Assert.Equal(0, await process.WaitForExitAsync(Timeout));
+    }
+
+    [Theory]
+    [InlineData("all", "--config", "no-such-file.json")]
+    [InlineData("all", "--Relay:Kindz=All")]
+    [InlineData("bogus")]
+    [InlineData("all", "bogus")]
+    public async Task Wrong_usage_and_wrong_settings_end_with_two(params string[] arguments)
+    {
+        await using var process = Run(arguments);
+        Assert.Equal(2, await process.WaitForExitAsync(Timeout));
+    }
+
+    [Fact]
+    public void Every_setting_stands_in_the_page_of_defaults()
+    {
+        string page = File.ReadAllText(Path.Combine(MarmotServerProcess.RepositoryRoot, "docs", "defaults.md"));
+        Type[] types =
+        [
+            typeof(Hosting.Settings.PublicOptions), typeof(Hosting.Settings.AdminOptions), typeof(Hosting.Settings.StorageOptions), typeof(Hosting.Settings.LogOptions),
+            typeof(Hosting.Settings.TelemetryOptions), typeof(Relay.RelayOptions), typeof(Blossom.BlossomOptions), typeof(NotifyServer.NotifyOptions),
+            typeof(NotifyServer.NotifyAppOptions), typeof(NotifyServer.ApnsOptions), typeof(NotifyServer.FcmOptions),
+        ];
+        var missing = types.SelectMany(type => type.GetProperties(BindingFlags.Public | BindingFlags.Instance))
+            .Where(property => property.CanWrite && !types.Contains(property.PropertyType))
+            .Select(property => ":" + property.Name + "`")
+            .Where(name => !page.Contains(name, StringComparison.Ordinal));
+        Assert.Empty(missing);
+    }
+
+    private static ChildProcess Run(params string[] arguments) => ChildProcess.Start("dotnet", [Program, .. arguments]);
+}

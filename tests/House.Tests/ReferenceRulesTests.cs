@@ -13,7 +13,6 @@ public class ReferenceRulesTests
         { "Relay", ["Protocol", "Hosting"] },
         { "Blossom", ["Protocol", "Hosting"] },
         { "NotifyServer", ["Protocol", "Hosting"] },
-        { "Client", ["Protocol", "Mls"] },
         { "AllInOne", ["Protocol", "Hosting", "Relay", "Blossom", "NotifyServer"] },
     };
 

@@ -107,7 +107,12 @@ public static class BlossomCommands
             {
                 Console.WriteLine(JsonSerializer.Serialize(new
                 {
-                    sha256 = claim.Hash.ToString(), owner = claim.Owner.ToString(), size = claim.Size, type = claim.Type, uploaded = claim.UploadedAt, expires = claim.ExpiresAt,
+                    sha256 = claim.Hash.ToString(),
+                    owner = claim.Owner.ToString(),
+                    size = claim.Size,
+                    type = claim.Type,
+                    uploaded = claim.UploadedAt,
+                    expires = claim.ExpiresAt,
                 }));
             }
 

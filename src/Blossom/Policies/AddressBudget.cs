@@ -1,7 +1,7 @@
+using System.Buffers.Binary;
 using System.Collections.Concurrent;
 using System.Net;
 using System.Security.Cryptography;
-using System.Buffers.Binary;
 
 namespace Marmot.Blossom.Policies;
 

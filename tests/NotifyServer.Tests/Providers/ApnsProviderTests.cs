@@ -142,7 +142,12 @@ public class ApnsProviderTests
         {
             var options = new ApnsOptions
             {
-                TeamId = apns.TeamId, KeyId = apns.KeyId, KeyFile = key, Topic = "org.example", Endpoint = apns.Endpoint.AbsoluteUri, Connections = 1,
+                TeamId = apns.TeamId,
+                KeyId = apns.KeyId,
+                KeyFile = key,
+                Topic = "org.example",
+                Endpoint = apns.Endpoint.AbsoluteUri,
+                Connections = 1,
             };
             return ApnsProvider.Create(options, ca, timeout ?? TimeSpan.FromSeconds(10), time ?? TimeProvider.System);
         }

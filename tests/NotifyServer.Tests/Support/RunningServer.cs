@@ -63,7 +63,11 @@ internal sealed class RunningServer : IAsyncDisposable
             CaFile = Path.Combine(folder, "ca.pem"),
             Apns = new ApnsOptions
             {
-                TeamId = apns.TeamId, KeyId = apns.KeyId, KeyFile = Path.Combine(folder, "apns.p8"), Topic = Topic, Endpoint = apns.Endpoint.AbsoluteUri,
+                TeamId = apns.TeamId,
+                KeyId = apns.KeyId,
+                KeyFile = Path.Combine(folder, "apns.p8"),
+                Topic = Topic,
+                Endpoint = apns.Endpoint.AbsoluteUri,
             },
             Fcm = new FcmOptions { ServiceAccountFile = Path.Combine(folder, "fcm.json"), Endpoint = fcm.Endpoint.AbsoluteUri },
         });

@@ -26,7 +26,7 @@ public static class MarmotHost
         builder.Services.AddSettings<LogOptions>(LogOptions.Section);
         builder.Services.AddSettings<TelemetryOptions>(TelemetryOptions.Section);
         builder.AddConsoleLog();
-        builder.AddOtlpExport();
+        builder.Services.AddHostedService<OtlpExport>();
         builder.Services.AddSingleton(TimeProvider.System);
         builder.Services.AddRoutingCore();
         builder.Services.AddSingleton<PrometheusText>();

@@ -1,27 +1,29 @@
 using Marmot.Hosting.Settings;
-using Microsoft.AspNetCore.Builder;
-using Microsoft.Extensions.Configuration;
-using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Options;
 using OpenTelemetry;
 using OpenTelemetry.Metrics;
 
 namespace Marmot.Hosting.Metrics;
 
-/// <summary>Sends the same meters that <c>/metrics</c> shows to an OpenTelemetry collector, when one is configured.</summary>
-internal static class OtlpExport
+/// <summary>Sends the same meters that <c>/metrics</c> shows to an OpenTelemetry collector, when one is configured; what is left is sent at the stop.</summary>
+internal sealed class OtlpExport(IOptions<TelemetryOptions> options) : IHostedService
 {
-    internal static void AddOtlpExport(this WebApplicationBuilder builder)
+    private MeterProvider? _provider;
+
+    public Task StartAsync(CancellationToken cancellationToken)
     {
-        var options = builder.Configuration.GetSection(TelemetryOptions.Section).Get<TelemetryOptions>() ?? new TelemetryOptions();
-        if (options.OtlpEndpoint.Length == 0)
+        if (options.Value.OtlpEndpoint.Length > 0)
         {
-            return;
+            _provider = Sdk.CreateMeterProviderBuilder()
+                .AddMeter("marmot.*")
+                .AddOtlpExporter(exporter => exporter.Endpoint = new Uri(options.Value.OtlpEndpoint))
+                .Build();
         }
 
-        MeterProvider provider = Sdk.CreateMeterProviderBuilder()
-            .AddMeter("marmot.*")
-            .AddOtlpExporter(exporter => exporter.Endpoint = new Uri(options.OtlpEndpoint))
-            .Build();
-        builder.Services.AddSingleton(_ => provider); // disposed, and so flushed, with the container
+        return Task.CompletedTask;
     }
+
+    // Disposing flushes; it blocks for the export's own time limit at most.
+    public Task StopAsync(CancellationToken cancellationToken) => Task.Run(() => _provider?.Dispose(), cancellationToken);
 }

@@ -5,6 +5,9 @@ namespace Marmot.NotifyServer;
 /// <summary><c>notify test</c> and <c>keys new|show</c>. Exit codes: 0 done, 1 failed, 2 wrong usage.</summary>
 public static class NotifyCommands
 {
+    // Where a server started in this folder with default settings keeps its key.
+    private static readonly string DefaultKeyFile = Path.Combine("data", "notify.key");
+
     public static async Task<int> RunAsync(string[] args)
     {
         switch (args)
@@ -20,11 +23,19 @@ public static class NotifyCommands
 
     private static int RunKeys(string[] args)
     {
+        args = args switch
+        {
+            ["new"] => ["new", "--out", DefaultKeyFile],
+            ["show"] => ["show", DefaultKeyFile],
+            ["show", "--secret"] => ["show", DefaultKeyFile, "--secret"],
+            _ => args,
+        };
         try
         {
             switch (args)
             {
                 case ["new", "--out", var path]:
+                    Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
                     if (!KeyFile.TryCreate(path, out var made))
                     {
                         Console.Error.WriteLine($"{path}: exists already; keys are never overwritten");
@@ -57,8 +68,8 @@ public static class NotifyCommands
     private static int Usage()
     {
         Console.Error.WriteLine("""
-            keys new --out FILE            make a key; prints the public key
-            keys show FILE [--secret]      print the public key, or on request the secret
+            keys new [--out FILE]          make a key; prints the public key (FILE: data/notify.key)
+            keys show [FILE] [--secret]    print the public key, or on request the secret
             notify test --npub KEY --token TOKEN --relay URL [--platform apns|fcm] [--dialect a|b|c] [--ca FILE]
                                            send one trigger to a notification server through a relay
             """);

@@ -1,4 +1,5 @@
 using System.IO.Pipelines;
+using System.Net.Sockets;
 using System.Text.Json;
 using Marmot.Blossom.Auth;
 using Marmot.Blossom.Blobs;
@@ -120,11 +121,14 @@ internal sealed class MirrorEndpoint(
             await descriptors.WriteAsync(context, entry, isNew);
             return null;
         }
-        catch (Exception error) when (error is HttpIOException || (error is OperationCanceledException && !context.RequestAborted.IsCancellationRequested))
+        catch (Exception error) when (IsOriginFault(error) || (error is OperationCanceledException && !context.RequestAborted.IsCancellationRequested))
         {
             return Refusal.Origin("the origin broke off or took too long");
         }
     }
+
+    // A connection that ends early is an HttpIOException, one that is reset an IOException over the socket's own; an IOException of the disk has neither and is ours.
+    private static bool IsOriginFault(Exception error) => error is HttpIOException or IOException { InnerException: SocketException };
 
     private static Uri? ReadUrl(byte[] body)
     {

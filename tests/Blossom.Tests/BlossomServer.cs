@@ -101,8 +101,11 @@ internal sealed class BlossomServer : IAsyncDisposable
     }
 
     /// <summary>Files below the blob folder, drafts and files on their way out included.</summary>
-    public IEnumerable<string> BlobFiles() => new[] { "objects", "incoming", "leaving" }
-        .SelectMany(name => Directory.EnumerateFiles(Path.Combine(Folder, "blossom", name), "*", SearchOption.AllDirectories));
+    public IEnumerable<string> BlobFiles() => BlobFiles(Folder);
+
+    public static IEnumerable<string> BlobFiles(string folder) => new[] { "objects", "incoming", "leaving" }
+        .Select(name => Path.Combine(folder, "blossom", name)).Where(Directory.Exists)
+        .SelectMany(path => Directory.EnumerateFiles(path, "*", SearchOption.AllDirectories));
 
     public static byte[] RandomBlob(int size) => RandomNumberGenerator.GetBytes(size);
 

@@ -40,6 +40,8 @@ internal sealed record Refusal(int Status, string Code, string Reason, TimeSpan?
 
     public static Refusal Broken { get; } = new(StatusCodes.Status503ServiceUnavailable, "storage", "the storage does not answer; try again later", TimeSpan.FromSeconds(30));
 
+    public static Refusal Away { get; } = new(StatusCodes.Status503ServiceUnavailable, "away", "the storage behind this server does not answer; try again later or use another server", TimeSpan.FromSeconds(10));
+
     public static Refusal Failed { get; } = new(StatusCodes.Status500InternalServerError, "failed", "something went wrong on the server");
 
     public static Refusal BadRequest(string code, string reason) => new(StatusCodes.Status400BadRequest, code, reason);

@@ -64,7 +64,7 @@ internal sealed class UploadEndpoint(
         context.Features.Get<IHttpMaxRequestBodySizeFeature>()?.MaxRequestBodySize = null; // counted by the intake
         context.Features.Get<IHttpMinRequestBodyDataRateFeature>()?.MinDataRate = new MinDataRate(options.Value.MinUploadBytesPerSecond, SlowBodyGrace);
         using var underWay = metrics.BeginUpload();
-        await using var draft = store.Begin();
+        await using var draft = store.Begin(announced ?? (token!.Hashes is [var only] ? only : null));
         var (blob, broken) = await intake.ReceiveAsync(context.Request.BodyReader, draft, metrics.Received, context.RequestAborted);
         if (broken is not null)
         {

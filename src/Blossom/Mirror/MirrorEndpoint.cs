@@ -96,7 +96,7 @@ internal sealed class MirrorEndpoint(
             }
 
             // 2. its bytes, counted: neither its length nor its encoding is believed
-            await using var draft = store.Begin();
+            await using var draft = store.Begin(token.Hashes is [var only] ? only : null);
             await using var stream = await response.Content.ReadAsStreamAsync(both.Token);
             var (blob, broken) = await intake.ReceiveAsync(PipeReader.Create(stream), draft, metrics.Received, both.Token);
             if (broken is not null)

@@ -35,6 +35,9 @@ public sealed class StorageOptions
     /// <summary>Folder of the embedded storage, made when missing (mode 0700). Not on a network file system.</summary>
     [Required]
     public string DataDirectory { get; set; } = "./data";
+
+    /// <summary>PostgreSQL connection string (Npgsql's words; the password by <c>Passfile=</c>). When set, events and blob metadata live there instead of in <c>Storage:DataDirectory</c>. Default empty.</summary>
+    public string Postgres { get; set; } = "";
 }
 
 /// <summary>What the program writes to the console.</summary>

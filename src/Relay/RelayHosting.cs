@@ -7,6 +7,8 @@ using Marmot.Relay.Maintenance;
 using Marmot.Relay.Pages;
 using Marmot.Relay.Queries;
 using Marmot.Relay.Storage;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.Options;
 
 namespace Marmot.Relay;
@@ -27,6 +29,12 @@ public static class RelayHosting
 
         // Connection -> Ingester -> policies -> writer -> OK -> fan-out
         services.AddSingleton<ConnectionSet>();
+        services.AddSingleton<WebSocketShortcut>();
+        services.Configure<KestrelServerOptions>(kestrel => kestrel.ConfigureEndpointDefaults(listen =>
+        {
+            var shortcut = listen.ApplicationServices.GetRequiredService<WebSocketShortcut>();
+            listen.Use(next => connection => shortcut.RunAsync(connection, next));
+        }));
         services.AddSingleton<Ingester>();
         services.AddSingleton<WritePolicy>();
         services.AddSingleton<EventWriterLoop>();

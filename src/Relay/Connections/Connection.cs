@@ -1,5 +1,4 @@
 using System.Buffers;
-using System.IO.Pipelines;
 using Marmot.Protocol.Auth;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
@@ -13,28 +12,24 @@ namespace Marmot.Relay.Connections;
 internal sealed class Connection : IDisposable
 {
     private const int MaxKeys = 32;
-    private readonly HttpContext _context;
-    private readonly Stream _stream;
+    private readonly ClientTransport _transport;
     private readonly RelayOptions _options;
     private readonly TimeProvider _clock;
     private readonly string _challenge;
-    private readonly string _relayUrl;
     private readonly CancellationTokenSource _ended = new();
     private volatile Bytes32[] _keys = [];
     private volatile string? _endReason;
     private long _lastHeard;
     private bool _pinged;
 
-    public Connection(HttpContext context, Stream stream, string relayUrl, string challenge, RelayOptions options, TimeProvider clock)
+    public Connection(ClientTransport transport, string challenge, RelayOptions options, TimeProvider clock)
     {
-        _context = context;
-        _stream = stream;
-        _relayUrl = relayUrl;
+        _transport = transport;
         _challenge = challenge;
         _options = options;
         _clock = clock;
         _lastHeard = clock.GetTimestamp();
-        Outbox = new Outbox(stream, options.MaxOutboxBytes, options.WriteTimeout, Drop);
+        Outbox = new Outbox(transport.Output, options.MaxOutboxBytes, options.WriteTimeout, Drop);
         Budget = new EventBudget(clock, options.MaxEventsPerSecond);
     }
 
@@ -56,7 +51,7 @@ internal sealed class Connection : IDisposable
     {
         using var registration = shutdown.UnsafeRegister(static state => ((Connection)state!).Drop("shutting down"), this);
         Outbox.SendAuth(_challenge);
-        var reader = PipeReader.Create(_stream, new StreamPipeReaderOptions(leaveOpen: true, useZeroByteReads: true));
+        var reader = _transport.Input;
         using var batch = new MessageBatch();
         try
         {
@@ -100,8 +95,7 @@ internal sealed class Connection : IDisposable
             }
 
             Outbox.Close();
-            await reader.CompleteAsync();
-            await _stream.DisposeAsync();
+            await _transport.CloseAsync();
         }
     }
 
@@ -115,7 +109,7 @@ internal sealed class Connection : IDisposable
 
         if (reason is "reads too slowly" or "went away")
         {
-            _context.Abort();
+            _transport.Abort();
         }
 
         _ended.Cancel();
@@ -143,7 +137,7 @@ internal sealed class Connection : IDisposable
     /// <summary>NIP-42; several keys may be proved one after another.</summary>
     public void Authenticate(in NostrEventView evt)
     {
-        var verdict = RelayAuth.Check(evt, _challenge, _relayUrl, _clock.GetUtcNow());
+        var verdict = RelayAuth.Check(evt, _challenge, _transport.RelayUrl, _clock.GetUtcNow());
         if (verdict != RelayAuthVerdict.Accepted)
         {
             Outbox.SendOk(evt.Id, accepted: false, RelayAuth.ToReason(verdict));

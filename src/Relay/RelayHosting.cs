@@ -43,6 +43,7 @@ public static class RelayHosting
 
         // REQ -> read policy -> stored scan -> EOSE -> live
         services.AddSingleton<Requests>();
+        services.AddSingleton<Syncs>();
         services.AddSingleton<IEventStore>(provider => EmbeddedEventStore.Open(
             Path.Combine(provider.GetRequiredService<IOptions<StorageOptions>>().Value.DataDirectory, Folder)));
 

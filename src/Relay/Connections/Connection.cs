@@ -4,6 +4,7 @@ using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
 using Marmot.Relay.Ingest;
 using Marmot.Relay.Live;
+using Marmot.Relay.Queries;
 
 namespace Marmot.Relay.Connections;
 
@@ -39,6 +40,9 @@ internal sealed class Connection : IDisposable
 
     /// <summary>Open subscriptions by id; the read loop's own.</summary>
     public Dictionary<string, Subscription> Subscriptions { get; } = new(StringComparer.Ordinal);
+
+    /// <summary>Open reconciliations by id (NIP-77); the read loop's own, null while there is none.</summary>
+    public Dictionary<string, Sync>? Syncs { get; set; }
 
     /// <summary>The keys this connection proved (NIP-42); replaced, never changed in place.</summary>
     public Bytes32[] Keys => _keys;

@@ -9,6 +9,7 @@ namespace Marmot.Relay.Connections;
 internal sealed class ConnectionSet(
     Ingester ingester,
     Requests requests,
+    Syncs syncs,
     RelayIdentity identity,
     RelayMetrics metrics,
     TimeProvider clock,
@@ -50,6 +51,7 @@ internal sealed class ConnectionSet(
         {
             _connections.TryRemove(connection, out _);
             requests.CloseAll(connection);
+            syncs.CloseAll(connection);
             if (connection.EndReason == "reads too slowly")
             {
                 metrics.ConnectionDropped();

@@ -195,4 +195,15 @@ public sealed class EmbeddedEventStoreTests : EventStoreContract
 
         Directory.Delete(other, recursive: true);
     }
+
+    [Fact]
+    public async Task Gives_up_a_query_that_looks_at_too_much()
+    {
+        using var key = SecretKey.Generate();
+        await Store.WriteAsync([.. Enumerable.Range(0, 60).Select(i => new EventWrite(Record(NostrEvent.Create(key, 1, [], $"{i}", Now + i))))], CancellationToken.None);
+        var scope = ReadScope.Everything(Now) with { MaxWork = 50 };
+        await Assert.ThrowsAsync<QueryTooWideException>(() => FindAsync(new Filter { Since = 0 }, scope));
+        Assert.Equal(5, (await FindAsync(new Filter { Limit = 5 }, scope)).Count);
+        Assert.Equal(60, await Store.CountAsync(new Filter { Limit = 5 }, ReadScope.Everything(Now), Store.HighWaterMark, CancellationToken.None));
+    }
 }

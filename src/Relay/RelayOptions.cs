@@ -47,6 +47,10 @@ public sealed class RelayOptions
     [Range(1, 100_000)]
     public int MaxLimit { get; set; } = 5000;
 
+    /// <summary>Index entries one filter may make the relay look at, matching or not. Default 500,000: about half a second of one core.</summary>
+    [Range(1000, int.MaxValue)]
+    public int MaxQueryWork { get; set; } = 500_000;
+
     /// <summary>Tags of one event. Default 4,000: contact lists reach 3,000.</summary>
     [Range(1, 100_000)]
     public int MaxTags { get; set; } = 4000;

@@ -23,6 +23,7 @@ internal sealed class EventWriterLoop(
     IEventStore store, FanOut fanOut, TimeProvider clock, RelayMetrics metrics, ILogger<EventWriterLoop> log) : IHostedService, IDisposable
 {
     private const int MaxBatch = 500;
+    private const int MinBatch = 64;
     private const int MaxBatchBytes = 2 << 20;
     private static readonly TimeSpan MaintenancePause = TimeSpan.FromSeconds(1);
 
@@ -97,8 +98,10 @@ internal sealed class EventWriterLoop(
                     work().GetAwaiter().GetResult();
                 }
 
+                // Half of what waits: while one half is written, the senders of the other are verifying their next events, and both cores work.
                 var bytes = 0;
-                while (batch.Count < MaxBatch && bytes < MaxBatchBytes && _channel.Reader.TryRead(out var pending))
+                var size = Math.Clamp(_channel.Reader.Count / 2, MinBatch, MaxBatch);
+                while (batch.Count < size && bytes < MaxBatchBytes && _channel.Reader.TryRead(out var pending))
                 {
                     batch.Add(pending);
                     writes.Add(pending.Write);

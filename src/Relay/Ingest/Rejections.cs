@@ -25,5 +25,6 @@ internal static class Rejections
     public static readonly RejectReason WrapsForeign = RejectReason.Restricted("gift wraps are served to their recipient only");
     public static readonly RejectReason TooManySubscriptions = RejectReason.Blocked("too many open subscriptions");
     public static readonly RejectReason StoreFailed = RejectReason.Error("the store could not be read");
+    public static readonly RejectReason TooWide = RejectReason.Blocked("the filter makes the relay look at too much; narrow it by id, author, tag or time");
     public static readonly RejectReason ShuttingDown = RejectReason.Error("the relay is shutting down");
 }

@@ -11,7 +11,6 @@ namespace Marmot.Relay.Queries;
 /// <summary>REQ, COUNT and CLOSE: read policy, subscription, stored scan, EOSE, live.</summary>
 internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeProvider clock, RelayMetrics metrics, IOptions<RelayOptions> options)
 {
-    private const int MaxCount = 1_000_000;
     private readonly RelayOptions _options = options.Value;
 
     /// <summary>NIP-01 REQ. An id in use is replaced.</summary>
@@ -44,10 +43,10 @@ internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeP
         {
             await StoredEventScan.SendAsync(store, subscription, Scope(connection), mark, _options.MaxLimit, _options.MaxOutboxBytes, cancel);
         }
-        catch (IOException)
+        catch (Exception exception) when (exception is IOException or QueryTooWideException)
         {
             Close(connection, id);
-            connection.Outbox.SendClosed(id, Rejections.StoreFailed);
+            connection.Outbox.SendClosed(id, exception is QueryTooWideException ? Rejections.TooWide : Rejections.StoreFailed);
             return;
         }
 
@@ -66,12 +65,15 @@ internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeP
         metrics.Query();
         try
         {
-            var keys = await StoredEventScan.FindAsync(store, filters, Scope(connection), store.HighWaterMark, MaxCount, cancel);
-            connection.Outbox.SendCount(id, keys.Count);
+            var count = filters.Length == 1
+                ? await store.CountAsync(filters[0], Scope(connection), store.HighWaterMark, cancel)
+                : (await StoredEventScan.FindAsync(
+                    store, [.. filters.Select(f => f.WithLimit(null))], Scope(connection), store.HighWaterMark, int.MaxValue, cancel)).Count;
+            connection.Outbox.SendCount(id, count);
         }
-        catch (IOException)
+        catch (Exception exception) when (exception is IOException or QueryTooWideException)
         {
-            connection.Outbox.SendClosed(id, Rejections.StoreFailed);
+            connection.Outbox.SendClosed(id, exception is QueryTooWideException ? Rejections.TooWide : Rejections.StoreFailed);
         }
     }
 
@@ -98,5 +100,5 @@ internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeP
 
     private bool IsOpen => _options.GiftWraps == GiftWrapAccessMode.Open;
 
-    private ReadScope Scope(Connection connection) => new(connection.Keys, IsOpen, clock.GetUtcNow().ToUnixTimeSeconds());
+    private ReadScope Scope(Connection connection) => new(connection.Keys, IsOpen, clock.GetUtcNow().ToUnixTimeSeconds()) { MaxWork = _options.MaxQueryWork };
 }

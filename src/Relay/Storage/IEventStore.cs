@@ -36,9 +36,15 @@ internal sealed class EventWrite(EventRecord record)
 /// <param name="Now">Unix seconds.</param>
 internal sealed record ReadScope(Bytes32[] Keys, bool GiftWrapsOpen, long Now)
 {
+    /// <summary>Index entries one query may look at before it is given up; a store without such a measure bounds its time instead.</summary>
+    public int MaxWork { get; init; } = int.MaxValue;
+
     /// <summary>For the operator's own tools.</summary>
     public static ReadScope Everything(long now) => new([], GiftWrapsOpen: true, now);
 }
+
+/// <summary>A filter makes the store look at more than <see cref="ReadScope.MaxWork"/> allows.</summary>
+internal sealed class QueryTooWideException() : Exception("the query costs too much");
 
 /// <summary>One answer of a query: its arrival number and what orders and names it.</summary>
 internal readonly record struct StoredKey(ulong Arrival, long CreatedAt, Bytes32 Id, int Kind);
@@ -64,7 +70,12 @@ internal interface IEventStore : IAsyncDisposable
     ValueTask WriteAsync(IReadOnlyList<EventWrite> batch, CancellationToken cancel);
 
     /// <summary>Finds what a filter selects among events up to <paramref name="upTo"/>: newest first, ties by lowest id, at most its limit.</summary>
+    /// <exception cref="QueryTooWideException">It would look at more than the scope allows.</exception>
     ValueTask<IReadOnlyList<StoredKey>> QueryAsync(Filter filter, ReadScope scope, ulong upTo, int limit, CancellationToken cancel);
+
+    /// <summary>How many events up to <paramref name="upTo"/> a filter selects; its own limit does not count.</summary>
+    async ValueTask<long> CountAsync(Filter filter, ReadScope scope, ulong upTo, CancellationToken cancel) =>
+        (await QueryAsync(filter.WithLimit(null), scope, upTo, int.MaxValue, cancel)).Count;
 
     /// <summary>Hands out events by arrival number, in the order given; those removed meanwhile are left out.</summary>
     /// <returns>How many numbers were used up.</returns>

@@ -175,4 +175,14 @@ public sealed class EmbeddedEventStoreTests : EventStoreContract
         Assert.Equal(mark, Store.HighWaterMark);
         Assert.Equal(StoreVerdict.Deleted, await WriteAsync(doomed));
     }
+
+    [Fact]
+    public async Task Gives_up_a_query_that_looks_at_too_much()
+    {
+        using var key = SecretKey.Generate();
+        await Store.WriteAsync([.. Enumerable.Range(0, 60).Select(i => new EventWrite(Record(NostrEvent.Create(key, 1, [], $"{i}", Now + i))))], CancellationToken.None);
+        var scope = ReadScope.Everything(Now) with { MaxWork = 50 };
+        await Assert.ThrowsAsync<QueryTooWideException>(() => FindAsync(new Filter { Since = 0 }, scope));
+        Assert.Equal(5, (await FindAsync(new Filter { Limit = 5 }, scope)).Count);
+    }
 }

@@ -117,6 +117,9 @@ public abstract class EventStoreContract : IAsyncLifetime
                 .OrderByDescending(e => e.CreatedAt).ThenBy(e => e.Id.ToString(), StringComparer.Ordinal)
                 .Take(filter.Limit ?? int.MaxValue).Select(e => e.Id.ToString());
             Assert.Equal(expected, await FindAsync(filter));
+            Assert.Equal(
+                events.Count(e => Obvious(filter, e)),
+                await Store.CountAsync(filter, ReadScope.Everything(Now), Store.HighWaterMark, CancellationToken.None));
         }
     }
 

@@ -76,6 +76,11 @@ internal sealed class StoredQuery(
                     cancel.ThrowIfCancellationRequested();
                 }
 
+                if (examined > scope.MaxWork)
+                {
+                    throw new QueryTooWideException();
+                }
+
                 Examine(txn, list);
                 if (list.Next())
                 {

@@ -8,12 +8,19 @@ internal static class PostgresErrors
     /// <summary>False when the connection failed rather than the statement.</summary>
     public static bool IsFromServer(this NpgsqlException exception) => exception is PostgresException;
 
+    /// <param name="work">What to do.</param>
+    /// <param name="tooWide">True when running out of time means that the query asks for too much.</param>
     /// <exception cref="IOException">The server cannot be reached, or refused.</exception>
-    public static async Task<T> GuardAsync<T>(Func<Task<T>> work)
+    /// <exception cref="QueryTooWideException">It ran out of time.</exception>
+    public static async Task<T> GuardAsync<T>(Func<Task<T>> work, bool tooWide = false)
     {
         try
         {
             return await work();
+        }
+        catch (NpgsqlException exception) when (tooWide && exception.InnerException is TimeoutException)
+        {
+            throw new QueryTooWideException();
         }
         catch (PostgresException exception)
         {

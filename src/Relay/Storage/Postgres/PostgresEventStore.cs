@@ -14,6 +14,7 @@ namespace Marmot.Relay.Storage.Postgres;
 internal sealed class PostgresEventStore : IEventStore
 {
     private const int MaintenanceBatch = 1000;
+    private const int MaxQuerySeconds = 5;
     private const int ReadChunk = 128; // events fetched at once; a page of an answer is 256 KiB
     private readonly NpgsqlDataSource _source;
     private readonly RecentIds _recent = new();
@@ -90,10 +91,18 @@ internal sealed class PostgresEventStore : IEventStore
 
     public async ValueTask<IReadOnlyList<StoredKey>> QueryAsync(Filter filter, ReadScope scope, ulong upTo, int limit, CancellationToken cancel)
     {
-        await using var command = new NpgsqlCommand();
+        await using var command = new NpgsqlCommand { CommandTimeout = Timeout(scope) };
         return PostgresQuery.TryWrite(command, filter, scope, upTo, limit)
-            ? await PostgresErrors.GuardAsync(() => QueryAsync(command, cancel))
+            ? await PostgresErrors.GuardAsync(() => QueryAsync(command, cancel), tooWide: command.CommandTimeout > 0)
             : [];
+    }
+
+    public async ValueTask<long> CountAsync(Filter filter, ReadScope scope, ulong upTo, CancellationToken cancel)
+    {
+        await using var command = new NpgsqlCommand { CommandTimeout = Timeout(scope) };
+        return PostgresQuery.TryWriteCount(command, filter, scope, upTo)
+            ? await PostgresErrors.GuardAsync(() => CountAsync(command, cancel), tooWide: command.CommandTimeout > 0)
+            : 0;
     }
 
     public async ValueTask<int> ReadAsync(IReadOnlyList<StoredKey> keys, int start, IStoredEventSink sink, CancellationToken cancel)
@@ -216,6 +225,16 @@ internal sealed class PostgresEventStore : IEventStore
     {
         await using var connection = await _source.OpenConnectionAsync(cancel);
         return await writes.RunAsync(connection, cancel);
+    }
+
+    // The server has no measure of entries looked at; strangers' queries get a time instead, the operator's own take as long as they take.
+    private static int Timeout(ReadScope scope) => scope.MaxWork == int.MaxValue ? 0 : MaxQuerySeconds;
+
+    private async Task<long> CountAsync(NpgsqlCommand command, CancellationToken cancel)
+    {
+        await using var connection = await _source.OpenConnectionAsync(cancel);
+        command.Connection = connection;
+        return (long)(await command.ExecuteScalarAsync(cancel))!;
     }
 
     private async Task<IReadOnlyList<StoredKey>> QueryAsync(NpgsqlCommand command, CancellationToken cancel)

@@ -19,14 +19,13 @@ internal sealed class PostgresQuery
     private readonly Filter _filter;
     private readonly ReadScope _scope;
     private readonly NpgsqlCommand _command;
-    private readonly int _limit;
-    private readonly string _limitParameter;
+    private readonly string? _limitParameter; // null when counting
     private readonly StringBuilder _sql = new(512);
 
-    private PostgresQuery(NpgsqlCommand command, Filter filter, ReadScope scope, ulong upTo, int limit)
+    private PostgresQuery(NpgsqlCommand command, Filter filter, ReadScope scope, ulong upTo, int? limit)
     {
-        (_command, _filter, _scope, _limit) = (command, filter, scope, limit);
-        _limitParameter = Add(_limit);
+        (_command, _filter, _scope) = (command, filter, scope);
+        _limitParameter = limit is { } most ? Add(most) : null;
         var mark = Add((long)Math.Min(upTo, long.MaxValue));
         Write(mark);
         command.CommandText = _sql.ToString();
@@ -42,6 +41,19 @@ internal sealed class PostgresQuery
         }
 
         _ = new PostgresQuery(command, filter, scope, upTo, limit);
+        return true;
+    }
+
+    /// <summary>How many events match, whatever the filter's limit says.</summary>
+    public static bool TryWriteCount(NpgsqlCommand command, Filter filter, ReadScope scope, ulong upTo)
+    {
+        if (filter.Search is not null)
+        {
+            return false;
+        }
+
+        _ = new PostgresQuery(command, filter, scope, upTo, limit: null);
+        command.CommandText = $"SELECT count(*) FROM ({command.CommandText}) AS found";
         return true;
     }
 
@@ -161,7 +173,13 @@ internal sealed class PostgresQuery
         }
     }
 
-    private void Order(string table) => _sql.Append($" ORDER BY {table}created_at DESC, {table}rank LIMIT {_limitParameter}");
+    private void Order(string table)
+    {
+        if (_limitParameter is not null)
+        {
+            _sql.Append($" ORDER BY {table}created_at DESC, {table}rank LIMIT {_limitParameter}");
+        }
+    }
 
     private string Add(long value) => Add(new NpgsqlParameter<long> { TypedValue = value });
 

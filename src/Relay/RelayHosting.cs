@@ -7,6 +7,8 @@ using Marmot.Relay.Maintenance;
 using Marmot.Relay.Pages;
 using Marmot.Relay.Queries;
 using Marmot.Relay.Storage;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.Options;
 
 namespace Marmot.Relay;
@@ -27,6 +29,12 @@ public static class RelayHosting
 
         // Connection -> Ingester -> policies -> writer -> OK -> fan-out
         services.AddSingleton<ConnectionSet>();
+        services.AddSingleton<WebSocketShortcut>();
+        services.Configure<KestrelServerOptions>(kestrel => kestrel.ConfigureEndpointDefaults(listen =>
+        {
+            var shortcut = listen.ApplicationServices.GetRequiredService<WebSocketShortcut>();
+            listen.Use(next => connection => shortcut.RunAsync(connection, next));
+        }));
         services.AddSingleton<Ingester>();
         services.AddSingleton<WritePolicy>();
         services.AddSingleton<EventWriterLoop>();
@@ -35,6 +43,7 @@ public static class RelayHosting
 
         // REQ -> read policy -> stored scan -> EOSE -> live
         services.AddSingleton<Requests>();
+        services.AddSingleton<Syncs>();
         services.AddSingleton<IEventStore>(provider => EmbeddedEventStore.Open(
             Path.Combine(provider.GetRequiredService<IOptions<StorageOptions>>().Value.DataDirectory, Folder)));
 

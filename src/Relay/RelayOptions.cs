@@ -51,6 +51,10 @@ public sealed class RelayOptions
     [Range(1000, int.MaxValue)]
     public int MaxQueryWork { get; set; } = 500_000;
 
+    /// <summary>Events in one reconciliation (NIP-77). Default 500,000, at 40 bytes each while it is open; four such snapshots fit into memory together.</summary>
+    [Range(1000, 10_000_000)]
+    public int MaxSyncEvents { get; set; } = 500_000;
+
     /// <summary>Tags of one event. Default 4,000: contact lists reach 3,000.</summary>
     [Range(1, 100_000)]
     public int MaxTags { get; set; } = 4000;

@@ -1,10 +1,10 @@
 using System.Buffers;
-using System.IO.Pipelines;
 using Marmot.Protocol.Auth;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
 using Marmot.Relay.Ingest;
 using Marmot.Relay.Live;
+using Marmot.Relay.Queries;
 
 namespace Marmot.Relay.Connections;
 
@@ -13,28 +13,24 @@ namespace Marmot.Relay.Connections;
 internal sealed class Connection : IDisposable
 {
     private const int MaxKeys = 32;
-    private readonly HttpContext _context;
-    private readonly Stream _stream;
+    private readonly ClientTransport _transport;
     private readonly RelayOptions _options;
     private readonly TimeProvider _clock;
     private readonly string _challenge;
-    private readonly string _relayUrl;
     private readonly CancellationTokenSource _ended = new();
     private volatile Bytes32[] _keys = [];
     private volatile string? _endReason;
     private long _lastHeard;
     private bool _pinged;
 
-    public Connection(HttpContext context, Stream stream, string relayUrl, string challenge, RelayOptions options, TimeProvider clock)
+    public Connection(ClientTransport transport, string challenge, RelayOptions options, TimeProvider clock)
     {
-        _context = context;
-        _stream = stream;
-        _relayUrl = relayUrl;
+        _transport = transport;
         _challenge = challenge;
         _options = options;
         _clock = clock;
         _lastHeard = clock.GetTimestamp();
-        Outbox = new Outbox(stream, options.MaxOutboxBytes, options.WriteTimeout, Drop);
+        Outbox = new Outbox(transport.Output, options.MaxOutboxBytes, options.WriteTimeout, Drop);
         Budget = new EventBudget(clock, options.MaxEventsPerSecond);
     }
 
@@ -44,6 +40,9 @@ internal sealed class Connection : IDisposable
 
     /// <summary>Open subscriptions by id; the read loop's own.</summary>
     public Dictionary<string, Subscription> Subscriptions { get; } = new(StringComparer.Ordinal);
+
+    /// <summary>Open reconciliations by id (NIP-77); the read loop's own, null while there is none.</summary>
+    public Dictionary<string, Sync>? Syncs { get; set; }
 
     /// <summary>The keys this connection proved (NIP-42); replaced, never changed in place.</summary>
     public Bytes32[] Keys => _keys;
@@ -56,7 +55,7 @@ internal sealed class Connection : IDisposable
     {
         using var registration = shutdown.UnsafeRegister(static state => ((Connection)state!).Drop("shutting down"), this);
         Outbox.SendAuth(_challenge);
-        var reader = PipeReader.Create(_stream, new StreamPipeReaderOptions(leaveOpen: true, useZeroByteReads: true));
+        var reader = _transport.Input;
         using var batch = new MessageBatch();
         try
         {
@@ -100,8 +99,7 @@ internal sealed class Connection : IDisposable
             }
 
             Outbox.Close();
-            await reader.CompleteAsync();
-            await _stream.DisposeAsync();
+            await _transport.CloseAsync();
         }
     }
 
@@ -115,7 +113,7 @@ internal sealed class Connection : IDisposable
 
         if (reason is "reads too slowly" or "went away")
         {
-            _context.Abort();
+            _transport.Abort();
         }
 
         _ended.Cancel();
@@ -143,7 +141,7 @@ internal sealed class Connection : IDisposable
     /// <summary>NIP-42; several keys may be proved one after another.</summary>
     public void Authenticate(in NostrEventView evt)
     {
-        var verdict = RelayAuth.Check(evt, _challenge, _relayUrl, _clock.GetUtcNow());
+        var verdict = RelayAuth.Check(evt, _challenge, _transport.RelayUrl, _clock.GetUtcNow());
         if (verdict != RelayAuthVerdict.Accepted)
         {
             Outbox.SendOk(evt.Id, accepted: false, RelayAuth.ToReason(verdict));

@@ -9,6 +9,7 @@ namespace Marmot.Relay.Connections;
 internal sealed class ConnectionSet(
     Ingester ingester,
     Requests requests,
+    Syncs syncs,
     RelayIdentity identity,
     RelayMetrics metrics,
     TimeProvider clock,
@@ -20,44 +21,43 @@ internal sealed class ConnectionSet(
     private readonly ConcurrentDictionary<Connection, byte> _connections = new();
     private readonly CancellationTokenSource _stopping = new();
 
-    /// <summary>Runs one client to its end.</summary>
+    /// <summary>True when nobody new is admitted.</summary>
+    public bool IsFull => _stopping.IsCancellationRequested || metrics.Connections >= options.Value.MaxConnections;
+
+    /// <summary>Upgrades a request and runs the client to its end.</summary>
     public async Task ServeAsync(HttpContext context)
     {
-        if (_stopping.IsCancellationRequested || metrics.ConnectionOpened() > options.Value.MaxConnections)
+        if (IsFull)
         {
-            metrics.ConnectionClosed();
             context.Response.StatusCode = StatusCodes.Status503ServiceUnavailable;
-            return;
         }
+        else if (await WebSocketHandshake.AcceptAsync(context) is { } stream)
+        {
+            await ServeAsync(new ClientTransport(context, stream, identity.UrlFor(context.Request)));
+        }
+    }
 
+    /// <summary>Runs an upgraded client to its end.</summary>
+    public async Task ServeAsync(ClientTransport transport)
+    {
+        metrics.ConnectionOpened();
+        using var connection = new Connection(transport, identity.CreateChallenge(), options.Value, clock);
+        _connections.TryAdd(connection, 0);
         try
         {
-            var stream = await WebSocketHandshake.AcceptAsync(context);
-            if (stream is null)
-            {
-                return;
-            }
-
-            using var connection = new Connection(context, stream, identity.UrlFor(context.Request), identity.CreateChallenge(), options.Value, clock);
-            _connections.TryAdd(connection, 0);
-            try
-            {
-                await connection.RunAsync(ingester, _stopping.Token);
-            }
-            finally
-            {
-                _connections.TryRemove(connection, out _);
-                requests.CloseAll(connection);
-                if (connection.EndReason == "reads too slowly")
-                {
-                    metrics.ConnectionDropped();
-                }
-
-                log.ConnectionEnded(connection.EndReason);
-            }
+            await connection.RunAsync(ingester, _stopping.Token);
         }
         finally
         {
+            _connections.TryRemove(connection, out _);
+            requests.CloseAll(connection);
+            syncs.CloseAll(connection);
+            if (connection.EndReason == "reads too slowly")
+            {
+                metrics.ConnectionDropped();
+            }
+
+            log.ConnectionEnded(connection.EndReason);
             metrics.ConnectionClosed();
         }
     }

@@ -18,6 +18,7 @@ internal sealed class Ingester(
     EventWriterLoop writer,
     FanOut fanOut,
     Requests requests,
+    Syncs syncs,
     RelayMetrics metrics,
     IOptions<RelayOptions> options)
 {
@@ -153,10 +154,13 @@ internal sealed class Ingester(
             case ClientMessageKind.Close:
                 requests.Close(connection, message.SubscriptionId!);
                 return default;
-            case ClientMessageKind.NegClose:
+            case ClientMessageKind.NegOpen:
+                return syncs.OpenAsync(connection, message.SubscriptionId!, message.Filters[0], Convert.FromHexString(message.NegentropyHex), cancel);
+            case ClientMessageKind.NegMsg:
+                syncs.Continue(connection, message.SubscriptionId!, Convert.FromHexString(message.NegentropyHex));
                 return default;
             default:
-                connection.Outbox.SendNotice("unsupported: negentropy is not offered");
+                syncs.Close(connection, message.SubscriptionId!);
                 return default;
         }
     }
@@ -171,7 +175,11 @@ internal sealed class Ingester(
         }
         else if (message.SubscriptionId is { } subscription && message.Kind is ClientMessageKind.Req or ClientMessageKind.Count)
         {
-            connection.Outbox.SendClosed(message.SubscriptionId!, reason);
+            connection.Outbox.SendClosed(subscription, reason);
+        }
+        else if (message.SubscriptionId is { } sync && message.Kind is ClientMessageKind.NegOpen or ClientMessageKind.NegMsg)
+        {
+            connection.Outbox.SendSyncError(sync, reason);
         }
         else
         {

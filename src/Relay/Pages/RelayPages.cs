@@ -8,7 +8,7 @@ namespace Marmot.Relay.Pages;
 internal sealed class RelayPages(IOptions<RelayOptions> options, RelayIdentity identity)
 {
     /// <summary>Only what is implemented and tested: docs/conformance.</summary>
-    public static readonly int[] SupportedNips = [1, 9, 11, 13, 17, 40, 42, 45, 59, 62, 65, 70];
+    public static readonly int[] SupportedNips = [1, 9, 11, 13, 17, 40, 42, 45, 59, 62, 65, 70, 77];
 
     private readonly byte[] _document = RelayInformationWriter.Write(Describe(options.Value));
 

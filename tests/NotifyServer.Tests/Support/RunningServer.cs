@@ -50,7 +50,7 @@ internal sealed class RunningServer : IAsyncDisposable
             Secret("notify.key", nsec);
         }
 
-        var options = new NotifyOptions { EcOperationsPerSecond = 1_000_000, ReconnectBase = TimeSpan.FromMilliseconds(20), ReconnectMax = TimeSpan.FromMilliseconds(200) };
+        var options = new NotifyOptions { EcOperationsPerSecond = 1_000_000, ReconnectBase = TimeSpan.FromMilliseconds(20), ReconnectMax = TimeSpan.FromMilliseconds(200), CanaryInterval = TimeSpan.Zero };
         foreach (var relay in relays)
         {
             options.Relays.Add(relay.Url);

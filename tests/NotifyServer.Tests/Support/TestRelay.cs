@@ -109,6 +109,15 @@ internal sealed class TestRelay : IAsyncDisposable
         }
     }
 
+    /// <summary>A text frame of these bytes, whatever they are.</summary>
+    public async Task SendBytesAsync(byte[] bytes)
+    {
+        foreach (var client in _clients.Values)
+        {
+            await client.SendAsync(bytes);
+        }
+    }
+
     /// <summary>Another challenge in the middle of the session; the old one is void.</summary>
     public async Task ChallengeAgainAsync()
     {
@@ -333,12 +342,14 @@ internal sealed class TestRelay : IAsyncDisposable
 
         public ConcurrentDictionary<string, byte> Subscriptions { get; } = new();
 
-        public async Task SendAsync(string text)
+        public Task SendAsync(string text) => SendAsync(System.Text.Encoding.UTF8.GetBytes(text));
+
+        public async Task SendAsync(byte[] text)
         {
             await _sending.WaitAsync();
             try
             {
-                await socket.SendAsync(System.Text.Encoding.UTF8.GetBytes(text), WebSocketMessageType.Text, true, CancellationToken.None);
+                await socket.SendAsync(text, WebSocketMessageType.Text, true, CancellationToken.None);
             }
             finally
             {

@@ -14,6 +14,10 @@ public sealed class PublicOptions
 
     /// <summary>The URL users see, e.g. <c>wss://example.org</c>; NIP-42 and BUD-11 compare against its host. Empty: loopback names and the address connected to; set it whenever users come through a name.</summary>
     public string Origin { get; set; } = "";
+
+    /// <summary>How long a process told to stop goes on serving while <c>/readyz</c> already says no. Default 0; behind a load balancer a little more than its check interval.</summary>
+    [Range(typeof(TimeSpan), "00:00:00", "00:01:00")]
+    public TimeSpan DrainDelay { get; set; } = TimeSpan.Zero;
 }
 
 /// <summary>The operator's listener: health, metrics, dashboard. Never on the public port.</summary>

@@ -76,11 +76,15 @@ seccompProfile: { type: RuntimeDefault }
 {{- end }}
 {{- if eq .component "blossom" }}
 - { name: Blossom__Blobs, value: S3 }
-- { name: Blossom__S3__Endpoint, value: {{ $values.s3.endpoint | quote }} }
+{{- with $values.s3.endpoint }}
+- { name: Blossom__S3__Endpoint, value: {{ . | quote }} }
+{{- end }}
 - { name: Blossom__S3__Bucket, value: {{ $values.s3.bucket | quote }} }
 - { name: Blossom__S3__Region, value: {{ $values.s3.region | quote }} }
+{{- if $values.s3.existingSecret }}
 - { name: Blossom__S3__AccessKeyFile, value: /secrets/s3/{{ $values.s3.accessKeyKey }} }
 - { name: Blossom__S3__SecretKeyFile, value: /secrets/s3/{{ $values.s3.secretKeyKey }} }
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -191,6 +195,9 @@ spec:
       env:
         - { name: Public__Urls, value: "http://0.0.0.0:8080" }
         - { name: Public__DrainDelay, value: {{ printf "00:00:%02d" (int $values.drainDelay) | quote }} }
+        {{- with $values.trustedProxies }}
+        - { name: Public__TrustedProxies, value: {{ join ";" . | quote }} }
+        {{- end }}
         - { name: Admin__Urls, value: "http://0.0.0.0:8081" }
         - { name: Storage__DataDirectory, value: /data }
         - { name: Log__Format, value: Json }

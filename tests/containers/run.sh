@@ -18,14 +18,19 @@ if [ -d "$tools" ]; then
   export MARMOT_TOOLS; MARMOT_TOOLS=$(cd "$tools" && pwd)
   "$MARMOT_TOOLS/get-helm.sh" "$PWD/.tools/bin" >/dev/null && "$MARMOT_TOOLS/get-helm.sh" --helm3 "$PWD/.tools/bin/3" >/dev/null || cannot "helm could not be installed"
   "$MARMOT_TOOLS/get-docker.sh" >/dev/null || cannot "Docker could not be installed"
-  "$MARMOT_TOOLS/offline-images.sh" --strict --scan Dockerfile --scan docker-compose.yml >/dev/null || cannot "the Docker daemon does not run here, or a base image is missing"
+  "$MARMOT_TOOLS/offline-images.sh" nginx caddy >/dev/null && "$MARMOT_TOOLS/offline-images.sh" --strict --scan Dockerfile --scan docker-compose.yml >/dev/null || cannot "the Docker daemon does not run here, or a base image is missing"
 else
   unset MARMOT_TOOLS
   command -v helm >/dev/null 2>&1 || cannot "neither $tools nor helm is on this machine"
   docker info >/dev/null 2>&1 || cannot "neither $tools nor a running Docker is on this machine"
   docker compose version >/dev/null 2>&1 || cannot "docker compose is missing"
 fi
-need_packages "nginx-light=command -v nginx" "caddy=command -v caddy" "prometheus=command -v promtool"
+need_packages "openssl=command -v openssl"
+# promtool alone, out of Debian's package: installing that would start a Prometheus.
+if ! command -v promtool >/dev/null 2>&1; then
+  (folder=$(mktemp -d) && cd "$folder" && apt-get download prometheus && dpkg-deb -x prometheus_*.deb . && mkdir -p "$OLDPWD/.tools/bin" && cp usr/bin/promtool "$OLDPWD/.tools/bin/" && rm -rf "$folder") >/dev/null 2>&1 ||
+    say "promtool could not be fetched: the test of the alert rules will fail"
+fi
 (cd tests/containers && npm ci --no-audit --no-fund --loglevel=error >/dev/null) || cannot "npm could not install tests/containers"
 
 export MARMOT_IMAGE=${MARMOT_IMAGE:-marmot-server:test}

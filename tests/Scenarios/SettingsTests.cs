@@ -6,7 +6,7 @@ namespace Marmot.Scenarios;
 public sealed class SettingsTests
 {
     private static readonly TimeSpan Timeout = TimeSpan.FromSeconds(60);
-    private static readonly string Program = typeof(AllInOne.CommandLine).Assembly.Location;
+    internal static readonly string Program = typeof(AllInOne.CommandLine).Assembly.Location;
 
     [Fact]
     public async Task All_mistakes_are_named_at_once_with_the_nearest_right_name_and_the_exit_code_is_one()

@@ -3,7 +3,7 @@ using System.ComponentModel.DataAnnotations;
 namespace Marmot.Hosting.Settings;
 
 /// <summary>The public listener.</summary>
-public sealed class PublicOptions
+public sealed class PublicOptions : IValidatableObject
 {
     /// <summary>Section name.</summary>
     public const string Section = "Public";
@@ -14,6 +14,19 @@ public sealed class PublicOptions
 
     /// <summary>The URL users see, e.g. <c>wss://example.org</c>; NIP-42 and BUD-11 compare against its host. Empty: loopback names and the address connected to; set it whenever users come through a name.</summary>
     public string Origin { get; set; } = "";
+
+    /// <summary>How long a process told to stop goes on serving while <c>/readyz</c> already says no. Default 0; behind a load balancer a little more than its check interval.</summary>
+    [Range(typeof(TimeSpan), "00:00:00", "00:01:00")]
+    public TimeSpan DrainDelay { get; set; } = TimeSpan.Zero;
+
+    /// <summary>Proxies whose <c>X-Forwarded-For</c> is believed: addresses and networks such as <c>10.0.0.0/8</c>, separated by ';'. Loopback always is. Default empty.</summary>
+    public string TrustedProxies { get; set; } = "";
+
+    /// <inheritdoc/>
+    public IEnumerable<ValidationResult> Validate(ValidationContext validationContext) =>
+        Hosting.TrustedProxies.Split(TrustedProxies)
+            .Where(text => !Hosting.TrustedProxies.TryParse(text, out _))
+            .Select(text => new ValidationResult($"{nameof(TrustedProxies)}: '{text}' is neither an address nor a network such as 10.0.0.0/8"));
 }
 
 /// <summary>The operator's listener: health, metrics, dashboard. Never on the public port.</summary>

@@ -66,7 +66,7 @@ public sealed partial class Group : IDisposable
     {
         var suite = CipherSuite.Get(creator.KeyPackage.CipherSuite);
         Extension.RefuseDuplicates(extensions);
-        LeafRules.CheckInGroup(creator.KeyPackage.Leaf, extensions);
+        LeafRules.CheckInGroup(creator.KeyPackage.Leaf, new ContextRules(extensions));
         var tree = new RatchetTree(suite, creator.KeyPackage.Leaf);
         var context = new GroupContext { Suite = suite, GroupId = [.. groupId], Epoch = 0, TreeHash = tree.TreeHash(), ConfirmedTranscriptHash = [], Extensions = extensions };
         var epochSecret = RandomNumberGenerator.GetBytes(suite.HashLength);

@@ -1,5 +1,6 @@
 using Marmot.Mls.Codec;
 using Marmot.Mls.Crypto;
+using Marmot.Mls.Tree;
 
 namespace Marmot.Mls.Messages;
 
@@ -14,7 +15,11 @@ internal sealed class GroupContext : IWireValue
     public required Extension[] Extensions { get; init; }
 
     private byte[]? _encoded;
+    private ContextRules? _rules;
     public byte[] Encoded => _encoded ??= TlsWriter.Encode(this);
+
+    /// <summary>What these extensions ask of every leaf.</summary>
+    public ContextRules Rules => _rules ??= new ContextRules(Extensions);
 
     public static GroupContext Read(ref TlsReader reader)
     {
@@ -49,6 +54,7 @@ internal sealed class GroupContext : IWireValue
         TreeHash = treeHash,
         ConfirmedTranscriptHash = confirmedTranscriptHash,
         Extensions = extensions,
+        _rules = ReferenceEquals(extensions, Extensions) ? _rules : null,
     };
 }
 

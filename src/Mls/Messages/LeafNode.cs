@@ -175,5 +175,14 @@ public sealed class LeafNode : IWireValue
         };
 
     internal bool HasValidSignature(CipherSuite suite, ReadOnlySpan<byte> groupId, int leafIndex)
-        => suite.VerifyWithLabel(SignatureKey, "LeafNodeTBS"u8, ToBeSigned(groupId, leafIndex), Signature);
+    {
+        // What was signed is a prefix of the bytes that are kept.
+        var unsigned = Encoded.AsSpan(0, Encoded.Length - TlsWriter.OpaqueSize(Signature.Length));
+        if (Source == LeafNodeSource.KeyPackage) return suite.VerifyWithLabel(SignatureKey, "LeafNodeTBS"u8, unsigned, Signature);
+        var writer = new TlsWriter(Encoded.Length + groupId.Length + 16);
+        writer.WriteFixed(unsigned);
+        writer.WriteOpaque(groupId);
+        writer.WriteUInt32((uint)leafIndex);
+        return suite.VerifyWithLabel(SignatureKey, "LeafNodeTBS"u8, writer.Written, Signature);
+    }
 }

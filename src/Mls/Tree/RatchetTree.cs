@@ -105,6 +105,13 @@ internal sealed partial class RatchetTree : IWireValue
         return tree;
     }
 
+    public byte[] ToBytes()
+    {
+        var writer = new TlsWriter(LeafCount * 256);
+        Write(writer);
+        return writer.ToArray();
+    }
+
     /// <summary>Trailing blank nodes are not written.</summary>
     public void Write(TlsWriter writer)
     {

@@ -9,8 +9,9 @@ public sealed record Capabilities(ushort[] Versions, ushort[] CipherSuites, usho
     /// <summary>Version mls10, the suites of this library, basic credentials, and these extension and proposal types.</summary>
     public static Capabilities Of(ushort[] extensions, ushort[] proposals) => new([1], [1, 2, 3, 5, 7], extensions, proposals, [CredentialType.Basic]);
 
-    internal static Capabilities Read(ref TlsReader reader) => new(reader.ReadUInt16Vector(), reader.ReadUInt16Vector(), reader.ReadUInt16Vector(),
-        reader.ReadUInt16Vector(), reader.ReadUInt16Vector());
+    internal static Capabilities Read(ref TlsReader reader) => new(Types(ref reader), Types(ref reader), Types(ref reader), Types(ref reader), Types(ref reader));
+
+    private static ushort[] Types(ref TlsReader reader) => reader.ReadUInt16Vector(MaxCount.CapabilityTypes);
 
     /// <inheritdoc/>
     public void Write(TlsWriter writer)

@@ -196,13 +196,7 @@ public sealed record PreSharedKeyId : IWireValue
         return Resumption((ResumptionUsage)usage, reader.ReadBytes(), reader.ReadUInt64(), reader.ReadBytes());
     }
 
-    internal static PreSharedKeyId[] ReadList(ref TlsReader reader)
-    {
-        var body = reader.ReadVector();
-        var list = new List<PreSharedKeyId>();
-        while (body.Remaining > 0) list.Add(Read(ref body));
-        return [.. list];
-    }
+    internal static PreSharedKeyId[] ReadList(ref TlsReader reader) => reader.ReadList(Read, MaxCount.PreSharedKeys);
 
     /// <inheritdoc/>
     public void Write(TlsWriter writer)

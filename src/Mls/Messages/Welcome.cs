@@ -157,10 +157,7 @@ internal sealed record Welcome(ushort CipherSuite, EncryptedGroupSecrets[] Secre
     public static Welcome Read(ref TlsReader reader)
     {
         var suite = reader.ReadUInt16();
-        var body = reader.ReadVector();
-        var list = new List<EncryptedGroupSecrets>();
-        while (body.Remaining > 0) list.Add(EncryptedGroupSecrets.Read(ref body));
-        return new Welcome(suite, [.. list], reader.ReadBytes());
+        return new Welcome(suite, reader.ReadList(EncryptedGroupSecrets.Read, MaxCount.Leaves), reader.ReadBytes());
     }
 
     public void Write(TlsWriter writer)

@@ -11,9 +11,6 @@ namespace Marmot.Mls.Tree;
 /// </summary>
 internal sealed partial class RatchetTree : IWireValue
 {
-    /// <summary>Bounds what a length in a stored or received tree can make this library allocate.</summary>
-    public const int MaxLeaves = 1 << 20;
-
     private readonly CipherSuite _suite;
     private readonly CowArray<LeafNode> _leaves;
     private CowArray<ParentNode> _parents; // the parent node n is at n / 2
@@ -95,7 +92,7 @@ internal sealed partial class RatchetTree : IWireValue
             if (!lastIsBlank) MlsException.ThrowIf(body.ReadByte() != (isLeaf ? 1 : 2), MlsError.BadTree);
             if (isLeaf) leaves.Add(lastIsBlank ? null : LeafNode.Read(ref body));
             else parents.Add(lastIsBlank ? null : ParentNode.Read(ref body));
-            MlsException.ThrowIf(leaves.Count > MaxLeaves, MlsError.TooLarge);
+            MlsException.ThrowIf(leaves.Count > MaxCount.Leaves, MlsError.TooLarge);
         }
         MlsException.ThrowIf(lastIsBlank, MlsError.BadTree);
         var width = (int)BitOperations.RoundUpToPowerOf2((uint)Math.Max(leaves.Count, parents.Count + 1));

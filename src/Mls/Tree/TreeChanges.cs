@@ -31,7 +31,7 @@ internal sealed partial class RatchetTree
     {
         var tree = reference.Clone();
         var leaves = reader.ReadUInt32();
-        MlsException.ThrowIf(leaves == 0 || leaves > MaxLeaves || (leaves & (leaves - 1)) != 0, MlsError.BadState);
+        MlsException.ThrowIf(leaves == 0 || leaves > MaxCount.Leaves || (leaves & (leaves - 1)) != 0, MlsError.BadState);
         if (withParents && leaves != tree.LeafCount) tree.Resize((int)leaves);
         if (!withParents)
         {

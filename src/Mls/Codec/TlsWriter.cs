@@ -76,11 +76,20 @@ public sealed class TlsWriter
     /// <summary>A minimal length header (RFC 9420, 2.1.2); at most 2^30 - 1.</summary>
     public void WriteVarint(int value)
     {
+        PutVarint(Reserve(VarintSize(value)), value);
+    }
+
+    /// <summary>Bytes that <see cref="WriteOpaque"/> writes for this many.</summary>
+    internal static int OpaqueSize(int length) => VarintSize(length) + length;
+
+    /// <summary>Puts a minimal length header at the start of <paramref name="into"/>; gives its size.</summary>
+    internal static int PutVarint(Span<byte> into, int value)
+    {
         switch (VarintSize(value))
         {
-            case 1: WriteByte((byte)value); break;
-            case 2: WriteUInt16((ushort)(value | 0x4000)); break;
-            default: WriteUInt32((uint)value | 0x8000_0000u); break;
+            case 1: into[0] = (byte)value; return 1;
+            case 2: BinaryPrimitives.WriteUInt16BigEndian(into, (ushort)(value | 0x4000)); return 2;
+            default: BinaryPrimitives.WriteUInt32BigEndian(into, (uint)value | 0x8000_0000u); return 4;
         }
     }
 

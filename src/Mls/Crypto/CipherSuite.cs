@@ -35,6 +35,8 @@ public sealed partial class CipherSuite
         HashLength = Hkdf.HashLength(hash);
         var kdf = (byte)(HashLength == 32 ? 1 : HashLength == 48 ? 2 : 3);
         _hpkeId = [.. "HPKE"u8, (byte)(kem.Id >> 8), (byte)kem.Id, 0, kdf, 0, (byte)aead];
+        _pskIdHash = new byte[HashLength];
+        HpkeLabels.Extract(hash, _hpkeId, default, "psk_id_hash"u8, default, _pskIdHash);
     }
 
     /// <summary>The IANA number.</summary>
@@ -70,7 +72,9 @@ public sealed partial class CipherSuite
     /// <summary>A new HPKE key pair.</summary>
     public KeyPair GenerateKeyPair()
     {
-        var ikm = RandomNumberGenerator.GetBytes(HashLength);
+        Span<byte> ikm = stackalloc byte[Hkdf.MaxHashLength];
+        ikm = ikm[..HashLength];
+        RandomNumberGenerator.Fill(ikm);
         var pair = Kem.Derive(ikm);
         CryptographicOperations.ZeroMemory(ikm);
         return pair;
@@ -78,8 +82,7 @@ public sealed partial class CipherSuite
 
     internal byte[] Hash(ReadOnlySpan<byte> data) => Hkdf.Hash(_hash, data);
     internal byte[] Mac(ReadOnlySpan<byte> key, ReadOnlySpan<byte> data) => Hkdf.Mac(_hash, key, data);
-    internal byte[] Extract(ReadOnlySpan<byte> salt, ReadOnlySpan<byte> ikm) => Hkdf.Extract(_hash, salt, ikm);
-    internal byte[] Expand(ReadOnlySpan<byte> prk, ReadOnlySpan<byte> info, int length) => Hkdf.Expand(_hash, prk, info, length);
+    internal byte[] Extract(ReadOnlySpan<byte> salt, ReadOnlySpan<byte> ikm) => Hkdf.Mac(_hash, salt, ikm);
 
     internal byte[] Seal(ReadOnlySpan<byte> key, ReadOnlySpan<byte> nonce, ReadOnlySpan<byte> aad, ReadOnlySpan<byte> plaintext)
     {

@@ -30,22 +30,48 @@ internal abstract class Kem
     /// <summary>Refuses what is no public key of this group.</summary>
     public abstract void CheckPublicKey(ReadOnlySpan<byte> publicKey);
 
-    protected ReadOnlySpan<byte> SuiteId => (byte[])[(byte)'K', (byte)'E', (byte)'M', (byte)(Id >> 8), (byte)Id];
+    /// <summary>A random key pair for one encapsulation.</summary>
+    protected abstract KeyPair Ephemeral();
 
-    protected byte[] LabeledExtract(ReadOnlySpan<byte> label, ReadOnlySpan<byte> ikm)
-        => Hkdf.Extract(Hash, default, [.. "HPKE-v1"u8, .. SuiteId, .. label, .. ikm]);
+    /// <summary>Nsecret: bytes of the shared secret, one hash.</summary>
+    public int SecretLength => Hkdf.HashLength(Hash);
 
-    protected byte[] LabeledExpand(ReadOnlySpan<byte> prk, ReadOnlySpan<byte> label, ReadOnlySpan<byte> info, int length)
-        => Hkdf.Expand(Hash, prk, [(byte)(length >> 8), (byte)length, .. "HPKE-v1"u8, .. SuiteId, .. label, .. info], length);
+    private byte[]? _suiteId;
+    private byte[] SuiteId => _suiteId ??= [(byte)'K', (byte)'E', (byte)'M', (byte)(Id >> 8), (byte)Id];
 
-    /// <summary>RFC 9180, 4.1, ExtractAndExpand.</summary>
-    public byte[] SharedSecret(ReadOnlySpan<byte> dh, ReadOnlySpan<byte> enc, ReadOnlySpan<byte> publicKey)
+    protected void LabeledExtract(ReadOnlySpan<byte> label, ReadOnlySpan<byte> ikm, Span<byte> output) => HpkeLabels.Extract(Hash, SuiteId, default, label, ikm, output);
+
+    protected void LabeledExpand(ReadOnlySpan<byte> prk, ReadOnlySpan<byte> label, ReadOnlySpan<byte> info, Span<byte> output)
+        => HpkeLabels.Expand(Hash, SuiteId, prk, label, info, output);
+
+    /// <summary>Encap of RFC 9180, 4.1: fills the shared secret and gives what the recipient needs.</summary>
+    public byte[] Encapsulate(ReadOnlySpan<byte> publicKey, Span<byte> shared)
     {
-        var prk = LabeledExtract("eae_prk"u8, dh);
-        var secret = LabeledExpand(prk, "shared_secret"u8, [.. enc, .. publicKey], Hkdf.HashLength(Hash));
-        CryptographicOperations.ZeroMemory(prk);
-        return secret;
+        var ephemeral = Ephemeral();
+        var dh = Agree(ephemeral.PrivateKey, publicKey);
+        ephemeral.Wipe();
+        SharedSecret(dh, ephemeral.PublicKey, publicKey, shared);
+        return ephemeral.PublicKey;
     }
+
+    /// <summary>Decap of RFC 9180, 4.1.</summary>
+    public void Decapsulate(KeyPair own, ReadOnlySpan<byte> enc, Span<byte> shared) => SharedSecret(Agree(own.PrivateKey, enc), enc, own.PublicKey, shared);
+
+    /// <summary>ExtractAndExpand of RFC 9180, 4.1; wipes the raw secret.</summary>
+    private void SharedSecret(byte[] dh, ReadOnlySpan<byte> enc, ReadOnlySpan<byte> publicKey, Span<byte> shared)
+    {
+        Span<byte> prk = stackalloc byte[Hkdf.MaxHashLength];
+        prk = prk[..SecretLength];
+        Span<byte> context = stackalloc byte[2 * MaxPublicKeyLength];
+        enc.CopyTo(context);
+        publicKey.CopyTo(context[enc.Length..]);
+        LabeledExtract("eae_prk"u8, dh, prk);
+        LabeledExpand(prk, "shared_secret"u8, context[..(enc.Length + publicKey.Length)], shared);
+        CryptographicOperations.ZeroMemory(prk);
+        CryptographicOperations.ZeroMemory(dh);
+    }
+
+    private const int MaxPublicKeyLength = 133; // P-521: 04, X, Y
 }
 
 /// <summary>DHKEM(X25519, HKDF-SHA256). References: RFC 9180, 7.1; RFC 7748. Parameters: keys of 32 bytes.</summary>
@@ -71,7 +97,17 @@ internal sealed class KemX25519 : Kem
 
     public override KeyPair Derive(ReadOnlySpan<byte> ikm)
     {
-        var privateKey = LabeledExpand(LabeledExtract("dkp_prk"u8, ikm), "sk"u8, default, 32);
+        Span<byte> prk = stackalloc byte[32];
+        var privateKey = new byte[32];
+        LabeledExtract("dkp_prk"u8, ikm, prk);
+        LabeledExpand(prk, "sk"u8, default, privateKey);
+        CryptographicOperations.ZeroMemory(prk);
+        return new KeyPair(privateKey, PublicKey(privateKey));
+    }
+
+    protected override KeyPair Ephemeral()
+    {
+        var privateKey = RandomNumberGenerator.GetBytes(32);
         return new KeyPair(privateKey, PublicKey(privateKey));
     }
 
@@ -104,10 +140,13 @@ internal sealed class KemNist(ushort id, ECCurve curve, HashAlgorithmName hash, 
 
     public override KeyPair Derive(ReadOnlySpan<byte> ikm)
     {
-        var prk = LabeledExtract("dkp_prk"u8, ikm);
+        Span<byte> prk = stackalloc byte[Hkdf.MaxHashLength];
+        prk = prk[..SecretLength];
+        LabeledExtract("dkp_prk"u8, ikm, prk);
         for (var counter = 0; counter < 256; counter++)
         {
-            var candidate = LabeledExpand(prk, "candidate"u8, [(byte)counter], length);
+            var candidate = new byte[length];
+            LabeledExpand(prk, "candidate"u8, [(byte)counter], candidate);
             candidate[0] &= topMask;
             try
             {
@@ -119,6 +158,16 @@ internal sealed class KemNist(ushort id, ECCurve curve, HashAlgorithmName hash, 
             }
         }
         throw new MlsException(MlsError.InvalidKey);
+    }
+
+    protected override KeyPair Ephemeral()
+    {
+        Span<byte> ikm = stackalloc byte[Hkdf.MaxHashLength];
+        ikm = ikm[..SecretLength];
+        RandomNumberGenerator.Fill(ikm);
+        var pair = Derive(ikm);
+        CryptographicOperations.ZeroMemory(ikm);
+        return pair;
     }
 
     public override void CheckPublicKey(ReadOnlySpan<byte> publicKey)

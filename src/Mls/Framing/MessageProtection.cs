@@ -60,7 +60,7 @@ internal static class MessageProtection
         var framed = content.Content;
         var leaf = framed.Sender.Index;
         var (generation, key) = tree.Next((int)leaf, framed.ContentType == ContentType.Application);
-        var writer = new TlsWriter(1024);
+        var writer = new TlsWriter(framed.SizeHint + 256);
         framed.WriteBody(writer);
         content.WriteAuth(writer);
         if (padTo > 1 && writer.Length % padTo is var rest and > 0) writer.WriteFixed(new byte[padTo - rest]);

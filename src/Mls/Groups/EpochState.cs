@@ -74,6 +74,7 @@ internal sealed class EpochState
             if (!newer.Keys.ByNode.TryGetValue(node, out var kept) || !ReferenceEquals(kept, key)) CryptographicOperations.ZeroMemory(key);
         }
         Keys.ByNode.Clear();
+        Tree.KeepLeavesOnly();
         ClearProposals();
     }
 
@@ -96,7 +97,8 @@ internal sealed class EpochState
         ClearProposals();
     }
 
-    public void Write(TlsWriter writer)
+    /// <summary>The tree is written whole, or as what differs from the tree of <paramref name="reference"/>: the next newer epoch for a past one, the current one for a staged commit.</summary>
+    public void Write(TlsWriter writer, EpochState? reference)
     {
         writer.WriteByte(IsStripped ? (byte)1 : (byte)0);
         writer.WriteUInt64((ulong)EndedAt);
@@ -107,7 +109,8 @@ internal sealed class EpochState
             writer.WriteUInt32(used.Generation);
         }
         Context.Write(writer);
-        Tree.Write(writer);
+        if (reference is null) Tree.Write(writer);
+        else Tree.WriteChanges(writer, reference.Tree, withParents: !IsStripped);
         writer.WriteUInt32((uint)Keys.Leaf);
         var start = writer.BeginVector();
         foreach (var (node, key) in Keys.ByNode.OrderBy(k => k.Key))
@@ -132,16 +135,13 @@ internal sealed class EpochState
         writer.WriteOptional(ReInit);
     }
 
-    public static EpochState Read(ref TlsReader reader)
+    public static EpochState Read(ref TlsReader reader, EpochState? reference)
     {
         var stripped = reader.ReadPresence();
         var endedAt = (long)reader.ReadUInt64();
         (uint, uint)? endedBy = reader.ReadPresence() ? (reader.ReadUInt32(), reader.ReadUInt32()) : null;
         var context = GroupContext.Read(ref reader);
-        var nodes = reader.ReadOpaque();
-        var whole = new TlsWriter(nodes.Length + 4);
-        whole.WriteOpaque(nodes);
-        var tree = RatchetTree.Read(context.Suite, whole.Written);
+        var tree = reference is null ? RatchetTree.ReadStored(context.Suite, ref reader) : RatchetTree.ReadChanges(ref reader, reference.Tree, withParents: !stripped);
         var keys = new TreeKeys { Leaf = (int)reader.ReadUInt32() };
         for (var body = reader.ReadVector(); body.Remaining > 0;) keys.ByNode[(int)body.ReadUInt32()] = body.ReadBytes();
         var secrets = EpochSecrets.Read(ref reader);

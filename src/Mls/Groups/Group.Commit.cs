@@ -136,18 +136,19 @@ public sealed partial class Group
 
         // The encrypted GroupInfo is part of every recipient's HPKE info: hash it once.
         var infoHash = Suite.EncryptContext("Welcome"u8, sealedInfo);
-        var secrets = new EncryptedGroupSecrets[list.Added.Count];
-        var at = 0;
-        foreach (var (leaf, package) in list.Added)
+        KeyValuePair<int, KeyPackage>[] added = [.. list.Added];
+        var secrets = new EncryptedGroupSecrets[added.Length];
+        Each.Do(added.Length, i =>
         {
+            var (leaf, package) = added[i];
             var pathSecret = path?.PathSecrets[TreeMath.CommonAncestor(OwnLeaf, leaf)];
             var writer = new TlsWriter();
             new GroupSecrets(joiner, pathSecret, [.. list.Psks]).Write(writer);
             var plaintext = writer.TakeAndWipe();
             var (enc, ciphertext) = Suite.HpkeSeal(package.InitKey, infoHash, default, plaintext);
             CryptographicOperations.ZeroMemory(plaintext);
-            secrets[at++] = new EncryptedGroupSecrets(package.Reference(), new HpkeCiphertext(enc, ciphertext));
-        }
+            secrets[i] = new EncryptedGroupSecrets(package.Reference(), new HpkeCiphertext(enc, ciphertext));
+        });
         return new MlsMessage(WireFormat.Welcome, new Welcome(Suite.Id, secrets, sealedInfo));
     }
 

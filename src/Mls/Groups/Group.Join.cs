@@ -163,7 +163,7 @@ public sealed partial class Group
         var sender = new Sender(SenderType.NewMemberCommit, 0);
         var list = ProposalList.Apply(before, null, [.. proposals.Select(p => new CommittedProposal(p, sender, false))], request.Rules, request.Now);
         var place = list.Tree.Reserve();
-        LeafRules.CheckInGroup(own.KeyPackage.Leaf, list.Extensions);
+        LeafRules.CheckInGroup(own.KeyPackage.Leaf, list.Rules);
         var path = TreeKem.Create(list.Tree, place, own.KeyPackage.Leaf, own.SignaturePrivateKey, info.Context.GroupId, new TreeKeys { Leaf = place }, new HashSet<int>(),
             treeHash => info.Context.With(info.Epoch + 1, treeHash, info.Context.ConfirmedTranscriptHash, list.Extensions).Encoded);
         list.Tree.CheckMembersTogether();

@@ -164,7 +164,7 @@ public sealed partial class Group
         {
             var old = isExternal ? RemovedByJoiner(before, list) : before.Tree.Leaf(committer);
             MlsException.ThrowIf(!_rules.Accepts(old, path.Leaf), MlsError.CredentialRefused);
-            TreeKem.ApplyPublic(list.Tree, committer, path, before.Context.GroupId, list.Extensions, newLeaves);
+            TreeKem.ApplyPublic(list.Tree, committer, path, before.Context.GroupId, list.Rules, newLeaves);
         }
         if (removesSelf) return new StagedCommit(before, null, framed.Sender, committer, commit.Path is not null, added, [.. list.Removed], [.. list.Updated]) { Proposals = proposals };
 

@@ -5,7 +5,7 @@ namespace Marmot.Mls.Groups;
 
 public sealed partial class Group
 {
-    private const byte StateVersion = 1;
+    private const byte StateVersion = 2;
 
     /// <summary>
     /// The whole state, secrets included: encrypt it before it is stored. Contains an own staged commit, the epoch that can be rolled back to and the past epochs, so a new process goes on
@@ -17,9 +17,10 @@ public sealed partial class Group
         writer.WriteByte(StateVersion);
         writer.WriteByte(_closed ? (byte)1 : (byte)0);
         writer.WriteOpaque(_signatureKey);
-        _epoch.Write(writer);
+        _epoch.Write(writer, null);
+        // Newest first: each tree is told by what differs from the one before it in this list.
         var start = writer.BeginVector();
-        foreach (var past in _past) past.Write(writer);
+        for (var i = _past.Count - 1; i >= 0; i--) _past[i].Write(writer, i == _past.Count - 1 ? _epoch : _past[i + 1]);
         writer.EndVector(start);
         writer.WriteByte(_staged is null ? (byte)0 : (byte)1);
         _staged?.Write(writer);
@@ -36,8 +37,8 @@ public sealed partial class Group
             MlsException.ThrowIf(reader.ReadByte() != StateVersion, MlsError.BadState);
             var closed = reader.ReadPresence();
             var signatureKey = reader.ReadBytes();
-            var restored = new Group(EpochState.Read(ref reader), signatureKey, rules ?? new GroupRules()) { _closed = closed };
-            for (var body = reader.ReadVector(); body.Remaining > 0;) restored._past.Add(EpochState.Read(ref body));
+            var restored = new Group(EpochState.Read(ref reader, null), signatureKey, rules ?? new GroupRules()) { _closed = closed };
+            for (var body = reader.ReadVector(); body.Remaining > 0;) restored._past.Insert(0, EpochState.Read(ref body, restored._past.Count == 0 ? restored._epoch : restored._past[0]));
             if (reader.ReadPresence()) restored._staged = restored.ReadStaged(ref reader);
             reader.ExpectEnd();
             group = restored;
@@ -51,7 +52,7 @@ public sealed partial class Group
 
     private StagedCommit ReadStaged(ref TlsReader reader)
     {
-        var next = EpochState.Read(ref reader);
+        var next = EpochState.Read(ref reader, _epoch);
         var message = ReadMessage(ref reader);
         var welcome = reader.ReadPresence() ? ReadMessage(ref reader) : null;
         var hasPath = reader.ReadPresence();

@@ -66,7 +66,7 @@ public sealed partial class Group : IDisposable
     {
         var suite = CipherSuite.Get(creator.KeyPackage.CipherSuite);
         Extension.RefuseDuplicates(extensions);
-        LeafRules.CheckInGroup(creator.KeyPackage.Leaf, extensions);
+        LeafRules.CheckInGroup(creator.KeyPackage.Leaf, new ContextRules(extensions));
         var tree = new RatchetTree(suite, creator.KeyPackage.Leaf);
         var context = new GroupContext { Suite = suite, GroupId = [.. groupId], Epoch = 0, TreeHash = tree.TreeHash(), ConfirmedTranscriptHash = [], Extensions = extensions };
         var epochSecret = RandomNumberGenerator.GetBytes(suite.HashLength);
@@ -163,7 +163,7 @@ public sealed partial class Group : IDisposable
         return new MlsMessage(WireFormat.GroupInfo, GroupInfoOf(_epoch, withTree ? [TreeExtension(_epoch.Tree), external] : [external]));
     }
 
-    private static Extension TreeExtension(RatchetTree tree) => new(ExtensionType.RatchetTree, TlsWriter.Encode(tree));
+    private static Extension TreeExtension(RatchetTree tree) => new(ExtensionType.RatchetTree, tree.ToBytes());
 
     private GroupInfo GroupInfoOf(EpochState epoch, Extension[] extensions) => new GroupInfo
     {
@@ -174,7 +174,7 @@ public sealed partial class Group : IDisposable
     }.Signed(_signatureKey);
 
     /// <summary>The ratchet tree as bytes, for joiners who get it outside the Welcome.</summary>
-    public byte[] RatchetTreeBytes() => TlsWriter.Encode(_epoch.Tree);
+    public byte[] RatchetTreeBytes() => _epoch.Tree.ToBytes();
 
     /// <summary>Puts a staged commit in force. The state before is kept whole until the next merge or <see cref="ForgetRollback"/>. The time bounds how long the past epoch is kept.</summary>
     public void Merge(StagedCommit commit, DateTimeOffset? now = null)

@@ -82,7 +82,7 @@ public sealed class StagedCommit
 
     internal void Write(TlsWriter writer)
     {
-        Next!.Write(writer);
+        Next!.Write(writer, Before);
         Message!.Write(writer);
         writer.WriteOptional(Welcome);
         writer.WriteByte(HasPath ? (byte)1 : (byte)0);

@@ -23,15 +23,23 @@ public sealed class KeyPackage : IWireValue
     /// <summary>True when it may be used more than once (last_resort).</summary>
     public bool IsLastResort => Extension.Find(Extensions, ExtensionType.LastResort) is not null;
 
-    internal static KeyPackage Read(ref TlsReader reader) => new()
+    private byte[]? _encoded;
+    private byte[] Encoded => _encoded ??= Encode();
+
+    internal static KeyPackage Read(ref TlsReader reader)
     {
-        Version = reader.ReadUInt16(),
-        CipherSuite = reader.ReadUInt16(),
-        InitKey = reader.ReadBytes(),
-        Leaf = LeafNode.Read(ref reader),
-        Extensions = Extension.ReadList(ref reader),
-        Signature = reader.ReadBytes(),
-    };
+        var start = reader.Rest;
+        return new()
+        {
+            Version = reader.ReadUInt16(),
+            CipherSuite = reader.ReadUInt16(),
+            InitKey = reader.ReadBytes(),
+            Leaf = LeafNode.Read(ref reader),
+            Extensions = Extension.ReadList(ref reader),
+            Signature = reader.ReadBytes(),
+            _encoded = start[..^reader.Remaining].ToArray(),
+        };
+    }
 
     /// <summary>Reads a bare KeyPackage (as Marmot publishes it), refusing trailing bytes. The signature is not checked yet: <see cref="Verify"/>.</summary>
     public static bool TryRead(ReadOnlySpan<byte> bytes, out KeyPackage? keyPackage, out MlsError error)
@@ -52,10 +60,14 @@ public sealed class KeyPackage : IWireValue
     }
 
     /// <inheritdoc/>
-    public void Write(TlsWriter writer)
+    public void Write(TlsWriter writer) => writer.WriteFixed(Encoded);
+
+    private byte[] Encode()
     {
+        var writer = new TlsWriter(512);
         WriteUnsigned(writer);
         writer.WriteOpaque(Signature);
+        return writer.ToArray();
     }
 
     private void WriteUnsigned(TlsWriter writer)
@@ -68,10 +80,10 @@ public sealed class KeyPackage : IWireValue
     }
 
     /// <summary>The bare wire form.</summary>
-    public byte[] ToBytes() => TlsWriter.Encode(this);
+    public byte[] ToBytes() => [.. Encoded];
 
     /// <summary>KeyPackageRef (RFC 9420, 5.2).</summary>
-    public byte[] Reference() => Crypto.CipherSuite.Get(CipherSuite).RefHash("MLS 1.0 KeyPackage Reference"u8, ToBytes());
+    public byte[] Reference() => Crypto.CipherSuite.Get(CipherSuite).RefHash("MLS 1.0 KeyPackage Reference"u8, Encoded);
 
     /// <summary>Version, suite, both signatures, leaf source, init key and the leaf against itself (RFC 9420, 10.1). A time also checks the lifetime.</summary>
     public MlsError Verify(DateTimeOffset? now)
@@ -92,9 +104,8 @@ public sealed class KeyPackage : IWireValue
         {
             return refusal.Error;
         }
-        var writer = new TlsWriter();
-        WriteUnsigned(writer);
-        return Leaf.HasValidSignature(suite, default, 0) && suite.VerifyWithLabel(Leaf.SignatureKey, "KeyPackageTBS"u8, writer.Written, Signature)
+        var signed = Encoded.AsSpan(0, Encoded.Length - TlsWriter.OpaqueSize(Signature.Length));
+        return Leaf.HasValidSignature(suite, default, 0) && suite.VerifyWithLabel(Leaf.SignatureKey, "KeyPackageTBS"u8, signed, Signature)
             ? MlsError.None
             : MlsError.BadSignature;
     }

@@ -9,8 +9,9 @@ public sealed record Capabilities(ushort[] Versions, ushort[] CipherSuites, usho
     /// <summary>Version mls10, the suites of this library, basic credentials, and these extension and proposal types.</summary>
     public static Capabilities Of(ushort[] extensions, ushort[] proposals) => new([1], [1, 2, 3, 5, 7], extensions, proposals, [CredentialType.Basic]);
 
-    internal static Capabilities Read(ref TlsReader reader) => new(reader.ReadUInt16Vector(), reader.ReadUInt16Vector(), reader.ReadUInt16Vector(),
-        reader.ReadUInt16Vector(), reader.ReadUInt16Vector());
+    internal static Capabilities Read(ref TlsReader reader) => new(Types(ref reader), Types(ref reader), Types(ref reader), Types(ref reader), Types(ref reader));
+
+    private static ushort[] Types(ref TlsReader reader) => reader.ReadUInt16Vector(MaxCount.CapabilityTypes);
 
     /// <inheritdoc/>
     public void Write(TlsWriter writer)
@@ -175,5 +176,14 @@ public sealed class LeafNode : IWireValue
         };
 
     internal bool HasValidSignature(CipherSuite suite, ReadOnlySpan<byte> groupId, int leafIndex)
-        => suite.VerifyWithLabel(SignatureKey, "LeafNodeTBS"u8, ToBeSigned(groupId, leafIndex), Signature);
+    {
+        // What was signed is a prefix of the bytes that are kept.
+        var unsigned = Encoded.AsSpan(0, Encoded.Length - TlsWriter.OpaqueSize(Signature.Length));
+        if (Source == LeafNodeSource.KeyPackage) return suite.VerifyWithLabel(SignatureKey, "LeafNodeTBS"u8, unsigned, Signature);
+        var writer = new TlsWriter(Encoded.Length + groupId.Length + 16);
+        writer.WriteFixed(unsigned);
+        writer.WriteOpaque(groupId);
+        writer.WriteUInt32((uint)leafIndex);
+        return suite.VerifyWithLabel(SignatureKey, "LeafNodeTBS"u8, writer.Written, Signature);
+    }
 }

@@ -115,7 +115,7 @@ internal static class TranscriptHash
 {
     public static byte[] Confirmed(CipherSuite suite, ReadOnlySpan<byte> interimBefore, WireFormat format, FramedContent content, ReadOnlySpan<byte> signature)
     {
-        var writer = new TlsWriter(1024);
+        var writer = new TlsWriter(content.SizeHint + 256);
         writer.WriteFixed(interimBefore);
         writer.WriteUInt16((ushort)format);
         content.Write(writer);

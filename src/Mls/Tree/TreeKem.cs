@@ -110,7 +110,7 @@ internal static class TreeKem
             var pathSecret = secrets[filtered[i].Node];
             var targets = Targets(tree, filtered[i].Copath, newLeaves);
             var ciphertexts = new HpkeCiphertext[targets.Count];
-            Each(targets.Count, t =>
+            Each.Do(targets.Count, t =>
             {
                 var (enc, ciphertext) = suite.HpkeSeal(tree.PublicKey(targets[t])!, infoHash, default, pathSecret);
                 ciphertexts[t] = new HpkeCiphertext(enc, ciphertext);
@@ -118,16 +118,6 @@ internal static class TreeKem
             nodes[i] = new UpdatePathNode(publicKeys[i], ciphertexts);
         }
         return new CreatedPath(new UpdatePath(leaf, nodes), secrets, secret, created);
-    }
-
-    private static void Each(int count, Action<int> action)
-    {
-        if (count > 32)
-        {
-            Parallel.For(0, count, action);
-            return;
-        }
-        for (var i = 0; i < count; i++) action(i);
     }
 
     private static List<int> Targets(RatchetTree tree, int copath, ISet<int> newLeaves)
@@ -152,7 +142,7 @@ internal static class TreeKem
     }
 
     /// <summary>Puts a received path into the tree (RFC 9420, 7.5): right number of nodes and ciphertexts, new keys, parent hash, leaf signature.</summary>
-    public static void ApplyPublic(RatchetTree tree, int sender, UpdatePath path, byte[] groupId, Extension[] contextExtensions, ISet<int> newLeaves)
+    public static void ApplyPublic(RatchetTree tree, int sender, UpdatePath path, byte[] groupId, ContextRules rules, ISet<int> newLeaves)
     {
         var suite = tree.Suite;
         var filtered = tree.FilteredDirectPath(sender);
@@ -165,15 +155,11 @@ internal static class TreeKem
         MlsException.ThrowIf(path.Leaf.Source != LeafNodeSource.Commit, MlsError.WrongLeafSource);
         MlsException.ThrowIf(path.Leaf.EncryptionKey.AsSpan().SequenceEqual(tree.Leaf(sender)?.EncryptionKey), MlsError.EncryptionKeyReused);
         suite.Kem.CheckPublicKey(path.Leaf.EncryptionKey);
-        LeafRules.CheckInGroup(path.Leaf, contextExtensions);
+        LeafRules.CheckInGroup(path.Leaf, rules);
         MlsException.ThrowIf(!path.Leaf.HasValidSignature(suite, groupId, sender), MlsError.BadSignature);
         // No key of the path may be in the tree already, not even in the nodes it replaces.
-        for (var node = 0; node < TreeMath.NodeCount(tree.LeafCount); node++)
-        {
-            if (tree.PublicKey(node) is not { } key) continue;
-            foreach (var fresh in path.Nodes) MlsException.ThrowIf(key.AsSpan().SequenceEqual(fresh.EncryptionKey), MlsError.EncryptionKeyReused);
-            MlsException.ThrowIf(key.AsSpan().SequenceEqual(path.Leaf.EncryptionKey), MlsError.EncryptionKeyReused);
-        }
+        MlsException.ThrowIf(tree.HasEncryptionKey(path.Leaf.EncryptionKey), MlsError.EncryptionKeyReused);
+        foreach (var node in path.Nodes) MlsException.ThrowIf(tree.HasEncryptionKey(node.EncryptionKey), MlsError.EncryptionKeyReused);
 
         var parentHash = SetParents(tree, sender, filtered, [.. path.Nodes.Select(n => n.EncryptionKey)]);
         MlsException.ThrowIf(!parentHash.AsSpan().SequenceEqual(path.Leaf.ParentHash), MlsError.BadParentHash);

@@ -19,6 +19,9 @@ internal sealed class Forger(Client client)
         return Public(ContentType.Commit, null, new Commit(list, path), sender, signatureKey);
     }
 
+    public MlsMessage Commit(IEnumerable<Proposal> proposals, Commit commit)
+        => Public(ContentType.Commit, null, commit with { Proposals = [.. commit.Proposals, .. proposals.Select(p => new ProposalOrRef(p, null))] }, null, null);
+
     public MlsMessage Proposal(Proposal proposal, Sender? sender = null, byte[]? signatureKey = null) => Public(ContentType.Proposal, proposal, null, sender, signatureKey);
 
     private MlsMessage Public(ContentType type, Proposal? proposal, Commit? commit, Sender? sender, byte[]? signatureKey)
@@ -41,7 +44,7 @@ internal sealed class Forger(Client client)
             ConfirmationTag = commit is null ? null : new byte[client.Suite.HashLength],
         };
         var tag = framed.Sender.Type == SenderType.Member ? content.MembershipTag(client.Suite, Epoch.Context.Encoded, Epoch.Secrets.MembershipKey) : null;
-        return Client.Wire(new MlsMessage(WireFormat.PublicMessage, new PublicMessage(content, tag)));
+        return new MlsMessage(WireFormat.PublicMessage, new PublicMessage(content, tag));
     }
 
     /// <summary>A valid path for a commit without proposals.</summary>

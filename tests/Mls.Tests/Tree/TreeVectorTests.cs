@@ -75,7 +75,7 @@ public class TreeVectorTests
                 var path = UpdatePath.Read(ref reader);
                 reader.ExpectEnd();
                 var after = tree.Clone();
-                TreeKem.ApplyPublic(after, sender, path, groupId, [], new HashSet<int>());
+                TreeKem.ApplyPublic(after, sender, path, groupId, new ContextRules([]), new HashSet<int>());
                 Assert.Equal(v.Bytes("tree_hash_after"), after.TreeHash());
                 foreach (var (index, keys) in members.Where(m => m.Key != sender))
                 {
@@ -88,7 +88,7 @@ public class TreeVectorTests
                 var created = TreeKem.Create(ownTree, sender, tree.Leaf(sender)!, signatureKeys[sender], groupId, members[sender], new HashSet<int>(), Context);
                 Assert.True(created.Keys.Match(ownTree));
                 var seen = tree.Clone();
-                TreeKem.ApplyPublic(seen, sender, created.Path, groupId, [], new HashSet<int>());
+                TreeKem.ApplyPublic(seen, sender, created.Path, groupId, new ContextRules([]), new HashSet<int>());
                 Assert.Equal(ownTree.TreeHash(), seen.TreeHash());
                 Assert.True(seen.HasValidParentHashes());
                 foreach (var (index, keys) in members.Where(m => m.Key != sender))

@@ -13,7 +13,8 @@ public class ReferenceRulesTests
         { "Relay", ["Protocol", "Hosting"] },
         { "Blossom", ["Protocol", "Hosting"] },
         { "NotifyServer", ["Protocol", "Hosting"] },
-        { "AllInOne", ["Protocol", "Hosting", "Relay", "Blossom", "NotifyServer"] },
+        { "Client", ["Protocol", "Mls"] },
+        { "AllInOne", ["Protocol", "Hosting", "Relay", "Blossom", "NotifyServer", "Client"] },
     };
 
     [Theory]

@@ -117,9 +117,13 @@ public sealed class BlossomOptions : IValidatableObject
     /// <summary>File with one blocked SHA-256 a line; read at start. Refused with 403 on upload and mirror, 404 on GET.</summary>
     public string BlockedHashesFile { get; set; } = "";
 
-    /// <summary>Slowest body accepted, bytes a second after ten seconds of grace. Default 1024.</summary>
+    /// <summary>Slowest body accepted, bytes a second after <see cref="SlowUploadGrace"/>. Default 1024.</summary>
     [Range(1, 1_000_000)]
     public int MinUploadBytesPerSecond { get; set; } = 1024;
+
+    /// <summary>How long a body may be slower than that. Default 10 s: a phone that changes networks.</summary>
+    [Range(typeof(TimeSpan), "00:00:01.100", "00:10:00")]
+    public TimeSpan SlowUploadGrace { get; set; } = TimeSpan.FromSeconds(10);
 
     /// <summary>Mirror fetches under way at once. Default 8.</summary>
     [Range(1, 1024)]

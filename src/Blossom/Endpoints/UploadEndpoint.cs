@@ -19,8 +19,6 @@ internal sealed class UploadEndpoint(
     TokenGate gate, UploadPolicy policy, BlobIntake intake, IBlobStore store, BlobKeeper keeper, DescriptorWriter descriptors, TimeProvider time,
     BlossomMetrics metrics, IOptions<BlossomOptions> options)
 {
-    private static readonly TimeSpan SlowBodyGrace = TimeSpan.FromSeconds(10);
-
     public async Task<Refusal?> PutAsync(HttpContext context)
     {
         // 1. the caller's rate
@@ -62,7 +60,7 @@ internal sealed class UploadEndpoint(
 
         // 4. the body
         context.Features.Get<IHttpMaxRequestBodySizeFeature>()?.MaxRequestBodySize = null; // counted by the intake
-        context.Features.Get<IHttpMinRequestBodyDataRateFeature>()?.MinDataRate = new MinDataRate(options.Value.MinUploadBytesPerSecond, SlowBodyGrace);
+        context.Features.Get<IHttpMinRequestBodyDataRateFeature>()?.MinDataRate = new MinDataRate(options.Value.MinUploadBytesPerSecond, options.Value.SlowUploadGrace);
         using var underWay = metrics.BeginUpload();
         await using var draft = store.Begin(announced ?? (token!.Hashes is [var only] ? only : null));
         var (blob, broken) = await intake.ReceiveAsync(context.Request.BodyReader, draft, metrics.Received, context.RequestAborted);

@@ -18,6 +18,9 @@ public sealed class S3Server : IAsyncDisposable
 
     public int Port { get; }
 
+    /// <summary>What it wrote so far.</summary>
+    public string Output => _process?.Output ?? "";
+
     public string Endpoint => $"http://127.0.0.1:{Port}";
 
     public string AccessKeyFile => _folder.File("access");

@@ -11,6 +11,7 @@ internal sealed class ConnectionSet(
     Requests requests,
     Syncs syncs,
     RelayIdentity identity,
+    RelayBudgets budgets,
     RelayMetrics metrics,
     TimeProvider clock,
     IOptions<RelayOptions> options,
@@ -41,7 +42,7 @@ internal sealed class ConnectionSet(
     public async Task ServeAsync(ClientTransport transport)
     {
         metrics.ConnectionOpened();
-        using var connection = new Connection(transport, identity.CreateChallenge(), options.Value, clock);
+        using var connection = new Connection(transport, identity.CreateChallenge(), budgets.PrefixOf(transport.Address), options.Value, clock);
         _connections.TryAdd(connection, 0);
         try
         {
@@ -71,11 +72,6 @@ internal sealed class ConnectionSet(
         }
 
         log.Draining(_connections.Count);
-        foreach (var connection in _connections.Keys)
-        {
-            connection.SendFarewell();
-        }
-
         _stopping.Cancel();
     }
 

@@ -38,7 +38,22 @@ internal sealed class EventWriterLoop(
     /// <summary>Why the last write failed; null when it succeeded.</summary>
     public string? Failure => _failure;
 
-    public ValueTask SubmitAsync(PendingEvent pending, CancellationToken cancel) => _channel.Writer.WriteAsync(pending, cancel);
+    public ValueTask SubmitAsync(PendingEvent pending, CancellationToken cancel)
+    {
+        if (_channel.Writer.TryWrite(pending))
+        {
+            pending.Sender.Owe();
+            return default;
+        }
+
+        return SubmitSlowAsync(pending, cancel);
+    }
+
+    private async ValueTask SubmitSlowAsync(PendingEvent pending, CancellationToken cancel)
+    {
+        await _channel.Writer.WriteAsync(pending, cancel);
+        pending.Sender.Owe();
+    }
 
     /// <summary>Runs an operator's change on the writer's thread.</summary>
     public Task<int> RemoveAsync(IReadOnlyList<StoredKey> keys)
@@ -166,6 +181,7 @@ internal sealed class EventWriterLoop(
             {
                 metrics.Refused(RejectPrefix.Error);
                 pending.Sender.Outbox.SendOk(pending.Write.Record.Id, accepted: false, RejectReason.Error("the relay cannot write to its disk now"));
+                pending.Sender.Settle();
             }
 
             return;
@@ -177,6 +193,7 @@ internal sealed class EventWriterLoop(
         foreach (var pending in batch)
         {
             Answer(pending);
+            pending.Sender.Settle();
         }
 
         // 3. To those who listen.

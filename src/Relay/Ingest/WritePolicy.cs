@@ -1,3 +1,4 @@
+using System.Buffers.Text;
 using System.Numerics;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
@@ -50,9 +51,9 @@ internal sealed class WritePolicy
         {
             reason = Rejections.Expired; // NIP-40
         }
-        else if (LeadingZeroBits(evt.Id) < _options.MinProofOfWork)
+        else if (LeadingZeroBits(evt.Id) < _options.MinProofOfWork || CommittedTarget(evt) < _options.MinProofOfWork)
         {
-            reason = RejectReason.ProofOfWork($"{_options.MinProofOfWork} leading zero bits are needed"); // NIP-13
+            reason = RejectReason.ProofOfWork($"{_options.MinProofOfWork} leading zero bits are needed, and no smaller target in the nonce tag"); // NIP-13
         }
         else if (CountTags(evt) > _options.MaxTags)
         {
@@ -100,6 +101,27 @@ internal sealed class WritePolicy
         }
 
         return bits;
+    }
+
+    /// <summary>NIP-13: the target in the nonce tag; an event that was lucky beyond it counts for no more. Without a target any luck counts.</summary>
+    private static int CommittedTarget(in NostrEventView evt)
+    {
+        foreach (var tag in evt.Tags)
+        {
+            if (tag.Name.SequenceEqual("nonce"u8))
+            {
+                var items = tag.Items;
+                for (var i = 0; items.MoveNext(); i++)
+                {
+                    if (i == 2)
+                    {
+                        return Utf8Parser.TryParse(items.Current, out int target, out var used) && used == items.Current.Length ? target : 0;
+                    }
+                }
+            }
+        }
+
+        return int.MaxValue;
     }
 
     private static bool IsProtected(in NostrEventView evt)

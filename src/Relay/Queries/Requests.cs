@@ -9,7 +9,7 @@ using Microsoft.Extensions.Options;
 namespace Marmot.Relay.Queries;
 
 /// <summary>REQ, COUNT and CLOSE: read policy, subscription, stored scan, EOSE, live.</summary>
-internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeProvider clock, RelayMetrics metrics, IOptions<RelayOptions> options)
+internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeProvider clock, RelayBudgets budgets, RelayMetrics metrics, IOptions<RelayOptions> options)
 {
     private readonly RelayOptions _options = options.Value;
 
@@ -30,6 +30,12 @@ internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeP
             return;
         }
 
+        if (!budgets.TryTake(connection.AddressPrefix, RelayBudgets.RequestUnits * filters.Length))
+        {
+            connection.Outbox.SendClosed(id, Rejections.TooMuchWork);
+            return;
+        }
+
         // 2. Listen first, then read the mark: see Subscription.
         metrics.Query();
         var subscription = new Subscription(connection, id, filters);
@@ -39,15 +45,21 @@ internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeP
         subscription.StartFrom(mark);
 
         // 3. What is stored, then EOSE, then live.
+        var scope = Scope(connection);
         try
         {
-            await StoredEventScan.SendAsync(store, subscription, Scope(connection), mark, _options.MaxLimit, _options.MaxOutboxBytes, cancel);
+            await StoredEventScan.SendAsync(store, subscription, scope, mark, _options.MaxLimit, _options.MaxOutboxBytes, cancel);
         }
         catch (Exception exception) when (exception is IOException or QueryTooWideException)
         {
             Close(connection, id);
             connection.Outbox.SendClosed(id, exception is QueryTooWideException ? Rejections.TooWide : Rejections.StoreFailed);
             return;
+        }
+
+        finally
+        {
+            budgets.Charge(connection.AddressPrefix, scope.Work);
         }
 
         subscription.GoLive(RelayMessages.Eose(subscription.EncodedId));
@@ -62,18 +74,29 @@ internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeP
             return;
         }
 
+        if (!budgets.TryTake(connection.AddressPrefix, RelayBudgets.RequestUnits * filters.Length))
+        {
+            connection.Outbox.SendClosed(id, Rejections.TooMuchWork);
+            return;
+        }
+
         metrics.Query();
+        var scope = Scope(connection);
         try
         {
             var count = filters.Length == 1
-                ? await store.CountAsync(filters[0], Scope(connection), store.HighWaterMark, cancel)
+                ? await store.CountAsync(filters[0], scope, store.HighWaterMark, cancel)
                 : (await StoredEventScan.FindAsync(
-                    store, [.. filters.Select(f => f.WithLimit(null))], Scope(connection), store.HighWaterMark, int.MaxValue, cancel)).Count;
+                    store, [.. filters.Select(f => f.WithLimit(null))], scope, store.HighWaterMark, int.MaxValue, cancel)).Count;
             connection.Outbox.SendCount(id, count);
         }
         catch (Exception exception) when (exception is IOException or QueryTooWideException)
         {
             connection.Outbox.SendClosed(id, exception is QueryTooWideException ? Rejections.TooWide : Rejections.StoreFailed);
+        }
+        finally
+        {
+            budgets.Charge(connection.AddressPrefix, scope.Work);
         }
     }
 

@@ -7,16 +7,16 @@ using Marmot.Relay.Tests.Kit;
 using Marmot.Relay.Tests.Storage;
 using Marmot.TestKit;
 
-namespace Marmot.Relay.Tests.Operator;
+namespace Marmot.Relay.Tests.OperatorTools;
 
 public sealed class RelaySyncTests
 {
     private const long Now = 1_700_000_500;
 
-    private static async Task WriteAsync(IEventStore store, IEnumerable<NostrEvent> events) =>
+    private static async Task WriteAsync(EmbeddedEventStore store, IEnumerable<NostrEvent> events) =>
         await store.WriteAsync([.. events.Select(e => new EventWrite(EventStoreContract.Record(e)))], CancellationToken.None);
 
-    private static async Task<HashSet<string>> IdsAsync(IEventStore store) =>
+    private static async Task<HashSet<string>> IdsAsync(EmbeddedEventStore store) =>
         [.. (await store.QueryAsync(new Filter(), ReadScope.Everything(Now), ulong.MaxValue, int.MaxValue, CancellationToken.None)).Select(k => k.Id.ToString())];
 
     [Fact]

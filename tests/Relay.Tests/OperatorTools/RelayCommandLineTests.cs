@@ -1,7 +1,7 @@
 using Marmot.Relay.Operator;
 using Marmot.Relay.Tests.Kit;
 
-namespace Marmot.Relay.Tests.Operator;
+namespace Marmot.Relay.Tests.OperatorTools;
 
 public sealed class RelayCommandLineTests
 {

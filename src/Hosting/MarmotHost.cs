@@ -25,6 +25,7 @@ public static class MarmotHost
         builder.Services.AddSettings<StorageOptions>(StorageOptions.Section);
         builder.Services.AddSettings<LogOptions>(LogOptions.Section);
         builder.Services.AddSettings<TelemetryOptions>(TelemetryOptions.Section);
+        builder.Services.AddSettings<Cluster.ClusterOptions>(Cluster.ClusterOptions.Section);
         builder.AddConsoleLog();
         builder.Services.AddHostedService<OtlpExport>();
         builder.Services.AddSingleton(TimeProvider.System);

@@ -35,12 +35,12 @@ internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeP
         var subscription = new Subscription(connection, id, filters);
         connection.Subscriptions.Add(id, subscription);
         index.Add(subscription);
-        var mark = store.HighWaterMark;
-        subscription.StartFrom(mark);
-
-        // 3. What is stored, then EOSE, then live.
         try
         {
+            var mark = await store.ReadMarkAsync(cancel);
+            subscription.StartFrom(mark);
+
+            // 3. What is stored, then EOSE, then live.
             await StoredEventScan.SendAsync(store, subscription, Scope(connection), mark, _options.MaxLimit, _options.MaxOutboxBytes, cancel);
         }
         catch (Exception exception) when (exception is IOException or QueryTooWideException)
@@ -65,10 +65,11 @@ internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeP
         metrics.Query();
         try
         {
+            var mark = await store.ReadMarkAsync(cancel);
             var count = filters.Length == 1
-                ? await store.CountAsync(filters[0], Scope(connection), store.HighWaterMark, cancel)
+                ? await store.CountAsync(filters[0], Scope(connection), mark, cancel)
                 : (await StoredEventScan.FindAsync(
-                    store, [.. filters.Select(f => f.WithLimit(null))], Scope(connection), store.HighWaterMark, int.MaxValue, cancel)).Count;
+                    store, [.. filters.Select(f => f.WithLimit(null))], Scope(connection), mark, int.MaxValue, cancel)).Count;
             connection.Outbox.SendCount(id, count);
         }
         catch (Exception exception) when (exception is IOException or QueryTooWideException)

@@ -1,4 +1,5 @@
 using Marmot.Hosting.Admin;
+using Marmot.Hosting.Lifetime;
 using Marmot.Hosting.Logging;
 using Marmot.Hosting.Metrics;
 using Marmot.Hosting.Settings;
@@ -27,6 +28,7 @@ public static class MarmotHost
         builder.Services.AddSettings<TelemetryOptions>(TelemetryOptions.Section);
         builder.Services.AddSettings<Cluster.ClusterOptions>(Cluster.ClusterOptions.Section);
         builder.AddConsoleLog();
+        builder.Services.AddHostedService<SecondSignal>();
         builder.Services.AddHostedService<OtlpExport>();
         builder.Services.AddSingleton(TimeProvider.System);
         builder.Services.AddRoutingCore();

@@ -25,6 +25,7 @@ public static class NotifyHosting
         services.AddSingleton(new OwnRelay(ownRelayUrl, ownRelayPublicUrl));
         var dataDirectory = builder.Configuration["Storage:DataDirectory"] ?? "./data";
         services.PostConfigure<NotifyOptions>(options => SetDefaults(options, ownRelayUrl, dataDirectory));
+        services.AddSingleton<ISettingsSource>(_ => new ConfiguredSettings(builder.Configuration, options => SetDefaults(options, ownRelayUrl, dataDirectory)));
         services.AddSingleton<NotifyMetrics>();
         services.AddSingleton<NotifyService>();
         services.AddHostedService(provider => provider.GetRequiredService<NotifyService>());

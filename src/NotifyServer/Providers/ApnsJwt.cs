@@ -15,6 +15,9 @@ internal sealed class ApnsJwt : IDisposable
     /// <summary>Renewed at this age, ten minutes before Apple calls it expired.</summary>
     public static readonly TimeSpan Life = TimeSpan.FromMinutes(50);
 
+    // Apple's hour, less what a slow request and our backdating take.
+    private static readonly TimeSpan Longest = TimeSpan.FromMinutes(58);
+
     // A clock that is a little ahead of Apple's must not make a token from the future.
     private static readonly TimeSpan Backdate = TimeSpan.FromSeconds(30);
 
@@ -24,7 +27,10 @@ internal sealed class ApnsJwt : IDisposable
     private readonly string _teamId;
     private readonly TimeProvider _time;
     private string? _token;
+    private string? _previous;
     private DateTimeOffset _minted;
+    private DateTimeOffset _previousMinted;
+    private DateTimeOffset _noMintBefore;
 
     public ApnsJwt(ECDsa key, string teamId, string keyId, TimeProvider time)
     {
@@ -54,7 +60,8 @@ internal sealed class ApnsJwt : IDisposable
     {
         lock (_gate)
         {
-            return _token is null || _time.GetUtcNow() - _minted >= Life ? Mint() : _token;
+            var now = _time.GetUtcNow();
+            return _token is null || (now - _minted >= Life && now >= _noMintBefore) ? Mint() : _token;
         }
     }
 
@@ -79,10 +86,34 @@ internal sealed class ApnsJwt : IDisposable
         }
     }
 
+    /// <summary>After Apple called <paramref name="refused"/> one too many: true when the token before it is still young enough and stands again.</summary>
+    /// <remarks>Either way nothing is minted for the floor.</remarks>
+    public bool TryFallBack(string refused)
+    {
+        lock (_gate)
+        {
+            var now = _time.GetUtcNow();
+            if (_token != refused)
+            {
+                return true; // somebody else fell back already
+            }
+
+            _noMintBefore = now + MintFloor;
+            if (_previous is null || now - _previousMinted >= Longest)
+            {
+                return false;
+            }
+
+            (_token, _minted, _previous) = (_previous, _previousMinted, null);
+            return true;
+        }
+    }
+
     public void Dispose() => _key.Dispose();
 
     private string Mint()
     {
+        (_previous, _previousMinted) = (_token, _minted);
         _minted = _time.GetUtcNow();
         var claims = Base64Url.EncodeToString(Encoding.UTF8.GetBytes($$"""{"iss":"{{_teamId}}","iat":{{(_minted - Backdate).ToUnixTimeSeconds()}}}"""));
         var signed = $"{_header}.{claims}";

@@ -51,13 +51,13 @@ public sealed class ReplicaTests : IAsyncLifetime
             const int Triggers = 60;
             for (byte i = 1; i <= Triggers; i++)
             {
-                await relay.SendAsync(a.Trigger(TokenDialect.MarmotPushV1, Device.Apns(i)));
+                await relay.SendAsync(a.Trigger(TokenDialect.MarmotPushV1, Device.Fcm($"device{i}")));
             }
 
             await EventuallyAsync(() => Done(a) + Done(b) == 2 * Triggers && Accepted(a, b) >= Triggers, "every trigger came to an end on both");
             for (byte i = 1; i <= Triggers; i++)
             {
-                Assert.Equal(1, _providers.Apns.DeliveriesFor(Device.ApnsName(i)));
+                Assert.Equal(1, _providers.Fcm.DeliveriesFor($"device{i}"));
             }
 
             Assert.Equal(Triggers, Triggered(a, "done") + Triggered(b, "done"));
@@ -80,13 +80,13 @@ public sealed class ReplicaTests : IAsyncLifetime
             await redis.KillAsync();
             for (byte i = 1; i <= 10; i++)
             {
-                await relay.SendAsync(a.Trigger(TokenDialect.MarmotPushV1, Device.Apns(i)));
+                await relay.SendAsync(a.Trigger(TokenDialect.MarmotPushV1, Device.Fcm($"device{i}")));
             }
 
             await EventuallyAsync(() => Done(a) + Done(b) == 20 && Accepted(a, b) == Triggered(a, "done") + Triggered(b, "done"), "every trigger came to an end on both");
             for (byte i = 1; i <= 10; i++)
             {
-                Assert.InRange(_providers.Apns.DeliveriesFor(Device.ApnsName(i)), 1, 2);
+                Assert.InRange(_providers.Fcm.DeliveriesFor($"device{i}"), 1, 2);
             }
 
             Assert.Contains("alone", new ClaimsHealth(claimsA).Check().Detail, StringComparison.Ordinal);
@@ -96,13 +96,13 @@ public sealed class ReplicaTests : IAsyncLifetime
             await EventuallyAsync(() => _ledgers.TrueForAll(ledger => ledger.IsConnected), "both ledgers are back");
             for (byte i = 101; i <= 120; i++)
             {
-                await relay.SendAsync(a.Trigger(TokenDialect.MarmotPushV1, Device.Apns(i)));
+                await relay.SendAsync(a.Trigger(TokenDialect.MarmotPushV1, Device.Fcm($"device{i}")));
             }
 
             await EventuallyAsync(() => Done(a) + Done(b) == 60 && Accepted(a, b) == Triggered(a, "done") + Triggered(b, "done"), "every trigger came to an end on both");
             for (byte i = 101; i <= 120; i++)
             {
-                Assert.Equal(1, _providers.Apns.DeliveriesFor(Device.ApnsName(i)));
+                Assert.Equal(1, _providers.Fcm.DeliveriesFor($"device{i}"));
             }
 
             Assert.Equal("ok", new ClaimsHealth(claimsA).Check().Detail);

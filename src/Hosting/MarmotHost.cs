@@ -1,5 +1,6 @@
 using Marmot.Hosting.Admin;
 using Marmot.Hosting.Health;
+using Marmot.Hosting.Lifetime;
 using Marmot.Hosting.Logging;
 using Marmot.Hosting.Metrics;
 using Marmot.Hosting.Settings;
@@ -27,7 +28,9 @@ public static class MarmotHost
         builder.Services.AddSettings<StorageOptions>(StorageOptions.Section);
         builder.Services.AddSettings<LogOptions>(LogOptions.Section);
         builder.Services.AddSettings<TelemetryOptions>(TelemetryOptions.Section);
+        builder.Services.AddSettings<Cluster.ClusterOptions>(Cluster.ClusterOptions.Section);
         builder.AddConsoleLog();
+        builder.Services.AddHostedService<SecondSignal>();
         builder.Services.AddHostedService<OtlpExport>();
         builder.Services.AddSingleton(TimeProvider.System);
         builder.Services.AddSingleton<DrainLifetime>();

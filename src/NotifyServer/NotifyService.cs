@@ -29,6 +29,7 @@ internal sealed class NotifyService : IHostedService, IAsyncDisposable
     private Task _relayTasks = Task.CompletedTask;
     private Task _workerTask = Task.CompletedTask;
     private Task _reloadTask = Task.CompletedTask;
+    private ReloadLoop? _reload;
     private FairIntake? _intake;
     private PushDispatcher? _dispatcher;
     private DeviceGate? _devices;
@@ -96,7 +97,7 @@ internal sealed class NotifyService : IHostedService, IAsyncDisposable
         _budget = new EcBudget(OperationsPerSecond(), _time);
         NotifyLog.Budget(_logger, _budget.OperationsPerSecond, Environment.ProcessorCount);
         var names = _options.Relays.Select(RelayUrl.Normalise).ToArray();
-        _workerTask = Watch("the workers", new TriggerWorkers(_intake, _budget, pipeline, names, _logger).RunAsync(Environment.ProcessorCount, _working.Token));
+        _workerTask = Task.WhenAll(new TriggerWorkers(_intake, _budget, pipeline, names, _logger).Start(Environment.ProcessorCount, _working.Token).Select(loop => Watch("a worker", loop)));
 
         // 3. Relays. None needs to be up: the server starts degraded and says so on /readyz.
         var announced = _options.AnnounceRelays.Count > 0 ? _options.AnnounceRelays : _options.Relays.Select(_ownRelay.PublicNameOf).ToList();
@@ -112,17 +113,21 @@ internal sealed class NotifyService : IHostedService, IAsyncDisposable
             _logger);
         Relays = [.. _options.Relays.SelectMany((url, index) => keys.Keys.Select(entry =>
             new InboxRelay(context, index, url, _ownRelay.PublicNameOf(url), entry.App, entry.Key)))];
-        _relayTasks = Task.WhenAll(Relays.Select(relay => Watch("a relay's loop", Task.Run(() => relay.RunAsync(_listening.Token), CancellationToken.None))));
+        _relayTasks = Task.WhenAll(Relays.SelectMany(relay => relay.Start(_listening.Token)).Select(loop => Watch("a relay's loop", loop)));
         AddGauges(_budget, claims as ReplayCache);
 
         // 4. What may change while it runs.
         if (_settings is not null)
         {
-            _reloadTask = Watch("the reload loop", Task.Run(() => new ReloadLoop(this, _settings, _metrics, _time, _logger).RunAsync(_listening.Token), CancellationToken.None));
+            _reload = new ReloadLoop(this, _settings, _metrics, _time, _logger);
+            _reloadTask = Watch("the reload loop", Task.Run(() => _reload.RunAsync(_listening.Token), CancellationToken.None));
         }
 
         return Task.CompletedTask;
     }
+
+    /// <summary>Asks for a reload, as SIGHUP does.</summary>
+    internal void RequestReload() => _reload?.Request();
 
     /// <summary>Takes over limits and credentials; no queued or running push is lost by it.</summary>
     /// <returns>What was taken over, and which changed settings wait for a restart.</returns>

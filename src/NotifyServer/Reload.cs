@@ -17,15 +17,21 @@ internal interface ISettingsSource
     NotifyOptions Read();
 }
 
-/// <summary>The process's own configuration.</summary>
-internal sealed class ConfiguredSettings(IConfiguration configuration, Action<NotifyOptions> setDefaults) : ISettingsSource
+/// <summary>The process's own configuration, built again from the same sources. The live one stays as it is: other servers in the process have not asked for a reload.</summary>
+internal sealed class ConfiguredSettings(ConfigurationManager configuration, Action<NotifyOptions> setDefaults) : ISettingsSource
 {
     public string? File => configuration["config"];
 
     public NotifyOptions Read()
     {
-        (configuration as IConfigurationRoot)?.Reload();
-        var options = configuration.GetSection(NotifyOptions.Section).Get<NotifyOptions>() ?? new NotifyOptions();
+        var builder = new ConfigurationBuilder();
+        foreach (var source in ((IConfigurationBuilder)configuration).Sources)
+        {
+            builder.Add(source);
+        }
+
+        using var fresh = (IDisposable)builder.Build();
+        var options = ((IConfiguration)fresh).GetSection(NotifyOptions.Section).Get<NotifyOptions>() ?? new NotifyOptions();
         setDefaults(options);
         return options;
     }
@@ -108,7 +114,7 @@ internal sealed class ReloadLoop(NotifyService service, ISettingsSource source, 
             metrics.Reload("refused");
             NotifyLog.ReloadRefused(logger, e.Message); // ours: names the file, quotes nothing
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or FormatException or InvalidOperationException)
+        catch (Exception e)
         {
             metrics.Reload("refused");
             NotifyLog.ReloadRefused(logger, e.GetType().Name); // the framework's text may quote the settings file

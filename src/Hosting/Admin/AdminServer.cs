@@ -40,6 +40,7 @@ public sealed class AdminServer(IOptions<AdminOptions> options, IEnumerable<IHea
             kestrel.AddServerHeader = false;
             kestrel.Limits.MaxRequestBodySize = 1024; // bytes: nothing here reads a body
             kestrel.Limits.MaxConcurrentConnections = 64;
+            kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(5); // a request here is one line
         });
         builder.WebHost.UseUrls(options.Value.Urls.Split(';', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
         builder.Services.AddRoutingCore();

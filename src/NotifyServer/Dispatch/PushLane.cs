@@ -8,9 +8,12 @@ namespace Marmot.NotifyServer.Dispatch;
 /// Each admitted job ends once: accepted, dead, foreign, refused, uncertain, expired or abandoned.</remarks>
 internal sealed class PushLane : IAsyncDisposable
 {
+    private const string Circuited = "circuit";
+
     private readonly Channel<PushJob> _ready = Channel.CreateUnbounded<PushJob>(); // bounded by the reservation
     private readonly SemaphoreSlim _permits;
     private readonly CancellationTokenSource _stop = new();
+    private CancellationTokenSource _renewed = new(); // cancelled, and another put in its place, when the provider is
     private readonly NotifyMetrics _metrics;
     private readonly TimeProvider _time;
     private readonly TaskCompletionSource _empty = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -55,6 +58,8 @@ internal sealed class PushLane : IAsyncDisposable
         var old = Interlocked.Exchange(ref _lease, new ProviderLease(provider));
         old.Exit();
         Circuit.Reset();
+        using var before = Interlocked.Exchange(ref _renewed, new CancellationTokenSource());
+        before.Cancel(); // what waited for a good credential goes now
     }
 
     /// <summary>Other limits; what is admitted stays admitted.</summary>
@@ -155,6 +160,7 @@ internal sealed class PushLane : IAsyncDisposable
         await DrainAsync(new CancellationToken(canceled: true));
         Volatile.Read(ref _lease).Exit();
         _stop.Dispose();
+        _renewed.Dispose();
     }
 
     private async Task RunAsync()
@@ -211,7 +217,7 @@ internal sealed class PushLane : IAsyncDisposable
 
             if (!Circuit.TryPass(out var wait))
             {
-                verdict = new PushVerdict(PushOutcome.Transient, "circuit", wait);
+                verdict = new PushVerdict(PushOutcome.Transient, Circuited, wait);
             }
             else
             {
@@ -324,19 +330,26 @@ internal sealed class PushLane : IAsyncDisposable
         }
 
         _metrics.Retried(App, Provider.Name);
-        _ = EnqueueLaterAsync(job, pause);
+        _ = EnqueueLaterAsync(job, pause, waitsForCredential: verdict.Outcome == PushOutcome.Credential || verdict.Reason == Circuited);
     }
 
-    private async Task EnqueueLaterAsync(PushJob job, TimeSpan pause)
+    private async Task EnqueueLaterAsync(PushJob job, TimeSpan pause, bool waitsForCredential)
     {
         try
         {
             if (pause > TimeSpan.Zero)
             {
-                await Task.Delay(pause, _time, _stop.Token);
+                var renewed = waitsForCredential ? Volatile.Read(ref _renewed).Token : CancellationToken.None;
+                using var either = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token, renewed);
+                await Task.Delay(pause, _time, either.Token);
             }
         }
-        catch (OperationCanceledException)
+        catch (Exception e) when (e is OperationCanceledException or ObjectDisposedException)
+        {
+            // Stopped, or the credential has been renewed.
+        }
+
+        if (_stop.IsCancellationRequested)
         {
             Finish(job, "abandoned", "stopped");
             return;

@@ -76,9 +76,13 @@ internal sealed class InboxRelay : IRelayConnectionObserver, IDisposable
     /// <summary>Seconds without a live subscription since the start.</summary>
     public double DeafSeconds => _deafSeconds + (_deafSince is { } since ? (_context.Time.GetUtcNow() - since).TotalSeconds : 0);
 
-    /// <summary>Listens and keeps the inbox list in place until cancelled.</summary>
-    public Task RunAsync(CancellationToken cancellationToken) =>
-        Task.WhenAll(_connection.RunAsync(cancellationToken), KeepListedAsync(cancellationToken), _canary.RunAsync(cancellationToken));
+    /// <summary>Listens, keeps the inbox list in place and sends the canary until cancelled: three loops, none of which may end before.</summary>
+    public IEnumerable<Task> Start(CancellationToken cancellationToken)
+    {
+        yield return Task.Run(() => _connection.RunAsync(cancellationToken), CancellationToken.None);
+        yield return KeepListedAsync(cancellationToken);
+        yield return _canary.RunAsync(cancellationToken);
+    }
 
     public void Dispose() => _assert.Dispose();
 

@@ -41,13 +41,13 @@ internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeP
         var subscription = new Subscription(connection, id, filters);
         connection.Subscriptions.Add(id, subscription);
         index.Add(subscription);
-        var mark = store.HighWaterMark;
-        subscription.StartFrom(mark);
-
-        // 3. What is stored, then EOSE, then live.
         var scope = Scope(connection);
         try
         {
+            var mark = await store.ReadMarkAsync(cancel);
+            subscription.StartFrom(mark);
+
+            // 3. What is stored, then EOSE, then live.
             await StoredEventScan.SendAsync(store, subscription, scope, mark, _options.MaxLimit, _options.MaxOutboxBytes, cancel);
         }
         catch (Exception exception) when (exception is IOException or QueryTooWideException)
@@ -56,7 +56,6 @@ internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeP
             connection.Outbox.SendClosed(id, exception is QueryTooWideException ? Rejections.TooWide : Rejections.StoreFailed);
             return;
         }
-
         finally
         {
             budgets.Charge(connection.AddressPrefix, scope.Work);
@@ -84,10 +83,11 @@ internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeP
         var scope = Scope(connection);
         try
         {
+            var mark = await store.ReadMarkAsync(cancel);
             var count = filters.Length == 1
-                ? await store.CountAsync(filters[0], scope, store.HighWaterMark, cancel)
+                ? await store.CountAsync(filters[0], scope, mark, cancel)
                 : (await StoredEventScan.FindAsync(
-                    store, [.. filters.Select(f => f.WithLimit(null))], scope, store.HighWaterMark, int.MaxValue, cancel)).Count;
+                    store, [.. filters.Select(f => f.WithLimit(null))], scope, mark, int.MaxValue, cancel)).Count;
             connection.Outbox.SendCount(id, count);
         }
         catch (Exception exception) when (exception is IOException or QueryTooWideException)

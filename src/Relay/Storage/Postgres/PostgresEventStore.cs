@@ -20,6 +20,7 @@ internal sealed class PostgresEventStore : IEventStore
     private readonly RecentIds _recent = new();
     private readonly PostgresErasure _erasure;
     private ulong _highWaterMark;
+    private long _removals;
 
     private PostgresEventStore(NpgsqlDataSource source)
     {
@@ -147,11 +148,24 @@ internal sealed class PostgresEventStore : IEventStore
     {
         var head = await PostgresErrors.GuardAsync(async () =>
         {
-            await using var command = _source.CreateCommand("SELECT last FROM relay.head");
-            return (ulong)(long)(await command.ExecuteScalarAsync(cancel))!;
+            await using var command = _source.CreateCommand("SELECT last, removals FROM relay.head");
+            await using var reader = await command.ExecuteReaderAsync(CommandBehavior.SingleRow, cancel);
+            await reader.ReadAsync(cancel);
+            return (Last: (ulong)reader.GetInt64(0), Removals: reader.GetInt64(1));
         });
-        Advance(head);
-        return head;
+        if (Interlocked.Exchange(ref _removals, head.Removals) != head.Removals)
+        {
+            _recent.Clear();
+        }
+
+        Advance(head.Last);
+        return head.Last;
+    }
+
+    public async ValueTask<ulong> ReadMarkAsync(CancellationToken cancel)
+    {
+        await ReadHeadAsync(cancel);
+        return HighWaterMark; // the feed may have moved it further meanwhile
     }
 
     /// <summary>Forgets ids that are known to be stored: something was removed by another process.</summary>
@@ -205,8 +219,8 @@ internal sealed class PostgresEventStore : IEventStore
 
     public ValueTask DisposeAsync() => _source.DisposeAsync();
 
-    // Only forward, whoever learns it first: the writer, the live feed or the probe.
-    private void Advance(ulong arrival)
+    /// <summary>Moves the mark: everything up to this number is committed. Only forward, whoever learns it first: the writer, the live feed or the probe.</summary>
+    public void Advance(ulong arrival)
     {
         var seen = Volatile.Read(ref _highWaterMark);
         while (arrival > seen)

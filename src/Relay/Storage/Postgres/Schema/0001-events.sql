@@ -6,7 +6,8 @@
 -- order and without holes, so whoever has seen n has seen everything up to n.
 CREATE TABLE relay.head (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),
-    last bigint NOT NULL
+    last bigint NOT NULL,
+    removals bigint NOT NULL DEFAULT 0 -- how often something was removed, so that replicas forget what they believe stored
 ) WITH (fillfactor = 10);
 INSERT INTO relay.head (last) VALUES (0);
 
@@ -76,7 +77,7 @@ END $$;
 
 CREATE FUNCTION relay.remove_locked(p_arrivals bigint[]) RETURNS integer LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM FROM relay.head FOR UPDATE;
+    UPDATE relay.head SET removals = removals + 1;
     RETURN relay.remove(p_arrivals);
 END $$;
 
@@ -86,7 +87,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM relay.events WHERE expires_at <= p_now) THEN
         RETURN 0;
     END IF;
-    PERFORM FROM relay.head FOR UPDATE;
+    UPDATE relay.head SET removals = removals + 1;
     RETURN relay.remove(ARRAY(SELECT arrival FROM relay.events WHERE expires_at <= p_now ORDER BY expires_at LIMIT p_most));
 END $$;
 
@@ -171,6 +172,7 @@ BEGIN
     IF verdicts[1] <> 0 THEN
         RETURN;
     END IF;
+    UPDATE relay.head SET removals = removals + 1;
     INSERT INTO relay.deleted_ids (id, by_key) SELECT DISTINCT u.id, by_whom FROM unnest(p_targets) AS u (id) ON CONFLICT DO NOTHING;
     INSERT INTO relay.deleted_slots (slot, until) SELECT DISTINCT u.slot, at FROM unnest(p_target_slots) AS u (slot)
     ON CONFLICT (slot) DO UPDATE SET until = greatest(relay.deleted_slots.until, excluded.until);
@@ -198,6 +200,7 @@ BEGIN
     IF verdicts[1] <> 0 THEN
         RETURN;
     END IF;
+    UPDATE relay.head SET removals = removals + 1;
     INSERT INTO relay.vanished (author, until) VALUES (who, at)
     ON CONFLICT (author) DO UPDATE SET until = greatest(relay.vanished.until, excluded.until);
     PERFORM relay.remove(ARRAY(

@@ -267,7 +267,7 @@ describe("the chart", () => {
   });
 
   it("sets only settings that the program has: `config check` takes the environment of every pod", async () => {
-    await Promise.all(Object.entries(rendered).filter(([name]) => !name.startsWith("distributed")).flatMap(([name, { pods }]) => pods.filter(({ component }) => !["test", "migrate"].includes(component)).map(async (pod) => {
+    await Promise.all(Object.entries(rendered).flatMap(([name, { pods }]) => pods.filter(({ component }) => !["test", "migrate"].includes(component)).map(async (pod) => {
       // Files of the user's Secrets are not there: what names one is left out, and its key is checked by a made-up value.
       const settings = Object.entries(env(pod)).filter(([, value]) => !value.startsWith("/secrets/"));
       const named = Object.entries(env(pod)).filter(([, value]) => value.startsWith("/secrets/")).map(([key]) => `${key}=/etc/hostname`);

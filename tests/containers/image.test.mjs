@@ -1,6 +1,7 @@
 // The image alone: who it runs as, what it can write, what is in it, how it starts and stops.
 import assert from "node:assert/strict";
-import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { chmodSync, chownSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -95,6 +96,26 @@ describe("the image", () => {
       await healthy(id);
     } finally {
       rmSync(data, { recursive: true, force: true });
+    }
+  });
+
+  it("takes a secret as Kubernetes mounts it, root's and readable by the server's group, and none that others may read", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "marmot-secret-"));
+    const file = join(folder, "notify.key");
+    const settings = ["-v", `${folder}:/secrets:ro`, "-e", "Notify__Relays__0=ws://127.0.0.1:1", "-e", "Notify__Apps__0__Name=a", "-e", "Notify__Apps__0__KeyFile=/secrets/notify.key", image, "notify"];
+    try {
+      chmodSync(folder, 0o755);
+      writeFileSync(file, randomBytes(32).toString("hex"));
+      chownSync(file, 0, 1654);
+      chmodSync(file, 0o440);
+      const id = await start(...settings);
+      await until("the card", async () => /push server +npub1/.test(await logs(id)));
+      chmodSync(file, 0o444);
+      const { status, text } = await run("docker", ["run", "--rm", ...hardened, ...settings], { status: true });
+      assert.notEqual(status, 0);
+      assert.match(text, /other users may read/);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
     }
   });
 

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { Compose, docker, until } from "./lib/docker.mjs";
+import { assertContained } from "./lib/contained.mjs";
 import { Client, Load, blossomToken, download, groupEvent, missing, newGroup, upload } from "./lib/nostr.mjs";
 
 describe("docker compose up", () => {
@@ -113,16 +114,4 @@ describe("docker compose up", () => {
 
 async function npub(suite) {
   return until("the start card", async () => /npub1[0-9a-z]{58}/.exec(await suite.run("logs", "marmot"))?.[0]);
-}
-
-export function assertContained(config, host, name) {
-  assert.match(config.User, /^[1-9]/, `${name}: a numbered user that is not root`);
-  assert.equal(host.ReadonlyRootfs, true, `${name}: read-only root`);
-  assert.deepEqual(host.CapDrop, ["ALL"], `${name}: no capability`);
-  assert.ok(host.SecurityOpt.includes("no-new-privileges:true"), `${name}: no new privileges`);
-  assert.ok(host.Memory > 0, `${name}: memory limit`);
-  assert.ok(host.PidsLimit > 0, `${name}: process limit`);
-  assert.ok(host.LogConfig.Config["max-size"], `${name}: logs are rotated`);
-  assert.equal(host.RestartPolicy.Name, "unless-stopped", name);
-  assert.ok(config.StopTimeout >= 10 || config.StopTimeout === undefined, name);
 }

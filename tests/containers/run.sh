@@ -18,7 +18,7 @@ if [ -d "$tools" ]; then
   export MARMOT_TOOLS; MARMOT_TOOLS=$(cd "$tools" && pwd)
   "$MARMOT_TOOLS/get-helm.sh" "$PWD/.tools/bin" >/dev/null && "$MARMOT_TOOLS/get-helm.sh" --helm3 "$PWD/.tools/bin/3" >/dev/null || cannot "helm could not be installed"
   "$MARMOT_TOOLS/get-docker.sh" >/dev/null || cannot "Docker could not be installed"
-  "$MARMOT_TOOLS/offline-images.sh" nginx caddy >/dev/null && "$MARMOT_TOOLS/offline-images.sh" --strict --scan Dockerfile --scan docker-compose.yml >/dev/null || cannot "the Docker daemon does not run here, or a base image is missing"
+  "$MARMOT_TOOLS/offline-images.sh" nginx caddy >/dev/null && "$MARMOT_TOOLS/offline-images.sh" --strict --scan Dockerfile >/dev/null && "$MARMOT_TOOLS/offline-images.sh" --scan docker-compose.yml >/dev/null || cannot "the Docker daemon does not run here, or a base image is missing"
 else
   unset MARMOT_TOOLS
   command -v helm >/dev/null 2>&1 || cannot "neither $tools nor helm is on this machine"

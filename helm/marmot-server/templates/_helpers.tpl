@@ -67,7 +67,7 @@ seccompProfile: { type: RuntimeDefault }
 {{- $values := .root.Values -}}
 {{- if eq $values.mode "distributed" }}
 - name: Storage__Postgres
-  value: {{ printf "%s%s" (trimSuffix ";" $values.postgres.connection) (ternary (printf ";Passfile=/secrets/postgres/%s" $values.postgres.pgpassKey) "" (ne $values.postgres.existingSecret "")) | quote }}
+  value: {{ printf "%s%s%s" (trimSuffix ";" $values.postgres.connection) (ternary (printf ";Passfile=/secrets/postgres/%s" $values.postgres.pgpassKey) "" (ne $values.postgres.existingSecret "")) (ternary "" ";GSS Encryption Mode=Disable" (regexMatch "(?i)gss" $values.postgres.connection)) | quote }}
 {{- if and $values.redis.address (ne .component "migrate") }}
 - { name: Cluster__Redis, value: {{ $values.redis.address | quote }} }
 {{- if $values.redis.existingSecret }}
@@ -75,6 +75,7 @@ seccompProfile: { type: RuntimeDefault }
 {{- end }}
 {{- end }}
 {{- if eq .component "blossom" }}
+- { name: Blossom__OwnerSecretFile, value: /secrets/owner/{{ $values.blossom.ownerSecret.key }} }
 - { name: Blossom__Blobs, value: S3 }
 {{- with $values.s3.endpoint }}
 - { name: Blossom__S3__Endpoint, value: {{ . | quote }} }
@@ -96,6 +97,7 @@ seccompProfile: { type: RuntimeDefault }
 {{- if eq $values.mode "distributed" -}}
 {{- if $values.postgres.existingSecret }}{{ $list = append $list (dict "name" "postgres" "secret" $values.postgres.existingSecret) }}{{ end -}}
 {{- if and $values.redis.address $values.redis.existingSecret (ne .component "migrate") }}{{ $list = append $list (dict "name" "redis" "secret" $values.redis.existingSecret) }}{{ end -}}
+{{- if eq .component "blossom" }}{{ $list = append $list (dict "name" "owner" "secret" $values.blossom.ownerSecret.existingSecret) }}{{ end -}}
 {{- if and $values.s3.existingSecret (eq .component "blossom") }}{{ $list = append $list (dict "name" "s3" "secret" $values.s3.existingSecret) }}{{ end -}}
 {{- end -}}
 {{- if and $values.push.existingSecret (has .component (list "all" "notify")) }}{{ $list = append $list (dict "name" "push" "secret" $values.push.existingSecret) }}{{ end -}}

@@ -228,8 +228,8 @@ public class MutationTests(ITestOutputHelper output)
             sender.WriteUInt32(_mutator.Next(4) == 0 ? uint.MaxValue - (uint)_mutator.Next(3) : (uint)_mutator.Next(9));
             sender.WriteUInt32(_mutator.Next(8) == 0 ? (uint)_mutator.Next(1100) : uint.MaxValue - (uint)_mutator.Next(3));
             sender.WriteUInt32(0);
-            var (key, nonce) = MessageProtection.SenderDataKey(epoch.Suite, epoch.Secrets.SenderData, ciphertext);
-            var sealedSender = epoch.Suite.Seal(key, nonce, aad.Written, sender.Written);
+            using var key = MessageProtection.SenderDataKey(epoch.Suite, epoch.Secrets.SenderData, ciphertext);
+            var sealedSender = epoch.Suite.Seal(key.Key, key.Nonce, aad.Written, sender.Written);
             return new MlsMessage(WireFormat.PrivateMessage, new PrivateMessage(epoch.Context.GroupId, epoch.Context.Epoch, ContentType.Application, [], sealedSender, ciphertext)).ToBytes();
         }
 

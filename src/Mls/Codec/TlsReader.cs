@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using Marmot.Mls.Crypto;
 
 namespace Marmot.Mls.Codec;
 
@@ -65,6 +66,9 @@ public ref struct TlsReader
 
     /// <summary>opaque&lt;V&gt; as a new array.</summary>
     public byte[] ReadBytes() => ReadOpaque().ToArray();
+
+    /// <summary>opaque&lt;V&gt; as a secret with an owner.</summary>
+    internal SecretBytes ReadSecret() => SecretBytes.Copy(ReadOpaque());
 
     /// <summary>A reader over the content of a vector T&lt;V&gt;.</summary>
     public TlsReader ReadVector() => new(ReadOpaque());

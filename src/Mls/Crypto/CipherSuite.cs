@@ -70,19 +70,17 @@ public sealed partial class CipherSuite
     public KeyPair GenerateSignatureKeyPair() => Signature.Generate();
 
     /// <summary>A new HPKE key pair.</summary>
-    public KeyPair GenerateKeyPair()
-    {
-        Span<byte> ikm = stackalloc byte[Hkdf.MaxHashLength];
-        ikm = ikm[..HashLength];
-        RandomNumberGenerator.Fill(ikm);
-        var pair = Kem.Derive(ikm);
-        CryptographicOperations.ZeroMemory(ikm);
-        return pair;
-    }
+    public KeyPair GenerateKeyPair() => Kem.Generate().Release();
 
     internal byte[] Hash(ReadOnlySpan<byte> data) => Hkdf.Hash(_hash, data);
     internal byte[] Mac(ReadOnlySpan<byte> key, ReadOnlySpan<byte> data) => Hkdf.Mac(_hash, key, data);
-    internal byte[] Extract(ReadOnlySpan<byte> salt, ReadOnlySpan<byte> ikm) => Hkdf.Mac(_hash, salt, ikm);
+
+    internal SecretBytes Extract(ReadOnlySpan<byte> salt, ReadOnlySpan<byte> ikm)
+    {
+        var prk = new SecretBytes(HashLength);
+        Hkdf.Extract(_hash, salt, ikm, prk.Span);
+        return prk;
+    }
 
     internal byte[] Seal(ReadOnlySpan<byte> key, ReadOnlySpan<byte> nonce, ReadOnlySpan<byte> aad, ReadOnlySpan<byte> plaintext)
     {
@@ -107,6 +105,13 @@ public sealed partial class CipherSuite
     {
         MlsException.ThrowIf(ciphertext.Length < TagLength, MlsError.DecryptionFailed);
         var plaintext = new byte[ciphertext.Length - TagLength];
+        Open(key, nonce, aad, ciphertext, plaintext);
+        return plaintext;
+    }
+
+    /// <summary>Fills <paramref name="plaintext"/>, which is a tag shorter than the ciphertext.</summary>
+    private void Open(ReadOnlySpan<byte> key, ReadOnlySpan<byte> nonce, ReadOnlySpan<byte> aad, ReadOnlySpan<byte> ciphertext, Span<byte> plaintext)
+    {
         var body = ciphertext[..^TagLength];
         var tag = ciphertext[^TagLength..];
         try
@@ -121,7 +126,6 @@ public sealed partial class CipherSuite
                 using var cipher = new AesGcm(key, TagLength);
                 cipher.Decrypt(nonce, body, tag, plaintext, aad);
             }
-            return plaintext;
         }
         catch (AuthenticationTagMismatchException)
         {

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Security.Cryptography;
+using Marmot.Mls.Codec;
 
 namespace Marmot.Mls.Crypto;
 
@@ -51,17 +52,21 @@ public sealed partial class CipherSuite
         return (enc, ciphertext);
     }
 
-    internal byte[] HpkeOpen(KeyPair own, ReadOnlySpan<byte> enc, ReadOnlySpan<byte> infoHash, ReadOnlySpan<byte> aad, ReadOnlySpan<byte> ciphertext)
+    internal SecretBytes HpkeOpen(ReadOnlySpan<byte> privateKey, ReadOnlySpan<byte> publicKey, ReadOnlySpan<byte> enc, ReadOnlySpan<byte> infoHash, ReadOnlySpan<byte> aad,
+        ReadOnlySpan<byte> ciphertext)
     {
+        MlsException.ThrowIf(ciphertext.Length < TagLength, MlsError.DecryptionFailed);
+        var plaintext = new SecretBytes(ciphertext.Length - TagLength);
         Span<byte> room = stackalloc byte[6 * Hkdf.MaxHashLength];
         Span<byte> shared = room[..Kem.SecretLength], key = room.Slice(64, KeyLength), nonce = room.Slice(128, NonceLength);
         try
         {
-            Kem.Decapsulate(own, enc, shared);
+            Kem.Decapsulate(privateKey, publicKey, enc, shared);
             var context = new HpkeContext(this, shared, infoHash, room.Slice(3 * 64, 64), stackalloc byte[1 + (2 * Hkdf.MaxHashLength)]);
             context.Derive("key"u8, key);
             context.Derive("base_nonce"u8, nonce);
-            return Open(key, nonce, aad, ciphertext);
+            Open(key, nonce, aad, ciphertext, plaintext.Span);
+            return plaintext;
         }
         finally
         {
@@ -70,7 +75,7 @@ public sealed partial class CipherSuite
     }
 
     /// <summary>RFC 9420, 8.3: the sender's half of an external init.</summary>
-    internal (byte[] Enc, byte[] Secret) HpkeSendExport(ReadOnlySpan<byte> publicKey, ReadOnlySpan<byte> label, int length)
+    internal (byte[] Enc, SecretBytes Secret) HpkeSendExport(ReadOnlySpan<byte> publicKey, ReadOnlySpan<byte> label, int length)
     {
         Span<byte> shared = stackalloc byte[Hkdf.MaxHashLength];
         shared = shared[..Kem.SecretLength];
@@ -78,23 +83,23 @@ public sealed partial class CipherSuite
         return (enc, HpkeExport(shared, label, length));
     }
 
-    internal byte[] HpkeReceiveExport(KeyPair own, ReadOnlySpan<byte> enc, ReadOnlySpan<byte> label, int length)
+    internal SecretBytes HpkeReceiveExport(SecretKeyPair own, ReadOnlySpan<byte> enc, ReadOnlySpan<byte> label, int length)
     {
         Span<byte> shared = stackalloc byte[Hkdf.MaxHashLength];
         shared = shared[..Kem.SecretLength];
-        Kem.Decapsulate(own, enc, shared);
+        Kem.Decapsulate(own.PrivateKey, own.PublicKey, enc, shared);
         return HpkeExport(shared, label, length);
     }
 
     /// <summary>Wipes the shared secret.</summary>
-    private byte[] HpkeExport(Span<byte> shared, ReadOnlySpan<byte> label, int length)
+    private SecretBytes HpkeExport(Span<byte> shared, ReadOnlySpan<byte> label, int length)
     {
         Span<byte> room = stackalloc byte[2 * Hkdf.MaxHashLength];
         var exporter = room.Slice(Hkdf.MaxHashLength, HashLength);
         var context = new HpkeContext(this, shared, HpkeInfoHash(default), room[..Hkdf.MaxHashLength], stackalloc byte[1 + (2 * Hkdf.MaxHashLength)]);
         context.Derive("exp"u8, exporter);
-        var secret = new byte[length];
-        HpkeLabels.Expand(_hash, _hpkeId, exporter, "sec"u8, label, secret);
+        var secret = new SecretBytes(length);
+        HpkeLabels.Expand(_hash, _hpkeId, exporter, "sec"u8, label, secret.Span);
         CryptographicOperations.ZeroMemory(room);
         CryptographicOperations.ZeroMemory(shared);
         return secret;

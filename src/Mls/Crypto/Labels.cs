@@ -28,8 +28,8 @@ public sealed partial class CipherSuite
         return writer.Written;
     }
 
-    internal byte[] SignWithLabel(ReadOnlySpan<byte> privateKey, ReadOnlySpan<byte> label, ReadOnlySpan<byte> content)
-        => Signature.Sign(privateKey, Labelled(label, content));
+    /// <summary>Signs with a key of <see cref="SignatureScheme.Prepare"/>.</summary>
+    internal byte[] SignWithLabel(SecretBytes prepared, ReadOnlySpan<byte> label, ReadOnlySpan<byte> content) => Signature.Sign(prepared, Labelled(label, content));
 
     internal bool VerifyWithLabel(ReadOnlySpan<byte> publicKey, ReadOnlySpan<byte> label, ReadOnlySpan<byte> content, ReadOnlySpan<byte> signature)
         => Signature.Verify(publicKey, Labelled(label, content), signature);
@@ -40,13 +40,14 @@ public sealed partial class CipherSuite
     internal (byte[] Enc, byte[] Ciphertext) EncryptWithLabel(ReadOnlySpan<byte> publicKey, ReadOnlySpan<byte> label, ReadOnlySpan<byte> context, ReadOnlySpan<byte> plaintext)
         => HpkeSeal(publicKey, EncryptContext(label, context), default, plaintext);
 
-    internal byte[] DecryptWithLabel(KeyPair own, ReadOnlySpan<byte> label, ReadOnlySpan<byte> context, ReadOnlySpan<byte> enc, ReadOnlySpan<byte> ciphertext)
-        => HpkeOpen(own, enc, EncryptContext(label, context), default, ciphertext);
+    internal SecretBytes DecryptWithLabel(ReadOnlySpan<byte> privateKey, ReadOnlySpan<byte> publicKey, ReadOnlySpan<byte> label, ReadOnlySpan<byte> context, ReadOnlySpan<byte> enc,
+        ReadOnlySpan<byte> ciphertext)
+        => HpkeOpen(privateKey, publicKey, enc, EncryptContext(label, context), default, ciphertext);
 
-    internal byte[] ExpandWithLabel(ReadOnlySpan<byte> secret, ReadOnlySpan<byte> label, ReadOnlySpan<byte> context, int length)
+    internal SecretBytes ExpandWithLabel(ReadOnlySpan<byte> secret, ReadOnlySpan<byte> label, ReadOnlySpan<byte> context, int length)
     {
-        var output = new byte[length];
-        ExpandWithLabel(secret, label, context, output);
+        var output = new SecretBytes(length);
+        ExpandWithLabel(secret, label, context, output.Span);
         return output;
     }
 
@@ -68,13 +69,13 @@ public sealed partial class CipherSuite
         if (rented is not null) ArrayPool<byte>.Shared.Return(rented); // the context is public
     }
 
-    internal byte[] DeriveSecret(ReadOnlySpan<byte> secret, ReadOnlySpan<byte> label) => ExpandWithLabel(secret, label, default, HashLength);
+    internal SecretBytes DeriveSecret(ReadOnlySpan<byte> secret, ReadOnlySpan<byte> label) => ExpandWithLabel(secret, label, default, HashLength);
 
-    internal byte[] DeriveTreeSecret(ReadOnlySpan<byte> secret, ReadOnlySpan<byte> label, uint generation, int length)
+    internal void DeriveTreeSecret(ReadOnlySpan<byte> secret, ReadOnlySpan<byte> label, uint generation, Span<byte> output)
     {
         Span<byte> context = stackalloc byte[4];
         BinaryPrimitives.WriteUInt32BigEndian(context, generation);
-        return ExpandWithLabel(secret, label, context, length);
+        ExpandWithLabel(secret, label, context, output);
     }
 
     /// <summary>RefHash of RFC 9420, 5.2; the label is taken as it stands.</summary>
@@ -92,7 +93,8 @@ public sealed partial class CipherSuite
         Span<byte> derived = stackalloc byte[Hkdf.MaxHashLength];
         derived = derived[..HashLength];
         ExpandWithLabel(exporterSecret, Encoding.UTF8.GetBytes(label), default, derived);
-        var exported = ExpandWithLabel(derived, "exported"u8, Hash(context), length);
+        var exported = new byte[length];
+        ExpandWithLabel(derived, "exported"u8, Hash(context), exported);
         CryptographicOperations.ZeroMemory(derived);
         return exported;
     }

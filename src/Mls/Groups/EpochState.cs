@@ -1,4 +1,3 @@
-using System.Security.Cryptography;
 using Marmot.Mls.Codec;
 using Marmot.Mls.Crypto;
 using Marmot.Mls.Messages;
@@ -8,7 +7,7 @@ using Marmot.Mls.Tree;
 namespace Marmot.Mls.Groups;
 
 /// <summary>A proposal that was received or sent in this epoch and may be committed by reference.</summary>
-internal sealed record PendingProposal(byte[] Reference, Proposal Proposal, Sender Sender, byte[]? OwnUpdateKey);
+internal sealed record PendingProposal(byte[] Reference, Proposal Proposal, Sender Sender, SecretBytes? OwnUpdateKey);
 
 /// <summary>Everything one member knows of one epoch. A commit makes a new one; the old one stays as it was until it is stripped or wiped.</summary>
 internal sealed class EpochState
@@ -66,21 +65,17 @@ internal sealed class EpochState
     {
         if (IsStripped) return;
         IsStripped = true;
-        if (EndedBy is { } used) SecretTree.Find((int)used.Leaf, application: false, used.Generation, confirm: true).Wipe();
+        if (EndedBy is { } used) SecretTree.Find((int)used.Leaf, application: false, used.Generation, confirm: true).Dispose();
         EndedBy = null;
-        foreach (var secret in (byte[][])[Secrets.Init, Secrets.ConfirmationKey, Secrets.MembershipKey, Secrets.External]) CryptographicOperations.ZeroMemory(secret);
-        foreach (var (node, key) in Keys.ByNode)
-        {
-            if (!newer.Keys.ByNode.TryGetValue(node, out var kept) || !ReferenceEquals(kept, key)) CryptographicOperations.ZeroMemory(key);
-        }
-        Keys.ByNode.Clear();
+        Secrets.WipeHandshake();
+        Keys.WipeBut(newer.Keys);
         Tree.KeepLeavesOnly();
         ClearProposals();
     }
 
     private void ClearProposals()
     {
-        foreach (var pending in Proposals) CryptographicOperations.ZeroMemory(pending.OwnUpdateKey);
+        foreach (var pending in Proposals) pending.OwnUpdateKey?.Dispose();
         Proposals.Clear();
     }
 
@@ -89,11 +84,7 @@ internal sealed class EpochState
     {
         Secrets.Wipe();
         SecretTree.Wipe();
-        foreach (var (node, key) in Keys.ByNode)
-        {
-            if (survivor is null || !survivor.Keys.ByNode.TryGetValue(node, out var kept) || !ReferenceEquals(kept, key)) CryptographicOperations.ZeroMemory(key);
-        }
-        Keys.ByNode.Clear();
+        Keys.WipeBut(survivor?.Keys);
         ClearProposals();
     }
 
@@ -116,7 +107,7 @@ internal sealed class EpochState
         foreach (var (node, key) in Keys.ByNode.OrderBy(k => k.Key))
         {
             writer.WriteUInt32((uint)node);
-            writer.WriteOpaque(key);
+            writer.WriteSecret(key);
         }
         writer.EndVector(start);
         Secrets.Write(writer);
@@ -129,7 +120,7 @@ internal sealed class EpochState
             writer.WriteOpaque(pending.Reference);
             pending.Proposal.Write(writer);
             pending.Sender.Write(writer);
-            writer.WriteOpaque(pending.OwnUpdateKey);
+            writer.WriteSecret(pending.OwnUpdateKey);
         }
         writer.EndVector(start);
         writer.WriteOptional(ReInit);
@@ -143,7 +134,7 @@ internal sealed class EpochState
         var context = GroupContext.Read(ref reader);
         var tree = reference is null ? RatchetTree.ReadStored(context.Suite, ref reader) : RatchetTree.ReadChanges(ref reader, reference.Tree, withParents: !stripped);
         var keys = new TreeKeys { Leaf = (int)reader.ReadUInt32() };
-        for (var body = reader.ReadVector(); body.Remaining > 0;) keys.ByNode[(int)body.ReadUInt32()] = body.ReadBytes();
+        for (var body = reader.ReadVector(); body.Remaining > 0;) keys.ByNode[(int)body.ReadUInt32()] = body.ReadSecret();
         var secrets = EpochSecrets.Read(ref reader);
         var secretTree = SecretTree.Read(context.Suite, ref reader);
         var interim = reader.ReadBytes();
@@ -151,7 +142,7 @@ internal sealed class EpochState
         var proposals = new List<PendingProposal>();
         for (var body = reader.ReadVector(); body.Remaining > 0;)
         {
-            proposals.Add(new PendingProposal(body.ReadBytes(), Proposal.Read(ref body), Sender.Read(ref body), body.ReadBytes() is { Length: > 0 } key ? key : null));
+            proposals.Add(new PendingProposal(body.ReadBytes(), Proposal.Read(ref body), Sender.Read(ref body), body.ReadSecret() is { Length: > 0 } key ? key : null));
         }
         var reInit = reader.ReadPresence() ? (ReInitProposal)Proposal.Read(ref reader) : null;
         return new EpochState

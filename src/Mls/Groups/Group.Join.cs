@@ -30,7 +30,9 @@ public sealed partial class Group
     public static Group Join(MlsMessage message, KeyPackageSecrets own, JoinRequest? request = null)
     {
         request ??= new JoinRequest();
-        var (secrets, info, pskSecret) = OpenWelcome(message, own, request);
+        var (secrets, info, psk) = OpenWelcome(message, own, request);
+        using var ownSecrets = secrets;
+        using var pskSecret = psk;
         var suite = info.Context.Suite;
         CheckPredecessor(secrets.Psks, info.Context, request.Predecessor);
         var tree = CheckedTree(info, request);
@@ -40,24 +42,23 @@ public sealed partial class Group
         var place = tree.Members.FirstOrDefault(m => m.Leaf.Encoded.AsSpan().SequenceEqual(leafBytes), (-1, null!)).Index;
         MlsException.ThrowIf(place < 0, MlsError.BadTree);
         var keys = new TreeKeys { Leaf = place };
-        keys.ByNode[2 * place] = [.. own.EncryptionPrivateKey];
+        keys.ByNode[2 * place] = own.EncryptionPrivateKey.Clone();
         if (secrets.PathSecret is { } pathSecret)
         {
             MlsException.ThrowIf(info.Signer == place, MlsError.BadPath);
-            keys.AddFrom(tree, TreeMath.CommonAncestor(place, (int)info.Signer), (int)info.Signer, pathSecret);
+            keys.AddFrom(tree, TreeMath.CommonAncestor(place, (int)info.Signer), (int)info.Signer, pathSecret).Dispose();
         }
         MlsException.ThrowIf(!keys.Match(tree), MlsError.BadPath);
 
         // The epoch, confirmed by the tag.
         var epochSecrets = EpochSecrets.FromJoiner(suite, secrets.JoinerSecret, pskSecret, info.Context.Encoded);
-        CryptographicOperations.ZeroMemory(secrets.JoinerSecret);
         var tag = suite.Mac(epochSecrets.ConfirmationKey, info.Context.ConfirmedTranscriptHash);
         MlsException.ThrowIf(!CryptographicOperations.FixedTimeEquals(tag, info.ConfirmationTag), MlsError.BadConfirmationTag);
-        return new Group(EpochState.Create(info.Context, tree, keys, epochSecrets, tag), [.. own.SignaturePrivateKey], request.Rules);
+        return new Group(EpochState.Create(info.Context, tree, keys, epochSecrets, tag), own.SignaturePrivateKey.Clone(), request.Rules);
     }
 
     /// <summary>Decrypts the secrets meant for this key package and the GroupInfo; nothing of the latter is verified yet.</summary>
-    internal static (GroupSecrets Secrets, GroupInfo Info, byte[] PskSecret) OpenWelcome(MlsMessage message, KeyPackageSecrets own, JoinRequest request)
+    internal static (GroupSecrets Secrets, GroupInfo Info, SecretBytes PskSecret) OpenWelcome(MlsMessage message, KeyPackageSecrets own, JoinRequest request)
     {
         var welcome = message.Welcome ?? throw new MlsException(MlsError.WrongWireFormat);
         var suite = CipherSuite.Get(welcome.CipherSuite);
@@ -66,12 +67,10 @@ public sealed partial class Group
         // 1. Our secrets.
         var reference = own.KeyPackage.Reference();
         var entry = Array.Find(welcome.Secrets, s => s.NewMember.AsSpan().SequenceEqual(reference)) ?? throw new MlsException(MlsError.NotForThisKeyPackage);
-        var initPair = new KeyPair(own.InitPrivateKey, own.KeyPackage.InitKey);
-        var plaintext = suite.DecryptWithLabel(initPair, "Welcome"u8, welcome.EncryptedGroupInfo, entry.Secrets.KemOutput, entry.Secrets.Ciphertext);
+        using var plaintext = suite.DecryptWithLabel(own.InitPrivateKey, own.KeyPackage.InitKey, "Welcome"u8, welcome.EncryptedGroupInfo, entry.Secrets.KemOutput, entry.Secrets.Ciphertext);
         var reader = new TlsReader(plaintext);
         var secrets = GroupSecrets.Read(ref reader);
         reader.ExpectEnd();
-        CryptographicOperations.ZeroMemory(plaintext);
 
         // 2. PSKs: at most one of reinit or branch.
         MlsException.ThrowIf(secrets.Psks.Count(p => p.Usage is ResumptionUsage.ReInit or ResumptionUsage.Branch) > 1, MlsError.BadPsk);
@@ -79,10 +78,8 @@ public sealed partial class Group
         var pskSecret = PskSecret.Compute(suite, [.. secrets.Psks.Select(id => (id, FindPsk(id, request.Rules, null, request.Predecessor)))]);
 
         // 3. GroupInfo.
-        var welcomeSecret = EpochSecrets.Welcome(suite, secrets.JoinerSecret, pskSecret);
-        var (key, nonce) = WelcomeKey(suite, welcomeSecret);
-        CryptographicOperations.ZeroMemory(welcomeSecret);
-        reader = new TlsReader(suite.Open(key, nonce, default, welcome.EncryptedGroupInfo));
+        using var key = WelcomeKey(suite, secrets.JoinerSecret, pskSecret);
+        reader = new TlsReader(suite.Open(key.Key, key.Nonce, default, welcome.EncryptedGroupInfo));
         var info = Messages.GroupInfo.Read(ref reader);
         reader.ExpectEnd();
         MlsException.ThrowIf(info.Context.Suite.Id != suite.Id, MlsError.KeyPackageMismatch);
@@ -158,13 +155,12 @@ public sealed partial class Group
         foreach (var psk in psks ?? []) proposals.Add(new PreSharedKeyProposal(psk));
 
         // A state without secrets: enough to apply the proposals and to frame the commit.
-        var nothing = new EpochSecrets { SenderData = [], Encryption = [], Exporter = [], External = [], ConfirmationKey = [], MembershipKey = [], Resumption = [], Authenticator = [], Init = [] };
-        var before = EpochState.Create(info.Context, tree, new TreeKeys { Leaf = -1 }, nothing, info.ConfirmationTag);
+        var before = EpochState.Create(info.Context, tree, new TreeKeys { Leaf = -1 }, EpochSecrets.None(), info.ConfirmationTag);
         var sender = new Sender(SenderType.NewMemberCommit, 0);
         var list = ProposalList.Apply(before, null, [.. proposals.Select(p => new CommittedProposal(p, sender, false))], request.Rules, request.Now);
         var place = list.Tree.Reserve();
         LeafRules.CheckInGroup(own.KeyPackage.Leaf, list.Rules);
-        var path = TreeKem.Create(list.Tree, place, own.KeyPackage.Leaf, own.SignaturePrivateKey, info.Context.GroupId, new TreeKeys { Leaf = place }, new HashSet<int>(),
+        using var path = TreeKem.Create(list.Tree, place, own.KeyPackage.Leaf, own.SignaturePrivateKey, info.Context.GroupId, new TreeKeys { Leaf = place }, new HashSet<int>(),
             treeHash => info.Context.With(info.Epoch + 1, treeHash, info.Context.ConfirmedTranscriptHash, list.Extensions).Encoded);
         list.Tree.CheckMembersTogether();
 
@@ -178,12 +174,12 @@ public sealed partial class Group
             Commit = new Commit([.. proposals.Select(p => new ProposalOrRef(p, null))], path.Path),
         };
         var signature = AuthenticatedContent.Sign(suite, WireFormat.PublicMessage, framed, info.Context.Encoded, own.SignaturePrivateKey);
-        var pskSecret = PskSecret.Compute(suite, [.. list.Psks.Select(id => (id, FindPsk(id, request.Rules, null, request.Predecessor)))]);
+        using var pskSecret = PskSecret.Compute(suite, [.. list.Psks.Select(id => (id, FindPsk(id, request.Rules, null, request.Predecessor)))]);
         var (next, joiner) = Advance(before, list, path.Keys, path.CommitSecret, init, pskSecret, WireFormat.PublicMessage, framed, signature, null);
-        CryptographicOperations.ZeroMemory(joiner);
-        CryptographicOperations.ZeroMemory(init);
+        joiner.Dispose();
+        init.Dispose();
         var content = new AuthenticatedContent { WireFormat = WireFormat.PublicMessage, Content = framed, Signature = signature, ConfirmationTag = next.ConfirmationTag };
         var commit = new MlsMessage(WireFormat.PublicMessage, MessageProtection.ProtectPublic(content, suite, info.Context.Encoded, default));
-        return (new Group(next, [.. own.SignaturePrivateKey], request.Rules), commit);
+        return (new Group(next, own.SignaturePrivateKey.Clone(), request.Rules), commit);
     }
 }

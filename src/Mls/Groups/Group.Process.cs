@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using Marmot.Mls.Codec;
+using Marmot.Mls.Crypto;
 using Marmot.Mls.Framing;
 using Marmot.Mls.Messages;
 using Marmot.Mls.Tree;
@@ -57,7 +58,7 @@ public sealed partial class Group
             return received;
         }
         // Only now, with everything verified, is the key used up.
-        state.SecretTree.Find((int)sender.Leaf, message.ContentType == ContentType.Application, sender.Generation, confirm: true).Wipe();
+        state.SecretTree.Find((int)sender.Leaf, message.ContentType == ContentType.Application, sender.Generation, confirm: true).Dispose();
         return received;
     }
 
@@ -168,24 +169,44 @@ public sealed partial class Group
         }
         if (removesSelf) return new StagedCommit(before, null, framed.Sender, committer, commit.Path is not null, added, [.. list.Removed], [.. list.Updated]) { Proposals = proposals };
 
+        // 4. The new epoch, confirmed by the tag. What was derived for a commit that is refused is wiped.
         var keys = before.Keys.Clone();
-        if (list.OwnUpdateKey is { } ownKey) keys.ByNode[2 * keys.Leaf] = [.. ownKey]; // a copy: the pending one is wiped with its epoch
-        PruneKeys(keys, list, before);
-        byte[]? commitSecret = null;
-        if (commit.Path is not null)
+        try
         {
-            var provisional = before.Context.With(before.Context.Epoch + 1, list.Tree.TreeHash(), before.Context.ConfirmedTranscriptHash, list.Extensions);
-            commitSecret = TreeKem.Decrypt(list.Tree, committer, commit.Path, keys, newLeaves, provisional.Encoded);
+            var next = Follow(before, list, keys, committer, content);
+            return new StagedCommit(before, next, framed.Sender, committer, commit.Path is not null, added, [.. list.Removed], [.. list.Updated]) { Proposals = proposals };
         }
+        catch (MlsException)
+        {
+            keys.WipeBut(before.Keys);
+            throw;
+        }
+    }
 
-        // 4. The new epoch, confirmed by the tag.
-        var init = isExternal
-            ? Suite.HpkeReceiveExport(before.Secrets.ExternalKeyPair(Suite), list.ExternalInit!.KemOutput, ExternalInitLabel, Suite.HashLength)
-            : before.Secrets.Init;
-        var pskSecret = PskSecretOf(list.Psks, before, null);
-        var (next, joiner) = Advance(before, list, keys, commitSecret, init, pskSecret, content.WireFormat, framed, content.Signature, content.ConfirmationTag);
-        CryptographicOperations.ZeroMemory(joiner);
-        return new StagedCommit(before, next, framed.Sender, committer, commit.Path is not null, added, [.. list.Removed], [.. list.Updated]) { Proposals = proposals };
+    /// <summary>The private half of a received commit: own keys, commit secret, key schedule.</summary>
+    private EpochState Follow(EpochState before, ProposalList list, TreeKeys keys, int committer, AuthenticatedContent content)
+    {
+        var framed = content.Content;
+        if (list.OwnUpdateKey is { } ownKey) keys.ByNode[2 * keys.Leaf] = ownKey.Clone(); // the pending one is wiped with its epoch
+        PruneKeys(keys, list, before);
+        using var commitSecret = framed.Commit!.Path is { } path ? CommitSecretOf(before, list, keys, committer, path) : null;
+        using var external = list.ExternalInit is { } externalInit ? ExternalInit(before, externalInit) : null;
+        using var pskSecret = PskSecretOf(list.Psks, before, null);
+        var (next, joiner) = Advance(before, list, keys, commitSecret, external ?? before.Secrets.Init, pskSecret, content.WireFormat, framed, content.Signature, content.ConfirmationTag);
+        joiner.Dispose();
+        return next;
+    }
+
+    private static SecretBytes CommitSecretOf(EpochState before, ProposalList list, TreeKeys keys, int committer, UpdatePath path)
+    {
+        var provisional = before.Context.With(before.Context.Epoch + 1, list.Tree.TreeHash(), before.Context.ConfirmedTranscriptHash, list.Extensions);
+        return TreeKem.Decrypt(list.Tree, committer, path, keys, list.NewLeaves, provisional.Encoded);
+    }
+
+    private SecretBytes ExternalInit(EpochState before, ExternalInitProposal proposal)
+    {
+        using var pair = before.Secrets.ExternalKeyPair(Suite);
+        return Suite.HpkeReceiveExport(pair, proposal.KemOutput, ExternalInitLabel, Suite.HashLength);
     }
 
     private static ReadOnlySpan<byte> ExternalInitLabel => "MLS 1.0 external init secret"u8;

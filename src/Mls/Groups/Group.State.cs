@@ -1,4 +1,5 @@
 using Marmot.Mls.Codec;
+using Marmot.Mls.Crypto;
 using Marmot.Mls.Messages;
 
 namespace Marmot.Mls.Groups;
@@ -13,10 +14,10 @@ public sealed partial class Group
     /// </summary>
     public byte[] Serialize()
     {
-        var writer = new TlsWriter(4096);
+        var writer = TlsWriter.ForSecrets(1024 + (_epoch.Tree.LeafCount * 256));
         writer.WriteByte(StateVersion);
         writer.WriteByte(_closed ? (byte)1 : (byte)0);
-        writer.WriteOpaque(_signatureKey);
+        writer.WriteOpaque(_closed ? default : Suite.Signature.PrivateKeyOf(_signatureKey));
         _epoch.Write(writer, null);
         // Newest first: each tree is told by what differs from the one before it in this list.
         var start = writer.BeginVector();
@@ -36,8 +37,9 @@ public sealed partial class Group
             var reader = new TlsReader(state);
             MlsException.ThrowIf(reader.ReadByte() != StateVersion, MlsError.BadState);
             var closed = reader.ReadPresence();
-            var signatureKey = reader.ReadBytes();
-            var restored = new Group(EpochState.Read(ref reader, null), signatureKey, rules ?? new GroupRules()) { _closed = closed };
+            var signatureKey = reader.ReadOpaque();
+            var epoch = EpochState.Read(ref reader, null);
+            var restored = new Group(epoch, closed ? SecretBytes.Wiped() : epoch.Suite.Signature.Prepare(signatureKey), rules ?? new GroupRules()) { _closed = closed };
             for (var body = reader.ReadVector(); body.Remaining > 0;) restored._past.Insert(0, EpochState.Read(ref body, restored._past.Count == 0 ? restored._epoch : restored._past[0]));
             if (reader.ReadPresence()) restored._staged = restored.ReadStaged(ref reader);
             reader.ExpectEnd();

@@ -1,4 +1,3 @@
-using System.Security.Cryptography;
 using Marmot.Mls.Codec;
 using Marmot.Mls.Crypto;
 using Marmot.Mls.Framing;
@@ -18,10 +17,10 @@ public sealed partial class Group : IDisposable
     private readonly List<EpochState> _past = []; // newest last; the newest may be whole, so that one epoch can be rolled back
     private StagedCommit? _staged;
     private bool _closed;
-    private readonly byte[] _signatureKey;
+    private readonly SecretBytes _signatureKey; // prepared for signing
     private readonly GroupRules _rules;
 
-    private Group(EpochState epoch, byte[] signatureKey, GroupRules rules) => (_epoch, _signatureKey, _rules) = (epoch, signatureKey, rules);
+    private Group(EpochState epoch, SecretBytes signatureKey, GroupRules rules) => (_epoch, _signatureKey, _rules) = (epoch, signatureKey, rules);
 
     /// <summary>The group id.</summary>
     public ReadOnlyMemory<byte> GroupId => _epoch.Context.GroupId;
@@ -51,7 +50,7 @@ public sealed partial class Group : IDisposable
     public IReadOnlyList<(Sender Sender, Proposal Proposal)> PendingProposals => [.. _epoch.Proposals.Select(p => (p.Sender, p.Proposal))];
 
     /// <summary>epoch_authenticator (RFC 9420, 8.7): equal for all members that agree.</summary>
-    public byte[] EpochAuthenticator => [.. _epoch.Secrets.Authenticator];
+    public byte[] EpochAuthenticator => _epoch.Secrets.Authenticator.ToArray();
 
     /// <summary>The tree hash of the current epoch.</summary>
     public byte[] TreeHash => [.. _epoch.Context.TreeHash];
@@ -69,13 +68,12 @@ public sealed partial class Group : IDisposable
         LeafRules.CheckInGroup(creator.KeyPackage.Leaf, new ContextRules(extensions));
         var tree = new RatchetTree(suite, creator.KeyPackage.Leaf);
         var context = new GroupContext { Suite = suite, GroupId = [.. groupId], Epoch = 0, TreeHash = tree.TreeHash(), ConfirmedTranscriptHash = [], Extensions = extensions };
-        var epochSecret = RandomNumberGenerator.GetBytes(suite.HashLength);
+        using var epochSecret = SecretBytes.Random(suite.HashLength);
         var secrets = EpochSecrets.FromEpochSecret(suite, epochSecret);
-        CryptographicOperations.ZeroMemory(epochSecret);
         var keys = new TreeKeys { Leaf = 0 };
-        keys.ByNode[0] = [.. creator.EncryptionPrivateKey];
+        keys.ByNode[0] = creator.EncryptionPrivateKey.Clone();
         var epoch = EpochState.Create(context, tree, keys, secrets, suite.Mac(secrets.ConfirmationKey, context.ConfirmedTranscriptHash));
-        return new Group(epoch, [.. creator.SignaturePrivateKey], rules ?? new GroupRules());
+        return new Group(epoch, creator.SignaturePrivateKey.Clone(), rules ?? new GroupRules());
     }
 
     /// <summary>MLS-Exporter (RFC 9420, 8.5) of the current epoch or of a past one that is still kept.</summary>
@@ -129,7 +127,7 @@ public sealed partial class Group : IDisposable
     /// <summary>Proposes to replace the own leaf with fresh keys (RFC 9420, 12.1.2).</summary>
     public MlsMessage ProposeUpdate(WireFormat format = WireFormat.PrivateMessage, int padTo = 0)
     {
-        var pair = Suite.GenerateKeyPair();
+        var pair = Suite.Kem.Generate();
         var old = _epoch.Tree.Leaf(OwnLeaf)!;
         var leaf = new LeafNode
         {
@@ -143,7 +141,7 @@ public sealed partial class Group : IDisposable
         return Propose(new UpdateProposal(leaf), pair.PrivateKey, format, null, padTo);
     }
 
-    private MlsMessage Propose(Proposal proposal, byte[]? ownUpdateKey, WireFormat format, byte[]? authenticatedData, int padTo)
+    private MlsMessage Propose(Proposal proposal, SecretBytes? ownUpdateKey, WireFormat format, byte[]? authenticatedData, int padTo)
     {
         CheckOpen();
         if (proposal is SelfRemoveProposal) format = WireFormat.PublicMessage;
@@ -158,9 +156,9 @@ public sealed partial class Group : IDisposable
     {
         CheckOpen();
         var writer = new TlsWriter();
-        writer.WriteOpaque(_epoch.Secrets.ExternalKeyPair(Suite).PublicKey);
-        var external = new Extension(ExtensionType.ExternalPub, writer.ToArray());
-        return new MlsMessage(WireFormat.GroupInfo, GroupInfoOf(_epoch, withTree ? [TreeExtension(_epoch.Tree), external] : [external]));
+        using (var external = _epoch.Secrets.ExternalKeyPair(Suite)) writer.WriteOpaque(external.PublicKey);
+        var externalPub = new Extension(ExtensionType.ExternalPub, writer.ToArray());
+        return new MlsMessage(WireFormat.GroupInfo, GroupInfoOf(_epoch, withTree ? [TreeExtension(_epoch.Tree), externalPub] : [externalPub]));
     }
 
     private static Extension TreeExtension(RatchetTree tree) => new(ExtensionType.RatchetTree, tree.ToBytes());
@@ -245,7 +243,7 @@ public sealed partial class Group : IDisposable
         foreach (var past in _past) past.Wipe(null);
         _past.Clear();
         _epoch.Wipe(null);
-        CryptographicOperations.ZeroMemory(_signatureKey);
+        _signatureKey.Dispose();
     }
 
     /// <summary>Wipes every secret.</summary>

@@ -1,11 +1,12 @@
 using Marmot.Mls.Codec;
+using Marmot.Mls.Crypto;
 using Marmot.Mls.Messages;
 using Marmot.Mls.Tree;
 
 namespace Marmot.Mls.Groups;
 
 /// <summary>A proposal of a commit with its sender.</summary>
-internal sealed record CommittedProposal(Proposal Proposal, Sender Sender, bool ByReference, byte[]? OwnUpdateKey = null);
+internal sealed record CommittedProposal(Proposal Proposal, Sender Sender, bool ByReference, SecretBytes? OwnUpdateKey = null);
 
 /// <summary>
 /// The proposals of one commit, validated as a list and applied to a copy of the tree (RFC 9420, 12.2 and 12.3).
@@ -22,7 +23,7 @@ internal sealed class ProposalList
     public List<PreSharedKeyId> Psks { get; } = [];
     public ExternalInitProposal? ExternalInit { get; private set; }
     public ReInitProposal? ReInit { get; private set; }
-    public byte[]? OwnUpdateKey { get; private set; }
+    public SecretBytes? OwnUpdateKey { get; private set; }
     public bool NeedsPath { get; private set; }
 
     public ISet<int> NewLeaves => Added.Keys.ToHashSet();
@@ -64,7 +65,7 @@ internal sealed class ProposalList
         return result;
     }
 
-    private void ApplyUpdate(EpochState epoch, LeafNode leaf, int index, byte[]? ownKey, GroupRules rules)
+    private void ApplyUpdate(EpochState epoch, LeafNode leaf, int index, SecretBytes? ownKey, GroupRules rules)
     {
         var old = epoch.Tree.Leaf(index)!;
         CheckUpdate(epoch, leaf, index);

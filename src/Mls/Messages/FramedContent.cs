@@ -179,7 +179,7 @@ internal sealed class AuthenticatedContent : IWireValue
         return writer.ToArray();
     }
 
-    public static byte[] Sign(CipherSuite suite, WireFormat format, FramedContent content, ReadOnlySpan<byte> context, ReadOnlySpan<byte> signatureKey)
+    public static byte[] Sign(CipherSuite suite, WireFormat format, FramedContent content, ReadOnlySpan<byte> context, SecretBytes signatureKey)
         => suite.SignWithLabel(signatureKey, "FramedContentTBS"u8, ToBeSigned(format, content, context));
 
     public bool HasValidSignature(CipherSuite suite, ReadOnlySpan<byte> context, ReadOnlySpan<byte> publicKey)

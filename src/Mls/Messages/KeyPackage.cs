@@ -1,4 +1,3 @@
-using System.Security.Cryptography;
 using Marmot.Mls.Codec;
 using Marmot.Mls.Crypto;
 
@@ -110,7 +109,7 @@ public sealed class KeyPackage : IWireValue
             : MlsError.BadSignature;
     }
 
-    internal KeyPackage Signed(CipherSuite suite, ReadOnlySpan<byte> signatureKey)
+    internal KeyPackage Signed(CipherSuite suite, SecretBytes signatureKey)
     {
         var writer = new TlsWriter();
         WriteUnsigned(writer);
@@ -131,19 +130,20 @@ public sealed class KeyPackageSecrets : IDisposable, IWireValue
 {
     /// <summary>The public part.</summary>
     public KeyPackage KeyPackage { get; }
-    internal byte[] InitPrivateKey { get; }
-    internal byte[] EncryptionPrivateKey { get; }
-    internal byte[] SignaturePrivateKey { get; }
+    internal SecretBytes InitPrivateKey { get; }
+    internal SecretBytes EncryptionPrivateKey { get; }
+    internal SecretBytes SignaturePrivateKey { get; } // prepared for signing
 
-    internal KeyPackageSecrets(KeyPackage keyPackage, byte[] init, byte[] encryption, byte[] signature)
+    internal KeyPackageSecrets(KeyPackage keyPackage, SecretBytes init, SecretBytes encryption, SecretBytes signature)
         => (KeyPackage, InitPrivateKey, EncryptionPrivateKey, SignaturePrivateKey) = (keyPackage, init, encryption, signature);
 
     /// <summary>Makes and signs a key package with fresh keys (RFC 9420, 10). The signature key pair is the client's own and is copied.</summary>
     public static KeyPackageSecrets Create(CipherSuite suite, KeyPair signatureKey, Credential credential, Capabilities capabilities, Lifetime lifetime,
         Extension[]? keyPackageExtensions = null, Extension[]? leafExtensions = null)
     {
-        var init = suite.GenerateKeyPair();
-        var encryption = suite.GenerateKeyPair();
+        var signer = suite.Signature.Prepare(signatureKey.PrivateKey);
+        var init = suite.Kem.Generate();
+        var encryption = suite.Kem.Generate();
         var leaf = new LeafNode
         {
             EncryptionKey = encryption.PublicKey,
@@ -153,9 +153,9 @@ public sealed class KeyPackageSecrets : IDisposable, IWireValue
             Source = LeafNodeSource.KeyPackage,
             Lifetime = lifetime,
             Extensions = leafExtensions ?? [],
-        }.Signed(suite, signatureKey.PrivateKey, default, 0);
+        }.Signed(suite, signer, default, 0);
         var package = new KeyPackage { Version = 1, CipherSuite = suite.Id, InitKey = init.PublicKey, Leaf = leaf, Extensions = keyPackageExtensions ?? [] };
-        return new KeyPackageSecrets(package.Signed(suite, signatureKey.PrivateKey), init.PrivateKey, encryption.PrivateKey, [.. signatureKey.PrivateKey]);
+        return new KeyPackageSecrets(package.Signed(suite, signer), init.PrivateKey, encryption.PrivateKey, signer);
     }
 
     /// <inheritdoc/>
@@ -164,11 +164,16 @@ public sealed class KeyPackageSecrets : IDisposable, IWireValue
         KeyPackage.Write(writer);
         writer.WriteOpaque(InitPrivateKey);
         writer.WriteOpaque(EncryptionPrivateKey);
-        writer.WriteOpaque(SignaturePrivateKey);
+        writer.WriteOpaque(Crypto.CipherSuite.Get(KeyPackage.CipherSuite).Signature.PrivateKeyOf(SignaturePrivateKey));
     }
 
     /// <summary>All of it, private keys included, for the owner's encrypted store.</summary>
-    public byte[] ToBytes() => TlsWriter.Encode(this);
+    public byte[] ToBytes()
+    {
+        var writer = TlsWriter.ForSecrets(1024);
+        Write(writer);
+        return writer.TakeAndWipe();
+    }
 
     /// <summary>Reads what <see cref="ToBytes"/> wrote.</summary>
     public static bool TryRead(ReadOnlySpan<byte> bytes, out KeyPackageSecrets? secrets)
@@ -178,8 +183,11 @@ public sealed class KeyPackageSecrets : IDisposable, IWireValue
         {
             var reader = new TlsReader(bytes);
             var package = KeyPackage.Read(ref reader);
-            secrets = new KeyPackageSecrets(package, reader.ReadBytes(), reader.ReadBytes(), reader.ReadBytes());
+            var init = reader.ReadSecret();
+            var encryption = reader.ReadSecret();
+            var signature = reader.ReadOpaque();
             reader.ExpectEnd();
+            secrets = new KeyPackageSecrets(package, init, encryption, Crypto.CipherSuite.Get(package.CipherSuite).Signature.Prepare(signature));
             return true;
         }
         catch (MlsException)
@@ -192,8 +200,8 @@ public sealed class KeyPackageSecrets : IDisposable, IWireValue
     /// <summary>Wipes the private keys.</summary>
     public void Dispose()
     {
-        CryptographicOperations.ZeroMemory(InitPrivateKey);
-        CryptographicOperations.ZeroMemory(EncryptionPrivateKey);
-        CryptographicOperations.ZeroMemory(SignaturePrivateKey);
+        InitPrivateKey.Dispose();
+        EncryptionPrivateKey.Dispose();
+        SignaturePrivateKey.Dispose();
     }
 }

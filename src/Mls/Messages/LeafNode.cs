@@ -161,7 +161,7 @@ public sealed class LeafNode : IWireValue
         return writer.ToArray();
     }
 
-    internal LeafNode Signed(CipherSuite suite, ReadOnlySpan<byte> signatureKey, ReadOnlySpan<byte> groupId, int leafIndex)
+    internal LeafNode Signed(CipherSuite suite, SecretBytes signatureKey, ReadOnlySpan<byte> groupId, int leafIndex)
         => new()
         {
             EncryptionKey = EncryptionKey,

@@ -112,7 +112,7 @@ public sealed class GroupInfo : IWireValue
         writer.WriteOpaque(Signature);
     }
 
-    internal GroupInfo Signed(ReadOnlySpan<byte> signatureKey)
+    internal GroupInfo Signed(SecretBytes signatureKey)
         => new()
         {
             Context = Context,
@@ -127,9 +127,15 @@ public sealed class GroupInfo : IWireValue
 }
 
 /// <summary>GroupSecrets (RFC 9420, 12.4.3.1): what a Welcome hides for one joiner.</summary>
-internal sealed record GroupSecrets(byte[] JoinerSecret, byte[]? PathSecret, PreSharedKeyId[] Psks) : IWireValue
+internal sealed record GroupSecrets(SecretBytes JoinerSecret, SecretBytes? PathSecret, PreSharedKeyId[] Psks) : IWireValue, IDisposable
 {
-    public static GroupSecrets Read(ref TlsReader reader) => new(reader.ReadBytes(), reader.ReadPresence() ? reader.ReadBytes() : null, PreSharedKeyId.ReadList(ref reader));
+    public static GroupSecrets Read(ref TlsReader reader) => new(reader.ReadSecret(), reader.ReadPresence() ? reader.ReadSecret() : null, PreSharedKeyId.ReadList(ref reader));
+
+    public void Dispose()
+    {
+        JoinerSecret.Dispose();
+        PathSecret?.Dispose();
+    }
 
     public void Write(TlsWriter writer)
     {

@@ -1,4 +1,5 @@
 using Marmot.Mls.Codec;
+using Marmot.Mls.Crypto;
 using Marmot.Mls.Groups;
 using Marmot.Mls.Messages;
 using Marmot.Mls.Tree;
@@ -13,7 +14,7 @@ internal sealed class Forger(Client client)
 {
     private EpochState Epoch => client.Group.Current;
 
-    public MlsMessage Commit(IEnumerable<Proposal> proposals, UpdatePath? path = null, Sender? sender = null, byte[]? signatureKey = null, params byte[][] references)
+    public MlsMessage Commit(IEnumerable<Proposal> proposals, UpdatePath? path = null, Sender? sender = null, SecretBytes? signatureKey = null, params byte[][] references)
     {
         ProposalOrRef[] list = [.. references.Select(r => new ProposalOrRef(null, r)), .. proposals.Select(p => new ProposalOrRef(p, null))];
         return Public(ContentType.Commit, null, new Commit(list, path), sender, signatureKey);
@@ -22,9 +23,9 @@ internal sealed class Forger(Client client)
     public MlsMessage Commit(IEnumerable<Proposal> proposals, Commit commit)
         => Public(ContentType.Commit, null, commit with { Proposals = [.. commit.Proposals, .. proposals.Select(p => new ProposalOrRef(p, null))] }, null, null);
 
-    public MlsMessage Proposal(Proposal proposal, Sender? sender = null, byte[]? signatureKey = null) => Public(ContentType.Proposal, proposal, null, sender, signatureKey);
+    public MlsMessage Proposal(Proposal proposal, Sender? sender = null, SecretBytes? signatureKey = null) => Public(ContentType.Proposal, proposal, null, sender, signatureKey);
 
-    private MlsMessage Public(ContentType type, Proposal? proposal, Commit? commit, Sender? sender, byte[]? signatureKey)
+    private MlsMessage Public(ContentType type, Proposal? proposal, Commit? commit, Sender? sender, SecretBytes? signatureKey)
     {
         var framed = new FramedContent
         {
@@ -40,7 +41,7 @@ internal sealed class Forger(Client client)
         {
             WireFormat = WireFormat.PublicMessage,
             Content = framed,
-            Signature = AuthenticatedContent.Sign(client.Suite, WireFormat.PublicMessage, framed, Epoch.Context.Encoded, signatureKey ?? client.Signature.PrivateKey),
+            Signature = AuthenticatedContent.Sign(client.Suite, WireFormat.PublicMessage, framed, Epoch.Context.Encoded, signatureKey ?? client.SigningKey),
             ConfirmationTag = commit is null ? null : new byte[client.Suite.HashLength],
         };
         var tag = framed.Sender.Type == SenderType.Member ? content.MembershipTag(client.Suite, Epoch.Context.Encoded, Epoch.Secrets.MembershipKey) : null;
@@ -48,7 +49,7 @@ internal sealed class Forger(Client client)
     }
 
     /// <summary>A valid path for a commit without proposals.</summary>
-    public UpdatePath Path() => TreeKem.Create(Epoch.Tree.Clone(), Epoch.OwnLeaf, Epoch.Tree.Leaf(Epoch.OwnLeaf)!, client.Signature.PrivateKey, Epoch.Context.GroupId, Epoch.Keys,
+    public UpdatePath Path() => TreeKem.Create(Epoch.Tree.Clone(), Epoch.OwnLeaf, Epoch.Tree.Leaf(Epoch.OwnLeaf)!, client.SigningKey, Epoch.Context.GroupId, Epoch.Keys,
         new HashSet<int>(), hash => Epoch.Context.With(Epoch.Context.Epoch + 1, hash, Epoch.Context.ConfirmedTranscriptHash, Epoch.Context.Extensions).Encoded).Path;
 
     /// <summary>A leaf like the own one with changes, signed for its place.</summary>
@@ -62,7 +63,7 @@ internal sealed class Forger(Client client)
             Source = source,
             ParentHash = parentHash ?? from.ParentHash,
             Extensions = extensions ?? from.Extensions,
-        }.Signed(client.Suite, client.Signature.PrivateKey, Epoch.Context.GroupId, Epoch.OwnLeaf);
+        }.Signed(client.Suite, client.SigningKey, Epoch.Context.GroupId, Epoch.OwnLeaf);
 
     public byte[] NewKey() => client.Suite.GenerateKeyPair().PublicKey;
 
@@ -79,6 +80,6 @@ internal sealed class Forger(Client client)
             ConfirmationTag = good.ConfirmationTag,
             Signer = signer ?? good.Signer,
         };
-        return Client.Wire(new MlsMessage(WireFormat.GroupInfo, info.Signed(client.Signature.PrivateKey)));
+        return Client.Wire(new MlsMessage(WireFormat.GroupInfo, info.Signed(client.SigningKey)));
     }
 }

@@ -64,12 +64,12 @@ public class GroupStateTests
     {
         var clients = Client.InOneGroup(3);
         var epoch = clients[0].Group.Current;
-        byte[][] live = [epoch.Secrets.Init, epoch.Secrets.MembershipKey, epoch.Secrets.ConfirmationKey, epoch.Secrets.External, epoch.Keys.ByNode[0]];
+        SecretBytes[] live = [epoch.Secrets.Init, epoch.Secrets.MembershipKey, epoch.Secrets.ConfirmationKey, epoch.Secrets.External, epoch.Keys.ByNode[0]];
         var copies = live.Select(s => s.ToArray()).ToArray();
         Assert.All(copies, c => Assert.True(clients[0].Group.Serialize().AsSpan().IndexOf(c) >= 0));
         Client.Commits(clients[0], clients, new CommitRequest { ForcePath = true });
         clients[0].Group.ForgetRollback();
-        Assert.All(live, s => Assert.False(s.AsSpan().ContainsAnyExcept((byte)0)));
+        Assert.All(live, s => Assert.True(s.IsWiped));
         Assert.All(copies, c => Assert.True(clients[0].Group.Serialize().AsSpan().IndexOf(c) < 0));
     }
 
@@ -89,12 +89,12 @@ public class GroupStateTests
     {
         var clients = Client.InOneGroup(2);
         var epoch = clients[1].Group.Current;
-        byte[][] live = [epoch.Secrets.Init, epoch.Secrets.Exporter, epoch.Secrets.Authenticator, epoch.Keys.ByNode[2]];
+        SecretBytes[] live = [epoch.Secrets.Init, epoch.Secrets.Exporter, epoch.Secrets.Authenticator, epoch.Keys.ByNode[2]];
         Client.Commits(clients[0], clients, new CommitRequest { Proposals = [new RemoveProposal(1)] });
-        Assert.All(live, s => Assert.False(s.AsSpan().ContainsAnyExcept((byte)0)));
+        Assert.All(live, s => Assert.True(s.IsWiped));
         var exporter = clients[0].Group.Current.Secrets.Exporter;
         clients[0].Group.Dispose();
-        Assert.False(exporter.AsSpan().ContainsAnyExcept((byte)0));
+        Assert.True(exporter.IsWiped);
     }
 
     [Fact]
@@ -158,7 +158,7 @@ public class GroupStateTests
         Assert.Equal(bob.Package.ToBytes(), restored!.ToBytes());
         var init = restored.InitPrivateKey;
         restored.Dispose();
-        Assert.Equal(new byte[32], init);
+        Assert.True(init.IsWiped);
         Assert.False(KeyPackageSecrets.TryRead(bob.Package.ToBytes().AsSpan(1), out _));
     }
 }

@@ -80,12 +80,12 @@ public class TreeVectorTests
                 foreach (var (index, keys) in members.Where(m => m.Key != sender))
                 {
                     var mine = keys.Clone();
-                    Assert.Equal(v.Bytes("commit_secret"), TreeKem.Decrypt(after, sender, path, mine, new HashSet<int>(), Context(after.TreeHash())));
+                    Assert.Equal(v.Bytes("commit_secret"), TreeKem.Decrypt(after, sender, path, mine, new HashSet<int>(), Context(after.TreeHash())).ToArray());
                     Assert.True(mine.Match(after));
                 }
 
                 var ownTree = tree.Clone();
-                var created = TreeKem.Create(ownTree, sender, tree.Leaf(sender)!, signatureKeys[sender], groupId, members[sender], new HashSet<int>(), Context);
+                var created = TreeKem.Create(ownTree, sender, tree.Leaf(sender)!, suite.Signature.Prepare(signatureKeys[sender]), groupId, members[sender], new HashSet<int>(), Context);
                 Assert.True(created.Keys.Match(ownTree));
                 var seen = tree.Clone();
                 TreeKem.ApplyPublic(seen, sender, created.Path, groupId, new ContextRules([]), new HashSet<int>());
@@ -94,7 +94,7 @@ public class TreeVectorTests
                 foreach (var (index, keys) in members.Where(m => m.Key != sender))
                 {
                     var mine = keys.Clone();
-                    Assert.Equal(created.CommitSecret, TreeKem.Decrypt(seen, sender, created.Path, mine, new HashSet<int>(), Context(seen.TreeHash())));
+                    Assert.Equal(created.CommitSecret.ToArray(), TreeKem.Decrypt(seen, sender, created.Path, mine, new HashSet<int>(), Context(seen.TreeHash())).ToArray());
                 }
             }
         }
@@ -103,7 +103,7 @@ public class TreeVectorTests
     private static TreeKeys Keys(RatchetTree tree, JsonElement member)
     {
         var keys = new TreeKeys { Leaf = (int)member.UInt("index") };
-        keys.ByNode[2 * keys.Leaf] = member.Bytes("encryption_priv");
+        keys.ByNode[2 * keys.Leaf] = member.Secret("encryption_priv");
         foreach (var entry in member.GetProperty("path_secrets").EnumerateArray())
         {
             var pair = TreeKem.NodeKey(tree.Suite, entry.Bytes("path_secret"));

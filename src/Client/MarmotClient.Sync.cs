@@ -90,6 +90,25 @@ public sealed partial class MarmotClient
         }
     }
 
+    /// <summary>The group events on the group's relays as they lie there, oldest first: for comparing and for finding faults.</summary>
+    public async Task<IReadOnlyList<NostrEvent>> FetchGroupEventsAsync(string groupId, CancellationToken cancellationToken = default)
+    {
+        var session = Session(groupId);
+        var events = await FetchAsync(session.Relays, GroupFilter(session.RoutingIds, since: 0), asAccount: false, cancellationToken);
+        return [.. events.OrderBy(evt => evt.CreatedAt).ThenBy(evt => evt.Id)];
+    }
+
+    /// <summary>The account's gift wraps on its inbox relays as they lie there.</summary>
+    public Task<IReadOnlyList<NostrEvent>> FetchGiftWrapsAsync(CancellationToken cancellationToken = default) =>
+        FetchAsync(Settings.InboxRelays, new Filter { Kinds = [Protocol.GiftWraps.GiftWrap.Kind], Tags = new Dictionary<char, string[]> { ['p'] = [PublicKey.ToString()] } }, asAccount: true, cancellationToken);
+
+    /// <summary>One event by its id, from the account's relays; null when none has it.</summary>
+    public async Task<NostrEvent?> FetchEventAsync(Bytes32 id, CancellationToken cancellationToken = default)
+    {
+        var relays = RelayUrls.Distinct([.. Settings.Relays, .. Settings.KeyPackageRelays]);
+        return (await FetchAsync(relays, new Filter { Ids = [id] }, asAccount: false, cancellationToken)).FirstOrDefault(evt => evt.Id == id);
+    }
+
     private static async Task HandOverAsync(GroupReport report, Func<GroupMessage, Task> onMessage)
     {
         foreach (var message in report.Messages)

@@ -14,6 +14,7 @@ public class ReferenceRulesTests
         { "Blossom", ["Protocol", "Hosting"] },
         { "NotifyServer", ["Protocol", "Hosting"] },
         { "Client", ["Protocol", "Mls"] },
+        { "Cli", ["Protocol", "Client"] },
         { "AllInOne", ["Protocol", "Hosting", "Relay", "Blossom", "NotifyServer", "Client"] },
     };
 

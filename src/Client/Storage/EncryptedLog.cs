@@ -6,8 +6,8 @@ namespace Marmot.Client.Storage;
 
 /// <summary>An append-only file of encrypted batches: header, then frames of length u32 | nonce 12 | ciphertext | tag 16.</summary>
 /// <remarks>
-/// AES-256-GCM under a key of its own for each file: HKDF-SHA256(secret, salt of the file). The associated data of a frame is its number, so frames cannot be moved, dropped or
-/// repeated inside the file; a cut tail looks like a crash and is taken for one. One owner.
+/// AES-256-GCM under a key of its own for each file: HKDF-SHA256(secret, salt of the file). The associated data of a frame is the header and its number, so frames cannot be moved,
+/// dropped or repeated inside the file; a cut tail looks like a crash and is taken for one. One owner.
 /// </remarks>
 internal sealed class EncryptedLog : IDisposable
 {
@@ -28,9 +28,10 @@ internal sealed class EncryptedLog : IDisposable
     private readonly byte[] _passwordSalt;
     private FileStream _file;
     private AesGcm _cipher;
+    private byte[] _header;
     private ulong _frames;
 
-    private EncryptedLog(string path, FileStream file, byte[] master, bool fromPassphrase, byte[] passwordSalt, AesGcm cipher)
+    private EncryptedLog(string path, FileStream file, byte[] master, bool fromPassphrase, byte[] passwordSalt, AesGcm cipher, byte[] header)
     {
         _path = path;
         _file = file;
@@ -38,6 +39,7 @@ internal sealed class EncryptedLog : IDisposable
         _fromPassphrase = fromPassphrase;
         _passwordSalt = passwordSalt;
         _cipher = cipher;
+        _header = header;
     }
 
     /// <summary>Bytes of the file.</summary>
@@ -69,12 +71,13 @@ internal sealed class EncryptedLog : IDisposable
     {
         byte[] salt = RandomNumberGenerator.GetBytes(SaltSize);
         byte[] master = MasterOf(secret, salt.AsSpan(0, PasswordHash.SaltSize), PasswordHash.Passes, PasswordHash.MemoryBytes);
+        byte[] header = HeaderOf(salt, secret.IsPassphrase);
         using var cipher = CipherOf(master, salt);
         CryptographicOperations.ZeroMemory(master);
         using (var file = OpenFile(path + ".new", FileMode.Create))
         {
-            WriteHeader(file, salt, secret.IsPassphrase);
-            file.Write(Seal(cipher, 0, []));
+            file.Write(header);
+            file.Write(Seal(cipher, header, 0, []));
             file.Flush(flushToDisk: true);
         }
 
@@ -85,7 +88,7 @@ internal sealed class EncryptedLog : IDisposable
     /// <summary>Adds one batch; with <paramref name="durable"/> it is on disk when this returns.</summary>
     public void Append(List<(string Key, byte[]? Value)> changes, bool durable)
     {
-        byte[] frame = Seal(_cipher, _frames, changes);
+        byte[] frame = Seal(_cipher, _header, _frames, changes);
         try
         {
             _file.Position = Length;
@@ -112,15 +115,16 @@ internal sealed class EncryptedLog : IDisposable
         var file = OpenFile(_path + ".new", FileMode.Create);
         try
         {
-            WriteHeader(file, salt, _fromPassphrase);
-            byte[] frame = Seal(cipher, 0, [.. values.Select(pair => (pair.Key, (byte[]?)pair.Value))]);
+            byte[] header = HeaderOf(salt, _fromPassphrase);
+            file.Write(header);
+            byte[] frame = Seal(cipher, header, 0, [.. values.Select(pair => (pair.Key, (byte[]?)pair.Value))]);
             file.Write(frame);
             file.Flush(flushToDisk: true);
             File.Move(_path + ".new", _path, overwrite: true);
             FolderSync.Flush(Path.GetDirectoryName(Path.GetFullPath(_path))!);
             _file.Dispose();
             _cipher.Dispose();
-            (_file, _cipher, _frames, Length) = (file, cipher, 1, HeaderSize + frame.Length);
+            (_file, _cipher, _header, _frames, Length) = (file, cipher, header, 1, HeaderSize + frame.Length);
         }
         catch (IOException)
         {
@@ -162,7 +166,7 @@ internal sealed class EncryptedLog : IDisposable
         ulong passes = BinaryPrimitives.ReadUInt64BigEndian(header.AsSpan(9 + SaltSize));
         ulong memory = BinaryPrimitives.ReadUInt64BigEndian(header.AsSpan(9 + SaltSize + sizeof(ulong)));
         byte[] master = MasterOf(secret, salt.AsSpan(0, PasswordHash.SaltSize), passes, memory);
-        var log = new EncryptedLog(path, file, master, fromPassphrase, salt[..PasswordHash.SaltSize], CipherOf(master, salt)) { Length = HeaderSize };
+        var log = new EncryptedLog(path, file, master, fromPassphrase, salt[..PasswordHash.SaltSize], CipherOf(master, salt), header) { Length = HeaderSize };
         try
         {
             log.Play(apply);
@@ -228,7 +232,7 @@ internal sealed class EncryptedLog : IDisposable
         byte[] plaintext = new byte[frame.Length - FrameOverhead];
         try
         {
-            _cipher.Decrypt(frame.AsSpan(sizeof(uint), NonceSize), frame.AsSpan(sizeof(uint) + NonceSize, plaintext.Length), frame.AsSpan(frame.Length - TagSize), plaintext, NumberOf(_frames));
+            _cipher.Decrypt(frame.AsSpan(sizeof(uint), NonceSize), frame.AsSpan(sizeof(uint) + NonceSize, plaintext.Length), frame.AsSpan(frame.Length - TagSize), plaintext, DataOf(_header, _frames));
         }
         catch (AuthenticationTagMismatchException)
         {
@@ -258,7 +262,7 @@ internal sealed class EncryptedLog : IDisposable
         return true;
     }
 
-    private static byte[] Seal(AesGcm cipher, ulong number, IReadOnlyList<(string Key, byte[]? Value)> changes)
+    private static byte[] Seal(AesGcm cipher, byte[] header, ulong number, IReadOnlyList<(string Key, byte[]? Value)> changes)
     {
         int size = 0;
         foreach (var (key, value) in changes)
@@ -285,16 +289,16 @@ internal sealed class EncryptedLog : IDisposable
         byte[] frame = new byte[checked(FrameOverhead + size)];
         BinaryPrimitives.WriteUInt32BigEndian(frame, (uint)frame.Length);
         RandomNumberGenerator.Fill(frame.AsSpan(sizeof(uint), NonceSize));
-        cipher.Encrypt(frame.AsSpan(sizeof(uint), NonceSize), plaintext, frame.AsSpan(sizeof(uint) + NonceSize, size), frame.AsSpan(frame.Length - TagSize), NumberOf(number));
+        cipher.Encrypt(frame.AsSpan(sizeof(uint), NonceSize), plaintext, frame.AsSpan(sizeof(uint) + NonceSize, size), frame.AsSpan(frame.Length - TagSize), DataOf(header, number));
         CryptographicOperations.ZeroMemory(plaintext);
         return frame;
     }
 
-    private static byte[] NumberOf(ulong frame)
+    private static byte[] DataOf(byte[] header, ulong frame)
     {
-        byte[] number = new byte[sizeof(ulong)];
-        BinaryPrimitives.WriteUInt64BigEndian(number, frame);
-        return number;
+        byte[] data = [.. header, .. stackalloc byte[sizeof(ulong)]];
+        BinaryPrimitives.WriteUInt64BigEndian(data.AsSpan(header.Length), frame);
+        return data;
     }
 
     private static byte[] MasterOf(StoreSecret secret, ReadOnlySpan<byte> passwordSalt, ulong passes, ulong memory) =>
@@ -309,7 +313,7 @@ internal sealed class EncryptedLog : IDisposable
         return cipher;
     }
 
-    private static void WriteHeader(FileStream file, byte[] salt, bool fromPassphrase)
+    private static byte[] HeaderOf(byte[] salt, bool fromPassphrase)
     {
         byte[] header = new byte[HeaderSize];
         Magic.CopyTo(header);
@@ -317,14 +321,13 @@ internal sealed class EncryptedLog : IDisposable
         salt.CopyTo(header, 9);
         BinaryPrimitives.WriteUInt64BigEndian(header.AsSpan(9 + SaltSize), PasswordHash.Passes);
         BinaryPrimitives.WriteUInt64BigEndian(header.AsSpan(9 + SaltSize + sizeof(ulong)), PasswordHash.MemoryBytes);
-        file.Position = 0;
-        file.Write(header);
+        return header;
     }
 
     private static FileStream OpenFile(string path, FileMode mode)
     {
         var options = new FileStreamOptions { Mode = mode, Access = FileAccess.ReadWrite, Share = FileShare.None, BufferSize = 0 };
-        if (!OperatingSystem.IsWindows())
+        if (mode != FileMode.Open && !OperatingSystem.IsWindows())
         {
             options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
         }

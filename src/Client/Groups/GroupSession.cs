@@ -64,7 +64,11 @@ internal sealed partial class GroupSession : IDisposable
 
     public int ParkedCount => _parked.Count;
 
-    /// <summary>Relays of the group, and those it had when they are still asked.</summary>
+    /// <summary>Relays the group has left not long ago: read, never written.</summary>
+    public IReadOnlyList<string> FormerRelays =>
+        [.. RelayUrls.Distinct(_record.FormerRelays.Where(one => one.LeftAt > Now - (long)FormerRelayWindow.TotalSeconds && one.LeftInEpoch + RaceEpochs >= Epoch).Select(one => one.Url)).Except(Relays)];
+
+    /// <summary>Relays of the group.</summary>
     public IReadOnlyList<string> Relays => RelayUrls.Distinct(_mls is null ? _record.LastState?.Relays ?? [] : Data.Relays);
 
     /// <summary>The group data of the current epoch.</summary>

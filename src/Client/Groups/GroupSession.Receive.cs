@@ -374,6 +374,18 @@ internal sealed partial class GroupSession
             turn.Batch.Delete(SnapshotKey(undone.Epoch));
         }
 
+        // What was made or opened on the branch that lost says nothing about this one.
+        foreach (var lost in _record.Abandoned.Where(one => one.Epoch > epoch).ToList())
+        {
+            _record.Abandoned.Remove(lost);
+            turn.Batch.Delete(OwnCommitKey(lost.EventId));
+        }
+
+        foreach (var opened in turn.Work.Where(one => one.Message is { } read && read.Epoch > epoch))
+        {
+            opened.Message = null;
+        }
+
         bool removed = staged.RemovesSelf;
         Replace(state);
         Merge(turn.Batch, staged, candidate.Event.Id, candidate.Event.CreatedAt, candidate.Hash);

@@ -51,8 +51,21 @@ internal sealed partial class GroupSession : IDisposable
 
     public long JoinedAt => _record.JoinedAt;
 
-    /// <summary>True when a new Welcome into this group may be followed: removed, or alone on a branch since joining.</summary>
-    public bool MayBeReplaced => !_record.IsActive || (!_record.HasHeard && Epoch == _record.JoinEpoch);
+    /// <summary>
+    /// True when a new Welcome into this group may be followed: after a removal; when nobody else was ever heard; or when an admin, as known here, invites into a branch where our leaf is
+    /// not: the commit that brought us in has lost its race. A stranger who knows the group's id cannot lure us away, nor can a second invitation while we are a member.
+    /// </summary>
+    public bool MayBeReplacedBy(MlsGroup other, in Bytes32 inviter)
+    {
+        if (_mls is null || !_record.IsActive || (!_record.HasHeard && Epoch == _record.JoinEpoch))
+        {
+            return true;
+        }
+
+        byte[] own = _mls.Leaf(_mls.OwnLeaf)!.SignatureKey;
+        var account = inviter;
+        return Data.Admins.Contains(account) && LeavesOf(account).Count > 0 && !other.Members.Any(member => member.Leaf.SignatureKey.AsSpan().SequenceEqual(own));
+    }
 
     public ulong Epoch => _mls?.Epoch ?? _record.LastState?.Epoch ?? 0;
 

@@ -15,6 +15,9 @@ internal static partial class RelayLog
     [LoggerMessage(4, LogLevel.Debug, "connection ended: {Reason}")]
     public static partial void ConnectionEnded(this ILogger logger, string reason);
 
+    [LoggerMessage(6, LogLevel.Error, "the write policy program failed: {Reason}")]
+    public static partial void PolicyFailed(this ILogger logger, string reason);
+
     [LoggerMessage(5, LogLevel.Information, "closing {Count} connections")]
     public static partial void Draining(this ILogger logger, int count);
 }

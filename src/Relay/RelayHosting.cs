@@ -40,6 +40,7 @@ public static class RelayHosting
         services.AddSingleton<Ingester>();
         services.AddSingleton<WritePolicy>();
         services.AddSingleton(provider => new RelayBudgets(provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<IOptions<RelayOptions>>().Value));
+        services.AddSingleton<WritePolicyProgram>();
         services.AddSingleton<EventWriterLoop>();
         services.AddSingleton<SubscriptionIndex>();
         services.AddSingleton<FanOut>();

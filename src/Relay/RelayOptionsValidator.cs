@@ -41,6 +41,11 @@ internal sealed class RelayOptionsValidator : IValidateOptions<RelayOptions>
             }
         }
 
+        if (options.WritePolicyProgram.Length > 0 && !File.Exists(options.WritePolicyProgram))
+        {
+            mistakes.Add("Relay:WritePolicyProgram: there is no such file");
+        }
+
         return mistakes.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(mistakes);
     }
 }

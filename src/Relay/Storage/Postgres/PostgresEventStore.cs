@@ -63,7 +63,7 @@ internal sealed class PostgresEventStore : IEventStore
         {
             newest = await RunAsync(writes, cancel);
         }
-        catch (NpgsqlException exception) when (exception.IsTransient || !exception.IsFromServer())
+        catch (NpgsqlException exception) when ((exception.IsTransient || !exception.IsFromServer()) && exception.InnerException is not TimeoutException)
         {
             // A connection that broke while it lay in the pool, or a server that just came back. If the first try was committed after all, the
             // second finds duplicates, and whoever listens gets the events by their arrival numbers.
@@ -72,6 +72,10 @@ internal sealed class PostgresEventStore : IEventStore
         catch (PostgresException exception)
         {
             throw new IOException("PostgreSQL refused the write: " + exception.SqlState, exception);
+        }
+        catch (Exception exception) when (exception is NpgsqlException or TimeoutException)
+        {
+            throw new IOException("PostgreSQL did not answer in time", exception);
         }
 
         foreach (var write in batch)

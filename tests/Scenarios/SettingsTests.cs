@@ -44,6 +44,7 @@ public sealed class SettingsTests
         [
             typeof(Hosting.Settings.PublicOptions), typeof(Hosting.Settings.AdminOptions), typeof(Hosting.Settings.StorageOptions), typeof(Hosting.Settings.LogOptions),
             typeof(Hosting.Settings.TelemetryOptions), typeof(Relay.RelayOptions), typeof(Blossom.BlossomOptions), typeof(NotifyServer.NotifyOptions),
+            typeof(Hosting.Cluster.ClusterOptions), typeof(Blossom.Storage.S3.S3Options),
             typeof(NotifyServer.NotifyAppOptions), typeof(NotifyServer.ApnsOptions), typeof(NotifyServer.FcmOptions),
         ];
         var missing = types.SelectMany(type => type.GetProperties(BindingFlags.Public | BindingFlags.Instance))

@@ -4,7 +4,7 @@ using Microsoft.AspNetCore.Http;
 namespace Marmot.Hosting.Settings;
 
 /// <summary>The public listener.</summary>
-public sealed class PublicOptions : IValidatableObject
+public sealed class PublicOptions
 {
     /// <summary>Section name.</summary>
     public const string Section = "Public";
@@ -24,18 +24,13 @@ public sealed class PublicOptions : IValidatableObject
     public TimeSpan DrainDelay { get; set; } = TimeSpan.Zero;
 
     /// <summary>Proxies whose <c>X-Forwarded-For</c> is believed: addresses and networks such as <c>10.0.0.0/8</c>, separated by ';'. Loopback always is. Default empty.</summary>
+    [Networks(ErrorMessage = "addresses and networks such as 10.0.0.0/8, separated by ';'")]
     public string TrustedProxies { get; set; } = "";
 
     /// <summary>Whether a Host header (with or without a port) is one of <see cref="InnerNames"/>.</summary>
     public bool IsInnerName(string host) =>
         InnerNames.Length > 0 && InnerNames.Split(';', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)
             .Contains(new HostString(host).Host, StringComparer.OrdinalIgnoreCase);
-
-    /// <inheritdoc/>
-    public IEnumerable<ValidationResult> Validate(ValidationContext validationContext) =>
-        Hosting.TrustedProxies.Split(TrustedProxies)
-            .Where(text => !Hosting.TrustedProxies.TryParse(text, out _))
-            .Select(text => new ValidationResult($"{nameof(TrustedProxies)}: '{text}' is neither an address nor a network such as 10.0.0.0/8"));
 }
 
 /// <summary>The operator's listener: health, metrics, dashboard. Never on the public port.</summary>
@@ -93,4 +88,11 @@ public sealed class TelemetryOptions
 
     /// <summary>OTLP endpoint (gRPC), e.g. <c>http://collector:4317</c>. Empty: no export.</summary>
     public string OtlpEndpoint { get; set; } = "";
+}
+
+/// <summary>Addresses and networks, separated by ';'.</summary>
+[AttributeUsage(AttributeTargets.Property)]
+internal sealed class NetworksAttribute : ValidationAttribute
+{
+    public override bool IsValid(object? value) => value is null or string && Hosting.TrustedProxies.Split((string?)value ?? "").All(text => Hosting.TrustedProxies.TryParse(text, out _));
 }

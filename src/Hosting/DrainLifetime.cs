@@ -8,7 +8,7 @@ namespace Marmot.Hosting;
 
 /// <summary>
 /// Stops in two steps. On SIGTERM <c>/readyz</c> says no at once while everything goes on working for <see cref="PublicOptions.DrainDelay"/>, so that a load balancer
-/// sends nobody new to a closing door; only then the servers say farewell and drain. A second signal, or Ctrl-C, ends the delay.
+/// sends nobody new to a closing door; only then the servers say farewell and drain. Ctrl-C skips the delay; a second signal ends the process (<see cref="Lifetime.SecondSignal"/>).
 /// </summary>
 public sealed class DrainLifetime(IHostApplicationLifetime lifetime, IOptions<PublicOptions> options, TimeProvider time) : IHostLifetime, IHealthPart, IDisposable
 {
@@ -46,9 +46,13 @@ public sealed class DrainLifetime(IHostApplicationLifetime lifetime, IOptions<Pu
     /// <summary>Begins the two steps; <paramref name="atOnce"/> skips the first.</summary>
     public void Stop(bool atOnce)
     {
-        bool first = Interlocked.Exchange(ref _stopping, 1) == 0;
+        if (Interlocked.Exchange(ref _stopping, 1) != 0)
+        {
+            return;
+        }
+
         var delay = options.Value.DrainDelay;
-        if (atOnce || !first || delay <= TimeSpan.Zero)
+        if (atOnce || delay <= TimeSpan.Zero)
         {
             lifetime.StopApplication();
             return;

@@ -25,8 +25,6 @@ public static class NotifyHosting
         var services = builder.Services;
         services.AddSettings<NotifyOptions>(NotifyOptions.Section);
         services.AddSingleton<IValidateOptions<NotifyOptions>, NotifyOptionsValidator>();
-        // The suite's relay in another process: what runs in this one goes before it.
-        ownRelayUrl ??= builder.Configuration[$"{NotifyOptions.Section}:{nameof(NotifyOptions.OwnRelay)}"] is { Length: > 0 } url ? url : null;
         services.AddSingleton(new OwnRelay(ownRelayUrl, ownRelayPublicUrl));
         var dataDirectory = builder.Configuration["Storage:DataDirectory"] ?? "./data";
         services.PostConfigure<NotifyOptions>(options => SetDefaults(options, ownRelayUrl, dataDirectory));

@@ -8,9 +8,6 @@ public sealed class NotifyOptions
     /// <summary>Inbox relays to listen on. Default: the own relay when all servers run in one process, else none (which is refused at start).</summary>
     public IList<string> Relays { get; init; } = [];
 
-    /// <summary>Inner URL of the suite's relay when it runs in another process, e.g. <c>ws://relay:8080</c>: listened on by default, and known to its NIP-42 check and to the world as <c>Public:Origin</c>. Default: empty.</summary>
-    public string OwnRelay { get; set; } = "";
-
     /// <summary>Relay URLs announced in kind 10050 instead of <see cref="Relays"/>, for relays that clients reach by another name. Default: empty.</summary>
     public IList<string> AnnounceRelays { get; init; } = [];
 

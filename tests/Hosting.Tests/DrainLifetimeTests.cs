@@ -24,16 +24,6 @@ public sealed class DrainLifetimeTests
         Assert.False(app.Lifetime.ApplicationStopping.IsCancellationRequested);
     }
 
-    [Fact]
-    public async Task A_second_signal_ends_the_delay()
-    {
-        await using var app = await StartAsync("00:01:00");
-        var lifetime = app.Services.GetRequiredService<DrainLifetime>();
-        lifetime.Stop(atOnce: false);
-        lifetime.Stop(atOnce: false);
-        Assert.True(app.Lifetime.ApplicationStopping.IsCancellationRequested);
-    }
-
     [Theory]
     [InlineData("00:00:00", false)]
     [InlineData("00:01:00", true)]

@@ -38,7 +38,8 @@ public class TrustedProxiesTests
     public void A_value_that_is_no_network_is_named_at_the_start()
     {
         var builder = MarmotHost.CreateBuilder(["--Public:TrustedProxies=10.0.0.0/8;proxy.local", "--Admin:Urls=", "--Log:Level=Fatal"]);
-        using var services = builder.Services.BuildServiceProvider();
+        using var app = (IDisposable)builder.Build();
+        var services = ((WebApplication)app).Services;
         var error = Assert.Throws<OptionsValidationException>(() => services.GetRequiredService<IOptions<PublicOptions>>().Value);
         Assert.Contains("proxy.local", error.Message, StringComparison.Ordinal);
     }

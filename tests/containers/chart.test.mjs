@@ -239,11 +239,11 @@ describe("the chart", () => {
     assert.deepEqual(peers, ["notify", "test"]);
   });
 
-  it("lets the push server reach the release's own relay by its inner name", () => {
+  it("sends the push server to the release's relay by its inner name, which the relay knows, and announces the public one", () => {
     const settings = env(rendered.distributed.pods.find(({ component }) => component === "notify"));
-    assert.equal(settings.Notify__OwnRelay, settings.Notify__Relays__0);
-    assert.equal(settings.Notify__OwnRelay, "ws://ci-marmot-server-relay:80/");
-    assert.equal(settings.Public__Origin, "wss://relay.example.org");
+    assert.equal(settings.Notify__Relays__0, "ws://ci-marmot-server-relay:80/");
+    assert.equal(settings.Notify__AnnounceRelays__0, "wss://relay.example.org");
+    assert.equal(env(rendered.distributed.pods.find(({ component }) => component === "relay")).Public__InnerNames, "ci-marmot-server-relay");
   });
 
   it("monitors every workload by its admin Service", () => {

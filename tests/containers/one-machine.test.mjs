@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
-import { Compose, docker, until } from "./lib/docker.mjs";
+import { Compose, docker, doctor, until } from "./lib/docker.mjs";
 import { assertContained } from "./lib/contained.mjs";
 import { Client, Load, blossomToken, download, groupEvent, missing, newGroup, upload } from "./lib/nostr.mjs";
 
@@ -48,6 +48,10 @@ describe("docker compose up", () => {
     const deleted = await fetch(`${suite.http}/${hash}`, { method: "DELETE", headers: { Authorization: blossomToken("delete", hash, "127.0.0.1") } });
     assert.ok(deleted.ok, String(deleted.status));
     assert.equal((await fetch(`${suite.http}/${hash}`)).status, 404);
+  });
+
+  it("passes marmot-server doctor from outside: groups, messages, removal, media, a push trigger", async () => {
+    console.log((await doctor("--relay", suite.relay, "--blossom", suite.http, "--notify", await npub(suite))).replace(/^/gm, "# "));
   });
 
   it("shows neither health nor metrics on the public port", async () => {

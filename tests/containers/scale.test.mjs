@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
-import { Compose, docker, root, run, until } from "./lib/docker.mjs";
+import { Compose, docker, doctor, run, until } from "./lib/docker.mjs";
 import { Client, Load, blossomToken, download, groupEvent, missing, newGroup, upload } from "./lib/nostr.mjs";
 import { assertContained } from "./lib/contained.mjs";
 
@@ -92,6 +92,11 @@ describe("docker compose, profile scale", () => {
     assert.ok((await download(suite.http, hash, { Range: "bytes=5-9" })).equals(bytes.subarray(5, 10)));
     assert.ok((await fetch(`${two}/${hash}`, { method: "DELETE", headers: { Authorization: blossomToken("delete", hash, "127.0.0.1") } })).ok);
     for (const server of [one, two]) assert.equal((await fetch(`${server}/${hash}`)).status, 404);
+  });
+
+  it("passes marmot-server doctor from outside, through the proxy", async () => {
+    const [npub] = /npub1[0-9a-z]{58}/.exec(await suite.run("logs", "notify"));
+    console.log((await doctor("--relay", suite.relay, "--blossom", suite.http, "--notify", npub)).replace(/^/gm, "# "));
   });
 
   it("listens for pushes with one key on both push servers", async () => {

@@ -132,9 +132,13 @@ seccompProfile: { type: RuntimeDefault }
 - { name: Notify__Relays__{{ $i }}, value: {{ $relay | quote }} }
 {{- end }}
 {{- if and (eq .component "notify") $own }}
-- { name: Notify__OwnRelay, value: {{ $own | quote }} }
 # Inside the cluster, between two workloads of this release.
 - { name: Notify__AllowPlaintextRelays, value: "true" }
+{{- if $values.origin }}
+{{- range $i, $relay := prepend $values.notify.relays $values.origin }}
+- { name: Notify__AnnounceRelays__{{ $i }}, value: {{ $relay | quote }} }
+{{- end }}
+{{- end }}
 {{- end }}
 {{- range $i, $app := $values.push.apps }}
 {{- $at := printf "Notify__Apps__%d" $i }}
@@ -205,6 +209,10 @@ spec:
         - { name: Log__Format, value: Json }
         {{- with (ternary ($values.blossom.origin | default $values.origin) $values.origin (eq $component "blossom")) }}
         - { name: Public__Origin, value: {{ . | quote }} }
+        {{- end }}
+        {{- if ne $component "notify" }}
+        # The push server and `helm test` of this release come by the Service's name.
+        - { name: Public__InnerNames, value: {{ include "marmot.workload" (dict "root" $root "role" $component) | quote }} }
         {{- end }}
         {{- include "marmot.storeEnv" . | nindent 8 }}
         {{- if has $component (list "all" "notify") }}

@@ -23,6 +23,9 @@ export function run(program, args, { env = {}, input, status, cwd = root } = {})
 
 export const docker = (...args) => run("docker", args);
 
+/** `marmot-server doctor` from outside, as an operator runs it; its report. Throws when a step failed. */
+export const doctor = (...args) => docker("run", "--rm", "--network", "host", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", image, "doctor", ...args);
+
 export function freePort() {
   return new Promise((resolve) => {
     const server = createServer().listen(0, "127.0.0.1", () => {

@@ -53,7 +53,8 @@ internal sealed partial class GroupSession : IDisposable
 
     /// <summary>
     /// True when a new Welcome into this group may be followed: after a removal; when nobody else was ever heard; or when an admin, as known here, invites into a branch where our leaf is
-    /// not: the commit that brought us in has lost its race. A stranger who knows the group's id cannot lure us away, nor can a second invitation while we are a member.
+    /// not: the commit that brought us in has lost its race. A stranger who knows the group's id cannot lure us away, nor can a second invitation while we are a member. The leaf just made
+    /// may have our key, when a key package of last resort was used twice; no tree has two leaves with one key (RFC 9420, 7.3).
     /// </summary>
     public bool MayBeReplacedBy(MlsGroup other, in Bytes32 inviter)
     {
@@ -64,7 +65,7 @@ internal sealed partial class GroupSession : IDisposable
 
         byte[] own = _mls.Leaf(_mls.OwnLeaf)!.SignatureKey;
         var account = inviter;
-        return Data.Admins.Contains(account) && LeavesOf(account).Count > 0 && !other.Members.Any(member => member.Leaf.SignatureKey.AsSpan().SequenceEqual(own));
+        return Data.Admins.Contains(account) && LeavesOf(account).Count > 0 && !other.Members.Any(member => member.Index != other.OwnLeaf && member.Leaf.SignatureKey.AsSpan().SequenceEqual(own));
     }
 
     public ulong Epoch => _mls?.Epoch ?? _record.LastState?.Epoch ?? 0;

@@ -357,10 +357,8 @@ internal sealed class Simulation
         return string.Join(", ", counts) + (report.Resent > 0 ? $", resent {report.Resent}" : "");
     }
 
-    private string Count(JoinReport report)
-    {
-        return $"joined {report.Joined.Count}{(report.Failed.Count > 0 ? $", failed: {string.Join("; ", report.Failed.Select(failed => failed.Reason))}" : "")}";
-    }
+    private static string Count(JoinReport report) =>
+        $"joined {report.Joined.Count}{(report.Failed.Count > 0 ? $", failed: {string.Join("; ", report.Failed.Select(failed => failed.Reason))}" : "")}";
 
     private static Bytes32 RandomId(Random dice)
     {

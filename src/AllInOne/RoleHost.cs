@@ -126,7 +126,7 @@ internal static class RoleHost
 
     private static bool ReportMistakes(WebApplication app)
     {
-        var mistakes = new List<string>(SettingsSections.FindUnknownKeys(app.Configuration, app.Services.GetServices<SettingsSection>()));
+        var mistakes = new List<string>(SettingsSections.FindMistakes(app.Configuration, app.Services.GetServices<SettingsSection>()));
         try
         {
             app.Services.GetService<IStartupValidator>()?.Validate();
@@ -139,11 +139,12 @@ internal static class RoleHost
         {
             mistakes.AddRange(exception.InnerExceptions.SelectMany(inner => inner is OptionsValidationException invalid ? invalid.Failures : [inner.Message]));
         }
-        catch (InvalidOperationException exception) // a value that cannot be bound, e.g. text for a number
+        catch (InvalidOperationException) when (mistakes.Count > 0)
         {
-            mistakes.Add(exception.Message);
+            // A value that cannot be bound, e.g. text for a number: it is among the mistakes, in our words.
         }
 
+        mistakes = [.. mistakes.Distinct(StringComparer.Ordinal)];
         Report(mistakes);
         return mistakes.Count > 0;
     }

@@ -237,26 +237,7 @@ public sealed partial class MarmotClient
     /// <exception cref="ClientException">Every relay refused it.</exception>
     public async Task<SentMessage> SendAsync(string groupId, string content, int kind = MarmotNumbers.ChatKind, IReadOnlyList<string[]>? tags = null, CancellationToken cancellationToken = default)
     {
-        NostrEvent evt;
-        Rumor rumor;
-        IReadOnlyList<string> relays;
-        using (await EnterAsync(cancellationToken))
-        {
-            var session = Session(groupId);
-            while (session.SecondsAhead > MaxSecondsAhead)
-            {
-                await Task.Delay(TimeSpan.FromSeconds(1), _time, cancellationToken);
-            }
-
-            rumor = Rumor.Create(PublicKey, kind, tags ?? [], content, Now);
-            (evt, _) = session.CreateMessage(rumor);
-            relays = session.Relays;
-        }
-
-        // Outside the gate: many messages may be under way at once.
-        var published = await PublishAsync(evt, relays, cancellationToken);
-        SettleOutbox(published);
-        return published.IsRefused && relays.Count > 0 ? throw new ClientException($"no relay took the message: {published.Reasons}") : new SentMessage(rumor, published);
+        return (await SendInEpochAsync(groupId, content, tags ?? [], null, cancellationToken, kind))!;
     }
 
     /// <summary>Reacts to a message.</summary>
@@ -266,6 +247,37 @@ public sealed partial class MarmotClient
     /// <param name="cancellationToken">Ends the wait for relays.</param>
     public Task<SentMessage> ReactAsync(string groupId, Rumor message, string emoji, CancellationToken cancellationToken = default) =>
         SendAsync(groupId, emoji, MarmotNumbers.ReactionKind, [["e", message.Id.ToString()], ["p", message.PublicKey.ToString()]], cancellationToken);
+
+    // Null when the epoch is another one than wanted.
+    private async Task<SentMessage?> SendInEpochAsync(
+        string groupId, string content, IReadOnlyList<string[]> tags, ulong? epoch, CancellationToken cancellationToken, int kind = MarmotNumbers.ChatKind)
+    {
+        NostrEvent evt;
+        Rumor rumor;
+        IReadOnlyList<string> relays;
+        using (await EnterAsync(cancellationToken))
+        {
+            var session = Session(groupId);
+            if (epoch is { } wanted && session.Epoch != wanted)
+            {
+                return null;
+            }
+
+            while (session.SecondsAhead > MaxSecondsAhead)
+            {
+                await Task.Delay(TimeSpan.FromSeconds(1), _time, cancellationToken);
+            }
+
+            rumor = Rumor.Create(PublicKey, kind, tags, content, Now);
+            (evt, _) = session.CreateMessage(rumor);
+            relays = session.Relays;
+        }
+
+        // Outside the gate: many messages may be under way at once.
+        var published = await PublishAsync(evt, relays, cancellationToken);
+        SettleOutbox(published);
+        return published.IsRefused && relays.Count > 0 ? throw new ClientException($"no relay took the message: {published.Reasons}") : new SentMessage(rumor, published);
+    }
 
     private GroupSession AdminSession(string groupId)
     {

@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Security.Cryptography;
 using Marmot.Client.Accounts;
 using Marmot.Client.Groups;
+using Marmot.Client.Media;
 using Marmot.Client.Relays;
 using Marmot.Client.Storage;
 using Marmot.Protocol.Encoding;
@@ -24,11 +25,13 @@ public sealed partial class MarmotClient : IAsyncDisposable
     private readonly SemaphoreSlim _gate = new(1, 1);
     private readonly ConcurrentDictionary<string, GroupSession> _sessions = new(StringComparer.Ordinal);
     private readonly HashSet<Bytes32> _processedWraps = [];
+    private readonly BlossomClient _blossom;
     private AccountRecord _account;
 
     private MarmotClient(ClientStore store, AccountRecord account, SecretKey key, IRelayNetwork network, TimeProvider time)
     {
         (_store, _account, _key, _network, _time) = (store, account, key, network, time);
+        _blossom = new BlossomClient(time);
         foreach (var session in GroupSession.LoadAll(store, time, key.PublicKey))
         {
             _sessions[session.GroupId] = session;
@@ -121,6 +124,7 @@ public sealed partial class MarmotClient : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await _network.DisposeAsync();
+        _blossom.Dispose();
         foreach (var session in _sessions.Values)
         {
             session.Dispose();
@@ -138,6 +142,14 @@ public sealed partial class MarmotClient : IAsyncDisposable
         if (relays.Count == 0)
         {
             throw new ClientException("at least one relay is needed, a ws:// or wss:// URL");
+        }
+
+        foreach (string server in settings.BlossomServers)
+        {
+            if (!Uri.TryCreate(server, UriKind.Absolute, out var url) || url.Scheme is not ("http" or "https"))
+            {
+                throw new ClientException($"a Blossom server is an http:// or https:// URL, not {server}");
+            }
         }
 
         return settings with

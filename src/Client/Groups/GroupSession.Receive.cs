@@ -243,8 +243,8 @@ internal sealed partial class GroupSession
         turn.Finish(this, candidate, fault is null ? GroupOutcome.Message : GroupOutcome.Refused, fault ?? string.Empty);
         if (fault is null && !_rumors.Contains(rumor!.Id))
         {
-            PutMessage(turn.Batch, _record.Messages++, rumor, Encoding.UTF8.GetString(application.Data), application.Epoch, candidate.Event.Id, isOwn: false);
-            turn.Report.Messages.Add(new GroupMessage(GroupId, rumor, application.Epoch, candidate.Event.Id, IsOwn: false));
+            PutMessage(turn.Batch, _record.Messages++, rumor, Encoding.UTF8.GetString(application.Data), application.Epoch, candidate.Event.Id, isOwn: false, application.SenderLeaf);
+            turn.Report.Messages.Add(new GroupMessage(GroupId, rumor, application.Epoch, candidate.Event.Id, IsOwn: false, application.SenderLeaf));
         }
     }
 

@@ -1,7 +1,10 @@
 using System.Collections;
+using System.ComponentModel;
+using System.ComponentModel.DataAnnotations;
 using System.Reflection;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Options;
 
 namespace Marmot.Hosting.Settings;
 
@@ -11,17 +14,18 @@ public sealed record SettingsSection(string Name, Type Type);
 /// <summary>Binding and checking of the suite's settings.</summary>
 public static class SettingsSections
 {
-    /// <summary>Binds <typeparamref name="T"/> to its section, checks its annotations at start and remembers it for <see cref="FindUnknownKeys"/>.</summary>
+    /// <summary>Binds <typeparamref name="T"/> to its section, checks its values at start and remembers it for <see cref="FindMistakes"/>.</summary>
     public static IServiceCollection AddSettings<T>(this IServiceCollection services, string section) where T : class
     {
         services.AddSingleton(new SettingsSection(section, typeof(T)));
-        services.AddOptions<T>().BindConfiguration(section).ValidateDataAnnotations().ValidateOnStart();
+        services.AddSingleton<IValidateOptions<T>>(provider => new SectionValidation<T>(provider.GetRequiredService<IConfiguration>(), section));
+        services.AddOptions<T>().BindConfiguration(section).ValidateOnStart();
         return services;
     }
 
-    /// <summary>Every key inside the known sections that no option answers to, each with the nearest right name.</summary>
-    /// <returns>One sentence a mistake; empty when all is well.</returns>
-    public static IReadOnlyList<string> FindUnknownKeys(IConfiguration configuration, IEnumerable<SettingsSection> sections)
+    /// <summary>Every key inside the known sections that no option answers to, with the nearest right name, and every value that cannot be read or is out of its range.</summary>
+    /// <returns>One sentence a mistake, the key in front; empty when all is well.</returns>
+    public static IReadOnlyList<string> FindMistakes(IConfiguration configuration, IEnumerable<SettingsSection> sections)
     {
         var mistakes = new List<string>();
         foreach (var group in sections.GroupBy(section => section.Name, StringComparer.OrdinalIgnoreCase))
@@ -32,7 +36,7 @@ public static class SettingsSections
         return mistakes;
     }
 
-    private static void Walk(IConfigurationSection section, IReadOnlyList<Type> types, List<string> mistakes)
+    private static void Walk(IConfigurationSection section, IReadOnlyList<Type> types, List<string> mistakes, bool valuesOnly = false)
     {
         foreach (var child in section.GetChildren())
         {
@@ -42,26 +46,78 @@ public static class SettingsSections
                 .ToList();
             if (matches.Count == 0)
             {
+                if (valuesOnly)
+                {
+                    continue;
+                }
+
                 string nearest = Nearest(child.Key, types.SelectMany(type => type.GetProperties()).Select(property => property.Name));
                 mistakes.Add($"{child.Path}: no such setting. Did you mean {section.Path}:{nearest}?");
                 continue;
             }
 
-            Descend(child, matches[0].PropertyType, mistakes);
+            if (IsLeaf(matches[0].PropertyType))
+            {
+                Judge(child, matches[0], mistakes);
+            }
+            else
+            {
+                Descend(child, matches[0].PropertyType, mistakes, valuesOnly);
+            }
         }
     }
 
-    private static void Descend(IConfigurationSection section, Type type, List<string> mistakes)
+    // An empty value stays at the default where the type is not text, as the framework's binder has it.
+    private static void Judge(IConfigurationSection setting, PropertyInfo property, List<string> mistakes)
     {
-        if (IsLeaf(type))
+        if (setting.Value is not { } text || (text.Length == 0 && property.PropertyType != typeof(string)))
         {
             return;
         }
 
+        object? value;
+        try
+        {
+            value = TypeDescriptor.GetConverter(property.PropertyType).ConvertFromInvariantString(text);
+        }
+        catch (Exception exception) when (exception is FormatException or ArgumentException or NotSupportedException)
+        {
+            mistakes.Add($"{setting.Path}: '{text}' is not {Expected(property.PropertyType)}.");
+            return;
+        }
+
+        foreach (var rule in property.GetCustomAttributes<ValidationAttribute>(inherit: true))
+        {
+            if (!rule.IsValid(value))
+            {
+                mistakes.Add(rule switch
+                {
+                    RangeAttribute range => $"{setting.Path}: {text} must lie between {range.Minimum} and {range.Maximum}.",
+                    RequiredAttribute => $"{setting.Path}: must not be empty.",
+                    { ErrorMessage: { } reason } => $"{setting.Path}: '{text}' is not allowed: {reason}",
+                    _ => $"{setting.Path}: '{text}' is not allowed: {rule.FormatErrorMessage(property.Name)}",
+                });
+            }
+        }
+    }
+
+    private static string Expected(Type type)
+    {
+        type = Nullable.GetUnderlyingType(type) ?? type;
+        return type.IsEnum ? $"one of {string.Join(", ", Enum.GetNames(type))}"
+            : type == typeof(bool) ? "true or false"
+            : type == typeof(TimeSpan) ? "a time span (hours:minutes:seconds, days in front with a dot: 00:05:00, 30.00:00:00)"
+            : type == typeof(Uri) ? "a URL"
+            : type == typeof(double) || type == typeof(float) || type == typeof(decimal) ? "a number"
+            : "a whole number of its size";
+    }
+
+    private static void Descend(IConfigurationSection section, Type type, List<string> mistakes, bool valuesOnly)
+    {
         Type? element = ElementType(type);
         if (element is null)
         {
-            Walk(section, [type], mistakes);
+            Walk(section, [type], mistakes, valuesOnly);
             return;
         }
 
@@ -69,7 +125,7 @@ public static class SettingsSections
         {
             foreach (var item in section.GetChildren())
             {
-                Walk(item, [element], mistakes);
+                Walk(item, [element], mistakes, valuesOnly);
             }
         }
     }
@@ -106,5 +162,17 @@ public static class SettingsSections
         }
 
         return above[right.Length];
+    }
+
+    // For hosts that do not ask FindMistakes themselves: the same sentences when the options are first read.
+    private sealed class SectionValidation<T>(IConfiguration configuration, string section) : IValidateOptions<T> where T : class
+    {
+        public ValidateOptionsResult Validate(string? name, T options)
+        {
+            var mistakes = new List<string>();
+            // Only values: a section may be shared by several options classes, and a key of another is no mistake here.
+            Walk(configuration.GetSection(section), [typeof(T)], mistakes, valuesOnly: true);
+            return mistakes.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(mistakes);
+        }
     }
 }

@@ -23,7 +23,9 @@ internal static class EventCanonicalForm
         if (size <= StackSize)
         {
             Span<byte> buffer = stackalloc byte[StackSize];
-            SHA256.HashData(buffer[..Write(view, buffer)], id);
+            var written = buffer[..Write(view, buffer)];
+            SHA256.HashData(written, id);
+            CryptographicOperations.ZeroMemory(written); // may have held the plaintext of a rumor
             return;
         }
 
@@ -34,7 +36,7 @@ internal static class EventCanonicalForm
         }
         finally
         {
-            ArrayPool<byte>.Shared.Return(rented, clearArray: true); // may have held the plaintext of a rumor
+            ArrayPool<byte>.Shared.Return(rented, clearArray: true); // as above
         }
     }
 

@@ -1,6 +1,5 @@
 using System.Globalization;
 using Marmot.Client.Groups;
-using Marmot.Client.Tests.Support;
 using Marmot.Protocol.Encoding;
 
 namespace Marmot.Client.Tests.Simulation;
@@ -39,7 +38,7 @@ internal sealed class Simulation
         for (int index = 0; index < clients; index++)
         {
             int skew = (dice.Next(-4, 5) * Phases) + (hasTies ? 0 : index * (Phases / 10));
-            _clients.Add(new SimClient(index, _network, new ManualClock(DateTimeOffset.FromUnixTimeSeconds(1_790_000_000 / Phases * Phases)) { Skew = TimeSpan.FromSeconds(skew) }));
+            _clients.Add(new SimClient(index, _network, new SimClock(DateTimeOffset.FromUnixTimeSeconds(1_790_000_000 / Phases * Phases), TimeSpan.FromSeconds(skew))));
         }
     }
 

@@ -53,7 +53,7 @@ public sealed partial class MarmotClient
         return reports;
     }
 
-    /// <summary>What MIP-00 and MIP-02 ask of a client from time to time: renews keys in groups just joined, replaces used key packages, wipes retired ones.</summary>
+    /// <summary>What MIP-00 and MIP-02 ask of a client from time to time: renews keys in groups just joined, replaces used key packages, wipes retired ones, renews and answers push tokens.</summary>
     public async Task<IReadOnlyList<PublishedEvent>> MaintainAsync(CancellationToken cancellationToken = default)
     {
         await ResumeAsync(cancellationToken);
@@ -68,6 +68,7 @@ public sealed partial class MarmotClient
             published.AddRange((await RotateKeyPackageAsync(package.Reference, cancellationToken)).Published);
         }
 
+        published.AddRange(await RenewPushAsync(cancellationToken));
         return published;
     }
 

@@ -53,7 +53,8 @@ internal sealed partial class GroupSession : IDisposable
 
     /// <summary>
     /// True when a new Welcome into this group may be followed: after a removal; when nobody else was ever heard; or when an admin, as known here, invites into a branch where our leaf is
-    /// not: the commit that brought us in has lost its race. A stranger who knows the group's id cannot lure us away, nor can a second invitation while we are a member.
+    /// not: the commit that brought us in has lost its race. A stranger who knows the group's id cannot lure us away, nor can a second invitation while we are a member. The leaf just made
+    /// may have our key, when a key package of last resort was used twice; no tree has two leaves with one key (RFC 9420, 7.3).
     /// </summary>
     public bool MayBeReplacedBy(MlsGroup other, in Bytes32 inviter)
     {
@@ -64,7 +65,7 @@ internal sealed partial class GroupSession : IDisposable
 
         byte[] own = _mls.Leaf(_mls.OwnLeaf)!.SignatureKey;
         var account = inviter;
-        return Data.Admins.Contains(account) && LeavesOf(account).Count > 0 && !other.Members.Any(member => member.Leaf.SignatureKey.AsSpan().SequenceEqual(own));
+        return Data.Admins.Contains(account) && LeavesOf(account).Count > 0 && !other.Members.Any(member => member.Index != other.OwnLeaf && member.Leaf.SignatureKey.AsSpan().SequenceEqual(own));
     }
 
     public ulong Epoch => _mls?.Epoch ?? _record.LastState?.Epoch ?? 0;
@@ -199,7 +200,7 @@ internal sealed partial class GroupSession : IDisposable
         {
             if (Stored(index) is { } stored && Rumor.TryParse(Encoding.UTF8.GetBytes(stored.RumorJson), out var rumor, out _))
             {
-                list.Add(new GroupMessage(GroupId, rumor, stored.Epoch, stored.EventId, stored.IsOwn));
+                list.Add(new GroupMessage(GroupId, rumor, stored.Epoch, stored.EventId, stored.IsOwn, stored.SenderLeaf));
             }
         }
 
@@ -305,7 +306,7 @@ internal sealed partial class GroupSession : IDisposable
         byte[] message = Mls.Protect(json, padTo: PadTo, evenWithPendingProposals: true).ToBytes();
         var evt = Envelope(message, NextCreatedAt(isMessage: true), Data.DisappearingSeconds is { } seconds ? rumor.CreatedAt + (long)Math.Min(seconds, int.MaxValue) : null);
         int place = index ?? _record.Messages++;
-        PutMessage(batch, place, rumor, Encoding.UTF8.GetString(json), Mls.Epoch, evt.Id, isOwn: true);
+        PutMessage(batch, place, rumor, Encoding.UTF8.GetString(json), Mls.Epoch, evt.Id, isOwn: true, Mls.OwnLeaf);
         CryptographicOperations.ZeroMemory(json);
         PutOutbox(batch, evt, place);
         MarkSeen(evt.Id, HashOf(message));
@@ -320,11 +321,11 @@ internal sealed partial class GroupSession : IDisposable
         return evt;
     }
 
-    private void PutMessage(StoreBatch batch, int index, Rumor rumor, string json, ulong epoch, in Bytes32 eventId, bool isOwn)
+    private void PutMessage(StoreBatch batch, int index, Rumor rumor, string json, ulong epoch, in Bytes32 eventId, bool isOwn, int senderLeaf)
     {
         // An attachment's key dies with its epoch unless it is kept with the message (MIP-04).
         byte[]? secret = rumor.Tags.Any(tag => tag[0] == "imeta") ? MipGroup.MediaSecret(Mls, epoch) : null;
-        batch.PutJson($"{Prefix}msg/{index:D10}", new StoredMessage(json, epoch, eventId, isOwn, Now, secret));
+        batch.PutJson($"{Prefix}msg/{index:D10}", new StoredMessage(json, epoch, eventId, isOwn, senderLeaf, secret));
         _rumors.Add(rumor.Id);
     }
 

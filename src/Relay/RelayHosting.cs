@@ -4,6 +4,7 @@ using Marmot.Relay.Connections;
 using Marmot.Relay.Ingest;
 using Marmot.Relay.Live;
 using Marmot.Relay.Maintenance;
+using Marmot.Relay.Management;
 using Marmot.Relay.Pages;
 using Marmot.Relay.Queries;
 using Marmot.Relay.Storage;
@@ -50,6 +51,9 @@ public static class RelayHosting
             Path.Combine(provider.GetRequiredService<IOptions<StorageOptions>>().Value.DataDirectory, Folder)));
 
         services.AddSingleton<RelayPages>();
+        services.AddSingleton<Moderation>();
+        services.AddSingleton<ManagementMethods>();
+        services.AddSingleton<ManagementEndpoint>();
         services.AddSingleton<RetentionLoop>();
         services.AddSingleton<IHealthPart, StorageHealth>();
         services.AddSingleton<IHealthPart, RelayHealth>();
@@ -69,6 +73,7 @@ public static class RelayHosting
         var pages = app.Services.GetRequiredService<RelayPages>();
         app.MapMethods("/", ["GET", "HEAD", "OPTIONS"], context =>
             WebSocketHandshake.IsRequested(context) ? connections.ServeAsync(context) : pages.ServeAsync(context));
+        app.MapPost("/", app.Services.GetRequiredService<ManagementEndpoint>().ServeAsync);
         return app;
     }
 }

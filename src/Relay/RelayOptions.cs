@@ -122,6 +122,9 @@ public sealed class RelayOptions
     /// <summary>Tell that program the sender's address. Default false: it gets an empty <c>sourceInfo</c>.</summary>
     public bool WritePolicyAddresses { get; set; }
 
+    /// <summary>Public keys (hex) that may manage the relay while it runs (NIP-86, authorised by NIP-98). Default empty: nobody.</summary>
+    public string[] Admins { get; set; } = [];
+
     /// <summary>NIP-11 name.</summary>
     public string Name { get; set; } = "marmot-server";
 

@@ -32,12 +32,11 @@ internal sealed class RelayOptionsValidator : IValidateOptions<RelayOptions>
             }
         }
 
-        foreach (var key in options.WriteAllowList)
+        foreach (var (list, keys) in new[] { (nameof(options.WriteAllowList), options.WriteAllowList), (nameof(options.Admins), options.Admins) })
         {
-            if (!Bytes32.TryParseHex(key.AsSpan(), out _))
+            if (!Array.TrueForAll(keys, key => Bytes32.TryParseHex(key.AsSpan(), out _)))
             {
-                mistakes.Add("Relay:WriteAllowList: every entry is a public key of 64 lower-case hex digits");
-                break;
+                mistakes.Add($"Relay:{list}: every entry is a public key of 64 lower-case hex digits");
             }
         }
 

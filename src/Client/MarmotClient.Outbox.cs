@@ -93,7 +93,7 @@ public sealed partial class MarmotClient
         }
 
         var published = await PublishAsync(evt, relays, cancellationToken);
-        SettleOutbox(published);
+        SettleOutbox(published, isRepeated: true);
         return published;
     }
 
@@ -109,8 +109,11 @@ public sealed partial class MarmotClient
         return again;
     }
 
-    /// <summary>Notes an answer: a refusal by all ends it, an OK ends it for wraps, and for group events once a relay has shown the event.</summary>
-    private void SettleOutbox(PublishedEvent published)
+    /// <summary>
+    /// Notes an answer: an OK ends it for wraps, and for group events once a relay has shown the event. A refusal by all ends a first attempt, whose caller learns of it; what is repeated in
+    /// the background was promised, so only a refusal that will not change ends it.
+    /// </summary>
+    private void SettleOutbox(PublishedEvent published, bool isRepeated = false)
     {
         string key = GroupSession.OutboxKey(published.EventId);
         if (_store.GetJson<OutboxEntry>(key) is not { } entry)
@@ -123,7 +126,7 @@ public sealed partial class MarmotClient
         {
             batch.PutJson(key, entry with { AckedAt = Now });
         }
-        else if (published.Acked || (published.IsRefused && published.Replies.Count > 0))
+        else if (published.Acked || (published.IsRefused && published.Replies.Count > 0 && (!isRepeated || published.IsRefusedForGood)))
         {
             batch.Delete(key);
         }

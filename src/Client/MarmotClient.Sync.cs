@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Threading.Channels;
 using Marmot.Client.Groups;
 using Marmot.Client.Relays;
@@ -13,6 +14,11 @@ public sealed partial class MarmotClient
 {
     /// <summary>A change of relays or routing id inside what was read means one more look, but not for ever.</summary>
     private const int MaxLooks = 6;
+
+    /// <summary>A relay the group has left is often one that is gone: after a failure it is left alone for a while.</summary>
+    private static readonly TimeSpan FormerRelayPause = TimeSpan.FromMinutes(1);
+
+    private readonly ConcurrentDictionary<string, long> _formerRelayFailures = new(StringComparer.Ordinal);
 
     /// <summary>Reads what the group's relays have, lets it take effect, and settles what was left open.</summary>
     /// <param name="groupId">MLS group id or public id, hex.</param>
@@ -131,11 +137,13 @@ public sealed partial class MarmotClient
             var routing = session.RoutingIds.ToList();
             long askedAt = Now;
             long since = relays.Count == 0 ? 0 : relays.Min(session.Since);
+            var former = AskFormerAsync(session, routing, cancellationToken);
             var answers = await Task.WhenAll(relays.Select(relay => _network.FetchAsync(relay, GroupFilter(routing, session.Since(relay)), asAccount: false, cancellationToken)));
-            var events = answers.SelectMany(answer => answer.Events).DistinctBy(evt => evt.Id).ToList();
+            var left = await former;
+            var events = answers.Concat(left).SelectMany(answer => answer.Events).DistinctBy(evt => evt.Id).ToList();
             using (await EnterAsync(cancellationToken))
             {
-                foreach (var answer in answers.Where(answer => answer.Complete))
+                foreach (var answer in answers.Concat(left).Where(answer => answer.Complete))
                 {
                     session.MarkCaughtUp(answer.Relay, askedAt);
                 }
@@ -162,6 +170,20 @@ public sealed partial class MarmotClient
         }
     }
 
+    // What members who have not seen the group move still write to its old relays.
+    private async Task<IReadOnlyList<RelayFetch>> AskFormerAsync(GroupSession session, IReadOnlyList<Bytes32> routing, CancellationToken cancellationToken)
+    {
+        long now = Now;
+        var relays = session.FormerRelays.Where(relay => !_formerRelayFailures.TryGetValue(relay, out long failedAt) || failedAt < now - (long)FormerRelayPause.TotalSeconds);
+        var answers = await Task.WhenAll(relays.Select(relay => _network.FetchAsync(relay, GroupFilter(routing, session.Since(relay)), asAccount: false, cancellationToken)));
+        foreach (var answer in answers.Where(answer => !answer.Complete))
+        {
+            _formerRelayFailures[answer.Relay] = now;
+        }
+
+        return answers;
+    }
+
     // New events as they come, until the epoch is reached or the time is over.
     private async Task ListenAsync(GroupSession session, GroupReport report, ulong? untilEpoch, bool commitLeaves, CancellationToken cancellationToken, Func<Task>? onReport = null)
     {
@@ -172,7 +194,7 @@ public sealed partial class MarmotClient
             var arrived = Channel.CreateUnbounded<NostrEvent>(new UnboundedChannelOptions { SingleReader = true });
             using var turn = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
             var filter = GroupFilter(routing, relays.Count == 0 ? 0 : relays.Min(session.Since));
-            var listening = relays.Select(relay => _network.ListenAsync(relay, filter, asAccount: false, evt => arrived.Writer.TryWrite(evt), turn.Token)).ToList();
+            var listening = relays.Concat(session.FormerRelays).Select(relay => _network.ListenAsync(relay, filter, asAccount: false, evt => arrived.Writer.TryWrite(evt), turn.Token)).ToList();
             try
             {
                 while (session.Relays.SequenceEqual(relays) && session.RoutingIds.SequenceEqual(routing) && session.IsActive)

@@ -234,8 +234,8 @@ public sealed partial class MarmotClient
             return "the inviter is not an admin of the group";
         }
 
-        // A group known already is only joined anew when we are out of it, or sit on a branch where nobody else ever spoke.
+        // A group known already is only joined anew when we are out of it, or stand on a branch that lost.
         string id = Convert.ToHexStringLower(mls.GroupId.Span);
-        return _sessions.TryGetValue(id, out var known) && !known.MayBeReplaced ? "the group is joined already" : null;
+        return _sessions.TryGetValue(id, out var known) && !known.MayBeReplacedBy(mls, rumor.PublicKey) ? "the group is joined already" : null;
     }
 }

@@ -31,12 +31,18 @@ internal sealed record GroupRecord
     /// <summary>Own commits that every relay refused; their states are kept for some epochs.</summary>
     public List<PendingCommit> Abandoned { get; init; } = [];
 
+    /// <summary>Relays the group had before it moved: whoever has not heard of it yet still writes there.</summary>
+    public List<FormerRelay> FormerRelays { get; init; } = [];
+
     /// <summary>Per relay: our clock when it last gave everything it had, Unix seconds.</summary>
     public Dictionary<string, long> CaughtUp { get; init; } = [];
 
     /// <summary>Who the group was when this client was removed.</summary>
     public GroupState? LastState { get; set; }
 }
+
+/// <summary>A relay the group has left.</summary>
+internal sealed record FormerRelay(string Url, ulong LeftInEpoch, long LeftAt);
 
 /// <summary>An own commit that is not in force: published, or about to be.</summary>
 internal sealed record PendingCommit(ulong Epoch, Bytes32 EventId, long CreatedAt, string EventJson, Bytes32 MessageHash, List<Invitee> Invitees);

@@ -14,6 +14,9 @@ internal sealed partial class GroupSession
 
     private static readonly TimeSpan RaceWindow = TimeSpan.FromDays(7);
 
+    /// <summary>Members who have not seen the group move still write to its old relays; a day is enough for everybody who comes online.</summary>
+    private static readonly TimeSpan FormerRelayWindow = TimeSpan.FromDays(1);
+
     /// <summary>Makes a commit, checks it by the rules every member will apply, and stores it before it is published.</summary>
     public NostrEvent StageCommit(CommitRequest request, IReadOnlyList<Invitee> invitees)
     {
@@ -169,6 +172,7 @@ internal sealed partial class GroupSession
         }
 
         bool isOwn = staged.IsOwn;
+        var relays = Relays;
         mls.Merge(staged, _time.GetUtcNow());
         batch.Put(SnapshotKey(epoch), before);
         _record.Merged.RemoveAll(one => one.Epoch >= epoch);
@@ -191,6 +195,12 @@ internal sealed partial class GroupSession
             _record.RoutingIds.RemoveRange(MaxRoutingIds, _record.RoutingIds.Count - MaxRoutingIds);
         }
 
+        foreach (string left in relays.Except(Relays))
+        {
+            _record.FormerRelays.RemoveAll(one => one.Url == left);
+            _record.FormerRelays.Add(new FormerRelay(left, Epoch, Now));
+        }
+
         ForgetOldEpochs(batch);
     }
 
@@ -205,6 +215,7 @@ internal sealed partial class GroupSession
             batch.Delete(SnapshotKey(merged.Epoch));
         }
 
+        _record.FormerRelays.RemoveAll(one => one.LeftInEpoch + RaceEpochs < epoch || one.LeftAt < Now - (long)FormerRelayWindow.TotalSeconds);
         foreach (var dropped in _record.Abandoned.Where(one => one.Epoch + RaceEpochs < epoch).ToList())
         {
             _record.Abandoned.Remove(dropped);

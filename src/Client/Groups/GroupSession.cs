@@ -54,8 +54,22 @@ internal sealed partial class GroupSession : IDisposable
 
     public long JoinedAt => _record.JoinedAt;
 
-    /// <summary>True when a new Welcome into this group may be followed: removed, or alone on a branch since joining.</summary>
-    public bool MayBeReplaced => !_record.IsActive || (!_record.HasHeard && Epoch == _record.JoinEpoch);
+    /// <summary>
+    /// True when a new Welcome into this group may be followed: after a removal; when nobody else was ever heard; or when an admin, as known here, invites into a branch where our leaf is
+    /// not: the commit that brought us in has lost its race. A stranger who knows the group's id cannot lure us away, nor can a second invitation while we are a member. The leaf just made
+    /// may have our key, when a key package of last resort was used twice; no tree has two leaves with one key (RFC 9420, 7.3).
+    /// </summary>
+    public bool MayBeReplacedBy(MlsGroup other, in Bytes32 inviter)
+    {
+        if (_mls is null || !_record.IsActive || (!_record.HasHeard && Epoch == _record.JoinEpoch))
+        {
+            return true;
+        }
+
+        byte[] own = _mls.Leaf(_mls.OwnLeaf)!.SignatureKey;
+        var account = inviter;
+        return Data.Admins.Contains(account) && LeavesOf(account).Count > 0 && !other.Members.Any(member => member.Index != other.OwnLeaf && member.Leaf.SignatureKey.AsSpan().SequenceEqual(own));
+    }
 
     public ulong Epoch => _mls?.Epoch ?? _record.LastState?.Epoch ?? 0;
 
@@ -67,7 +81,11 @@ internal sealed partial class GroupSession : IDisposable
 
     public int ParkedCount => _parked.Count;
 
-    /// <summary>Relays of the group, and those it had when they are still asked.</summary>
+    /// <summary>Relays the group has left not long ago: read, never written.</summary>
+    public IReadOnlyList<string> FormerRelays =>
+        [.. RelayUrls.Distinct(_record.FormerRelays.Where(one => one.LeftAt > Now - (long)FormerRelayWindow.TotalSeconds && one.LeftInEpoch + RaceEpochs >= Epoch).Select(one => one.Url)).Except(Relays)];
+
+    /// <summary>Relays of the group.</summary>
     public IReadOnlyList<string> Relays => RelayUrls.Distinct(_mls is null ? _record.LastState?.Relays ?? [] : Data.Relays);
 
     /// <summary>The group data of the current epoch.</summary>

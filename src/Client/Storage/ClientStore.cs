@@ -15,12 +15,11 @@ public sealed class ClientStore : IDisposable
 
     private readonly Lock _gate = new();
     private readonly Dictionary<string, byte[]> _values = new(StringComparer.Ordinal);
+    private readonly Action<IReadOnlyList<(string Key, byte[]? Value)>, bool>? _journal;
     private EncryptedLog? _log;
     private long _liveBytes;
 
-    private ClientStore()
-    {
-    }
+    private ClientStore(Action<IReadOnlyList<(string Key, byte[]? Value)>, bool>? journal = null) => _journal = journal;
 
     /// <summary>Bytes of the log on disk; 0 in memory.</summary>
     public long FileBytes => _log?.Length ?? 0;
@@ -49,6 +48,18 @@ public sealed class ClientStore : IDisposable
 
     /// <summary>A store that ends with the process.</summary>
     public static ClientStore InMemory() => new();
+
+    /// <summary>A store in memory that hands each batch to a journal before it counts; a journal that throws is a crash of the process.</summary>
+    internal static ClientStore InMemory(IEnumerable<KeyValuePair<string, byte[]>> values, Action<IReadOnlyList<(string Key, byte[]? Value)>, bool> journal)
+    {
+        var store = new ClientStore(journal);
+        foreach (var (key, value) in values)
+        {
+            store.Apply(key, value);
+        }
+
+        return store;
+    }
 
     /// <summary>A value, or null. Do not change the array.</summary>
     public byte[]? Get(string key)
@@ -84,6 +95,7 @@ public sealed class ClientStore : IDisposable
 
         lock (_gate)
         {
+            _journal?.Invoke(batch.Changes, durable);
             _log?.Append(batch.Changes, durable);
             foreach (var (key, value) in batch.Changes)
             {

@@ -128,6 +128,12 @@ internal sealed class ClusterFeed : BackgroundService, ILiveFeed, IClusterListen
                 _mayMiss = true;
                 await Task.Delay(TimeSpan.FromMilliseconds(100), stoppingToken);
             }
+            catch (Exception exception) when (exception is not OperationCanceledException)
+            {
+                _log.LoopFailed(nameof(ClusterFeed), exception);
+                _mayMiss = true;
+                await Task.Delay(TimeSpan.FromMilliseconds(100), stoppingToken);
+            }
         }
     }
 

@@ -32,10 +32,11 @@ public sealed class KilledReplicaTests(PostgresFixture postgres)
             var port = FreePort.Take(1)[0];
             var victim = ChildProcess.Start("dotnet", [
                 Path.Combine(AppContext.BaseDirectory, "Marmot.Relay.dll"), $"--Public:Urls=http://127.0.0.1:{port}", "--Admin:Urls=", "--Log:Level=Fatal", $"--Storage:Postgres={database}"]);
-            Task sending;
+            var sending = Task.CompletedTask;
+            TestClient? client = null;
             try
             {
-                var client = await ConnectAsync(new Uri($"ws://127.0.0.1:{port}/"));
+                client = await ConnectAsync(new Uri($"ws://127.0.0.1:{port}/"));
                 var burst = Enumerable.Range(0, 300).Select(i => NostrEvent.Create(key, 445, [["h", Group]], $"{round}/{i}", now)).ToList();
                 sending = SendAllAsync(client, burst);
                 var killAfter = random.Next(1, 250);
@@ -52,6 +53,7 @@ public sealed class KilledReplicaTests(PostgresFixture postgres)
             }
 
             await sending;
+            await client.DisposeAsync();
         }
 
         await using var reader = await survivor.ConnectAsync();
@@ -79,10 +81,6 @@ public sealed class KilledReplicaTests(PostgresFixture postgres)
         catch (WebSocketException)
         {
             // the replica was killed while we sent: that is the point
-        }
-        finally
-        {
-            await client.DisposeAsync();
         }
     }
 

@@ -28,6 +28,7 @@ public sealed class SettingsTests
     [Theory]
     [InlineData("all", "--config", "no-such-file.json")]
     [InlineData("all", "--Relay:Kindz=All")]
+    [InlineData("blossom", "--Blossom:Blobs=S3")]
     [InlineData("bogus")]
     [InlineData("all", "bogus")]
     public async Task Wrong_usage_and_wrong_settings_end_with_two(params string[] arguments)

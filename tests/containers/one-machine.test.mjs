@@ -11,6 +11,7 @@ describe("docker compose up", () => {
   let marmot;
   before(async () => {
     suite = await Compose.open("one");
+    suite.env.MARMOT_ORIGIN = suite.relay;
     await suite.up();
     [marmot] = await suite.containers("marmot");
   });

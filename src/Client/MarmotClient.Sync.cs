@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Threading.Channels;
 using Marmot.Client.Groups;
 using Marmot.Client.Relays;
+using Marmot.Client.Storage;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Filters;
@@ -243,6 +244,7 @@ public sealed partial class MarmotClient
             session.CreateLeave(); // the epoch it was uttered in is over; the outbox sends it
         }
 
+        session.SealOldMessagesAnew(_store.Scan("o/").Select(pair => StoreJson.Read<OutboxEntry>(pair.Value)));
         await FlushOutboxAsync(entry => entry.GroupId == session.GroupId, cancellationToken);
         if (commitLeaves && session.IsActive && session.Pending is null && session.CommittableProposals().Any(one => CommitPolicy.IsLeave(one.Proposal, one.Sender)))
         {

@@ -27,6 +27,9 @@ internal sealed partial class GroupSession : IDisposable
 
     private const int MaxRoutingIds = 6;
 
+    /// <summary>Epochs a message may wait before it is sealed anew; readers keep five.</summary>
+    private const ulong MaxMessageLag = 2;
+
     private readonly ClientStore _store;
     private readonly TimeProvider _time;
     private readonly Bytes32 _account;
@@ -190,6 +193,31 @@ internal sealed partial class GroupSession : IDisposable
         Save(batch);
         _store.Commit(batch);
         return (evt, index);
+    }
+
+    /// <summary>Messages that no relay took while the group moved on: soon nobody would have their epoch's keys, so they are sealed anew under the same inner id.</summary>
+    public void SealOldMessagesAnew(IEnumerable<OutboxEntry> waiting)
+    {
+        if (_mls is null)
+        {
+            return;
+        }
+
+        var batch = new StoreBatch();
+        foreach (var entry in waiting.Where(one => one is { Message: not null, AckedAt: 0 } && one.GroupId == GroupId && one.Epoch + MaxMessageLag < Epoch))
+        {
+            if (Stored(entry.Message!.Value) is { IsOwn: true } stored && Rumor.TryParse(Encoding.UTF8.GetBytes(stored.RumorJson), out var rumor, out _))
+            {
+                batch.Delete(OutboxKey(stored.EventId));
+                Seal(rumor, entry.Message, batch);
+            }
+        }
+
+        if (!batch.IsEmpty)
+        {
+            Save(batch);
+            _store.Commit(batch);
+        }
     }
 
     /// <summary>The own messages and those of others, oldest first.</summary>

@@ -209,6 +209,35 @@ public sealed class LibraryTests(SuiteFixture fixture) : IClassFixture<SuiteFixt
         Assert.Equal(149, alice.State(group).Leaves.Count);
     }
 
+    [Fact]
+    [Trait("Spec", "MIP-02")]
+    public async Task Five_hundred_members_are_added_in_batches_and_one_of_each_batch_joins()
+    {
+        var alice = await StartAsync(null);
+        var members = new List<Person>();
+        for (int i = 0; i < 499; i++)
+        {
+            members.Add(await StartAsync(null));
+        }
+
+        string group = (await alice.Client.CreateGroupAsync("five hundred", "")).GroupId;
+        var published = await alice.Client.InviteAsync(group, [.. members.Select(member => member.Key)]);
+        Assert.Equal(10, published.Count(one => one.Kind == 445));
+        Assert.Equal(499, published.Count(one => one is { Kind: 1059, Acked: true }));
+        var awake = Enumerable.Range(0, 10).Select(batch => members[Math.Min(498, (batch * 50) + 7)]).ToList();
+        foreach (var member in awake)
+        {
+            await member.JoinAsync();
+            await member.Client.SyncAsync(group);
+        }
+
+        await awake[0].Client.SendAsync(group, "hello, all five hundred");
+        await awake[9].Client.SyncAsync(group);
+        Assert.Contains("hello, all five hundred", awake[9].Texts(group));
+        Person.AssertAgree(group, [alice, .. awake]);
+        Assert.Equal(500, awake[3].State(group).Leaves.Count);
+    }
+
     private async Task<Person> StartAsync(string? name, bool lastResort = true)
     {
         var person = await Person.StartAsync(fixture.Suite, name is null ? null : _folders.File($"{name}-{_people.Count}"), lastResort);

@@ -70,6 +70,14 @@ public ref struct TlsReader
     /// <summary>opaque&lt;V&gt; as a secret with an owner.</summary>
     internal SecretBytes ReadSecret() => SecretBytes.Copy(ReadOpaque());
 
+    /// <summary>A stored secret that must be as long as this.</summary>
+    internal SecretBytes ReadSecret(int length)
+    {
+        var bytes = ReadOpaque();
+        MlsException.ThrowIf(bytes.Length != length, MlsError.BadState);
+        return SecretBytes.Copy(bytes);
+    }
+
     /// <summary>A reader over the content of a vector T&lt;V&gt;.</summary>
     public TlsReader ReadVector() => new(ReadOpaque());
 

@@ -135,6 +135,7 @@ internal sealed class EpochState
         var tree = reference is null ? RatchetTree.ReadStored(context.Suite, ref reader) : RatchetTree.ReadChanges(ref reader, reference.Tree, withParents: !stripped);
         var keys = new TreeKeys { Leaf = (int)reader.ReadUInt32() };
         for (var body = reader.ReadVector(); body.Remaining > 0;) keys.ByNode[(int)body.ReadUInt32()] = body.ReadSecret();
+        MlsException.ThrowIf(keys.Leaf < 0 || tree.Leaf(keys.Leaf) is null, MlsError.BadState);
         var secrets = EpochSecrets.Read(ref reader);
         var secretTree = SecretTree.Read(context.Suite, ref reader);
         var interim = reader.ReadBytes();
@@ -144,7 +145,7 @@ internal sealed class EpochState
         {
             proposals.Add(new PendingProposal(body.ReadBytes(), Proposal.Read(ref body), Sender.Read(ref body), body.ReadSecret() is { Length: > 0 } key ? key : null));
         }
-        var reInit = reader.ReadPresence() ? (ReInitProposal)Proposal.Read(ref reader) : null;
+        var reInit = reader.ReadPresence() ? Proposal.Read(ref reader) as ReInitProposal ?? throw new MlsException(MlsError.BadState) : null;
         return new EpochState
         {
             Context = context,

@@ -152,9 +152,12 @@ internal sealed class SecretTree
 
     public static SecretTree Read(CipherSuite suite, ref TlsReader reader)
     {
-        var tree = new SecretTree(suite, (int)reader.ReadUInt32());
-        for (var body = reader.ReadVector(); body.Remaining > 0;) tree._nodes[(int)body.ReadUInt32()] = body.ReadSecret();
-        for (var body = reader.ReadVector(); body.Remaining > 0;) tree._ratchets[(int)body.ReadUInt32()] = Ratchet.Read(ref body);
+        var leaves = reader.ReadUInt32();
+        MlsException.ThrowIf(leaves == 0 || leaves > MaxCount.Leaves || (leaves & (leaves - 1)) != 0, MlsError.BadState);
+        var tree = new SecretTree(suite, (int)leaves);
+        for (var body = reader.ReadVector(); body.Remaining > 0;) tree._nodes[(int)body.ReadUInt32()] = body.ReadSecret(suite.HashLength);
+        for (var body = reader.ReadVector(); body.Remaining > 0;) tree._ratchets[(int)body.ReadUInt32()] = Ratchet.Read(suite, ref body);
+        MlsException.ThrowIf(tree._ratchets.Keys.Any(k => !tree._ratchets.ContainsKey(k ^ 1)), MlsError.BadState); // always both of a sender
         return tree;
     }
 
@@ -227,11 +230,14 @@ internal sealed class SecretTree
             writer.EndVector(start);
         }
 
-        public static Ratchet Read(ref TlsReader reader)
+        public static Ratchet Read(CipherSuite suite, ref TlsReader reader)
         {
             var generation = reader.ReadUInt32();
-            var ratchet = new Ratchet(reader.ReadSecret()) { Generation = generation };
-            for (var body = reader.ReadVector(); body.Remaining > 0;) ratchet._skipped[body.ReadUInt32()] = new MessageKey(body.ReadSecret());
+            var ratchet = new Ratchet(reader.ReadSecret(suite.HashLength)) { Generation = generation };
+            for (var body = reader.ReadVector(); body.Remaining > 0;)
+            {
+                ratchet._skipped[body.ReadUInt32()] = new MessageKey(body.ReadSecret(suite.KeyLength + CipherSuite.NonceLength));
+            }
             return ratchet;
         }
 

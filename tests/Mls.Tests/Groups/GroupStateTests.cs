@@ -60,6 +60,28 @@ public class GroupStateTests
     }
 
     [Fact]
+    public void A_damaged_state_is_restored_or_refused_and_nothing_worse()
+    {
+        var clients = Client.InOneGroup(4);
+        clients[2].Group.Propose(new SelfRemoveProposal());
+        clients[1].Group.ProposeUpdate();
+        Client.Commits(clients[0], clients, new CommitRequest { ForcePath = true });
+        clients[0].Group.Protect("a"u8);
+        clients[0].Group.Commit(new CommitRequest { Proposals = [new RemoveProposal(3)] });
+        byte[][] states = [clients[0].Group.Serialize(), clients[1].Group.Serialize(), clients[0].Package!.ToBytes()];
+        var mutator = new Mutator(7);
+        var refused = 0;
+        for (var i = 0; i < 20_000; i++)
+        {
+            var bytes = mutator.Blind(mutator.Any(states), mutator.Any(states));
+            if (Group.TryRestore(bytes, null, out var group)) group!.Dispose();
+            else refused++;
+            if (KeyPackageSecrets.TryRead(bytes, out var secrets)) secrets!.Dispose();
+        }
+        Assert.InRange(refused, 10_000, 20_000);
+    }
+
+    [Fact]
     public void Secrets_of_an_ended_epoch_are_wiped_and_not_in_the_stored_state()
     {
         var clients = Client.InOneGroup(3);

@@ -35,11 +35,11 @@ internal static class ClientBenchmark
         {
             for (int i = 0; i < few; i++)
             {
-                await alice.Client.SendAsync(group, Text);
+                await alice.Client.SendAsync(group, $"{Text}{i}"); // equal texts in one second would be one event
             }
         });
         Line("send, one after the other", few / one, "/s", Ratio(few / one, floor));
-        double many = await TimeAsync(() => Parallel.ForEachAsync(Enumerable.Range(0, messages - few), new ParallelOptions { MaxDegreeOfParallelism = Pipelined }, async (_, token) => await alice.Client.SendAsync(group, Text, cancellationToken: token)));
+        double many = await TimeAsync(() => Parallel.ForEachAsync(Enumerable.Range(0, messages - few), new ParallelOptions { MaxDegreeOfParallelism = Pipelined }, async (i, token) => await alice.Client.SendAsync(group, $"{Text}{few + i}", cancellationToken: token)));
         Line($"send, {Pipelined} under way", (messages - few) / many, "/s", Ratio((messages - few) / many, floor));
 
         // 2. Bob was away.

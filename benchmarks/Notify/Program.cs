@@ -8,7 +8,7 @@ var holds = true;
 if (part is "all" or "pipeline")
 {
     using var pipeline = new PipelineBenchmark();
-    holds &= pipeline.Run(number ?? 15);
+    holds &= pipeline.Run(number ?? 15, args.Length > 2 ? args[2] : "");
 }
 
 return holds ? 0 : 1;

@@ -102,7 +102,11 @@ internal sealed class LoadedServer : IAsyncDisposable
     }
 
     /// <summary>Resident memory of the process in bytes, from the system.</summary>
-    public Task<double> MemoryAsync() => SumAsync("dotnet_process_memory_working_set");
+    public async Task<double> MemoryAsync()
+    {
+        var bytes = await SumAsync("dotnet_process_memory_working_set_bytes");
+        return bytes > 0 ? bytes : throw new InvalidOperationException("the server does not tell its memory");
+    }
 
     public async ValueTask DisposeAsync()
     {

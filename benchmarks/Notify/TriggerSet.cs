@@ -41,6 +41,8 @@ internal sealed class TriggerSet
         server.CopyTo(secret);
         records.Write(secret);
         var buffer = new byte[Trigger.MaxContentSize];
+        Span<byte> key = stackalloc byte[Nip44.ConversationKeySize];
+        Span<byte> count = stackalloc byte[4];
         foreach (var json in wraps)
         {
             if (!NostrEventReader.TryRead(json, out var wrap, out _))
@@ -49,7 +51,6 @@ internal sealed class TriggerSet
             }
 
             // The seal, opened here by hand: the opener hands out the rumor only.
-            Span<byte> key = stackalloc byte[Nip44.ConversationKeySize];
             Nip44.TryDeriveConversationKey(server, wrap.PublicKey, key);
             var plain = new byte[wrap.RawContent.Length];
             Nip44.TryDecrypt(key, wrap.RawContent, plain, out var sealJson);
@@ -62,7 +63,6 @@ internal sealed class TriggerSet
                 throw new InvalidOperationException("a trigger of the benchmark cannot be opened");
             }
 
-            Span<byte> count = stackalloc byte[4];
             BinaryPrimitives.WriteInt32LittleEndian(count, tokens);
             records.Write(count);
             WriteSigned(records, wrap);

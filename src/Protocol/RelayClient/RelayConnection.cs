@@ -13,7 +13,7 @@ namespace Marmot.Protocol.RelayClient;
 /// growing, jittered pauses. After an authentication the REQ is always sent again, since the relay may have answered the first one as to a stranger; the old
 /// subscription stays until the new one is live, so nothing falls between. <see cref="PublishAsync"/> and <see cref="QueryAsync"/> may be called from any thread.
 /// </remarks>
-public sealed class RelayConnection
+public sealed partial class RelayConnection
 {
     private const int AuthKind = 22242; // NIP-42
 
@@ -217,6 +217,9 @@ public sealed class RelayConnection
                 return TakeOkAsync(message.EventId, message.Accepted, Known(message.Prefix));
             case RelayMessageKind.Auth:
                 return AuthenticateAsync(message.Text);
+            case RelayMessageKind.NegMsg or RelayMessageKind.NegErr:
+                TakeReconciliation(message);
+                return ValueTask.CompletedTask;
             default:
                 return ValueTask.CompletedTask;
         }
@@ -437,6 +440,11 @@ public sealed class RelayConnection
         {
             _socket = null;
             _subscriptions.Clear();
+            foreach (var answers in _reconciling.Values)
+            {
+                answers.Writer.TryComplete();
+            }
+
             publishing = [.. _publishing.Values];
             queries = [.. _queries.Values];
         }

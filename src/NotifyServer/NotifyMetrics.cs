@@ -83,9 +83,21 @@ internal sealed class NotifyMetrics : IDisposable
         }
     }
 
-    public void Token(string dialect, string outcome) => _chunks.Add(1, new("dialect", dialect), new("outcome", outcome));
+    public void Token(string dialect, string outcome, int count)
+    {
+        if (count > 0)
+        {
+            _chunks.Add(count, new("dialect", dialect), new("outcome", outcome));
+        }
+    }
 
-    public void TokensLost(string cause, int count) => _chunksLost.Add(count, new KeyValuePair<string, object?>("cause", cause));
+    public void TokensLost(string cause, int count)
+    {
+        if (count > 0)
+        {
+            _chunksLost.Add(count, new KeyValuePair<string, object?>("cause", cause));
+        }
+    }
 
     public void TriggerTime(TimeSpan time) => _unwrap.Record(time.TotalSeconds);
 
@@ -109,7 +121,7 @@ internal sealed class NotifyMetrics : IDisposable
 
     public void CanaryDone(string relay, TimeSpan time) => _canaryDone.Record(time.TotalSeconds, new KeyValuePair<string, object?>("relay", relay));
 
-    public void Admitted(string app, string platform) => _admitted.Add(1, new("app", app), new("platform", platform));
+    public void Admitted(string app, string platform, int count) => _admitted.Add(count, new("app", app), new("platform", platform));
 
     public void Answered(string app, string platform, string reason, TimeSpan time) =>
         _request.Record(time.TotalSeconds, new("app", app), new("platform", platform), new("reason", reason));

@@ -38,11 +38,26 @@ internal sealed class ConfiguredSettings(ConfigurationManager configuration, Act
 }
 
 /// <summary>Takes over credentials and limits while the server runs: on SIGHUP, and when a credential file or the settings file changes.</summary>
-/// <remarks>One reload at a time. A mistake changes nothing and is logged; queued and running pushes never notice more than another provider object.</remarks>
-internal sealed class ReloadLoop(NotifyService service, ISettingsSource source, NotifyMetrics metrics, TimeProvider time, ILogger logger)
+/// <remarks>Made right after the credentials were read, so that no change of theirs falls in between. One reload at a time. A mistake changes nothing and is logged; queued and running pushes never notice more than another provider object.</remarks>
+internal sealed class ReloadLoop
 {
+    private readonly NotifyService _service;
+    private readonly ISettingsSource _source;
+    private readonly NotifyMetrics _metrics;
+    private readonly TimeProvider _time;
+    private readonly ILogger _logger;
     private readonly Channel<bool> _wanted = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
     private readonly CredentialWatch _watch = new();
+
+    public ReloadLoop(NotifyService service, ISettingsSource source, NotifyMetrics metrics, TimeProvider time, ILogger logger)
+    {
+        _service = service;
+        _source = source;
+        _metrics = metrics;
+        _time = time;
+        _logger = logger;
+        _watch.HasChanged(Files());
+    }
 
     /// <summary>Watches until cancelled.</summary>
     public async Task RunAsync(CancellationToken cancellationToken)
@@ -52,12 +67,11 @@ internal sealed class ReloadLoop(NotifyService service, ISettingsSource source, 
             context.Cancel = true; // the default ends the process
             Request();
         });
-        _watch.HasChanged(Files());
         try
         {
             while (true)
             {
-                var interval = service.Options.ReloadInterval;
+                var interval = _service.Options.ReloadInterval;
                 var asked = await WaitAsync(interval > TimeSpan.Zero ? interval : Timeout.InfiniteTimeSpan, cancellationToken);
                 var changed = _watch.HasChanged(Files());
                 if (asked || changed)
@@ -79,7 +93,7 @@ internal sealed class ReloadLoop(NotifyService service, ISettingsSource source, 
     {
         using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         var asked = _wanted.Reader.WaitToReadAsync(either.Token).AsTask();
-        await Task.WhenAny(asked, Task.Delay(interval, time, either.Token));
+        await Task.WhenAny(asked, Task.Delay(interval, _time, either.Token));
         await either.CancelAsync();
         cancellationToken.ThrowIfCancellationRequested();
         return _wanted.Reader.TryRead(out _);
@@ -89,41 +103,41 @@ internal sealed class ReloadLoop(NotifyService service, ISettingsSource source, 
     {
         try
         {
-            var fresh = source.Read();
+            var fresh = _source.Read();
             var check = new NotifyOptionsValidator().Validate(null, fresh);
             if (check.Failed)
             {
                 throw new OptionsValidationException(NotifyOptions.Section, typeof(NotifyOptions), check.Failures!);
             }
 
-            var (taken, left) = service.Apply(fresh);
-            metrics.Reload("done");
-            NotifyLog.Reloaded(logger, string.Join(", ", taken));
+            var (taken, left) = _service.Apply(fresh);
+            _metrics.Reload("done");
+            NotifyLog.Reloaded(_logger, string.Join(", ", taken));
             if (left.Count > 0)
             {
-                NotifyLog.ReloadLeft(logger, string.Join(", ", left));
+                NotifyLog.ReloadLeft(_logger, string.Join(", ", left));
             }
         }
         catch (OptionsValidationException e)
         {
-            metrics.Reload("refused");
-            NotifyLog.ReloadRefused(logger, string.Join("; ", e.Failures));
+            _metrics.Reload("refused");
+            NotifyLog.ReloadRefused(_logger, string.Join("; ", e.Failures));
         }
         catch (InvalidDataException e)
         {
-            metrics.Reload("refused");
-            NotifyLog.ReloadRefused(logger, e.Message); // ours: names the file, quotes nothing
+            _metrics.Reload("refused");
+            NotifyLog.ReloadRefused(_logger, e.Message); // ours: names the file, quotes nothing
         }
         catch (Exception e)
         {
-            metrics.Reload("refused");
-            NotifyLog.ReloadRefused(logger, e.GetType().Name); // the framework's text may quote the settings file
+            _metrics.Reload("refused");
+            NotifyLog.ReloadRefused(_logger, e.GetType().Name); // the framework's text may quote the settings file
         }
     }
 
     private IEnumerable<string> Files()
     {
-        var files = service.AppSettings.SelectMany(app => new[] { app.Apns.KeyFile, app.Fcm.ServiceAccountFile, app.CaFile });
-        return files.Append(source.File ?? "").Where(file => file.Length > 0).Distinct();
+        var files = _service.AppSettings.SelectMany(app => new[] { app.Apns.KeyFile, app.Fcm.ServiceAccountFile, app.CaFile });
+        return files.Append(_source.File ?? "").Where(file => file.Length > 0).Distinct();
     }
 }

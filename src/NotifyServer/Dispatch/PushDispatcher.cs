@@ -1,6 +1,4 @@
 using Marmot.NotifyServer.Apps;
-using Marmot.NotifyServer.Providers;
-using Marmot.Protocol.Push;
 
 namespace Marmot.NotifyServer.Dispatch;
 
@@ -12,18 +10,18 @@ internal sealed class PushDispatcher(IReadOnlyList<NotifyApp> apps) : IAsyncDisp
     public int Pending => Lanes.Sum(lane => lane.Pending);
 
     /// <summary>Takes places for the whole trigger; then every job must be enqueued or its place released.</summary>
-    public static bool TryReserve(NotifyApp app, int apns, int fcm)
+    public static bool TryReserve(PushLane? apnsLane, int apns, PushLane? fcmLane, int fcm)
     {
-        if (apns > 0 && !(app.Lane(DevicePlatform.Apns)?.TryReserve(apns) ?? false))
+        if (apns > 0 && !(apnsLane?.TryReserve(apns) ?? false))
         {
             return false;
         }
 
-        if (fcm > 0 && !(app.Lane(DevicePlatform.Fcm)?.TryReserve(fcm) ?? false))
+        if (fcm > 0 && !(fcmLane?.TryReserve(fcm) ?? false))
         {
             if (apns > 0)
             {
-                app.Lane(DevicePlatform.Apns)!.Release(apns);
+                apnsLane!.Release(apns);
             }
 
             return false;

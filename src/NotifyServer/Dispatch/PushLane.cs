@@ -104,13 +104,21 @@ internal sealed class PushLane : IAsyncDisposable
         }
     }
 
-    /// <summary>Puts a job on a reserved place; the lane owns it from here.</summary>
-    public void Enqueue(PushJob job)
+    /// <summary>Puts a trigger's jobs on their reserved places; the lane owns them from here.</summary>
+    public void Enqueue(IReadOnlyList<PushJob> jobs)
     {
-        _metrics.Admitted(App, Provider.Name);
-        if (!_ready.Writer.TryWrite(job))
+        if (jobs.Count == 0)
         {
-            Finish(job, "abandoned", "stopped");
+            return;
+        }
+
+        _metrics.Admitted(App, Provider.Name, jobs.Count);
+        foreach (var job in jobs)
+        {
+            if (!_ready.Writer.TryWrite(job))
+            {
+                Finish(job, "abandoned", "stopped");
+            }
         }
     }
 

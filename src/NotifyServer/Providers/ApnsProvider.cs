@@ -33,8 +33,7 @@ internal sealed class ApnsProvider : IPushProvider
         _connections = connections;
         _timeout = timeout;
         _time = time;
-        _endpoint = new Uri(options.Endpoint.Length > 0 ? options.Endpoint
-            : options.Environment == "sandbox" ? ApnsOptions.SandboxEndpoint : ApnsOptions.ProductionEndpoint);
+        _endpoint = EndpointOf(options);
         _payload = WritePayload(options);
     }
 
@@ -69,6 +68,10 @@ internal sealed class ApnsProvider : IPushProvider
         var jwt = jwts?.Get(key, options.TeamId, options.KeyId) ?? new ApnsJwt(key, options.TeamId, options.KeyId, time);
         return new ApnsProvider(options, jwt, jwts is null, new ApnsConnections(options.Connections, ProviderHttp.LoadRoots(caFile), time), timeout, repeatsAfterTimeout, time);
     }
+
+    /// <summary>The endpoint these settings mean.</summary>
+    public static Uri EndpointOf(ApnsOptions options) => new(options.Endpoint.Length > 0 ? options.Endpoint
+        : options.Environment == "sandbox" ? ApnsOptions.SandboxEndpoint : ApnsOptions.ProductionEndpoint);
 
     public bool IsPlausible(ReadOnlySpan<byte> deviceToken) => deviceToken.Length is >= 1 and <= MaxTokenBytes;
 

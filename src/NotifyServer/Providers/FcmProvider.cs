@@ -21,6 +21,7 @@ internal sealed class FcmProvider : IPushProvider
     private readonly FcmOptions _options;
     private readonly TimeSpan _timeout;
     private readonly TimeProvider _time;
+    private bool _validateOnly; // a dry run, for the doctor
 
     public FcmProvider(FcmOptions options, string projectId, OAuthTokens tokens, HttpClient client, TimeSpan timeout, int repeatsAfterTimeout, TimeProvider time)
     {
@@ -40,7 +41,7 @@ internal sealed class FcmProvider : IPushProvider
 
     public OAuthTokens Tokens => _tokens;
 
-    public static FcmProvider Create(FcmOptions options, string caFile, TimeSpan timeout, TimeProvider time, int repeatsAfterTimeout = 1)
+    public static FcmProvider Create(FcmOptions options, string caFile, TimeSpan timeout, TimeProvider time, int repeatsAfterTimeout = 1, bool validateOnly = false)
     {
         var account = ServiceAccount.Load(options.ServiceAccountFile);
         var roots = ProviderHttp.LoadRoots(caFile);
@@ -48,7 +49,7 @@ internal sealed class FcmProvider : IPushProvider
         handler.EnableMultipleHttp2Connections = true;
         var client = new HttpClient(handler) { Timeout = Timeout.InfiniteTimeSpan };
         var project = options.ProjectId.Length > 0 ? options.ProjectId : account.ProjectId;
-        return new FcmProvider(options, project, new OAuthTokens(account, roots, time), client, timeout, repeatsAfterTimeout, time);
+        return new FcmProvider(options, project, new OAuthTokens(account, roots, time), client, timeout, repeatsAfterTimeout, time) { _validateOnly = validateOnly };
     }
 
     public bool IsPlausible(ReadOnlySpan<byte> deviceToken) =>
@@ -142,6 +143,11 @@ internal sealed class FcmProvider : IPushProvider
         var seconds = Math.Max(0, (long)left.TotalSeconds);
         using var json = new Utf8JsonWriter(body);
         json.WriteStartObject();
+        if (_validateOnly)
+        {
+            json.WriteBoolean("validate_only", true);
+        }
+
         json.WriteStartObject("message");
         json.WriteString("token"u8, job.DeviceToken); // checked to be plain ASCII before
         json.WriteStartObject("data");

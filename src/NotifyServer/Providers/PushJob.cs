@@ -8,6 +8,7 @@ internal sealed class PushJob : IDisposable
 {
     private readonly int _length;
     private byte[]? _token;
+    private Guid _id;
 
     public PushJob(ReadOnlySpan<byte> deviceToken, DateTimeOffset arrived, DateTimeOffset deadline)
     {
@@ -18,8 +19,8 @@ internal sealed class PushJob : IDisposable
         Deadline = deadline;
     }
 
-    /// <summary>Sent with every repeat, so that a repeat after a lost answer can be recognised.</summary>
-    public Guid Id { get; } = Guid.NewGuid();
+    /// <summary>Sent with every repeat, so that a repeat after a lost answer can be recognised. Made when first asked for, by the one who sends.</summary>
+    public Guid Id => _id == Guid.Empty ? _id = Guid.NewGuid() : _id;
 
     /// <summary>When the event came in from the relay.</summary>
     public DateTimeOffset Arrived { get; }

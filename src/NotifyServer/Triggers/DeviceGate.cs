@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using System.Text;
 using Marmot.Protocol.Encoding;
+using Marmot.Protocol.Native;
 using Marmot.Protocol.Push;
 
 namespace Marmot.NotifyServer.Triggers;
@@ -11,7 +12,7 @@ internal sealed class DeviceGate
 {
     private readonly KeyedLimiter _devices;
     private readonly KeyedLimiter _tokens;
-    private readonly byte[] _secret = RandomNumberGenerator.GetBytes(32);
+    private readonly byte[] _secret = RandomNumberGenerator.GetBytes(Sodium.ShortHashSize);
 
     public DeviceGate(NotifyOptions options, TimeProvider time)
     {
@@ -29,8 +30,11 @@ internal sealed class DeviceGate
         _tokens.SetRates(Minute(options), Hour(options));
     }
 
+    /// <summary>The name of an encrypted token in this process: equal for equal ones, and nobody outside can tell which others share a place with it.</summary>
+    public Bytes32 IdentifyToken(ReadOnlySpan<byte> ciphertext) => Identify(ciphertext);
+
     /// <summary>False when the same ciphertext came too often: whoever replays it in ever new triggers gets no more curve operations for it.</summary>
-    /// <param name="ciphertext">SHA-256 of the encrypted token.</param>
+    /// <param name="ciphertext">Its name by <see cref="IdentifyToken"/>.</param>
     public bool TryTakeToken(in Bytes32 ciphertext) => _tokens.TryAdmit(ciphertext);
 
     /// <summary>Null when the device may get a hint now, else the cause as a metric's label.</summary>
@@ -68,9 +72,16 @@ internal sealed class DeviceGate
         text[length++] = (byte)platform;
         token.CopyTo(text[length..]);
         length += token.Length;
-        Span<byte> digest = stackalloc byte[32];
-        HMACSHA256.HashData(_secret, text[..length], digest);
-        CryptographicOperations.ZeroMemory(text);
-        return new Bytes32(digest);
+        var id = Identify(text[..length]);
+        CryptographicOperations.ZeroMemory(text[..length]);
+        return id;
+    }
+
+    private Bytes32 Identify(ReadOnlySpan<byte> text)
+    {
+        Span<byte> id = stackalloc byte[Bytes32.Size];
+        id.Clear();
+        Sodium.ShortHash(_secret, text, id[..Sodium.ShortHashSize]);
+        return new Bytes32(id);
     }
 }

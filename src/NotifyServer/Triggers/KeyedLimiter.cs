@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using Marmot.Protocol.Encoding;
+using Marmot.Protocol.Native;
 
 namespace Marmot.NotifyServer.Triggers;
 
@@ -26,7 +27,7 @@ internal sealed class KeyedLimiter
     private readonly (ulong Low, ulong High)[] _keys;
     private readonly long[] _due; // for each entry one time stamp a rate
     private readonly Lock[] _locks = new Lock[Stripes];
-    private readonly byte[] _secret = RandomNumberGenerator.GetBytes(32);
+    private readonly byte[] _secret = RandomNumberGenerator.GetBytes(Sodium.ShortHashSize);
     private readonly int _rateCount;
     private readonly TimeProvider _time;
     private (long Interval, long Tolerance)[] _rates;
@@ -150,8 +151,8 @@ internal sealed class KeyedLimiter
 
     private (ulong Low, ulong High) Hash(in Bytes32 key)
     {
-        Span<byte> digest = stackalloc byte[32];
-        HMACSHA256.HashData(_secret, key.Span, digest);
+        Span<byte> digest = stackalloc byte[Sodium.ShortHashSize];
+        Sodium.ShortHash(_secret, key.Span, digest);
         return (BitConverter.ToUInt64(digest), BitConverter.ToUInt64(digest[8..]));
     }
 

@@ -55,6 +55,9 @@ internal sealed class TriggerPipeline : IDisposable
     private readonly HashSet<Bytes32> _distinct = [];
     private readonly List<(DevicePlatform Platform, PushJob Job, Bytes32 Device)> _jobs = [];
 
+    private readonly List<PushJob> _apnsJobs = [];
+    private readonly List<PushJob> _fcmJobs = [];
+
     public TriggerPipeline(TriggerPipelineContext context)
     {
         _context = context;
@@ -194,37 +197,41 @@ internal sealed class TriggerPipeline : IDisposable
     private void Decrypt(in Opened opened, DateTimeOffset arrived)
     {
         var size = opened.Dialect.TokenSize;
-        var label = Label(opened.Dialect);
-        Span<byte> hash = stackalloc byte[32];
+        int repeated = 0, held = 0, skipped = 0, decrypted = 0;
         for (var i = 0; i < opened.Count; i++)
         {
             var chunk = _content.AsSpan(i * size, size);
-            SHA256.HashData(chunk, hash);
-            var ciphertext = new Bytes32(hash);
+            var ciphertext = _context.Devices.IdentifyToken(chunk);
             if (!_distinct.Add(ciphertext))
             {
-                _context.Metrics.Token(label, "repeated");
+                repeated++;
                 continue;
             }
 
             if (!_context.Devices.TryTakeToken(ciphertext))
             {
                 _distinct.Remove(ciphertext); // nothing to give back
-                _context.Metrics.Token(label, "token-rate");
-                _context.Metrics.TokensLost("token-rate", 1);
+                held++;
                 continue;
             }
 
             if (!EncryptedToken.TryDecrypt(chunk, opened.Dialect, opened.Key, _scratch, out var token))
             {
-                _context.Metrics.Token(label, "skipped"); // padding, garbage and foreign tokens look the same
+                skipped++; // padding, garbage and foreign tokens look the same
                 continue;
             }
 
-            _context.Metrics.Token(label, "decrypted");
+            decrypted++;
             TakeDevice(opened.App, token, arrived);
-            CryptographicOperations.ZeroMemory(_scratch);
+            CryptographicOperations.ZeroMemory(_scratch.AsSpan(0, opened.Dialect.PlaintextSize));
         }
+
+        var label = Label(opened.Dialect);
+        _context.Metrics.Token(label, "repeated", repeated);
+        _context.Metrics.Token(label, "token-rate", held);
+        _context.Metrics.Token(label, "skipped", skipped);
+        _context.Metrics.Token(label, "decrypted", decrypted);
+        _context.Metrics.TokensLost("token-rate", held);
     }
 
     private void TakeDevice(NotifyApp app, in DeviceToken token, DateTimeOffset arrived)
@@ -260,23 +267,24 @@ internal sealed class TriggerPipeline : IDisposable
             return true;
         }
 
-        var apns = 0;
-        foreach (var (platform, _, _) in _jobs)
+        _apnsJobs.Clear();
+        _fcmJobs.Clear();
+        foreach (var (platform, job, _) in _jobs)
         {
-            apns += platform == DevicePlatform.Apns ? 1 : 0;
+            (platform == DevicePlatform.Apns ? _apnsJobs : _fcmJobs).Add(job);
         }
 
-        if (!PushDispatcher.TryReserve(opened.App, apns, _jobs.Count - apns))
+        // One look at each lane: a reload may exchange it between two.
+        var apns = opened.App.Lane(DevicePlatform.Apns);
+        var fcm = opened.App.Lane(DevicePlatform.Fcm);
+        if (!PushDispatcher.TryReserve(apns, _apnsJobs.Count, fcm, _fcmJobs.Count))
         {
             _context.Metrics.TokensLost("queue-full", _jobs.Count);
             return false;
         }
 
-        foreach (var (platform, job, _) in _jobs)
-        {
-            opened.App.Lane(platform)!.Enqueue(job);
-        }
-
+        apns?.Enqueue(_apnsJobs);
+        fcm?.Enqueue(_fcmJobs);
         _jobs.Clear(); // the lanes own them now
         return true;
     }

@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Security.Cryptography;
+using Marmot.Protocol.Native;
 
 namespace Marmot.Protocol.Encryption;
 
@@ -49,6 +50,50 @@ public static class HkdfSha256
             ArrayPool<byte>.Shared.Return(rented);
         }
     }
+
+    /// <summary>A salt with its share of every extraction done once: two of the four hash blocks of a short one.</summary>
+    /// <remarks>Immutable, thread-safe. Not for secrets.</remarks>
+    internal sealed class PreparedSalt
+    {
+        private readonly Sodium.HmacSha256State _state;
+
+        public PreparedSalt(ReadOnlySpan<byte> salt) => Sodium.HmacSha256Begin(salt, out _state);
+
+        /// <summary>HKDF-Extract of a short input.</summary>
+        public void Extract(ReadOnlySpan<byte> inputKeyMaterial, Span<byte> pseudorandomKey)
+        {
+            var state = _state;
+            Sodium.HmacSha256End(ref state, inputKeyMaterial, pseudorandomKey[..HashSize]);
+            Wipe(ref state);
+        }
+    }
+
+    /// <summary>HKDF-Expand for short info and output, which the calls of a general HMAC would cost more than the hashing: the key is taken in once for all blocks.</summary>
+    internal static void ExpandShort(ReadOnlySpan<byte> pseudorandomKey, ReadOnlySpan<byte> info, Span<byte> output)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(output.Length, MaxOutputSize, nameof(output));
+        Span<byte> block = stackalloc byte[StackSize];
+        block = block[..(HashSize + info.Length + 1)];
+        info.CopyTo(block[HashSize..]);
+        Sodium.HmacSha256Begin(pseudorandomKey, out var keyed);
+        Sodium.HmacSha256State state = default;
+        for (int done = 0, counter = 1; done < output.Length; counter++)
+        {
+            state = keyed;
+            block[^1] = (byte)counter;
+            Sodium.HmacSha256End(ref state, counter == 1 ? block[HashSize..] : block, block[..HashSize]);
+            int take = Math.Min(HashSize, output.Length - done);
+            block[..take].CopyTo(output[done..]);
+            done += take;
+        }
+
+        CryptographicOperations.ZeroMemory(block);
+        Wipe(ref state);
+        Wipe(ref keyed);
+    }
+
+    private static void Wipe(ref Sodium.HmacSha256State state) =>
+        CryptographicOperations.ZeroMemory(System.Runtime.InteropServices.MemoryMarshal.AsBytes(new Span<Sodium.HmacSha256State>(ref state)));
 
     /// <summary>Extract, then Expand.</summary>
     public static void DeriveKey(ReadOnlySpan<byte> inputKeyMaterial, ReadOnlySpan<byte> salt, ReadOnlySpan<byte> info, Span<byte> output)

@@ -45,7 +45,7 @@ public static class Nip44
     // ChaCha20 key 32 | ChaCha20 nonce 12 | HMAC key 32.
     private const int MessageKeysSize = Sodium.KeySize + Sodium.NonceSize + MacSize;
 
-    private static ReadOnlySpan<byte> Salt => "nip44-v2"u8;
+    private static readonly HkdfSha256.PreparedSalt Salt = new("nip44-v2"u8);
 
     /// <summary>Writes the 32-byte conversation key of a secret and a public key; the caller wipes it.</summary>
     /// <returns>False when the public key is not on the curve; nothing is left in <paramref name="conversationKey"/>.</returns>
@@ -55,7 +55,7 @@ public static class Nip44
         bool derived = own.TryDeriveSharedX(peer, sharedX);
         if (derived)
         {
-            HkdfSha256.Extract(Salt, sharedX, conversationKey);
+            Salt.Extract(sharedX, conversationKey);
         }
 
         CryptographicOperations.ZeroMemory(sharedX);
@@ -205,7 +205,7 @@ public static class Nip44
 
     /// <summary>Fills 76 bytes: ChaCha20 key 32, ChaCha20 nonce 12, HMAC key 32.</summary>
     internal static void DeriveMessageKeys(ReadOnlySpan<byte> conversationKey, ReadOnlySpan<byte> nonce, Span<byte> keys) =>
-        HkdfSha256.Expand(conversationKey, nonce, keys);
+        HkdfSha256.ExpandShort(conversationKey, nonce, keys);
 
     /// <summary>NIP-44, calc_padded_len: at least 32, then eighths of the next power of two, in steps of at least 32.</summary>
     internal static long GetPaddedLength(long unpadded)

@@ -3,8 +3,8 @@ using System.Runtime.InteropServices;
 
 namespace Marmot.Protocol.Native;
 
-/// <summary>libsodium: ChaCha20 and its Poly1305 AEAD in their IETF forms.</summary>
-/// <remarks>References: RFC 8439. Parameters: key 32 bytes, nonce 12 bytes, tag 16 bytes, counter starting at 0 for the bare cipher. Nothing here allocates; thread-safe.</remarks>
+/// <summary>libsodium: ChaCha20 and its Poly1305 AEAD in their IETF forms, SipHash, and HMAC-SHA256 whose state after the key can be kept.</summary>
+/// <remarks>References: RFC 8439, RFC 2104. Parameters: key 32 bytes, nonce 12 bytes, tag 16 bytes, counter starting at 0 for the bare cipher. Nothing here allocates; thread-safe.</remarks>
 public static unsafe partial class Sodium
 {
     /// <summary>Length of a key in bytes.</summary>
@@ -22,6 +22,59 @@ public static unsafe partial class Sodium
         if (sodium_init() < 0)
         {
             throw new InvalidOperationException("libsodium could not be initialised");
+        }
+
+        if (crypto_auth_hmacsha256_statebytes() > (nuint)sizeof(HmacSha256State))
+        {
+            throw new InvalidOperationException("libsodium's HMAC state is larger than ours");
+        }
+    }
+
+    /// <summary>Length of a SipHash key and of its long output in bytes.</summary>
+    public const int ShortHashSize = 16;
+
+    /// <summary>SipHash-2-4 with 128 bits of output: for tables that a stranger must not be able to aim at; no digest for anything else.</summary>
+    /// <exception cref="ArgumentException">A length is wrong.</exception>
+    public static void ShortHash(ReadOnlySpan<byte> key, ReadOnlySpan<byte> input, Span<byte> output)
+    {
+        RequireLength(key.Length, ShortHashSize, nameof(key));
+        RequireLength(output.Length, ShortHashSize, nameof(output));
+        fixed (byte* k = key, i = input, o = output)
+        {
+            _ = crypto_shorthash_siphashx24(o, i, (ulong)input.Length, k);
+        }
+    }
+
+    /// <summary>HMAC-SHA256 after the key and before the message; a copy goes on from there. Secret when the key is.</summary>
+    internal struct HmacSha256State
+    {
+        // crypto_auth_hmacsha256_state: two SHA-256 states of 104 bytes.
+        private fixed ulong _state[26];
+    }
+
+    /// <summary>Takes in a key of any length.</summary>
+    internal static void HmacSha256Begin(ReadOnlySpan<byte> key, out HmacSha256State state)
+    {
+        fixed (byte* k = key)
+        {
+            fixed (HmacSha256State* s = &state)
+            {
+                _ = crypto_auth_hmacsha256_init(s, k, (nuint)key.Length);
+            }
+        }
+    }
+
+    /// <summary>The 32-byte MAC of a message that is short; the given state is used up.</summary>
+    internal static void HmacSha256End(ref HmacSha256State state, ReadOnlySpan<byte> message, Span<byte> mac)
+    {
+        RequireLength(mac.Length, 32, nameof(mac));
+        fixed (HmacSha256State* s = &state)
+        {
+            fixed (byte* m = message, o = mac)
+            {
+                _ = crypto_auth_hmacsha256_update(s, m, (ulong)message.Length);
+                _ = crypto_auth_hmacsha256_final(s, o);
+            }
         }
     }
 
@@ -102,4 +155,19 @@ public static unsafe partial class Sodium
 
     [LibraryImport(NativeLibraries.Sodium)]
     private static partial int crypto_aead_chacha20poly1305_ietf_decrypt(byte* plaintext, ulong* written, byte* nsec, byte* ciphertext, ulong ciphertextSize, byte* ad, ulong adSize, byte* nonce, byte* key);
+
+    [LibraryImport(NativeLibraries.Sodium)]
+    private static partial int crypto_shorthash_siphashx24(byte* output, byte* input, ulong size, byte* key);
+
+    [LibraryImport(NativeLibraries.Sodium)]
+    private static partial nuint crypto_auth_hmacsha256_statebytes();
+
+    [LibraryImport(NativeLibraries.Sodium)]
+    private static partial int crypto_auth_hmacsha256_init(HmacSha256State* state, byte* key, nuint keySize);
+
+    [LibraryImport(NativeLibraries.Sodium)]
+    private static partial int crypto_auth_hmacsha256_update(HmacSha256State* state, byte* input, ulong size);
+
+    [LibraryImport(NativeLibraries.Sodium)]
+    private static partial int crypto_auth_hmacsha256_final(HmacSha256State* state, byte* output);
 }

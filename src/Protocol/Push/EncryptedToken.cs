@@ -21,6 +21,9 @@ public static class EncryptedToken
     // MIP-05 of March 2026: FCM tokens of 1..200 bytes. Read up to what fits (217), since a longer one can only be a real one; never written.
     private const int ShortMaxFcmWritten = 200;
 
+    private static readonly HkdfSha256.PreparedSalt Mip05Salt = new(TokenDialect.Mip05Short.Salt); // both lengths
+    private static readonly HkdfSha256.PreparedSalt MarmotPushSalt = new(TokenDialect.MarmotPushV1.Salt);
+
     /// <summary>Decrypts one token into <paramref name="scratch"/>.</summary>
     /// <param name="chunk">Exactly the dialect's token size.</param>
     /// <param name="dialect">The dialect of the trigger the chunk came in.</param>
@@ -131,7 +134,10 @@ public static class EncryptedToken
             return false;
         }
 
-        HkdfSha256.DeriveKey(sharedX, dialect.Salt, dialect.KeyLabel, key);
+        Span<byte> pseudorandomKey = stackalloc byte[HkdfSha256.HashSize];
+        (dialect == TokenDialect.MarmotPushV1 ? MarmotPushSalt : Mip05Salt).Extract(sharedX, pseudorandomKey);
+        HkdfSha256.ExpandShort(pseudorandomKey, dialect.KeyLabel, key);
+        CryptographicOperations.ZeroMemory(pseudorandomKey);
         return true;
     }
 

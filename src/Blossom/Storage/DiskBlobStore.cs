@@ -4,10 +4,11 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Marmot.Blossom.Storage;
 
-/// <summary>Blobs as plain files: <c>objects/ab/cd/&lt;hash&gt;</c>, drafts in <c>incoming/</c>, files on their way out in <c>leaving/</c>.</summary>
+/// <summary>Blobs as plain files: <c>objects/ab/&lt;hash&gt;</c>, drafts in <c>incoming/</c>, files on their way out in <c>leaving/</c>.</summary>
 /// <remarks>
 /// Commit is fsync of the file, rename, fsync of the directory. Deletion renames the file out of sight first and overwrites it when the last
 /// reader has closed it, so that a download under way never sees the overwriting. Paths are built from the hash, never from what a client wrote.
+/// The 256 folders are made once, so that an upload makes one directory durable and not three.
 /// </remarks>
 internal sealed class DiskBlobStore : IBlobStore
 {
@@ -26,6 +27,12 @@ internal sealed class DiskBlobStore : IBlobStore
         _time = time;
         _objects = Directory.CreateDirectory(Path.Combine(full, "objects")).FullName;
         _incoming = Directory.CreateDirectory(Path.Combine(full, "incoming")).FullName;
+        for (var shard = 0; shard < 256; shard++)
+        {
+            Directory.CreateDirectory(Path.Combine(_objects, $"{shard:x2}"));
+        }
+
+        FileSync.Directory(_objects);
         _leaving = Directory.CreateDirectory(Path.Combine(full, "leaving")).FullName;
     }
 
@@ -122,22 +129,16 @@ internal sealed class DiskBlobStore : IBlobStore
     internal void Publish(string draftPath, Bytes32 hash)
     {
         var path = PathOf(hash);
-        var folder = Path.GetDirectoryName(path)!;
-        if (!Directory.Exists(folder))
-        {
-            CreateFolderDurably(folder);
-        }
-
         if (File.Exists(path))
         {
             File.Delete(draftPath);
         }
         else
         {
-            File.Move(draftPath, path);
+            FileSync.Rename(draftPath, path);
         }
 
-        FileSync.Directory(folder);
+        FileSync.Directory(Path.GetDirectoryName(path)!);
     }
 
     internal void Close(Bytes32 hash, OpenBlob open)
@@ -167,15 +168,7 @@ internal sealed class DiskBlobStore : IBlobStore
     private string PathOf(Bytes32 hash)
     {
         var name = hash.ToString();
-        return Path.Combine(_objects, name[..2], name[2..4], name);
-    }
-
-    private void CreateFolderDurably(string folder)
-    {
-        var parent = Path.GetDirectoryName(folder)!;
-        Directory.CreateDirectory(folder);
-        FileSync.Directory(parent);
-        FileSync.Directory(_objects);
+        return Path.Join(_objects, name.AsSpan(0, 2), name);
     }
 
     /// <summary>Overwrites with zeros, makes that durable, unlinks. On copy-on-write and flash media the old cells may outlive this; see docs/conformance/bud-12.md.</summary>

@@ -3,7 +3,7 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Marmot.Blossom.Storage;
 
-/// <summary>The two durability calls the base library does not offer: sync of a directory, and of a file's data alone.</summary>
+/// <summary>System calls the base library does not offer as such: sync of a directory and of a file's data alone, rename without questions.</summary>
 internal static partial class FileSync
 {
     /// <summary>Makes renames and unlinks in a directory durable. Does nothing on Windows, where a directory cannot be synced.</summary>
@@ -46,6 +46,19 @@ internal static partial class FileSync
         }
     }
 
+    /// <summary>rename(2) alone: the caller knows that the target is free, which the base library would ask again.</summary>
+    public static void Rename(string from, string to)
+    {
+        if (OperatingSystem.IsWindows())
+        {
+            File.Move(from, to);
+        }
+        else if (RenameFile(from, to) != 0)
+        {
+            throw Failure("rename", from);
+        }
+    }
+
     private static IOException Failure(string call, string path)
     {
         var errno = Marshal.GetLastPInvokeError();
@@ -55,6 +68,10 @@ internal static partial class FileSync
     [LibraryImport("libc", EntryPoint = "open", StringMarshalling = StringMarshalling.Utf8, SetLastError = true)]
     [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
     private static partial int Open(string path, int flags);
+
+    [LibraryImport("libc", EntryPoint = "rename", StringMarshalling = StringMarshalling.Utf8, SetLastError = true)]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static partial int RenameFile(string from, string to);
 
     [LibraryImport("libc", EntryPoint = "fsync", SetLastError = true)]
     [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]

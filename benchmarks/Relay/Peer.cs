@@ -115,7 +115,7 @@ internal sealed class OwnRelay() : Peer("marmot")
 
     protected override Process StartProcess() => Process.Start("dotnet", [
         Program, $"--Public:Urls=http://{EndPoint}", "--Admin:Urls=", "--Log:Level=Error", $"--Storage:DataDirectory={Directory}",
-        "--Relay:MaxConnections=100000", .. ExtraSettings]);
+        "--Relay:MaxConnections=100000", "--Relay:WorkPerTarget=0", .. ExtraSettings]);
 
     public string[] ExtraSettings { get; init; } = [];
 }

@@ -13,6 +13,8 @@ namespace Marmot.Relay.Connections;
 internal sealed class Connection : IDisposable
 {
     private const int MaxKeys = 32;
+    private const string ShuttingDown = "shutting down";
+    private static readonly TimeSpan FarewellTime = TimeSpan.FromSeconds(2);
     private readonly ClientTransport _transport;
     private readonly RelayOptions _options;
     private readonly TimeProvider _clock;
@@ -22,9 +24,11 @@ internal sealed class Connection : IDisposable
     private volatile string? _endReason;
     private long _lastHeard;
     private bool _pinged;
+    private int _unanswered;
 
-    public Connection(ClientTransport transport, string challenge, RelayOptions options, TimeProvider clock)
+    public Connection(ClientTransport transport, string challenge, byte[]? addressPrefix, RelayOptions options, TimeProvider clock)
     {
+        AddressPrefix = addressPrefix;
         _transport = transport;
         _challenge = challenge;
         _options = options;
@@ -37,6 +41,12 @@ internal sealed class Connection : IDisposable
     public Outbox Outbox { get; }
 
     public EventBudget Budget { get; }
+
+    /// <summary>Where it comes from; for the operator's own program only, never logged.</summary>
+    public System.Net.IPAddress? Address => _transport.Address;
+
+    /// <summary>Whose work budget it uses; null when it is not counted. In memory only, never logged.</summary>
+    public byte[]? AddressPrefix { get; }
 
     /// <summary>Open subscriptions by id; the read loop's own.</summary>
     public Dictionary<string, Subscription> Subscriptions { get; } = new(StringComparer.Ordinal);
@@ -53,7 +63,7 @@ internal sealed class Connection : IDisposable
     /// <summary>Serves the client until it leaves or is dropped.</summary>
     public async Task RunAsync(Ingester ingester, CancellationToken shutdown)
     {
-        using var registration = shutdown.UnsafeRegister(static state => ((Connection)state!).Drop("shutting down"), this);
+        using var registration = shutdown.UnsafeRegister(static state => ((Connection)state!).Drop(ShuttingDown), this);
         Outbox.SendAuth(_challenge);
         var reader = _transport.Input;
         using var batch = new MessageBatch();
@@ -91,6 +101,11 @@ internal sealed class Connection : IDisposable
         }
         finally
         {
+            if (_endReason == ShuttingDown)
+            {
+                await SayFarewellAsync();
+            }
+
             // A close frame and what stands before it get a moment; a reader that does not read gets none.
             if (_endReason is { } reason && reason is not ("went away" or "reads too slowly"))
             {
@@ -162,12 +177,11 @@ internal sealed class Connection : IDisposable
         Outbox.SendOk(evt.Id);
     }
 
-    /// <summary>Tells the client that the relay goes, subscription by subscription.</summary>
-    public void SendFarewell()
-    {
-        Outbox.SendNotice("the relay is shutting down");
-        SendClose(1001);
-    }
+    /// <summary>An event was handed to the writer: its OK is owed.</summary>
+    public void Owe() => Interlocked.Increment(ref _unanswered);
+
+    /// <summary>An OK that was owed is sent.</summary>
+    public void Settle() => Interlocked.Decrement(ref _unanswered);
 
     public void Dispose() => _ended.Dispose();
 
@@ -230,6 +244,29 @@ internal sealed class Connection : IDisposable
 
         batch.Append(frame);
         return true;
+    }
+
+    // NIP-01: the OKs that are still owed, then CLOSED for whatever is open, then the end.
+    private async Task SayFarewellAsync()
+    {
+        var started = _clock.GetTimestamp();
+        while (Volatile.Read(ref _unanswered) > 0 && _clock.GetElapsedTime(started) < FarewellTime)
+        {
+            await Task.Delay(TimeSpan.FromMilliseconds(5), CancellationToken.None);
+        }
+
+        foreach (var id in Subscriptions.Keys)
+        {
+            Outbox.SendClosed(id, Rejections.ShuttingDown);
+        }
+
+        foreach (var id in Syncs?.Keys ?? Enumerable.Empty<string>())
+        {
+            Outbox.SendSyncError(id, Rejections.ShuttingDown);
+        }
+
+        Outbox.SendNotice("the relay is shutting down");
+        SendClose(1001);
     }
 
     private void End(ushort code, string reason)

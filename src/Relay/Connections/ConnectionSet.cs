@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using Marmot.Relay.Ingest;
+using Marmot.Relay.Management;
 using Marmot.Relay.Queries;
 using Microsoft.Extensions.Options;
 
@@ -11,6 +12,8 @@ internal sealed class ConnectionSet(
     Requests requests,
     Syncs syncs,
     RelayIdentity identity,
+    RelayBudgets budgets,
+    Moderation moderation,
     RelayMetrics metrics,
     TimeProvider clock,
     IOptions<RelayOptions> options,
@@ -40,8 +43,14 @@ internal sealed class ConnectionSet(
     /// <summary>Runs an upgraded client to its end.</summary>
     public async Task ServeAsync(ClientTransport transport)
     {
+        if (moderation.IsBlocked(transport.Address))
+        {
+            transport.Abort();
+            return;
+        }
+
         metrics.ConnectionOpened();
-        using var connection = new Connection(transport, identity.CreateChallenge(), options.Value, clock);
+        using var connection = new Connection(transport, identity.CreateChallenge(), budgets.PrefixOf(transport.Address), options.Value, clock);
         _connections.TryAdd(connection, 0);
         try
         {
@@ -62,6 +71,18 @@ internal sealed class ConnectionSet(
         }
     }
 
+    /// <summary>Ends the connections of blocked addresses (NIP-86).</summary>
+    public void DropBlocked()
+    {
+        foreach (var connection in _connections.Keys)
+        {
+            if (moderation.IsBlocked(connection.Address))
+            {
+                connection.Drop("blocked");
+            }
+        }
+    }
+
     /// <summary>SIGTERM: farewell to all, nobody new. Called before the web server stops, since that waits for open connections until its deadline.</summary>
     public void BeginStop()
     {
@@ -71,11 +92,6 @@ internal sealed class ConnectionSet(
         }
 
         log.Draining(_connections.Count);
-        foreach (var connection in _connections.Keys)
-        {
-            connection.SendFarewell();
-        }
-
         _stopping.Cancel();
     }
 

@@ -38,7 +38,22 @@ internal sealed class EventWriterLoop(
     /// <summary>Why the last write failed; null when it succeeded.</summary>
     public string? Failure => _failure;
 
-    public ValueTask SubmitAsync(PendingEvent pending, CancellationToken cancel) => _channel.Writer.WriteAsync(pending, cancel);
+    public ValueTask SubmitAsync(PendingEvent pending, CancellationToken cancel)
+    {
+        if (_channel.Writer.TryWrite(pending))
+        {
+            pending.Sender.Owe();
+            return default;
+        }
+
+        return SubmitSlowAsync(pending, cancel);
+    }
+
+    private async ValueTask SubmitSlowAsync(PendingEvent pending, CancellationToken cancel)
+    {
+        await _channel.Writer.WriteAsync(pending, cancel);
+        pending.Sender.Owe();
+    }
 
     /// <summary>Runs an operator's change on the writer's thread.</summary>
     public Task<int> RemoveAsync(IReadOnlyList<StoredKey> keys)
@@ -115,14 +130,8 @@ internal sealed class EventWriterLoop(
 
                 if (clock.GetElapsedTime(maintained) >= MaintenancePause || maintained == 0)
                 {
-                    var more = store.MaintainAsync(clock.GetUtcNow().ToUnixTimeSeconds(), CancellationToken.None).AsTask().GetAwaiter().GetResult();
-                    maintained = more ? 0 : clock.GetTimestamp();
+                    maintained = Maintain() ? 0 : clock.GetTimestamp();
                 }
-            }
-            catch (IOException exception)
-            {
-                maintained = clock.GetTimestamp(); // the store's upkeep waits with everything else until it is back
-                log.StoreLost(exception.Message);
             }
             catch (Exception exception)
             {
@@ -134,6 +143,25 @@ internal sealed class EventWriterLoop(
                 batch.Clear();
                 writes.Clear();
             }
+        }
+    }
+
+    // True when there is more to do at once. A disk that takes nothing is tried again next time.
+    private bool Maintain()
+    {
+        try
+        {
+            return store.MaintainAsync(clock.GetUtcNow().ToUnixTimeSeconds(), CancellationToken.None).AsTask().GetAwaiter().GetResult();
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            if (_failure is null)
+            {
+                log.WriteFailed(0, exception.Message);
+                _failure = "the store cannot be maintained";
+            }
+
+            return false;
         }
     }
 
@@ -171,6 +199,7 @@ internal sealed class EventWriterLoop(
             {
                 metrics.Refused(RejectPrefix.Error);
                 pending.Sender.Outbox.SendOk(pending.Write.Record.Id, accepted: false, RejectReason.Error("the relay cannot write to its disk now"));
+                pending.Sender.Settle();
             }
 
             return;
@@ -182,6 +211,7 @@ internal sealed class EventWriterLoop(
         foreach (var pending in batch)
         {
             Answer(pending);
+            pending.Sender.Settle();
         }
 
         // 3. To those who listen.

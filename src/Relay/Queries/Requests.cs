@@ -9,8 +9,11 @@ using Microsoft.Extensions.Options;
 namespace Marmot.Relay.Queries;
 
 /// <summary>REQ, COUNT and CLOSE: read policy, subscription, stored scan, EOSE, live.</summary>
-internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeProvider clock, RelayMetrics metrics, IOptions<RelayOptions> options)
+internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeProvider clock, RelayBudgets budgets, RelayMetrics metrics, IOptions<RelayOptions> options)
 {
+    /// <summary>Events of a count that are read for their authors (NIP-45, HyperLogLog).</summary>
+    private const int MaxRegistered = 100_000;
+
     private readonly RelayOptions _options = options.Value;
 
     /// <summary>NIP-01 REQ. An id in use is replaced.</summary>
@@ -30,24 +33,36 @@ internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeP
             return;
         }
 
+        if (!budgets.TryTake(connection.AddressPrefix, RelayBudgets.RequestUnits * filters.Length))
+        {
+            connection.Outbox.SendClosed(id, Rejections.TooMuchWork);
+            return;
+        }
+
         // 2. Listen first, then read the mark: see Subscription.
         metrics.Query();
         var subscription = new Subscription(connection, id, filters);
         connection.Subscriptions.Add(id, subscription);
         index.Add(subscription);
+        var scope = Scope(connection);
         try
         {
             var mark = await store.ReadMarkAsync(cancel);
             subscription.StartFrom(mark);
 
             // 3. What is stored, then EOSE, then live.
-            await StoredEventScan.SendAsync(store, subscription, Scope(connection), mark, _options.MaxLimit, _options.MaxOutboxBytes, cancel);
+            await StoredEventScan.SendAsync(store, subscription, scope, mark, _options.MaxLimit, _options.MaxOutboxBytes, cancel);
         }
         catch (Exception exception) when (exception is IOException or QueryTooWideException)
         {
             Close(connection, id);
             connection.Outbox.SendClosed(id, exception is QueryTooWideException ? Rejections.TooWide : Rejections.StoreFailed);
             return;
+        }
+
+        finally
+        {
+            budgets.Charge(connection.AddressPrefix, scope.Work);
         }
 
         subscription.GoLive(RelayMessages.Eose(subscription.EncodedId));
@@ -62,20 +77,55 @@ internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeP
             return;
         }
 
+        if (!budgets.TryTake(connection.AddressPrefix, RelayBudgets.RequestUnits * filters.Length))
+        {
+            connection.Outbox.SendClosed(id, Rejections.TooMuchWork);
+            return;
+        }
+
         metrics.Query();
+        var scope = Scope(connection);
         try
         {
-            var mark = await store.ReadMarkAsync(cancel);
-            var count = filters.Length == 1
-                ? await store.CountAsync(filters[0], Scope(connection), mark, cancel)
-                : (await StoredEventScan.FindAsync(
-                    store, [.. filters.Select(f => f.WithLimit(null))], Scope(connection), mark, int.MaxValue, cancel)).Count;
-            connection.Outbox.SendCount(id, count);
+            if (filters is [var single])
+            {
+                await CountAsync(connection, id, single, scope, cancel);
+                return;
+            }
+
+            var found = await StoredEventScan.FindAsync(
+                store, [.. filters.Select(f => f.WithLimit(null))], scope, await store.ReadMarkAsync(cancel), int.MaxValue, cancel);
+            connection.Outbox.SendCount(id, found.Count);
         }
         catch (Exception exception) when (exception is IOException or QueryTooWideException)
         {
             connection.Outbox.SendClosed(id, exception is QueryTooWideException ? Rejections.TooWide : Rejections.StoreFailed);
         }
+        finally
+        {
+            budgets.Charge(connection.AddressPrefix, scope.Work);
+        }
+    }
+
+    // With the authors' registers where NIP-45 defines them and reading the events is not too much.
+    private async ValueTask CountAsync(Connection connection, string id, Filter filter, ReadScope scope, CancellationToken cancel)
+    {
+        if (HyperLogLog.TryCreate(filter) is not { } authors)
+        {
+            connection.Outbox.SendCount(id, await store.CountAsync(filter, scope, await store.ReadMarkAsync(cancel), cancel));
+            return;
+        }
+
+        var keys = await store.QueryAsync(filter.WithLimit(null), scope, await store.ReadMarkAsync(cancel), int.MaxValue, cancel);
+        if (keys.Count > MaxRegistered)
+        {
+            connection.Outbox.SendCount(id, keys.Count);
+            return;
+        }
+
+        await store.ReadAsync(keys, 0, authors, cancel);
+        scope.Work += keys.Count;
+        connection.Outbox.SendCount(id, keys.Count, authors.ToHex());
     }
 
     /// <summary>NIP-01 CLOSE; an unknown id is nothing.</summary>

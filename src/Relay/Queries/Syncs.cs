@@ -22,10 +22,13 @@ internal sealed class Sync(Connection connection, string id, NegentropySet set)
 
 /// <summary>NIP-77: NEG-OPEN, NEG-MSG, NEG-CLOSE. Only ids that the connection may read are told.</summary>
 /// <remarks>Snapshots take memory, so all together are bounded; the one that rested longest gives way. One lock, see docs/locking.md.</remarks>
-internal sealed class Syncs(IEventStore store, TimeProvider clock, RelayMetrics metrics, IOptions<RelayOptions> options)
+internal sealed class Syncs(IEventStore store, TimeProvider clock, RelayBudgets budgets, RelayMetrics metrics, IOptions<RelayOptions> options)
 {
     /// <summary>Longest answer before hex; other implementations take at least this.</summary>
     private const int MaxAnswerBytes = 60_000;
+
+    /// <summary>Records that are summed into fingerprints in one unit of work.</summary>
+    private const int ItemsPerUnit = 300;
 
     /// <summary>Full snapshots that fit into memory together.</summary>
     private const int MaxSnapshots = 4;
@@ -46,9 +49,15 @@ internal sealed class Syncs(IEventStore store, TimeProvider clock, RelayMetrics 
             return;
         }
 
-        if (filter.Search is not null || connection.Syncs?.Count >= _options.MaxSubscriptions)
+        if (connection.Syncs?.Count >= _options.MaxSubscriptions)
         {
-            connection.Outbox.SendSyncError(id, filter.Search is not null ? Rejections.NoSearch : Rejections.TooManySubscriptions);
+            connection.Outbox.SendSyncError(id, Rejections.TooManySubscriptions);
+            return;
+        }
+
+        if (!budgets.TryTake(connection.AddressPrefix, RelayBudgets.RequestUnits))
+        {
+            connection.Outbox.SendSyncError(id, Rejections.TooMuchWork);
             return;
         }
 
@@ -62,6 +71,7 @@ internal sealed class Syncs(IEventStore store, TimeProvider clock, RelayMetrics 
                 MaxWork = Math.Max(_options.MaxQueryWork, _options.MaxSyncEvents + 1),
             };
             var keys = await store.QueryAsync(filter, scope, await store.ReadMarkAsync(cancel), _options.MaxSyncEvents + 1, cancel);
+            budgets.Charge(connection.AddressPrefix, scope.Work);
             if (keys.Count > _options.MaxSyncEvents)
             {
                 connection.Outbox.SendSyncError(id, Rejections.TooManyToSync);
@@ -97,6 +107,7 @@ internal sealed class Syncs(IEventStore store, TimeProvider clock, RelayMetrics 
             return;
         }
 
+        budgets.Charge(connection.AddressPrefix, RelayBudgets.RequestUnits + ((double)set.Count / ItemsPerUnit));
         Answer(sync, set, message);
     }
 

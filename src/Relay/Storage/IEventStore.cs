@@ -39,6 +39,9 @@ internal sealed record ReadScope(Bytes32[] Keys, bool GiftWrapsOpen, long Now)
     /// <summary>Index entries one query may look at before it is given up; a store without such a measure bounds its time instead.</summary>
     public int MaxWork { get; init; } = int.MaxValue;
 
+    /// <summary>Index entries looked at so far; a store without such a measure leaves it alone.</summary>
+    public long Work { get; set; }
+
     /// <summary>For the operator's own tools.</summary>
     public static ReadScope Everything(long now) => new([], GiftWrapsOpen: true, now);
 }

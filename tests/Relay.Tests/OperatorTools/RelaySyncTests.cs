@@ -32,10 +32,7 @@ public sealed class RelaySyncTests
         var here = events.Where((_, i) => i % 5 != 0).ToList();
         var there = events.Where((_, i) => i % 7 != 0).ToList();
         await WriteAsync(store, here);
-        foreach (var evt in there)
-        {
-            Assert.True((await client.PublishAsync(evt)).Accepted);
-        }
+        await client.PublishAllAsync(there);
 
         async Task<HashSet<string>> RemoteAsync() => [.. await client.QueryAsync("{}")];
         var sync = new RelaySync(store, relay.WebSocket, null, relay.Clock);
@@ -68,10 +65,7 @@ public sealed class RelaySyncTests
         await using var client = await relay.ConnectAsync();
         await using var store = EmbeddedEventStore.Open(folder.File("store"));
         using var key = SecretKey.Generate();
-        for (var i = 0; i < 1500; i++)
-        {
-            await client.PublishAsync(NostrEvent.Create(key, 1, [], $"{i}", Now - (i * 100)));
-        }
+        await client.PublishAllAsync(Enumerable.Range(0, 1500).Select(i => NostrEvent.Create(key, 1, [], $"{i}", Now - (i * 100))));
 
         var result = await new RelaySync(store, relay.WebSocket, null, relay.Clock).RunAsync(new Filter(), SyncDirection.Both, CancellationToken.None);
         Assert.Equal(new RelaySync.Result(1500, 0, 0, null), result);

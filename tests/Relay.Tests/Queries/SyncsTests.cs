@@ -51,19 +51,7 @@ public sealed class SyncsTests
         await using var client = await relay.ConnectAsync();
         using var key = SecretKey.Generate();
         var events = Enumerable.Range(0, 3000).Select(i => NostrEvent.Create(key, i % 3 == 0 ? 1 : 7, [], $"{i}", Now - i)).ToList();
-        foreach (var chunk in events.Chunk(500))
-        {
-            foreach (var evt in chunk)
-            {
-                await client.SendAsync($"[\"EVENT\",{Encoding.UTF8.GetString(evt.Json.Span)}]");
-            }
-
-            for (var i = 0; i < chunk.Length; i++)
-            {
-                Assert.True((await client.ReceiveOkAsync()).Accepted);
-            }
-        }
-
+        await client.PublishAllAsync(events);
         Assert.Equal([.. events.Select(e => e.Id.ToString())], await AllIdsAsync(client, new Filter()));
         Assert.Equal([.. events.Where(e => e.Kind == 1 && e.CreatedAt >= Now - 1000).Select(e => e.Id.ToString())], await AllIdsAsync(client, new Filter { Kinds = [1], Since = Now - 1000 }));
         await client.SendAsync(ClientMessageWriter.NegentropyClose("n"));
@@ -96,11 +84,7 @@ public sealed class SyncsTests
         await using var relay = await RelayHost.StartAsync(Now, null, "--Relay:MaxSyncEvents=1000");
         await using var client = await relay.ConnectAsync();
         using var key = SecretKey.Generate();
-        for (var i = 0; i < 1001; i++)
-        {
-            await client.SendAsync($"[\"EVENT\",{Encoding.UTF8.GetString(NostrEvent.Create(key, 1, [], $"{i}", Now - i).Json.Span)}]");
-            await client.ReceiveOkAsync();
-        }
+        await client.PublishAllAsync(Enumerable.Range(0, 1001).Select(i => NostrEvent.Create(key, 1, [], $"{i}", Now - i)));
 
         var first = Reconciliation.Initiate(new NegentropySet([]));
         Assert.StartsWith("blocked: ", await ErrorAsync(client, ClientMessageWriter.NegentropyOpen("n", new Filter(), first)), StringComparison.Ordinal);
@@ -117,11 +101,7 @@ public sealed class SyncsTests
         await using var relay = await RelayHost.StartAsync(Now, null, "--Relay:MaxSyncEvents=1000");
         await using var client = await relay.ConnectAsync();
         using var key = SecretKey.Generate();
-        for (var i = 0; i < 900; i++)
-        {
-            await client.SendAsync($"[\"EVENT\",{Encoding.UTF8.GetString(NostrEvent.Create(key, 1, [], $"{i}", Now - i).Json.Span)}]");
-            await client.ReceiveOkAsync();
-        }
+        await client.PublishAllAsync(Enumerable.Range(0, 900).Select(i => NostrEvent.Create(key, 1, [], $"{i}", Now - i)));
 
         for (var i = 0; i < 5; i++)
         {

@@ -1,4 +1,5 @@
 using Marmot.Hosting.Admin;
+using Marmot.Hosting.Health;
 using Marmot.Hosting.Lifetime;
 using Marmot.Hosting.Logging;
 using Marmot.Hosting.Metrics;
@@ -7,6 +8,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
 
 namespace Marmot.Hosting;
 
@@ -31,6 +33,10 @@ public static class MarmotHost
         builder.Services.AddHostedService<SecondSignal>();
         builder.Services.AddHostedService<OtlpExport>();
         builder.Services.AddSingleton(TimeProvider.System);
+        builder.Services.AddSingleton<DrainLifetime>();
+        builder.Services.AddSingleton<IHostLifetime>(services => services.GetRequiredService<DrainLifetime>());
+        builder.Services.AddSingleton<IHealthPart>(services => services.GetRequiredService<DrainLifetime>());
+        builder.Services.AddSingleton<IStartupFilter, TrustedProxies>();
         builder.Services.AddRoutingCore();
         builder.Services.AddSingleton<PrometheusText>();
         builder.Services.AddSingleton<AdminServer>();

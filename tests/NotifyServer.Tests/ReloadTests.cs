@@ -28,9 +28,8 @@ public sealed class ReloadTests : IDisposable
 
         // The operator writes the new key; the pushes do not wait out the circuit's half minute, and each rings once.
         settings.Change = options => UseKey(options, "KEYNUMBER2", _second);
-        settings.Folder = server.Folder;
         settings.Base = server.Options;
-        settings.Ask(server);
+        server.Service.RequestReload();
         await server.Probe.UntilAsync("marmot_notify_reloads:done", 1);
         await server.Probe.EndedAsync("accepted", 20);
         Assert.True(new LaneHealth(server.Service).Check().Ready);
@@ -45,13 +44,12 @@ public sealed class ReloadTests : IDisposable
         var settings = new TestSettings();
         await using var server = await RunningServer.StartAsync([relay], options => UseKey(options, "KEYNUMBER1", _first), providers: providers, extras: new ServerExtras { Settings = settings });
         await relay.SubscribedAsync();
-        settings.Folder = server.Folder;
         settings.Base = server.Options;
         for (var i = 0; i < 10; i++)
         {
             await relay.SendAsync(server.Trigger(TokenDialect.MarmotPushV1, [.. Enumerable.Range(i * 20, 20).Select(n => Device.Apns((byte)n))]));
             settings.Change = i % 2 == 0 ? options => UseKey(options, "KEYNUMBER2", _second) : options => UseKey(options, "KEYNUMBER1", _first);
-            settings.Ask(server);
+            server.Service.RequestReload();
             await server.Probe.UntilAsync("marmot_notify_reloads:done", i + 1);
         }
 
@@ -186,8 +184,6 @@ public sealed class ReloadTests : IDisposable
     {
         public string? File => null;
 
-        public string Folder { get; set; } = "";
-
         public NotifyOptions Base { get; set; } = new();
 
         public Action<NotifyOptions>? Change { get; set; }
@@ -198,7 +194,5 @@ public sealed class ReloadTests : IDisposable
             Change?.Invoke(fresh);
             return fresh;
         }
-
-        public void Ask(RunningServer server) => server.Service.RequestReload();
     }
 }

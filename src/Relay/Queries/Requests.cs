@@ -59,7 +59,6 @@ internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeP
             connection.Outbox.SendClosed(id, exception is QueryTooWideException ? Rejections.TooWide : Rejections.StoreFailed);
             return;
         }
-
         finally
         {
             budgets.Charge(connection.AddressPrefix, scope.Work);

@@ -11,7 +11,8 @@ using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Marmot.NotifyServer.Tests.Cases;
 
-/// <summary>Cases 35, 61 to 66: starting, stopping, breaking.</summary>
+/// <summary>Cases 35, 61 to 66: starting, stopping, breaking. Signals and modes are those of Unix, where the server runs.</summary>
+[System.Runtime.Versioning.UnsupportedOSPlatform("windows")]
 public sealed class LifecycleCases
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);

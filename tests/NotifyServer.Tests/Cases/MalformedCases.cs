@@ -47,7 +47,7 @@ public sealed class MalformedCases : IAsyncLifetime
 
         // 2. Padding too long, too short, a prefix beyond the text.
         await SendAsync(Forge.Payload(oneTime, server, [.. padded, .. new byte[32]]));
-        await SendAsync(Forge.Payload(oneTime, server, padded[..^32]));
+        await SendAsync(Forge.Payload(oneTime, server, padded.AsSpan()[..^32]));
         byte[] beyond = [.. padded];
         beyond[0] = beyond[1] = 0xff;
         await SendAsync(Forge.Payload(oneTime, server, beyond));

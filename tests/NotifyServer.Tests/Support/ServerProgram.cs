@@ -13,13 +13,15 @@ internal static class ServerProgram
         AppContext.BaseDirectory.Contains($"{Path.DirectorySeparatorChar}Release{Path.DirectorySeparatorChar}", StringComparison.Ordinal) ? "Release" : "Debug",
         "net10.0/marmot-server.dll");
 
+    private static readonly JsonSerializerOptions Names = new() { WriteIndented = true, Converters = { new System.Text.Json.Serialization.JsonStringEnumConverter() } };
+
     public static ChildProcess Start(params IEnumerable<string> arguments) => ChildProcess.Start("dotnet", [Program, .. arguments]);
 
     /// <summary>A settings file for the notify role.</summary>
     public static string WriteSettings(string folder, NotifyOptions options)
     {
         var path = Path.Combine(folder, "settings.json");
-        File.WriteAllText(path, JsonSerializer.Serialize(new { Notify = options }, new JsonSerializerOptions { WriteIndented = true, Converters = { new System.Text.Json.Serialization.JsonStringEnumConverter() } }));
+        File.WriteAllText(path, JsonSerializer.Serialize(new { Notify = options }, Names));
         return path;
     }
 

@@ -59,6 +59,9 @@ internal sealed class TestRelay : IAsyncDisposable
 
     public ConcurrentQueue<NostrEvent> Published { get; } = new();
 
+    /// <summary>The ids of all REQs for wraps.</summary>
+    public ConcurrentQueue<string> Subscriptions { get; } = new();
+
     public string Url => _app.Urls.First().Replace("http://", "ws://", StringComparison.Ordinal) + "/";
 
     public int Reqs => Volatile.Read(ref _reqs);
@@ -294,6 +297,7 @@ internal sealed class TestRelay : IAsyncDisposable
 
         Interlocked.Increment(ref _reqs);
         LastFilter = root[2].GetRawText();
+        Subscriptions.Enqueue(id);
         if (RequireAuth && !client.IsAuthenticated)
         {
             await client.SendAsync($"""["CLOSED","{id}","auth-required: who are you"]""");

@@ -75,7 +75,7 @@ public sealed class DiskFullTests
             return new SmallDisk(path);
         }
 
-        public async ValueTask DisposeAsync() => await RunAsync("umount", [Path]);
+        public async ValueTask DisposeAsync() => await RunAsync("umount", ["-l", Path]);
 
         private static async Task RunAsync(string program, string[] arguments)
         {

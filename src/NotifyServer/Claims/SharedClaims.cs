@@ -119,7 +119,7 @@ internal sealed class SharedClaims(ReplayCache own, IClaimLedger ledger, TimeSpa
     private bool IsKnownAway()
     {
         var since = Volatile.Read(ref _awaySince);
-        if (since == 0)
+        if (since == 0 || ledger.IsConnected)
         {
             return false;
         }

@@ -133,11 +133,6 @@ internal sealed class EventWriterLoop(
                     maintained = Maintain() ? 0 : clock.GetTimestamp();
                 }
             }
-            catch (IOException exception)
-            {
-                maintained = clock.GetTimestamp(); // the store's upkeep waits with everything else until it is back
-                log.StoreLost(exception.Message);
-            }
             catch (Exception exception)
             {
                 log.LoopFailed(nameof(EventWriterLoop), exception);

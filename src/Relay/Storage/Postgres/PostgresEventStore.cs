@@ -97,9 +97,11 @@ internal sealed class PostgresEventStore : IEventStore
     public async ValueTask<IReadOnlyList<StoredKey>> QueryAsync(Filter filter, ReadScope scope, ulong upTo, int limit, CancellationToken cancel)
     {
         await using var command = new NpgsqlCommand { CommandTimeout = Timeout(scope) };
-        return PostgresQuery.TryWrite(command, filter, scope, upTo, limit)
+        IReadOnlyList<StoredKey> keys = PostgresQuery.TryWrite(command, filter, scope, upTo, limit)
             ? await PostgresErrors.GuardAsync(() => QueryAsync(command, cancel), tooWide: command.CommandTimeout > 0)
             : [];
+        scope.Work += keys.Count; // what it looked at beside them is not known here
+        return keys;
     }
 
     public async ValueTask<long> CountAsync(Filter filter, ReadScope scope, ulong upTo, CancellationToken cancel)

@@ -43,14 +43,14 @@ internal sealed class ConnectionSet(
     /// <summary>Runs an upgraded client to its end.</summary>
     public async Task ServeAsync(ClientTransport transport)
     {
-        if (moderation.IsBlocked(transport.Address))
+        if (moderation.IsBlocked(transport.Address) || !budgets.TryTake(budgets.PrefixOf(transport.Address), RelayBudgets.HandshakeUnits))
         {
             transport.Abort();
             return;
         }
 
         metrics.ConnectionOpened();
-        using var connection = new Connection(transport, identity.CreateChallenge(), budgets.PrefixOf(transport.Address), options.Value, clock);
+        using var connection = new Connection(transport, identity.CreateChallenge(), budgets, options.Value, clock);
         _connections.TryAdd(connection, 0);
         try
         {

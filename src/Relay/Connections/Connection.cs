@@ -28,7 +28,7 @@ internal sealed class Connection : IDisposable
     private bool _pinged;
     private int _unanswered;
 
-    public Connection(ClientTransport transport, string challenge, RelayBudgets budgets, RelayOptions options, TimeProvider clock)
+    public Connection(ClientTransport transport, string challenge, RelayBudgets budgets, OutboxMemory memory, RelayOptions options, TimeProvider clock)
     {
         _budgets = budgets;
         AddressPrefix = budgets.PrefixOf(transport.Address);
@@ -37,7 +37,7 @@ internal sealed class Connection : IDisposable
         _options = options;
         _clock = clock;
         _lastHeard = clock.GetTimestamp();
-        Outbox = new Outbox(transport.Output, options.MaxOutboxBytes, options.WriteTimeout, Drop);
+        Outbox = new Outbox(transport.Output, memory, options.MaxOutboxBytes, options.WriteTimeout, Drop);
         Budget = new EventBudget(clock, options.MaxEventsPerSecond);
     }
 
@@ -125,6 +125,7 @@ internal sealed class Connection : IDisposable
 
             Outbox.Close();
             await _transport.CloseAsync();
+            Outbox.Release();
         }
     }
 

@@ -23,6 +23,7 @@ internal sealed class ConnectionSet(
     private static readonly TimeSpan DrainTime = TimeSpan.FromSeconds(5);
     private readonly ConcurrentDictionary<Connection, byte> _connections = new();
     private readonly CancellationTokenSource _stopping = new();
+    private readonly OutboxMemory _memory = new(options.Value.MaxOutboxBytesTogether);
 
     /// <summary>True when nobody new is admitted.</summary>
     public bool IsFull => _stopping.IsCancellationRequested || metrics.Connections >= options.Value.MaxConnections;
@@ -50,7 +51,7 @@ internal sealed class ConnectionSet(
         }
 
         metrics.ConnectionOpened();
-        using var connection = new Connection(transport, identity.CreateChallenge(), budgets, options.Value, clock);
+        using var connection = new Connection(transport, identity.CreateChallenge(), budgets, _memory, options.Value, clock);
         _connections.TryAdd(connection, 0);
         try
         {

@@ -44,6 +44,11 @@ internal static class RelayBenchmark
             }
 
 
+            if (settings.Storm)
+            {
+                passed &= RunStorm(settings.Connections);
+            }
+
             Console.WriteLine(passed ? "holds" : "DOES NOT HOLD");
             return passed ? 0 : 1;
         }
@@ -133,6 +138,21 @@ internal static class RelayBenchmark
         var calm = fanOut.Calm(40, TimeSpan.FromMilliseconds(20));
         Line($"fan-out to {subscribers:N0}, saturated", $"{perSecond:N0} deliveries/s, {cpu:F1} us of relay CPU each");
         Line($"fan-out to {subscribers:N0}, calm", $"p50 {calm.At(0.5):F2} ms, p99 {calm.At(0.99):F2} ms");
+    }
+
+    // A relay of its own, which counts loopback addresses as it would others.
+    private static bool RunStorm(int connections)
+    {
+        Console.WriteLine("\nstorm");
+        using var peer = new OwnRelay { ExtraSettings = ["--Relay:LimitLoopback=true", "--Relay:WorkPerAddress=400000"] };
+        peer.Start();
+        var before = peer.ResidentBytes;
+        using var storm = new Storm(peer.EndPoint, StormSize.Full with { Idle = connections });
+        var result = storm.Run();
+        var grown = peer.ResidentBytes - before;
+        Line($"{result.IdleOpen:N0} idle, {StormSize.Full.SlowReaders} slow readers, {StormSize.Full.HalfOpen} half-open, four floods", $"{result.HostileActs:N0} hostile acts, memory grew by {grown / 1_048_576:N0} MB");
+        Line("honest OK, p99", $"{result.QuietP99:F1} ms quiet, {result.StormP99:F1} ms in the storm, {result.StormP99 / result.QuietP99:F2} x (target 2); {result.Unanswered} refused, {result.IdleLost} idle lost");
+        return peer.IsAlive && result.Unanswered == 0 && result.IdleLost == 0 && result.StormP99 <= 2 * result.QuietP99;
     }
 
     private static bool Idle(Peer peer, int connections)

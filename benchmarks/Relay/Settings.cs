@@ -17,6 +17,9 @@ internal sealed record Settings
     /// <summary>Seconds of each closed-loop measurement.</summary>
     public double Seconds { get; init; } = 3;
 
+    /// <summary>Adds the storm at full size: 10,000 idle subscribers, 200 slow readers, floods, churn and half-open sockets beside honest clients.</summary>
+    public bool Storm { get; init; }
+
     /// <summary>One part alone: <c>import</c>, <c>ingest</c>, <c>fanout</c>, <c>queries</c> or <c>idle</c>; null for all.</summary>
     public string? Only { get; init; }
 
@@ -33,6 +36,9 @@ internal sealed record Settings
                 case "--quick":
                     settings = settings with { Events = 8000, Import = 20_000, Connections = 2000, Seconds = 1 };
                     continue;
+                case "--storm":
+                    settings = settings with { Storm = true };
+                    continue;
                 case "--only" when i + 1 < args.Length:
                     settings = settings with { Only = args[i + 1] };
                     break;
@@ -46,7 +52,7 @@ internal sealed record Settings
                     settings = settings with { Connections = number };
                     break;
                 default:
-                    Console.Error.WriteLine("usage: ./bench relay [--quick] [--events N] [--import N] [--connections N] [--only import|ingest|fanout|queries|idle]");
+                    Console.Error.WriteLine("usage: ./bench relay [--quick] [--events N] [--import N] [--connections N] [--storm] [--only import|ingest|fanout|queries|idle]");
                     return false;
             }
 

@@ -13,11 +13,18 @@ internal sealed class WireConnection : IDisposable
     private int _start;
     private int _end;
 
-    public WireConnection(IPEndPoint relay)
+    /// <param name="relay">Where to.</param>
+    /// <param name="from">The address to come from; null for the system's choice.</param>
+    public WireConnection(IPEndPoint relay, IPAddress? from = null)
     {
         Socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true, ReceiveTimeout = 30_000 };
         try
         {
+            if (from is not null)
+            {
+                Socket.Bind(new IPEndPoint(from, 0));
+            }
+
             Socket.Connect(relay);
             Socket.Send(Handshake(relay));
             int end;

@@ -82,6 +82,10 @@ public sealed class RelayOptions
     [Range(64 * 1024, 1 << 30)]
     public int MaxOutboxBytes { get; set; } = 8 * 1024 * 1024;
 
+    /// <summary>Bytes that may wait for all slow readers together; beyond it each may leave only 256 KiB waiting. Default 256 MiB.</summary>
+    [Range(1024 * 1024, 1L << 40)]
+    public long MaxOutboxBytesTogether { get; set; } = 256L * 1024 * 1024;
+
     /// <summary>How long one write to a connection may take. Default 30 s.</summary>
     public TimeSpan WriteTimeout { get; set; } = TimeSpan.FromSeconds(30);
 

@@ -14,8 +14,10 @@ internal sealed class Connection : IDisposable
 {
     private const int MaxKeys = 32;
     private const string ShuttingDown = "shutting down";
+    private static readonly TimeSpan SpentPause = TimeSpan.FromMilliseconds(200);
     private static readonly TimeSpan FarewellTime = TimeSpan.FromSeconds(2);
     private readonly ClientTransport _transport;
+    private readonly RelayBudgets _budgets;
     private readonly RelayOptions _options;
     private readonly TimeProvider _clock;
     private readonly string _challenge;
@@ -26,15 +28,16 @@ internal sealed class Connection : IDisposable
     private bool _pinged;
     private int _unanswered;
 
-    public Connection(ClientTransport transport, string challenge, byte[]? addressPrefix, RelayOptions options, TimeProvider clock)
+    public Connection(ClientTransport transport, string challenge, RelayBudgets budgets, OutboxMemory memory, RelayOptions options, TimeProvider clock)
     {
-        AddressPrefix = addressPrefix;
+        _budgets = budgets;
+        AddressPrefix = budgets.PrefixOf(transport.Address);
         _transport = transport;
         _challenge = challenge;
         _options = options;
         _clock = clock;
         _lastHeard = clock.GetTimestamp();
-        Outbox = new Outbox(transport.Output, options.MaxOutboxBytes, options.WriteTimeout, Drop);
+        Outbox = new Outbox(transport.Output, memory, options.MaxOutboxBytes, options.WriteTimeout, Drop);
         Budget = new EventBudget(clock, options.MaxEventsPerSecond);
     }
 
@@ -87,10 +90,17 @@ internal sealed class Connection : IDisposable
                 }
                 while (more && _endReason is null);
 
+                // What an address sends costs it, whatever it is; one that has spent its budget is read from slowly.
+                var spent = !_budgets.TryTake(AddressPrefix, (double)(read.Buffer.Length - rest.Length) / RelayBudgets.BytesPerUnit);
                 reader.AdvanceTo(rest.Start, rest.End);
                 if (read.IsCompleted || _endReason is not null)
                 {
                     return;
+                }
+
+                if (spent)
+                {
+                    await Task.Delay(SpentPause, _clock, _ended.Token);
                 }
             }
         }
@@ -115,6 +125,7 @@ internal sealed class Connection : IDisposable
 
             Outbox.Close();
             await _transport.CloseAsync();
+            Outbox.Release();
         }
     }
 

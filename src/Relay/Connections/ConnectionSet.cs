@@ -23,6 +23,7 @@ internal sealed class ConnectionSet(
     private static readonly TimeSpan DrainTime = TimeSpan.FromSeconds(5);
     private readonly ConcurrentDictionary<Connection, byte> _connections = new();
     private readonly CancellationTokenSource _stopping = new();
+    private readonly OutboxMemory _memory = new(options.Value.MaxOutboxBytesTogether);
 
     /// <summary>True when nobody new is admitted.</summary>
     public bool IsFull => _stopping.IsCancellationRequested || metrics.Connections >= options.Value.MaxConnections;
@@ -43,14 +44,14 @@ internal sealed class ConnectionSet(
     /// <summary>Runs an upgraded client to its end.</summary>
     public async Task ServeAsync(ClientTransport transport)
     {
-        if (moderation.IsBlocked(transport.Address))
+        if (moderation.IsBlocked(transport.Address) || !budgets.TryTake(budgets.PrefixOf(transport.Address), RelayBudgets.HandshakeUnits))
         {
             transport.Abort();
             return;
         }
 
         metrics.ConnectionOpened();
-        using var connection = new Connection(transport, identity.CreateChallenge(), budgets.PrefixOf(transport.Address), options.Value, clock);
+        using var connection = new Connection(transport, identity.CreateChallenge(), budgets, _memory, options.Value, clock);
         _connections.TryAdd(connection, 0);
         try
         {

@@ -7,7 +7,7 @@ namespace Marmot.Relay.Connections;
 /// Any thread may send; one write is under way at a time. An idle outbox holds no buffer. When more than the limit waits, the
 /// client is too slow: it is dropped, never the server's memory. Lock order: docs/locking.md.
 /// </remarks>
-internal sealed class Outbox(Stream stream, int maxBytes, TimeSpan writeTimeout, Action<string> drop) : IThreadPoolWorkItem
+internal sealed class Outbox(Stream stream, OutboxMemory memory, int maxBytes, TimeSpan writeTimeout, Action<string> drop) : IThreadPoolWorkItem
 {
     private const int InitialSize = 4096;
     private readonly Lock _lock = new();
@@ -18,6 +18,7 @@ internal sealed class Outbox(Stream stream, int maxBytes, TimeSpan writeTimeout,
     private bool _closed;
     private TaskCompletionSource? _drained;
     private int _drainTo;
+    private int _counted;
 
     /// <summary>Bytes waiting, those being written included.</summary>
     public int PendingBytes
@@ -47,7 +48,7 @@ internal sealed class Outbox(Stream stream, int maxBytes, TimeSpan writeTimeout,
                 return;
             }
 
-            if (_filled + _writing + length > maxBytes && _filled + _writing > 0)
+            if (_filled + _writing + length > memory.LimitFor(maxBytes) && _filled + _writing > 0)
             {
                 isFull = true;
                 _closed = true;
@@ -60,6 +61,7 @@ internal sealed class Outbox(Stream stream, int maxBytes, TimeSpan writeTimeout,
                 body.CopyTo(target[(used + head.Length)..]);
                 tail.CopyTo(target[(used + head.Length + body.Length)..]);
                 _filled += used + length;
+                Count();
                 start = !_active;
                 _active = true;
             }
@@ -105,6 +107,20 @@ internal sealed class Outbox(Stream stream, int maxBytes, TimeSpan writeTimeout,
         drained?.TrySetResult();
     }
 
+    /// <summary>Closes, and gives back what was queued and will never be sent.</summary>
+    public void Release()
+    {
+        Close();
+        lock (_lock)
+        {
+            Return(_filling);
+            _filling = [];
+            _filled = 0;
+            _writing = 0;
+            Count();
+        }
+    }
+
     void IThreadPoolWorkItem.Execute() => _ = WriteAllAsync();
 
     private async Task WriteAllAsync()
@@ -121,6 +137,7 @@ internal sealed class Outbox(Stream stream, int maxBytes, TimeSpan writeTimeout,
                     Return(buffer);
                     buffer = [];
                     _writing = 0;
+                    Count();
                     if (_drained is not null && _filled <= _drainTo)
                     {
                         drained = _drained;
@@ -157,9 +174,15 @@ internal sealed class Outbox(Stream stream, int maxBytes, TimeSpan writeTimeout,
         }
         catch (Exception exception)
         {
-            Close(); // the buffer of a failed write is left to the collector: the transport may still read it
+            Release(); // the buffer of a failed write is left to the collector: the transport may still read it
             drop(exception is TimeoutException ? "reads too slowly" : "went away");
         }
+    }
+
+    private void Count()
+    {
+        memory.Add(_filled + _writing - _counted);
+        _counted = _filled + _writing;
     }
 
     private Span<byte> Reserve(int size)

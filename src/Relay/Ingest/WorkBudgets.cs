@@ -105,6 +105,9 @@ internal sealed class RelayBudgets(TimeProvider clock, RelayOptions options)
     /// <summary>Bytes parsed, hashed, written and indexed for one unit.</summary>
     public const int BytesPerUnit = 20;
 
+    /// <summary>Taking a connection.</summary>
+    public const int HandshakeUnits = 200;
+
     /// <summary>A request by itself, whatever it finds.</summary>
     public const int RequestUnits = 50;
 

@@ -23,7 +23,7 @@ internal static class OwnGroup
     public static CommitRequest Add(params IEnumerable<KeyPackageSecrets> packages)
         => new() { Proposals = [.. packages.Select(p => new AddProposal(KeyPackage.TryRead(p.KeyPackage.ToBytes(), out var read, out _) ? read! : throw new InvalidOperationException()))] };
 
-    public static Dictionary<string, double> Measure(int members, int rounds)
+    public static Dictionary<string, Figure> Measure(int members, int rounds)
     {
         var figures = new Figures();
         for (var round = 0; round < rounds; round++)
@@ -35,7 +35,7 @@ internal static class OwnGroup
             var adds = Add(packages);
             var added = figures.Time("add", () => alice.Commit(adds));
             var welcome = added.Welcome!.ToBytes();
-            figures.Add("welcomeBytes", welcome.Length);
+            figures.Size("welcomeBytes", welcome.Length);
             alice.Merge(added);
             using var bob = figures.Time("join", () => Group.Join(Wire(welcome), packages[0]));
 
@@ -54,7 +54,7 @@ internal static class OwnGroup
             var updateBytes = update.Message!.ToBytes();
             figures.Time("processUpdate", () => { var commit = Staged(bob, updateBytes); bob.Merge(commit); return commit; });
             alice.ForgetRollback();
-            figures.Add("stateBytes", alice.Serialize().Length);
+            figures.Size("stateBytes", alice.Serialize().Length);
 
             var data = new byte[200];
             var messages = new Queue<byte[]>();
@@ -63,6 +63,6 @@ internal static class OwnGroup
             foreach (var package in packages) package.Dispose();
         }
 
-        return figures.Medians();
+        return figures.Best();
     }
 }

@@ -34,6 +34,8 @@ public static class BlossomHosting
         services.AddSingleton<BlobKeeper>();
         services.AddSingleton<BlossomMetrics>();
         services.AddSingleton<UploadPolicy>();
+        services.TryAddSingleton<IPaymentDesk, NoPayment>();
+        services.AddSingleton<PaymentGate>();
         services.AddSingleton<BlobIntake>();
         services.AddSingleton<ServerNames>();
         services.AddSingleton<TokenGate>();

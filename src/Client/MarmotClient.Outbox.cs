@@ -17,6 +17,9 @@ public sealed partial class MarmotClient
     /// <summary>Relays may refuse what is older; an application message is dated anew then, a commit never, since its date is its rank.</summary>
     private const int FreshSeconds = 300;
 
+    /// <summary>A commit without an answer is sent again this long and no longer: a late one would overturn what others did since.</summary>
+    private const int CommitRetrySeconds = 60;
+
     private const int MaxPublishing = 16;
 
     private readonly ConcurrentDictionary<Bytes32, IReadOnlyList<string>> _inboxes = new();
@@ -199,7 +202,7 @@ public sealed partial class MarmotClient
         bool isShown = answers.Any(answer => answer.Events.Any(found => found.Id == pending.EventId));
 
         // 2. If it is young, send it again; an old one would be found by nobody who has moved on.
-        if (!isShown && pending.CreatedAt >= Now - FreshSeconds)
+        if (!isShown && pending.CreatedAt >= Now - CommitRetrySeconds)
         {
             var published = await PublishAsync(evt, session.Relays, cancellationToken);
             isShown = published.Acked;

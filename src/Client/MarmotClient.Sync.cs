@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Threading.Channels;
 using Marmot.Client.Groups;
 using Marmot.Client.Relays;
+using Marmot.Client.Storage;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Filters;
@@ -53,7 +54,7 @@ public sealed partial class MarmotClient
         return reports;
     }
 
-    /// <summary>What MIP-00 and MIP-02 ask of a client from time to time: renews keys in groups just joined, replaces used key packages, wipes retired ones.</summary>
+    /// <summary>What MIP-00 and MIP-02 ask of a client from time to time: renews keys in groups just joined, replaces used key packages, wipes retired ones, renews and answers push tokens.</summary>
     public async Task<IReadOnlyList<PublishedEvent>> MaintainAsync(CancellationToken cancellationToken = default)
     {
         await ResumeAsync(cancellationToken);
@@ -68,6 +69,7 @@ public sealed partial class MarmotClient
             published.AddRange((await RotateKeyPackageAsync(package.Reference, cancellationToken)).Published);
         }
 
+        published.AddRange(await RenewPushAsync(cancellationToken));
         return published;
     }
 
@@ -242,6 +244,7 @@ public sealed partial class MarmotClient
             session.CreateLeave(); // the epoch it was uttered in is over; the outbox sends it
         }
 
+        session.SealOldMessagesAnew(_store.Scan("o/").Select(pair => StoreJson.Read<OutboxEntry>(pair.Value)));
         await FlushOutboxAsync(entry => entry.GroupId == session.GroupId, cancellationToken);
         if (commitLeaves && session.IsActive && session.Pending is null && session.CommittableProposals().Any(one => CommitPolicy.IsLeave(one.Proposal, one.Sender)))
         {

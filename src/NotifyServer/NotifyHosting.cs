@@ -66,6 +66,7 @@ public static class NotifyHosting
                 time);
         });
         services.AddSingleton<IClaimStore>(provider => provider.GetRequiredService<SharedClaims>());
+        services.AddSingleton<SharedProviderTokens>();
         services.AddSingleton<IHealthPart, ClaimsHealth>();
     }
 

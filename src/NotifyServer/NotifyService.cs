@@ -1,5 +1,6 @@
 using System.Diagnostics.Metrics;
 using Marmot.NotifyServer.Apps;
+using Marmot.NotifyServer.Claims;
 using Marmot.NotifyServer.Dispatch;
 using Marmot.NotifyServer.Inbox;
 using Marmot.NotifyServer.Providers;
@@ -13,6 +14,7 @@ namespace Marmot.NotifyServer;
 /// <summary>The running server: apps, relays, workers, lanes, put together in the order a trigger passes them.</summary>
 internal sealed class NotifyService : IHostedService, IAsyncDisposable
 {
+    private static readonly TimeSpan FirstAgreement = TimeSpan.FromSeconds(3);
     private readonly NotifyOptions _options;
     private readonly OwnRelay _ownRelay;
     private readonly NotifyMetrics _metrics;
@@ -21,6 +23,7 @@ internal sealed class NotifyService : IHostedService, IAsyncDisposable
     private readonly IHostApplicationLifetime? _lifetime;
     private readonly ISettingsSource? _settings;
     private readonly IClaimStore? _claims;
+    private readonly SharedProviderTokens? _sharedTokens;
     private readonly ApnsJwts _jwts;
     private readonly AppCredentials _credentials;
     private readonly CancellationTokenSource _listening = new();
@@ -29,6 +32,7 @@ internal sealed class NotifyService : IHostedService, IAsyncDisposable
     private Task _relayTasks = Task.CompletedTask;
     private Task _workerTask = Task.CompletedTask;
     private Task _reloadTask = Task.CompletedTask;
+    private Task _sharingTask = Task.CompletedTask;
     private ReloadLoop? _reload;
     private FairIntake? _intake;
     private PushDispatcher? _dispatcher;
@@ -44,6 +48,7 @@ internal sealed class NotifyService : IHostedService, IAsyncDisposable
     /// <param name="lifetime">Told to stop the process when a loop that must not end has ended.</param>
     /// <param name="settings">Where a reload reads the settings anew; none, no reload.</param>
     /// <param name="claims">Who does a trigger over all replicas; none, this process alone.</param>
+    /// <param name="sharedTokens">Keeps the provider tokens of all replicas the same; none, this process makes its own.</param>
     public NotifyService(
         IOptions<NotifyOptions> options,
         OwnRelay ownRelay,
@@ -52,7 +57,8 @@ internal sealed class NotifyService : IHostedService, IAsyncDisposable
         ILogger<NotifyService> logger,
         IHostApplicationLifetime? lifetime = null,
         ISettingsSource? settings = null,
-        IClaimStore? claims = null)
+        IClaimStore? claims = null,
+        SharedProviderTokens? sharedTokens = null)
     {
         _options = options.Value;
         _ownRelay = ownRelay;
@@ -62,6 +68,7 @@ internal sealed class NotifyService : IHostedService, IAsyncDisposable
         _lifetime = lifetime;
         _settings = settings;
         _claims = claims;
+        _sharedTokens = sharedTokens;
         _jwts = new ApnsJwts(time);
         _credentials = new AppCredentials(_jwts, time);
     }
@@ -79,7 +86,7 @@ internal sealed class NotifyService : IHostedService, IAsyncDisposable
 
     public IReadOnlyList<InboxRelay> Relays { get; private set; } = [];
 
-    public Task StartAsync(CancellationToken cancellationToken)
+    public async Task StartAsync(CancellationToken cancellationToken)
     {
         // 1. Apps: keys and credentials.
         Apps = [.. _options.Apps.Select(LoadApp)];
@@ -99,7 +106,14 @@ internal sealed class NotifyService : IHostedService, IAsyncDisposable
         var names = _options.Relays.Select(RelayUrl.Normalise).ToArray();
         _workerTask = Task.WhenAll(new TriggerWorkers(_intake, _budget, pipeline, names, _logger).Start(Environment.ProcessorCount, _working.Token).Select(loop => Watch("a worker", loop)));
 
-        // 3. Relays. None needs to be up: the server starts degraded and says so on /readyz.
+        // 3. The same provider tokens on all replicas, before the first push needs one.
+        if (_sharedTokens is not null)
+        {
+            await AgreeOnTokensAsync(_sharedTokens, cancellationToken);
+            _sharingTask = Watch("the sharing of provider tokens", _sharedTokens.RunAsync(_jwts, _listening.Token));
+        }
+
+        // 4. Relays. None needs to be up: the server starts degraded and says so on /readyz.
         var announced = _options.AnnounceRelays.Count > 0 ? _options.AnnounceRelays : _options.Relays.Select(_ownRelay.PublicNameOf).ToList();
         var context = new InboxContext(
             _options,
@@ -116,14 +130,12 @@ internal sealed class NotifyService : IHostedService, IAsyncDisposable
         _relayTasks = Task.WhenAll(Relays.SelectMany(relay => relay.Start(_listening.Token)).Select(loop => Watch("a relay's loop", loop)));
         AddGauges(_budget, claims as ReplayCache);
 
-        // 4. What may change while it runs.
+        // 5. What may change while it runs.
         if (_settings is not null)
         {
             _reload = new ReloadLoop(this, _settings, _metrics, _time, _logger);
             _reloadTask = Watch("the reload loop", Task.Run(() => _reload.RunAsync(_listening.Token), CancellationToken.None));
         }
-
-        return Task.CompletedTask;
     }
 
     /// <summary>Asks for a reload, as SIGHUP does.</summary>
@@ -170,6 +182,7 @@ internal sealed class NotifyService : IHostedService, IAsyncDisposable
         await _listening.CancelAsync();
         await _relayTasks;
         await _reloadTask;
+        await _sharingTask;
         _intake?.Close();
         try
         {
@@ -200,6 +213,7 @@ internal sealed class NotifyService : IHostedService, IAsyncDisposable
         await _working.CancelAsync();
         await _relayTasks;
         await _reloadTask;
+        await _sharingTask;
         await _workerTask;
         _intake?.Dispose();
         if (_dispatcher is not null)
@@ -215,6 +229,21 @@ internal sealed class NotifyService : IHostedService, IAsyncDisposable
         _jwts.Dispose();
         _listening.Dispose();
         _working.Dispose();
+    }
+
+    // A cluster that is away must not keep the server from starting.
+    private async Task AgreeOnTokensAsync(SharedProviderTokens tokens, CancellationToken cancellationToken)
+    {
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        patience.CancelAfter(FirstAgreement);
+        try
+        {
+            await tokens.AgreeAsync(_jwts, patience.Token);
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            // The loop goes on trying.
+        }
     }
 
     private static IEnumerable<string> Differences(string app, NotifyAppOptions now, NotifyAppOptions fresh)

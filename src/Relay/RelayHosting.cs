@@ -5,6 +5,7 @@ using Marmot.Relay.Connections;
 using Marmot.Relay.Ingest;
 using Marmot.Relay.Live;
 using Marmot.Relay.Maintenance;
+using Marmot.Relay.Management;
 using Marmot.Relay.Pages;
 using Marmot.Relay.Queries;
 using Marmot.Relay.Storage;
@@ -40,6 +41,7 @@ public static class RelayHosting
         services.AddSingleton<Ingester>();
         services.AddSingleton<WritePolicy>();
         services.AddSingleton(provider => new RelayBudgets(provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<IOptions<RelayOptions>>().Value));
+        services.AddSingleton<WritePolicyProgram>();
         services.AddSingleton<EventWriterLoop>();
         services.AddSingleton<SubscriptionIndex>();
         services.AddSingleton<FanOut>();
@@ -50,6 +52,9 @@ public static class RelayHosting
         AddStore(services, builder.Configuration.GetSection(StorageOptions.Section).Get<StorageOptions>() ?? new StorageOptions());
 
         services.AddSingleton<RelayPages>();
+        services.AddSingleton<Moderation>();
+        services.AddSingleton<ManagementMethods>();
+        services.AddSingleton<ManagementEndpoint>();
         services.AddSingleton<RetentionLoop>();
         services.AddSingleton<IHealthPart, RelayHealth>();
 
@@ -94,6 +99,7 @@ public static class RelayHosting
         var pages = app.Services.GetRequiredService<RelayPages>();
         app.MapMethods("/", ["GET", "HEAD", "OPTIONS"], context =>
             WebSocketHandshake.IsRequested(context) ? connections.ServeAsync(context) : pages.ServeAsync(context));
+        app.MapPost("/", app.Services.GetRequiredService<ManagementEndpoint>().ServeAsync);
         return app;
     }
 }

@@ -24,6 +24,9 @@ internal static partial class RelayLog
     [LoggerMessage(22, LogLevel.Warning, "erasing removed events failed and is tried again: {Reason}")]
     public static partial void EraseFailed(this ILogger logger, string reason);
 
+    [LoggerMessage(6, LogLevel.Error, "the write policy program failed: {Reason}")]
+    public static partial void PolicyFailed(this ILogger logger, string reason);
+
     [LoggerMessage(5, LogLevel.Information, "closing {Count} connections")]
     public static partial void Draining(this ILogger logger, int count);
 }

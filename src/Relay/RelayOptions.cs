@@ -116,6 +116,15 @@ public sealed class RelayOptions
     /// <summary>Public keys (hex) that may write, authenticated by NIP-42. Default empty: everybody.</summary>
     public string[] WriteAllowList { get; set; } = [];
 
+    /// <summary>A program that is asked about each event, one JSON line in and out, as strfry's write-policy plugins are. Default empty: none.</summary>
+    public string WritePolicyProgram { get; set; } = "";
+
+    /// <summary>Tell that program the sender's address. Default false: it gets an empty <c>sourceInfo</c>.</summary>
+    public bool WritePolicyAddresses { get; set; }
+
+    /// <summary>Public keys (hex) that may manage the relay while it runs (NIP-86, authorised by NIP-98). Default empty: nobody.</summary>
+    public string[] Admins { get; set; } = [];
+
     /// <summary>NIP-11 name.</summary>
     public string Name { get; set; } = "marmot-server";
 

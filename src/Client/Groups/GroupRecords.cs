@@ -57,7 +57,7 @@ internal sealed record MergedCommit(ulong Epoch, Bytes32 EventId, long CreatedAt
 internal sealed record ParkedEvent(string EventJson, long ParkedAt, ulong ParkedInEpoch);
 
 /// <summary>An application message as kept.</summary>
-internal sealed record StoredMessage(string RumorJson, ulong Epoch, Bytes32 EventId, bool IsOwn, long ReceivedAt, byte[]? MediaSecret);
+internal sealed record StoredMessage(string RumorJson, ulong Epoch, Bytes32 EventId, bool IsOwn, int SenderLeaf, byte[]? MediaSecret);
 
 /// <summary>An event that must still reach a relay.</summary>
 internal sealed record OutboxEntry(string EventJson, int Kind, long CreatedAt, List<string> Relays, string? GroupId, ulong Epoch, int? Message)

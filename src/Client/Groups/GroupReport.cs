@@ -49,7 +49,8 @@ public sealed record GroupIncident(Bytes32 EventId, GroupOutcome Outcome, string
 /// <param name="Epoch">The epoch it was sent in.</param>
 /// <param name="EventId">The group event that carried it.</param>
 /// <param name="IsOwn">True for what this client sent.</param>
-public sealed record GroupMessage(string GroupId, Rumor Rumor, ulong Epoch, Bytes32 EventId, bool IsOwn);
+/// <param name="SenderLeaf">The sender's leaf index in that epoch.</param>
+public sealed record GroupMessage(string GroupId, Rumor Rumor, ulong Epoch, Bytes32 EventId, bool IsOwn, int SenderLeaf);
 
 /// <summary>What one look at the relays brought.</summary>
 public sealed class GroupReport

@@ -243,8 +243,8 @@ internal sealed partial class GroupSession
         turn.Finish(this, candidate, fault is null ? GroupOutcome.Message : GroupOutcome.Refused, fault ?? string.Empty);
         if (fault is null && !_rumors.Contains(rumor!.Id))
         {
-            PutMessage(turn.Batch, _record.Messages++, rumor, Encoding.UTF8.GetString(application.Data), application.Epoch, candidate.Event.Id, isOwn: false);
-            turn.Report.Messages.Add(new GroupMessage(GroupId, rumor, application.Epoch, candidate.Event.Id, IsOwn: false));
+            PutMessage(turn.Batch, _record.Messages++, rumor, Encoding.UTF8.GetString(application.Data), application.Epoch, candidate.Event.Id, isOwn: false, application.SenderLeaf);
+            turn.Report.Messages.Add(new GroupMessage(GroupId, rumor, application.Epoch, candidate.Event.Id, IsOwn: false, application.SenderLeaf));
         }
     }
 
@@ -284,13 +284,16 @@ internal sealed partial class GroupSession
                 continue;
             }
 
-            if (TryStageOn(turn, merged.Epoch, candidate, message, out var state, out var staged, out string reason))
+            if (TryStageOn(turn, merged.Epoch, candidate, message, out var state, out var staged, out string? reason))
             {
                 RollBack(turn, candidate, merged.Epoch, state, staged);
                 return true;
             }
 
-            turn.Finish(this, candidate, GroupOutcome.Refused, reason);
+            if (reason is not null)
+            {
+                turn.Finish(this, candidate, GroupOutcome.Refused, reason);
+            }
         }
 
         return false;
@@ -319,8 +322,8 @@ internal sealed partial class GroupSession
         return null;
     }
 
-    // Stages a commit on the state before its epoch's end; the caller owns the state when true.
-    private bool TryStageOn(Turn turn, ulong epoch, Candidate candidate, MlsMessage message, out MlsGroup state, out StagedCommit staged, out string reason)
+    // Stages a commit on the state before its epoch's end; the caller owns the state when true. No reason means: a proposal it names may still come.
+    private bool TryStageOn(Turn turn, ulong epoch, Candidate candidate, MlsMessage message, out MlsGroup state, out StagedCommit staged, out string? reason)
     {
         (state, staged, reason) = (null!, null!, "the state of its epoch is gone");
 
@@ -342,9 +345,15 @@ internal sealed partial class GroupSession
             restored.Discard(lost);
         }
 
+        // Proposals of that epoch that came after its end are not in the state that was kept.
+        foreach (var proposal in turn.Work.Where(one => one.Message is { ContentType: ContentType.Proposal } late && late.Epoch == epoch))
+        {
+            restored.TryProcess(proposal.Message!, out _, out _);
+        }
+
         if (!restored.TryProcess(message, out var received, out var error))
         {
-            reason = error.ToString();
+            reason = error == MlsError.UnknownProposal ? null : error.ToString();
         }
         else if (received is ReceivedCommit { Commit: var commit })
         {

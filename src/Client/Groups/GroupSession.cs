@@ -27,6 +27,9 @@ internal sealed partial class GroupSession : IDisposable
 
     private const int MaxRoutingIds = 6;
 
+    /// <summary>Epochs a message may wait before it is sealed anew; readers keep five.</summary>
+    private const ulong MaxMessageLag = 2;
+
     private readonly ClientStore _store;
     private readonly TimeProvider _time;
     private readonly Bytes32 _account;
@@ -53,7 +56,8 @@ internal sealed partial class GroupSession : IDisposable
 
     /// <summary>
     /// True when a new Welcome into this group may be followed: after a removal; when nobody else was ever heard; or when an admin, as known here, invites into a branch where our leaf is
-    /// not: the commit that brought us in has lost its race. A stranger who knows the group's id cannot lure us away, nor can a second invitation while we are a member.
+    /// not: the commit that brought us in has lost its race. A stranger who knows the group's id cannot lure us away, nor can a second invitation while we are a member. The leaf just made
+    /// may have our key, when a key package of last resort was used twice; no tree has two leaves with one key (RFC 9420, 7.3).
     /// </summary>
     public bool MayBeReplacedBy(MlsGroup other, in Bytes32 inviter)
     {
@@ -64,7 +68,7 @@ internal sealed partial class GroupSession : IDisposable
 
         byte[] own = _mls.Leaf(_mls.OwnLeaf)!.SignatureKey;
         var account = inviter;
-        return Data.Admins.Contains(account) && LeavesOf(account).Count > 0 && !other.Members.Any(member => member.Leaf.SignatureKey.AsSpan().SequenceEqual(own));
+        return Data.Admins.Contains(account) && LeavesOf(account).Count > 0 && !other.Members.Any(member => member.Index != other.OwnLeaf && member.Leaf.SignatureKey.AsSpan().SequenceEqual(own));
     }
 
     public ulong Epoch => _mls?.Epoch ?? _record.LastState?.Epoch ?? 0;
@@ -191,6 +195,31 @@ internal sealed partial class GroupSession : IDisposable
         return (evt, index);
     }
 
+    /// <summary>Messages that no relay took while the group moved on: soon nobody would have their epoch's keys, so they are sealed anew under the same inner id.</summary>
+    public void SealOldMessagesAnew(IEnumerable<OutboxEntry> waiting)
+    {
+        if (_mls is null)
+        {
+            return;
+        }
+
+        var batch = new StoreBatch();
+        foreach (var entry in waiting.Where(one => one is { Message: not null, AckedAt: 0 } && one.GroupId == GroupId && one.Epoch + MaxMessageLag < Epoch))
+        {
+            if (Stored(entry.Message!.Value) is { IsOwn: true } stored && Rumor.TryParse(Encoding.UTF8.GetBytes(stored.RumorJson), out var rumor, out _))
+            {
+                batch.Delete(OutboxKey(stored.EventId));
+                Seal(rumor, entry.Message, batch);
+            }
+        }
+
+        if (!batch.IsEmpty)
+        {
+            Save(batch);
+            _store.Commit(batch);
+        }
+    }
+
     /// <summary>The own messages and those of others, oldest first.</summary>
     public IReadOnlyList<GroupMessage> Messages(int skip = 0)
     {
@@ -199,7 +228,7 @@ internal sealed partial class GroupSession : IDisposable
         {
             if (Stored(index) is { } stored && Rumor.TryParse(Encoding.UTF8.GetBytes(stored.RumorJson), out var rumor, out _))
             {
-                list.Add(new GroupMessage(GroupId, rumor, stored.Epoch, stored.EventId, stored.IsOwn));
+                list.Add(new GroupMessage(GroupId, rumor, stored.Epoch, stored.EventId, stored.IsOwn, stored.SenderLeaf));
             }
         }
 
@@ -305,7 +334,7 @@ internal sealed partial class GroupSession : IDisposable
         byte[] message = Mls.Protect(json, padTo: PadTo, evenWithPendingProposals: true).ToBytes();
         var evt = Envelope(message, NextCreatedAt(isMessage: true), Data.DisappearingSeconds is { } seconds ? rumor.CreatedAt + (long)Math.Min(seconds, int.MaxValue) : null);
         int place = index ?? _record.Messages++;
-        PutMessage(batch, place, rumor, Encoding.UTF8.GetString(json), Mls.Epoch, evt.Id, isOwn: true);
+        PutMessage(batch, place, rumor, Encoding.UTF8.GetString(json), Mls.Epoch, evt.Id, isOwn: true, Mls.OwnLeaf);
         CryptographicOperations.ZeroMemory(json);
         PutOutbox(batch, evt, place);
         MarkSeen(evt.Id, HashOf(message));
@@ -320,11 +349,11 @@ internal sealed partial class GroupSession : IDisposable
         return evt;
     }
 
-    private void PutMessage(StoreBatch batch, int index, Rumor rumor, string json, ulong epoch, in Bytes32 eventId, bool isOwn)
+    private void PutMessage(StoreBatch batch, int index, Rumor rumor, string json, ulong epoch, in Bytes32 eventId, bool isOwn, int senderLeaf)
     {
         // An attachment's key dies with its epoch unless it is kept with the message (MIP-04).
         byte[]? secret = rumor.Tags.Any(tag => tag[0] == "imeta") ? MipGroup.MediaSecret(Mls, epoch) : null;
-        batch.PutJson($"{Prefix}msg/{index:D10}", new StoredMessage(json, epoch, eventId, isOwn, Now, secret));
+        batch.PutJson($"{Prefix}msg/{index:D10}", new StoredMessage(json, epoch, eventId, isOwn, senderLeaf, secret));
         _rumors.Add(rumor.Id);
     }
 

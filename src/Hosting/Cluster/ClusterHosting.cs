@@ -30,6 +30,7 @@ public static class ClusterHosting
                 : postgres.Length > 0 ? new PostgresLedger(postgres, log)
                 : new InProcessLedger(provider.GetRequiredService<TimeProvider>());
         });
+        services.TryAddSingleton<ISharedValues>(provider => (ISharedValues)provider.GetRequiredService<IClaimLedger>());
         return services;
     }
 

@@ -3,11 +3,12 @@ using Marmot.Protocol.Encoding;
 namespace Marmot.Hosting.Cluster;
 
 /// <summary>The ledger of one process.</summary>
-public sealed class InProcessLedger(TimeProvider time) : IClaimLedger
+public sealed class InProcessLedger(TimeProvider time) : IClaimLedger, ISharedValues
 {
     private const int SweepAt = 10_000;
     private readonly Lock _lock = new();
     private readonly Dictionary<Bytes32, Entry> _entries = [];
+    private readonly Dictionary<Bytes32, (byte[] Value, DateTimeOffset Until)> _values = [];
     private int _sweepAt = SweepAt;
 
     /// <inheritdoc/>
@@ -53,6 +54,22 @@ public sealed class InProcessLedger(TimeProvider time) : IClaimLedger
         }
 
         return default;
+    }
+
+    /// <inheritdoc/>
+    public ValueTask<byte[]> OfferAsync(Bytes32 name, byte[] value, TimeSpan life, CancellationToken cancel)
+    {
+        lock (_lock)
+        {
+            var now = time.GetUtcNow();
+            if (_values.TryGetValue(name, out var there) && there.Until > now)
+            {
+                return new ValueTask<byte[]>(there.Value);
+            }
+
+            _values[name] = (value, now + life);
+            return new ValueTask<byte[]>(value);
+        }
     }
 
     /// <inheritdoc/>

@@ -128,17 +128,18 @@ public sealed class PostgresBus : IClusterBus
                 await WaitForWorkAsync();
             }
 
+            // Under the lock and in this order: a gap's number comes after those of the messages that still waited.
             lock (_lock)
             {
-                foreach (var (channel, frame) in _counter.TakeGaps())
+                while (pack.Length < MaxPack && _outgoing.Reader.TryRead(out var next))
+                {
+                    Append(pack, channels, next.Channel, next.Frame);
+                }
+
+                foreach (var (channel, frame) in _outgoing.Reader.Count == 0 ? _counter.TakeGaps() : [])
                 {
                     Append(pack, channels, channel, frame);
                 }
-            }
-
-            while (pack.Length < MaxPack && _outgoing.Reader.TryRead(out var next))
-            {
-                Append(pack, channels, next.Channel, next.Frame);
             }
 
             try

@@ -7,7 +7,7 @@ using NpgsqlTypes;
 namespace Marmot.Hosting.Cluster;
 
 /// <summary>The ledger on PostgreSQL, for deployments that have no Redis: an unlogged table; what waits goes together in one statement.</summary>
-public sealed class PostgresLedger : IClaimLedger
+public sealed class PostgresLedger : IClaimLedger, ISharedValues
 {
     private const int MaxBatch = 200;
     private static readonly TimeSpan SweepInterval = TimeSpan.FromSeconds(15);
@@ -30,6 +30,11 @@ public sealed class PostgresLedger : IClaimLedger
 
     private const string ReleaseSql = """
         DELETE FROM cluster.claims c USING unnest($1, $2) AS u (hash, owner) WHERE c.hash = u.hash AND c.owner = u.owner AND NOT c.done
+        """;
+
+    private const string OfferSql = """
+        INSERT INTO cluster.values AS v (name, value, until) VALUES ($1, $2, now() + $3 * interval '1 millisecond')
+        ON CONFLICT (name) DO UPDATE SET value = excluded.value, until = excluded.until WHERE v.until <= now()
         """;
 
     private readonly NpgsqlDataSource _source;
@@ -73,6 +78,30 @@ public sealed class PostgresLedger : IClaimLedger
     /// <inheritdoc/>
     public async ValueTask ReleaseAsync(Bytes32 hash, Bytes32 owner, CancellationToken cancel) =>
         await EnqueueAsync(new Request(Step.Release, hash, owner, default), cancel);
+
+    /// <inheritdoc/>
+    public async ValueTask<byte[]> OfferAsync(Bytes32 name, byte[] value, TimeSpan life, CancellationToken cancel)
+    {
+        try
+        {
+            await PostgresTables.EnsureAsync(_source, cancel);
+            await using var connection = await _source.OpenConnectionAsync(cancel);
+            await using var commands = new NpgsqlBatch(connection);
+            var offer = new NpgsqlBatchCommand(OfferSql);
+            offer.Parameters.Add(new NpgsqlParameter<byte[]> { TypedValue = name.Span.ToArray() });
+            offer.Parameters.Add(new NpgsqlParameter<byte[]> { TypedValue = value });
+            offer.Parameters.Add(new NpgsqlParameter<long> { TypedValue = (long)life.TotalMilliseconds });
+            commands.BatchCommands.Add(offer);
+            var read = new NpgsqlBatchCommand("SELECT value FROM cluster.values WHERE name = $1");
+            read.Parameters.Add(new NpgsqlParameter<byte[]> { TypedValue = name.Span.ToArray() });
+            commands.BatchCommands.Add(read);
+            return (byte[])(await commands.ExecuteScalarAsync(cancel))!;
+        }
+        catch (Exception exception) when (exception is NpgsqlException or TimeoutException or System.Net.Sockets.SocketException)
+        {
+            throw new IOException("PostgreSQL cannot be asked", exception);
+        }
+    }
 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()

@@ -13,10 +13,11 @@ internal static class PostgresTables
         CREATE UNLOGGED TABLE IF NOT EXISTS cluster.claims (
             hash bytea PRIMARY KEY, owner bytea NOT NULL, done boolean NOT NULL, until timestamptz NOT NULL)
             WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
+        CREATE UNLOGGED TABLE IF NOT EXISTS cluster.values (name bytea PRIMARY KEY, value bytea NOT NULL, until timestamptz NOT NULL);
         CREATE INDEX IF NOT EXISTS claims_until ON cluster.claims (until);
         """;
 
-    private const string Exist = "SELECT to_regclass('cluster.messages') IS NOT NULL AND to_regclass('cluster.claims') IS NOT NULL";
+    private const string Exist = "SELECT to_regclass('cluster.messages') IS NOT NULL AND to_regclass('cluster.claims') IS NOT NULL AND to_regclass('cluster.values') IS NOT NULL";
 
     /// <summary>Makes them when they are missing; several replicas may try at once.</summary>
     public static async Task EnsureAsync(NpgsqlDataSource source, CancellationToken cancel)

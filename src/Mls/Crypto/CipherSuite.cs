@@ -66,10 +66,10 @@ public sealed partial class CipherSuite
     /// <summary>True for 1, 2, 3, 5, 7.</summary>
     public static bool IsSupported(ushort id) => id is 1 or 2 or 3 or 5 or 7;
 
-    /// <summary>A new signature key pair.</summary>
+    /// <summary>A new signature key pair of this suite; the caller owns the private key.</summary>
     public KeyPair GenerateSignatureKeyPair() => Signature.Generate();
 
-    /// <summary>A new HPKE key pair.</summary>
+    /// <summary>A new HPKE key pair of this suite; the caller owns the private key.</summary>
     public KeyPair GenerateKeyPair() => Kem.Generate().Release();
 
     internal byte[] Hash(ReadOnlySpan<byte> data) => Hkdf.Hash(_hash, data);

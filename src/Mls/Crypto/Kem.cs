@@ -4,7 +4,10 @@ using Marmot.Mls.Native;
 
 namespace Marmot.Mls.Crypto;
 
-/// <summary>A private key and its public key. The private part is wiped by its owner; nothing here prints it.</summary>
+/// <summary>
+/// A private key and its public key, for signatures or HPKE (RFC 9420, 5.1). Sizes: X25519 and Ed25519 32 and 32 bytes; P-256, P-384 and P-521 a scalar of 32, 48 or 66 bytes and an uncompressed
+/// point of 65, 97 or 133. An ordinary array that the caller owns and wipes; nothing here prints it.
+/// </summary>
 public sealed record KeyPair(byte[] PrivateKey, byte[] PublicKey)
 {
     /// <summary>Prints no key.</summary>

@@ -8,7 +8,7 @@ using Marmot.Mls.Tree;
 
 namespace Marmot.Mls.Groups;
 
-/// <summary>What a commit shall do.</summary>
+/// <summary>What a commit shall do (RFC 9420, 12.4). Without anything it is an empty commit, which renews the own keys.</summary>
 public sealed class CommitRequest
 {
     /// <summary>Proposals by value, after the pending ones.</summary>
@@ -26,7 +26,7 @@ public sealed class CommitRequest
     /// <summary>Authenticated, not encrypted.</summary>
     public byte[]? AuthenticatedData { get; init; }
 
-    /// <summary>Pads the content of a PrivateMessage to a multiple of this.</summary>
+    /// <summary>Pads the content of a PrivateMessage to a multiple of this many bytes; 0 or 1 does not pad.</summary>
     public int PadTo { get; init; }
 
     /// <summary>False leaves the tree out of the Welcome; joiners must get it elsewhere.</summary>
@@ -41,7 +41,11 @@ public sealed class CommitRequest
 
 public sealed partial class Group
 {
-    /// <summary>Makes a commit (RFC 9420, 12.4.1) and stages it. Publish its message, then <see cref="Merge"/> or <see cref="Discard"/>.</summary>
+    /// <summary>
+    /// Makes a commit (RFC 9420, 12.4.1) and stages it. Store the state, publish the message, then <see cref="Merge"/> or <see cref="Discard"/>. One at a time. Uses one generation up, as every
+    /// private message does.
+    /// </summary>
+    /// <exception cref="MlsException">The rule that the list of proposals breaks, <see cref="MlsError.WrongState"/> when another own commit is staged, <see cref="MlsError.GroupClosed"/>.</exception>
     public StagedCommit Commit(CommitRequest? request = null)
     {
         request ??= new CommitRequest();

@@ -26,7 +26,12 @@ public sealed class JoinRequest
 
 public sealed partial class Group
 {
-    /// <summary>Joins by a Welcome (RFC 9420, 12.4.3.1). The key package's secrets are copied: dispose them when they may not be used again.</summary>
+    /// <summary>
+    /// Joins by a Welcome (RFC 9420, 12.4.3.1): checks the whole tree, one signature a member. The key package's secrets are copied: dispose them when they may not be used again.
+    /// Whether the group id is in use already is the caller's to know.
+    /// </summary>
+    /// <exception cref="MlsException">The rule that was broken; nothing has changed.</exception>
+    /// <exception cref="ObjectDisposedException">The key package's secrets were disposed.</exception>
     public static Group Join(MlsMessage message, KeyPackageSecrets own, JoinRequest? request = null)
     {
         request ??= new JoinRequest();
@@ -42,19 +47,29 @@ public sealed partial class Group
         var place = tree.Members.FirstOrDefault(m => m.Leaf.Encoded.AsSpan().SequenceEqual(leafBytes), (-1, null!)).Index;
         MlsException.ThrowIf(place < 0, MlsError.BadTree);
         var keys = new TreeKeys { Leaf = place };
-        keys.ByNode[2 * place] = own.EncryptionPrivateKey.Clone();
-        if (secrets.PathSecret is { } pathSecret)
+        EpochSecrets? epochSecrets = null;
+        try
         {
-            MlsException.ThrowIf(info.Signer == place, MlsError.BadPath);
-            keys.AddFrom(tree, TreeMath.CommonAncestor(place, (int)info.Signer), (int)info.Signer, pathSecret).Dispose();
-        }
-        MlsException.ThrowIf(!keys.Match(tree), MlsError.BadPath);
+            keys.ByNode[2 * place] = own.EncryptionPrivateKey.Clone();
+            if (secrets.PathSecret is { } pathSecret)
+            {
+                MlsException.ThrowIf(info.Signer == place, MlsError.BadPath);
+                keys.AddFrom(tree, TreeMath.CommonAncestor(place, (int)info.Signer), (int)info.Signer, pathSecret).Dispose();
+            }
+            MlsException.ThrowIf(!keys.Match(tree), MlsError.BadPath);
 
-        // The epoch, confirmed by the tag.
-        var epochSecrets = EpochSecrets.FromJoiner(suite, secrets.JoinerSecret, pskSecret, info.Context.Encoded);
-        var tag = suite.Mac(epochSecrets.ConfirmationKey, info.Context.ConfirmedTranscriptHash);
-        MlsException.ThrowIf(!CryptographicOperations.FixedTimeEquals(tag, info.ConfirmationTag), MlsError.BadConfirmationTag);
-        return new Group(EpochState.Create(info.Context, tree, keys, epochSecrets, tag), own.SignaturePrivateKey.Clone(), request.Rules);
+            // The epoch, confirmed by the tag.
+            epochSecrets = EpochSecrets.FromJoiner(suite, secrets.JoinerSecret, pskSecret, info.Context.Encoded);
+            var tag = suite.Mac(epochSecrets.ConfirmationKey, info.Context.ConfirmedTranscriptHash);
+            MlsException.ThrowIf(!CryptographicOperations.FixedTimeEquals(tag, info.ConfirmationTag), MlsError.BadConfirmationTag);
+            return new Group(EpochState.Create(info.Context, tree, keys, epochSecrets, tag), own.SignaturePrivateKey.Clone(), request.Rules);
+        }
+        catch (MlsException)
+        {
+            keys.WipeBut(null);
+            epochSecrets?.Wipe();
+            throw;
+        }
     }
 
     /// <summary>Decrypts the secrets meant for this key package and the GroupInfo; nothing of the latter is verified yet.</summary>
@@ -72,18 +87,26 @@ public sealed partial class Group
         var secrets = GroupSecrets.Read(ref reader);
         reader.ExpectEnd();
 
-        // 2. PSKs: at most one of reinit or branch.
-        MlsException.ThrowIf(secrets.Psks.Count(p => p.Usage is ResumptionUsage.ReInit or ResumptionUsage.Branch) > 1, MlsError.BadPsk);
-        MlsException.ThrowIf(secrets.Psks.Any(p => p.Nonce.Length != suite.HashLength), MlsError.BadPsk);
-        var pskSecret = PskSecret.Compute(suite, [.. secrets.Psks.Select(id => (id, FindPsk(id, request.Rules, null, request.Predecessor)))]);
+        try
+        {
+            // 2. PSKs: at most one of reinit or branch.
+            MlsException.ThrowIf(secrets.Psks.Count(p => p.Usage is ResumptionUsage.ReInit or ResumptionUsage.Branch) > 1, MlsError.BadPsk);
+            MlsException.ThrowIf(secrets.Psks.Any(p => p.Nonce.Length != suite.HashLength), MlsError.BadPsk);
+            var pskSecret = PskSecret.Compute(suite, [.. secrets.Psks.Select(id => (id, FindPsk(id, request.Rules, null, request.Predecessor)))]);
 
-        // 3. GroupInfo.
-        using var key = WelcomeKey(suite, secrets.JoinerSecret, pskSecret);
-        reader = new TlsReader(suite.Open(key.Key, key.Nonce, default, welcome.EncryptedGroupInfo));
-        var info = Messages.GroupInfo.Read(ref reader);
-        reader.ExpectEnd();
-        MlsException.ThrowIf(info.Context.Suite.Id != suite.Id, MlsError.KeyPackageMismatch);
-        return (secrets, info, pskSecret);
+            // 3. GroupInfo.
+            using var key = WelcomeKey(suite, secrets.JoinerSecret, pskSecret);
+            reader = new TlsReader(suite.Open(key.Key, key.Nonce, default, welcome.EncryptedGroupInfo));
+            var info = Messages.GroupInfo.Read(ref reader);
+            reader.ExpectEnd();
+            MlsException.ThrowIf(info.Context.Suite.Id != suite.Id, MlsError.KeyPackageMismatch);
+            return (secrets, info, pskSecret);
+        }
+        catch (MlsException)
+        {
+            secrets.Dispose();
+            throw;
+        }
     }
 
     /// <summary>Like <see cref="Join"/>, with the refusal as a value.</summary>
@@ -135,8 +158,13 @@ public sealed partial class Group
 
     /// <summary>
     /// Joins by an external commit (RFC 9420, 12.4.3.2): needs the GroupInfo with the external key and the tree. Publish the message; the group is already in the new epoch.
-    /// <paramref name="replaces"/> removes the client's old leaf.
     /// </summary>
+    /// <param name="message">A GroupInfo with the external_pub extension; unverified.</param>
+    /// <param name="own">The leaf to join with; its secrets are copied where they are needed.</param>
+    /// <param name="request">The tree, when it does not come along, and the application's rules.</param>
+    /// <param name="replaces">Leaf index of the client's old leaf, which is removed.</param>
+    /// <param name="psks">PSKs to mix in; external ones are found by the rules.</param>
+    /// <exception cref="MlsException">The rule that was broken (RFC 9420, 12.2, 12.4.3.2).</exception>
     public static (Group Group, MlsMessage Commit) JoinExternally(MlsMessage message, KeyPackageSecrets own, JoinRequest? request = null, int? replaces = null, IReadOnlyList<PreSharedKeyId>? psks = null)
     {
         request ??= new JoinRequest();

@@ -26,8 +26,11 @@ public sealed partial class Group
 
     /// <summary>
     /// Opens and verifies a public or private message: application data, a proposal (kept as pending) or a commit (staged, not in force).
-    /// A refusal leaves the state byte for byte as it was, and so does a commit until it is merged; application data and proposals use the message's key up. The time checks lifetimes of added key packages.
+    /// A refusal leaves the state byte for byte as it was, and so does a commit until it is merged; application data and proposals use the message's key up.
     /// </summary>
+    /// <param name="message">A PublicMessage or PrivateMessage; application data also of the past epochs that are kept.</param>
+    /// <param name="now">Checks the lifetime of added key packages; null does not.</param>
+    /// <exception cref="MlsException">The rule that was broken, one name a rule; docs/conformance/rfc9420.md has the list (RFC 9420, 6, 12).</exception>
     public Received Process(MlsMessage message, DateTimeOffset? now = null)
     {
         CheckOpen();

@@ -11,6 +11,7 @@ public sealed partial class Group
     /// <summary>
     /// The whole state, secrets included: encrypt it before it is stored. Contains an own staged commit, the epoch that can be rolled back to and the past epochs, so a new process goes on
     /// at exactly this point. Store it after every call that changed the group and before what came out of that call is sent: then no generation is ever used twice.
+    /// Size: about 200 bytes a member, 1 KB, and what past epochs and a staged commit add. The array is the caller's to wipe.
     /// </summary>
     public byte[] Serialize()
     {
@@ -28,7 +29,10 @@ public sealed partial class Group
         return writer.TakeAndWipe();
     }
 
-    /// <summary>Reads what <see cref="Serialize"/> wrote.</summary>
+    /// <summary>
+    /// Reads what <see cref="Serialize"/> wrote in this version; false for anything else. The bytes are trusted as the client's own: whoever stores them keeps them secret and unchanged. A group
+    /// must not be restored from an older state than the last one from which something was sent.
+    /// </summary>
     public static bool TryRestore(ReadOnlySpan<byte> state, GroupRules? rules, out Group? group)
     {
         group = null;

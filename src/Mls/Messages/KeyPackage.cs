@@ -3,14 +3,14 @@ using Marmot.Mls.Crypto;
 
 namespace Marmot.Mls.Messages;
 
-/// <summary>A client's invitation to be added (RFC 9420, 10). Immutable.</summary>
+/// <summary>A client's invitation to be added (RFC 9420, 10). Immutable, thread-safe. Arrays are owned by it: do not change them.</summary>
 public sealed class KeyPackage : IWireValue
 {
     /// <summary>Protocol version, 1 for mls10.</summary>
     public required ushort Version { get; init; }
     /// <summary>Cipher suite number.</summary>
     public required ushort CipherSuite { get; init; }
-    /// <summary>HPKE key the Welcome is encrypted to.</summary>
+    /// <summary>HPKE key the Welcome is encrypted to; used once, unless the key package is a last resort.</summary>
     public required byte[] InitKey { get; init; }
     /// <summary>The leaf the client will have.</summary>
     public required LeafNode Leaf { get; init; }
@@ -81,7 +81,7 @@ public sealed class KeyPackage : IWireValue
     /// <summary>The bare wire form.</summary>
     public byte[] ToBytes() => [.. Encoded];
 
-    /// <summary>KeyPackageRef (RFC 9420, 5.2).</summary>
+    /// <summary>KeyPackageRef (RFC 9420, 5.2); Nh bytes. Throws <see cref="MlsError.UnsupportedCipherSuite"/> for a suite that is not built in.</summary>
     public byte[] Reference() => Crypto.CipherSuite.Get(CipherSuite).RefHash("MLS 1.0 KeyPackage Reference"u8, Encoded);
 
     /// <summary>Version, suite, both signatures, leaf source, init key and the leaf against itself (RFC 9420, 10.1). A time also checks the lifetime.</summary>
@@ -125,7 +125,7 @@ public sealed class KeyPackage : IWireValue
     }
 }
 
-/// <summary>A key package with its private keys, as its owner keeps it until a Welcome comes. Dispose wipes the keys.</summary>
+/// <summary>A key package with its private keys, as its owner keeps it until a Welcome comes (RFC 9420, 10). Dispose wipes the keys; using them afterwards throws. Not thread-safe.</summary>
 public sealed class KeyPackageSecrets : IDisposable, IWireValue
 {
     /// <summary>The public part.</summary>
@@ -137,7 +137,15 @@ public sealed class KeyPackageSecrets : IDisposable, IWireValue
     internal KeyPackageSecrets(KeyPackage keyPackage, SecretBytes init, SecretBytes encryption, SecretBytes signature)
         => (KeyPackage, InitPrivateKey, EncryptionPrivateKey, SignaturePrivateKey) = (keyPackage, init, encryption, signature);
 
-    /// <summary>Makes and signs a key package with fresh keys (RFC 9420, 10). The signature key pair is the client's own and is copied.</summary>
+    /// <summary>Makes and signs a key package with fresh keys (RFC 9420, 10).</summary>
+    /// <param name="suite">Suite of the key package.</param>
+    /// <param name="signatureKey">The client's own; copied.</param>
+    /// <param name="credential">Who the client is.</param>
+    /// <param name="capabilities">What it supports; must list the credential type and the leaf's extensions.</param>
+    /// <param name="lifetime">Seconds since 1970, both ends included.</param>
+    /// <param name="keyPackageExtensions">Extensions of the key package, such as last_resort.</param>
+    /// <param name="leafExtensions">Extensions of the leaf.</param>
+    /// <exception cref="MlsException"><see cref="MlsError.InvalidKey"/> when the private key is not one of the suite.</exception>
     public static KeyPackageSecrets Create(CipherSuite suite, KeyPair signatureKey, Credential credential, Capabilities capabilities, Lifetime lifetime,
         Extension[]? keyPackageExtensions = null, Extension[]? leafExtensions = null)
     {
@@ -167,7 +175,7 @@ public sealed class KeyPackageSecrets : IDisposable, IWireValue
         writer.WriteOpaque(Crypto.CipherSuite.Get(KeyPackage.CipherSuite).Signature.PrivateKeyOf(SignaturePrivateKey));
     }
 
-    /// <summary>All of it, private keys included, for the owner's encrypted store.</summary>
+    /// <summary>All of it, private keys included, for the owner's encrypted store; the array is the caller's to wipe.</summary>
     public byte[] ToBytes()
     {
         var writer = TlsWriter.ForSecrets(1024);
@@ -175,7 +183,7 @@ public sealed class KeyPackageSecrets : IDisposable, IWireValue
         return writer.TakeAndWipe();
     }
 
-    /// <summary>Reads what <see cref="ToBytes"/> wrote.</summary>
+    /// <summary>Reads what <see cref="ToBytes"/> wrote; false for anything else.</summary>
     public static bool TryRead(ReadOnlySpan<byte> bytes, out KeyPackageSecrets? secrets)
     {
         secrets = null;

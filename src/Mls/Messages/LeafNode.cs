@@ -3,7 +3,7 @@ using Marmot.Mls.Crypto;
 
 namespace Marmot.Mls.Messages;
 
-/// <summary>What a client supports (RFC 9420, 7.2). Default types need not be listed.</summary>
+/// <summary>What a client supports (RFC 9420, 7.2): type numbers, at most 1,024 a list. Default types need not be listed. Immutable, thread-safe.</summary>
 public sealed record Capabilities(ushort[] Versions, ushort[] CipherSuites, ushort[] Extensions, ushort[] Proposals, ushort[] Credentials) : IWireValue
 {
     /// <summary>Version mls10, the suites of this library, basic credentials, and these extension and proposal types.</summary>
@@ -59,7 +59,7 @@ public readonly record struct Lifetime(ulong NotBefore, ulong NotAfter)
     public bool Contains(DateTimeOffset time) => time.ToUnixTimeSeconds() is var t and >= 0 && (ulong)t >= NotBefore && (ulong)t <= NotAfter;
 }
 
-/// <summary>A leaf of the ratchet tree: one member (RFC 9420, 7.2). Immutable; the bytes it was read from are kept, so hashing and verifying do not encode again.</summary>
+/// <summary>A leaf of the ratchet tree: one member (RFC 9420, 7.2). Immutable, thread-safe; the bytes it was read from are kept, so hashing and verifying do not encode again. Arrays are owned by it: do not change them.</summary>
 public sealed class LeafNode : IWireValue
 {
     /// <summary>HPKE public key.</summary>

@@ -17,8 +17,10 @@ internal sealed class SharedClaims(ReplayCache own, IClaimLedger ledger, TimeSpa
     public static readonly TimeSpan Lease = TimeSpan.FromSeconds(10);
 
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan AskAgain = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(50);
     private readonly ConcurrentDictionary<Bytes32, Bytes32> _owners = new();
+    private long _askedAt;
     private long _awaySince; // ticks of the first failure in a row; 0 while the ledger answers
 
     /// <summary>True while replicas decide alone.</summary>
@@ -78,6 +80,12 @@ internal sealed class SharedClaims(ReplayCache own, IClaimLedger ledger, TimeSpa
         var owner = new Bytes32(RandomNumberGenerator.GetBytes(Bytes32.Size));
         while (true)
         {
+            if (IsKnownAway())
+            {
+                metrics.ClaimedAlone();
+                return ClaimOutcome.Owned;
+            }
+
             try
             {
                 var answer = await ledger.ClaimAsync(content, owner, Lease, cancellationToken);
@@ -105,6 +113,21 @@ internal sealed class SharedClaims(ReplayCache own, IClaimLedger ledger, TimeSpa
             // Held by another, who is done in a moment or has died; or the ledger is away, perhaps for a moment only.
             await Task.Delay(Pause, time, cancellationToken);
         }
+    }
+
+    // A ledger that has been away for long is asked by one trigger a second, so that a server which does not even answer holds up no others.
+    private bool IsKnownAway()
+    {
+        var since = Volatile.Read(ref _awaySince);
+        if (since == 0)
+        {
+            return false;
+        }
+
+        var now = time.GetTimestamp();
+        var last = Volatile.Read(ref _askedAt);
+        return time.GetElapsedTime(since, now) >= Patience
+            && (time.GetElapsedTime(last, now) < AskAgain || Interlocked.CompareExchange(ref _askedAt, now, last) != last);
     }
 
     // Until the lease is over the ledger may still learn it.

@@ -31,6 +31,7 @@ internal sealed class ApnsJwt : IDisposable
     private DateTimeOffset _minted;
     private DateTimeOffset _previousMinted;
     private DateTimeOffset _noMintBefore;
+    private string? _refused;
 
     public ApnsJwt(ECDsa key, string teamId, string keyId, TimeProvider time)
     {
@@ -99,6 +100,7 @@ internal sealed class ApnsJwt : IDisposable
             }
 
             _noMintBefore = now + MintFloor;
+            _refused = refused;
             if (_previous is null || now - _previousMinted >= Longest)
             {
                 return false;
@@ -109,16 +111,69 @@ internal sealed class ApnsJwt : IDisposable
         }
     }
 
+    /// <summary>The current token without making one; null when there is none.</summary>
+    public (string Token, DateTimeOffset Minted)? Peek()
+    {
+        lock (_gate)
+        {
+            return _token is null ? null : (_token, _minted);
+        }
+    }
+
+    /// <summary>A new token that is not used here until <see cref="Adopt"/> takes it.</summary>
+    public (string Token, DateTimeOffset Minted) Draft()
+    {
+        lock (_gate)
+        {
+            var minted = _time.GetUtcNow();
+            return (Sign(minted), minted);
+        }
+    }
+
+    /// <summary>Takes over a token that all replicas use, unless ours is newer.</summary>
+    public void Adopt(string token, DateTimeOffset minted)
+    {
+        lock (_gate)
+        {
+            if (token != _token && token != _refused && (_token is null || minted > _minted))
+            {
+                (_previous, _previousMinted) = (_token, _minted);
+                (_token, _minted) = (token, minted);
+                Minted++;
+            }
+        }
+    }
+
+    /// <summary>What replicas call this schedule, and a key that only they have: both from the signing key.</summary>
+    public (byte[] Name, byte[] SealingKey) Identify()
+    {
+        var secret = _key.ExportParameters(includePrivateParameters: true).D!;
+        try
+        {
+            var name = SHA256.HashData([.. Encoding.UTF8.GetBytes($"{_teamId}/{_header}/"), .. _key.ExportSubjectPublicKeyInfo()]);
+            return (name, HKDF.DeriveKey(HashAlgorithmName.SHA256, secret, 32, salt: name, info: "marmot-server shared provider token"u8.ToArray()));
+        }
+        finally
+        {
+            CryptographicOperations.ZeroMemory(secret);
+        }
+    }
+
     public void Dispose() => _key.Dispose();
 
     private string Mint()
     {
         (_previous, _previousMinted) = (_token, _minted);
         _minted = _time.GetUtcNow();
-        var claims = Base64Url.EncodeToString(Encoding.UTF8.GetBytes($$"""{"iss":"{{_teamId}}","iat":{{(_minted - Backdate).ToUnixTimeSeconds()}}}"""));
+        Minted++;
+        return _token = Sign(_minted);
+    }
+
+    private string Sign(DateTimeOffset minted)
+    {
+        var claims = Base64Url.EncodeToString(Encoding.UTF8.GetBytes($$"""{"iss":"{{_teamId}}","iat":{{(minted - Backdate).ToUnixTimeSeconds()}}}"""));
         var signed = $"{_header}.{claims}";
         var signature = _key.SignData(Encoding.ASCII.GetBytes(signed), HashAlgorithmName.SHA256, DSASignatureFormat.IeeeP1363FixedFieldConcatenation);
-        Minted++;
-        return _token = $"{signed}.{Base64Url.EncodeToString(signature)}";
+        return $"{signed}.{Base64Url.EncodeToString(signature)}";
     }
 }

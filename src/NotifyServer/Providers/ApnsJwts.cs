@@ -25,6 +25,18 @@ internal sealed class ApnsJwts(TimeProvider time) : IDisposable
         }
     }
 
+    /// <summary>All schedules there are now.</summary>
+    public ApnsJwt[] All
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return [.. _tokens.Values];
+            }
+        }
+    }
+
     public void Dispose()
     {
         lock (_gate)

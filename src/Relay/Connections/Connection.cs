@@ -42,6 +42,9 @@ internal sealed class Connection : IDisposable
 
     public EventBudget Budget { get; }
 
+    /// <summary>Where it comes from; for the operator's own program only, never logged.</summary>
+    public System.Net.IPAddress? Address => _transport.Address;
+
     /// <summary>Whose work budget it uses; null when it is not counted. In memory only, never logged.</summary>
     public byte[]? AddressPrefix { get; }
 

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using Marmot.Relay.Ingest;
+using Marmot.Relay.Management;
 using Marmot.Relay.Queries;
 using Microsoft.Extensions.Options;
 
@@ -12,6 +13,7 @@ internal sealed class ConnectionSet(
     Syncs syncs,
     RelayIdentity identity,
     RelayBudgets budgets,
+    Moderation moderation,
     RelayMetrics metrics,
     TimeProvider clock,
     IOptions<RelayOptions> options,
@@ -41,6 +43,12 @@ internal sealed class ConnectionSet(
     /// <summary>Runs an upgraded client to its end.</summary>
     public async Task ServeAsync(ClientTransport transport)
     {
+        if (moderation.IsBlocked(transport.Address))
+        {
+            transport.Abort();
+            return;
+        }
+
         metrics.ConnectionOpened();
         using var connection = new Connection(transport, identity.CreateChallenge(), budgets.PrefixOf(transport.Address), options.Value, clock);
         _connections.TryAdd(connection, 0);
@@ -60,6 +68,18 @@ internal sealed class ConnectionSet(
 
             log.ConnectionEnded(connection.EndReason);
             metrics.ConnectionClosed();
+        }
+    }
+
+    /// <summary>Ends the connections of blocked addresses (NIP-86).</summary>
+    public void DropBlocked()
+    {
+        foreach (var connection in _connections.Keys)
+        {
+            if (moderation.IsBlocked(connection.Address))
+            {
+                connection.Drop("blocked");
+            }
         }
     }
 

@@ -70,10 +70,10 @@ internal static class RelayMessages
         outbox.Send(buffer.WrittenSpan);
     }
 
-    public static void SendCount(this Outbox outbox, string subscription, long count)
+    public static void SendCount(this Outbox outbox, string subscription, long count, ReadOnlySpan<byte> hyperLogLog = default)
     {
         var buffer = Buffer;
-        RelayMessageWriter.WriteCount(buffer, RelayMessageWriter.EncodeSubscriptionId(subscription), count);
+        RelayMessageWriter.WriteCount(buffer, RelayMessageWriter.EncodeSubscriptionId(subscription), count, isApproximate: false, hyperLogLog);
         outbox.Send(buffer.WrittenSpan);
     }
 

@@ -130,8 +130,7 @@ internal sealed class EventWriterLoop(
 
                 if (clock.GetElapsedTime(maintained) >= MaintenancePause || maintained == 0)
                 {
-                    var more = store.MaintainAsync(clock.GetUtcNow().ToUnixTimeSeconds(), CancellationToken.None).AsTask().GetAwaiter().GetResult();
-                    maintained = more ? 0 : clock.GetTimestamp();
+                    maintained = Maintain() ? 0 : clock.GetTimestamp();
                 }
             }
             catch (IOException exception)
@@ -149,6 +148,25 @@ internal sealed class EventWriterLoop(
                 batch.Clear();
                 writes.Clear();
             }
+        }
+    }
+
+    // True when there is more to do at once. A disk that takes nothing is tried again next time.
+    private bool Maintain()
+    {
+        try
+        {
+            return store.MaintainAsync(clock.GetUtcNow().ToUnixTimeSeconds(), CancellationToken.None).AsTask().GetAwaiter().GetResult();
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            if (_failure is null)
+            {
+                log.WriteFailed(0, exception.Message);
+                _failure = "the store cannot be maintained";
+            }
+
+            return false;
         }
     }
 

@@ -14,6 +14,7 @@ namespace Marmot.Relay.Ingest;
 internal sealed class Ingester(
     IEventStore store,
     WritePolicy policy,
+    WritePolicyProgram program,
     RelayIdentity identity,
     EventWriterLoop writer,
     ILiveFeed feed,
@@ -138,12 +139,29 @@ internal sealed class Ingester(
             return default;
         }
 
-        if (EventKinds.IsEphemeral(record.Kind))
-        {
-            return PassOnAsync(connection, record, cancel);
-        }
+        return program.IsOn ? AskAndAcceptAsync(connection, record, cancel) : AcceptAsync(connection, record, cancel);
+    }
 
-        return writer.SubmitAsync(new PendingEvent(record, connection), cancel);
+    private ValueTask AcceptAsync(Connection connection, EventRecord record, CancellationToken cancel) => EventKinds.IsEphemeral(record.Kind)
+        ? PassOnAsync(connection, record, cancel)
+        : writer.SubmitAsync(new PendingEvent(record, connection), cancel);
+
+    private async ValueTask AskAndAcceptAsync(Connection connection, EventRecord record, CancellationToken cancel)
+    {
+        var (action, reason) = await program.AskAsync(record, connection.Address, connection.Keys, cancel);
+        switch (action)
+        {
+            case PolicyAction.Accept:
+                await AcceptAsync(connection, record, cancel);
+                break;
+            case PolicyAction.ShadowReject:
+                connection.Outbox.SendOk(record.Id);
+                break;
+            default:
+                metrics.Refused(RejectPrefix.Blocked);
+                connection.Outbox.SendOk(record.Id, accepted: false, reason);
+                break;
+        }
     }
 
     // The budget of each group a group event names and of each recipient of a wrap.

@@ -21,6 +21,8 @@ internal static class Rejections
     public static readonly RejectReason ProtectedNeedsAuth = RejectReason.AuthRequired("a protected event is taken from its author only");
     public static readonly RejectReason ProtectedForeign = RejectReason.Restricted("a protected event is taken from its author only");
     public static readonly RejectReason TooFast = RejectReason.RateLimited("too many events, slow down");
+    public static readonly RejectReason PolicySilent = RejectReason.Error("the relay's write policy does not answer");
+    public static readonly RejectReason Banned = RejectReason.Blocked("the relay's operator does not take this");
     public static readonly RejectReason TooMuchWork = RejectReason.RateLimited("too much work from this address, slow down");
     public static readonly RejectReason TargetTooFast = RejectReason.RateLimited("too much for this group or recipient, slow down");
     public static readonly RejectReason WriteNeedsAuth = RejectReason.AuthRequired("this relay takes events from known keys only");

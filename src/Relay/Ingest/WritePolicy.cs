@@ -2,6 +2,7 @@ using System.Buffers.Text;
 using System.Numerics;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
+using Marmot.Relay.Management;
 using Marmot.Relay.Storage;
 using Microsoft.Extensions.Options;
 
@@ -14,8 +15,11 @@ internal sealed class WritePolicy
     private readonly TimeProvider _clock;
     private readonly Bytes32[] _allowed;
 
-    public WritePolicy(IOptions<RelayOptions> options, TimeProvider clock)
+    private readonly Moderation _moderation;
+
+    public WritePolicy(IOptions<RelayOptions> options, Moderation moderation, TimeProvider clock)
     {
+        _moderation = moderation;
         _options = options.Value;
         _clock = clock;
         _allowed = [.. _options.WriteAllowList.Select(Bytes32.ParseHex)];
@@ -34,7 +38,8 @@ internal sealed class WritePolicy
         {
             reason = Rejections.OnlyEncrypted;
         }
-        else if (_options.Kinds == RelayKinds.Marmot && !IsMarmotKind(evt.Kind))
+        else if ((_options.Kinds == RelayKinds.Marmot && !IsMarmotKind(evt.Kind) && !_moderation.State.AllowedKinds.Contains(evt.Kind))
+            || _moderation.State.DisallowedKinds.Contains(evt.Kind))
         {
             reason = Rejections.KindNotTaken;
         }
@@ -50,6 +55,10 @@ internal sealed class WritePolicy
         else if (!EventKinds.IsEphemeral(evt.Kind) && EventRecord.ReadExpiration(evt) <= now)
         {
             reason = Rejections.Expired; // NIP-40
+        }
+        else if (_moderation.IsKeyBanned(evt.PublicKey) || _moderation.IsEventBanned(evt.Id))
+        {
+            reason = Rejections.Banned; // NIP-86
         }
         else if (LeadingZeroBits(evt.Id) < _options.MinProofOfWork || CommittedTarget(evt) < _options.MinProofOfWork)
         {
@@ -71,7 +80,7 @@ internal sealed class WritePolicy
         {
             reason = keys.Length == 0 ? Rejections.ProtectedNeedsAuth : Rejections.ProtectedForeign;
         }
-        else if (_allowed.Length > 0 && !keys.Any(key => Array.IndexOf(_allowed, key) >= 0))
+        else if (_allowed.Length > 0 && !keys.Any(key => Array.IndexOf(_allowed, key) >= 0 || _moderation.IsKeyAllowed(key)))
         {
             reason = keys.Length == 0 ? Rejections.WriteNeedsAuth : Rejections.WriteNotAllowed;
         }

@@ -23,6 +23,7 @@ internal sealed class ClusterFeed : BackgroundService, ILiveFeed, IClusterListen
     private readonly IClusterBus _bus;
     private readonly TimeSpan _pollInterval;
     private readonly TimeProvider _clock;
+    private readonly RelayMetrics _metrics;
     private readonly ILogger<ClusterFeed> _log;
     private readonly Channel<LiveEvent> _own = System.Threading.Channels.Channel.CreateBounded<LiveEvent>(
         new BoundedChannelOptions(8192) { SingleReader = true, FullMode = BoundedChannelFullMode.Wait });
@@ -35,9 +36,9 @@ internal sealed class ClusterFeed : BackgroundService, ILiveFeed, IClusterListen
     private volatile bool _mayMiss = true;
     private volatile string? _failure;
 
-    public ClusterFeed(PostgresEventStore store, FanOut fanOut, IClusterBus bus, IOptions<ClusterOptions> options, TimeProvider clock, ILogger<ClusterFeed> log)
+    public ClusterFeed(PostgresEventStore store, FanOut fanOut, IClusterBus bus, IOptions<ClusterOptions> options, TimeProvider clock, RelayMetrics metrics, ILogger<ClusterFeed> log)
     {
-        (_store, _fanOut, _bus, _pollInterval, _clock, _log) = (store, fanOut, bus, options.Value.PollInterval, clock, log);
+        (_store, _fanOut, _bus, _pollInterval, _clock, _metrics, _log) = (store, fanOut, bus, options.Value.PollInterval, clock, metrics, log);
         _delivered = store.HighWaterMark;
     }
 
@@ -124,6 +125,12 @@ internal sealed class ClusterFeed : BackgroundService, ILiveFeed, IClusterListen
                 }
 
                 _failure = "PostgreSQL cannot be reached";
+                _mayMiss = true;
+                await Task.Delay(TimeSpan.FromMilliseconds(100), stoppingToken);
+            }
+            catch (Exception exception) when (exception is not OperationCanceledException)
+            {
+                _log.LoopFailed(nameof(ClusterFeed), exception);
                 _mayMiss = true;
                 await Task.Delay(TimeSpan.FromMilliseconds(100), stoppingToken);
             }
@@ -250,6 +257,7 @@ internal sealed class ClusterFeed : BackgroundService, ILiveFeed, IClusterListen
                 _delivered = live.Arrival;
             }
 
+            _metrics.CaughtUp(page.Count);
             _store.Advance(reached);
             _delivered = reached; // numbers in between belong to events that were removed meanwhile
         }

@@ -11,6 +11,9 @@ namespace Marmot.Relay.Queries;
 /// <summary>REQ, COUNT and CLOSE: read policy, subscription, stored scan, EOSE, live.</summary>
 internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeProvider clock, RelayBudgets budgets, RelayMetrics metrics, IOptions<RelayOptions> options)
 {
+    /// <summary>Events of a count that are read for their authors (NIP-45, HyperLogLog).</summary>
+    private const int MaxRegistered = 100_000;
+
     private readonly RelayOptions _options = options.Value;
 
     /// <summary>NIP-01 REQ. An id in use is replaced.</summary>
@@ -83,12 +86,15 @@ internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeP
         var scope = Scope(connection);
         try
         {
-            var mark = await store.ReadMarkAsync(cancel);
-            var count = filters.Length == 1
-                ? await store.CountAsync(filters[0], scope, mark, cancel)
-                : (await StoredEventScan.FindAsync(
-                    store, [.. filters.Select(f => f.WithLimit(null))], scope, mark, int.MaxValue, cancel)).Count;
-            connection.Outbox.SendCount(id, count);
+            if (filters is [var single])
+            {
+                await CountAsync(connection, id, single, scope, cancel);
+                return;
+            }
+
+            var found = await StoredEventScan.FindAsync(
+                store, [.. filters.Select(f => f.WithLimit(null))], scope, await store.ReadMarkAsync(cancel), int.MaxValue, cancel);
+            connection.Outbox.SendCount(id, found.Count);
         }
         catch (Exception exception) when (exception is IOException or QueryTooWideException)
         {
@@ -98,6 +104,27 @@ internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeP
         {
             budgets.Charge(connection.AddressPrefix, scope.Work);
         }
+    }
+
+    // With the authors' registers where NIP-45 defines them and reading the events is not too much.
+    private async ValueTask CountAsync(Connection connection, string id, Filter filter, ReadScope scope, CancellationToken cancel)
+    {
+        if (HyperLogLog.TryCreate(filter) is not { } authors)
+        {
+            connection.Outbox.SendCount(id, await store.CountAsync(filter, scope, await store.ReadMarkAsync(cancel), cancel));
+            return;
+        }
+
+        var keys = await store.QueryAsync(filter.WithLimit(null), scope, await store.ReadMarkAsync(cancel), int.MaxValue, cancel);
+        if (keys.Count > MaxRegistered)
+        {
+            connection.Outbox.SendCount(id, keys.Count);
+            return;
+        }
+
+        await store.ReadAsync(keys, 0, authors, cancel);
+        scope.Work += keys.Count;
+        connection.Outbox.SendCount(id, keys.Count, authors.ToHex());
     }
 
     /// <summary>NIP-01 CLOSE; an unknown id is nothing.</summary>

@@ -49,9 +49,9 @@ internal sealed class Syncs(IEventStore store, TimeProvider clock, RelayBudgets 
             return;
         }
 
-        if (filter.Search is not null || connection.Syncs?.Count >= _options.MaxSubscriptions)
+        if (connection.Syncs?.Count >= _options.MaxSubscriptions)
         {
-            connection.Outbox.SendSyncError(id, filter.Search is not null ? Rejections.NoSearch : Rejections.TooManySubscriptions);
+            connection.Outbox.SendSyncError(id, Rejections.TooManySubscriptions);
             return;
         }
 

@@ -1,7 +1,6 @@
 using Marmot.Client.Accounts;
 using Marmot.Client.Groups;
 using Marmot.Client.Storage;
-using Marmot.Client.Tests.Support;
 using Marmot.Protocol.Encoding;
 
 namespace Marmot.Client.Tests.Simulation;
@@ -17,7 +16,7 @@ internal sealed class SimClient
     private int _writesToLive = int.MaxValue;
     private bool _diesAfterWriting;
 
-    public SimClient(int index, SimNetwork network, ManualClock clock)
+    public SimClient(int index, SimNetwork network, SimClock clock)
     {
         (Index, _network, Clock) = (index, network, clock);
         Start(isNew: true);
@@ -27,7 +26,7 @@ internal sealed class SimClient
 
     public string Name => Index == 0 ? "alice" : $"m{Index}";
 
-    public ManualClock Clock { get; }
+    public SimClock Clock { get; }
 
     public MarmotClient Client { get; private set; } = null!;
 

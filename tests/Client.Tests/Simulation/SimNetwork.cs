@@ -84,6 +84,13 @@ internal sealed class SimNetwork(int seed, int relayCount)
             }
 
             var mood = network.MoodOf(client, index);
+
+            // Nobody but its reader may look whether a gift wrap is there (NIP-59): a Welcome that a relay lost is an invitation to repeat, which is another story.
+            if (mood == LinkMood.Loses && evt.Kind == Protocol.GiftWraps.GiftWrap.Kind)
+            {
+                mood = LinkMood.Fine;
+            }
+
             if (mood is not (LinkMood.Cut or LinkMood.Refuses or LinkMood.Loses))
             {
                 int delay = mood == LinkMood.Slow ? SimDice.For(network.Seed, 3, network.Step, client, index).Next(1, 12) : 0;

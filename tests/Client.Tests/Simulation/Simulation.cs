@@ -1,6 +1,5 @@
 using System.Globalization;
 using Marmot.Client.Groups;
-using Marmot.Client.Tests.Support;
 using Marmot.Protocol.Encoding;
 
 namespace Marmot.Client.Tests.Simulation;
@@ -39,7 +38,7 @@ internal sealed class Simulation
         for (int index = 0; index < clients; index++)
         {
             int skew = (dice.Next(-4, 5) * Phases) + (hasTies ? 0 : index * (Phases / 10));
-            _clients.Add(new SimClient(index, _network, new ManualClock(DateTimeOffset.FromUnixTimeSeconds(1_790_000_000 / Phases * Phases)) { Skew = TimeSpan.FromSeconds(skew) }));
+            _clients.Add(new SimClient(index, _network, new SimClock(DateTimeOffset.FromUnixTimeSeconds(1_790_000_000 / Phases * Phases), TimeSpan.FromSeconds(skew))));
         }
     }
 
@@ -357,10 +356,8 @@ internal sealed class Simulation
         return string.Join(", ", counts) + (report.Resent > 0 ? $", resent {report.Resent}" : "");
     }
 
-    private string Count(JoinReport report)
-    {
-        return $"joined {report.Joined.Count}{(report.Failed.Count > 0 ? $", failed: {string.Join("; ", report.Failed.Select(failed => failed.Reason))}" : "")}";
-    }
+    private static string Count(JoinReport report) =>
+        $"joined {report.Joined.Count}{(report.Failed.Count > 0 ? $", failed: {string.Join("; ", report.Failed.Select(failed => failed.Reason))}" : "")}";
 
     private static Bytes32 RandomId(Random dice)
     {

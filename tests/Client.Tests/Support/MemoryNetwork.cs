@@ -25,9 +25,12 @@ internal sealed class MemoryNetwork
         /// <summary>True cuts the client off.</summary>
         public bool IsOffline { get; set; }
 
+        /// <summary>Relays this client cannot reach.</summary>
+        public HashSet<string> Unreachable { get; } = new(StringComparer.Ordinal);
+
         public Task<RelayReply> PublishAsync(string relay, NostrEvent evt, CancellationToken cancellationToken)
         {
-            if (IsOffline)
+            if (IsOffline || Unreachable.Contains(RelayUrls.Normalize(relay)))
             {
                 return Task.FromResult(new RelayReply(relay, RelayAnswer.Unknown, "no connection"));
             }
@@ -48,7 +51,7 @@ internal sealed class MemoryNetwork
 
         public Task<RelayFetch> FetchAsync(string relay, Filter filter, bool asAccount, CancellationToken cancellationToken)
         {
-            if (IsOffline)
+            if (IsOffline || Unreachable.Contains(RelayUrls.Normalize(relay)))
             {
                 return Task.FromResult(new RelayFetch(relay, [], false, "no connection"));
             }

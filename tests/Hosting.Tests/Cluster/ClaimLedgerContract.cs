@@ -82,6 +82,20 @@ public abstract class ClaimLedgerContract
     }
 
     [Fact]
+    public async Task Lets_the_first_offer_of_a_value_stand_until_it_ends()
+    {
+        await using var a = await ConnectedAsync(Join());
+        await using var b = await ConnectedAsync(Join());
+        var (name, other) = (Any(), Any());
+        byte[] first = [0, 1, 13, 10, 255], second = [2];
+        Assert.Equal(first, await ((ISharedValues)a).OfferAsync(name, first, Long, CancellationToken.None));
+        Assert.Equal(first, await ((ISharedValues)b).OfferAsync(name, second, Long, CancellationToken.None));
+        Assert.Equal(second, await ((ISharedValues)b).OfferAsync(other, second, Short, CancellationToken.None));
+        await Eventually.TrueAsync(
+            async () => (await ((ISharedValues)a).OfferAsync(other, first, Long, CancellationToken.None)).AsSpan().SequenceEqual(first), "the end of the value");
+    }
+
+    [Fact]
     public async Task Takes_a_claim_repeated_by_its_owner_for_the_same_claim()
     {
         await using var a = await ConnectedAsync(Join());

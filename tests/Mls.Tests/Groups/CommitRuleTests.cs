@@ -92,6 +92,9 @@ public class CommitRuleTests
     }
 
     [Fact]
+    public void Refuses_a_path_whose_secret_opens_and_gives_other_public_keys() => Refuses(MlsError.BadPath, _forger.Commit([], _forger.PathWithOtherSecrets()));
+
+    [Fact]
     public void Refuses_a_wrong_confirmation_tag() => Refuses(MlsError.BadConfirmationTag, _forger.Commit([], _forger.Path()));
 
     [Fact]

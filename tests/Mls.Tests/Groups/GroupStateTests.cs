@@ -98,6 +98,21 @@ public class GroupStateTests
     }
 
     [Fact]
+    public void A_closed_group_is_stored_and_comes_back_closed_and_without_secrets()
+    {
+        var clients = Client.InOneGroup(2);
+        Client.Commits(clients[0], clients, new CommitRequest { Proposals = [new RemoveProposal(1)] });
+        var closed = clients[1].Group;
+        closed = Restart(closed);
+        Assert.True(closed.IsClosed);
+        Assert.Equal(MlsError.GroupClosed, Client.Refusal(() => closed.Export("marmot", "group-event"u8, 32)));
+        Assert.Equal(MlsError.GroupClosed, Client.Refusal(() => _ = closed.EpochAuthenticator));
+        Assert.Equal(MlsError.GroupClosed, Client.Refusal(() => closed.Commit()));
+        Assert.False(closed.TryRollBack());
+        closed.Dispose();
+    }
+
+    [Fact]
     public void Any_flipped_byte_of_a_message_is_refused_and_leaves_the_state_as_it_was()
     {
         var clients = Client.InOneGroup(3);

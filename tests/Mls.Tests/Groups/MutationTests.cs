@@ -1,6 +1,4 @@
-using System.Security.Cryptography;
 using Marmot.Mls.Codec;
-using Marmot.Mls.Framing;
 using Marmot.Mls.Groups;
 using Marmot.Mls.Messages;
 using Xunit.Abstractions;
@@ -223,21 +221,8 @@ public class MutationTests(ITestOutputHelper output)
 
         /// <summary>Any leaf, any generation: what a member, or a leaked secret, can make a receiver derive.</summary>
         private byte[] WithSenderData()
-        {
-            var epoch = _member.Group.Current;
-            var ciphertext = RandomNumberGenerator.GetBytes(100);
-            var aad = new TlsWriter();
-            aad.WriteOpaque(epoch.Context.GroupId);
-            aad.WriteUInt64(epoch.Context.Epoch);
-            aad.WriteByte((byte)ContentType.Application);
-            var sender = new TlsWriter();
-            sender.WriteUInt32(_mutator.Next(4) == 0 ? uint.MaxValue - (uint)_mutator.Next(3) : (uint)_mutator.Next(9));
-            sender.WriteUInt32(_mutator.Next(8) == 0 ? (uint)_mutator.Next(1100) : uint.MaxValue - (uint)_mutator.Next(3));
-            sender.WriteUInt32(0);
-            using var key = MessageProtection.SenderDataKey(epoch.Suite, epoch.Secrets.SenderData, ciphertext);
-            var sealedSender = epoch.Suite.Seal(key.Key, key.Nonce, aad.Written, sender.Written);
-            return new MlsMessage(WireFormat.PrivateMessage, new PrivateMessage(epoch.Context.GroupId, epoch.Context.Epoch, ContentType.Application, [], sealedSender, ciphertext)).ToBytes();
-        }
+            => _forger.FromLeaf(_mutator.Next(4) == 0 ? uint.MaxValue - (uint)_mutator.Next(3) : (uint)_mutator.Next(9),
+                _mutator.Next(8) == 0 ? (uint)_mutator.Next(1100) : uint.MaxValue - (uint)_mutator.Next(3)).ToBytes();
 
         private void Restore()
         {

@@ -110,6 +110,36 @@ public sealed class ReplicaTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task All_use_one_apns_provider_token_and_the_cluster_cannot_read_it()
+    {
+        await using var redis = await RedisServer.StartAsync();
+        await using var first = await TestRelay.StartAsync();
+        await using var second = await TestRelay.StartAsync();
+        IClaimLedger Ledger() => new RedisLedger(new RedisEndpoint("127.0.0.1", redis.Port), "t", NullLogger.Instance);
+        var (a, _) = await StartAsync(first, Ledger());
+        var (b, _) = await StartAsync(second, Ledger());
+        await using (a)
+        await using (b)
+        {
+            await first.SubscribedAsync();
+            await second.SubscribedAsync();
+            await first.SendAsync(a.Trigger(TokenDialect.MarmotPushV1, Device.Apns(1)));
+            await a.Probe.EndedAsync("accepted", 1);
+            await second.SendAsync(b.Trigger(TokenDialect.MarmotPushV1, Device.Apns(2)));
+            await b.Probe.EndedAsync("accepted", 1);
+            var tokens = _providers.Apns.Requests.Select(request => request.Header("authorization")).Distinct().ToList();
+            var token = Assert.Single(tokens)!["bearer ".Length..];
+
+            await using var client = new RedisClient(new RedisEndpoint("127.0.0.1", redis.Port), NullLogger.Instance);
+            await EventuallyAsync(() => client.IsConnected, "the reader connects");
+            var keys = await client.SendAsync("KEYS"u8.ToArray(), "t:value:*"u8.ToArray());
+            var there = Assert.Single(keys.Items);
+            var value = await client.SendAsync("GET"u8.ToArray(), there.Bytes);
+            Assert.True(value.Bytes.Span.IndexOf(System.Text.Encoding.ASCII.GetBytes(token.Split('.')[2])) < 0);
+        }
+    }
+
+    [Fact]
     public async Task What_a_dead_replica_had_claimed_another_does_when_the_lease_ends()
     {
         var time = new ManualTime();
@@ -152,7 +182,7 @@ public sealed class ReplicaTests : IAsyncLifetime
         await EventuallyAsync(() => ledger.IsConnected, "the ledger connects");
         var window = TimeSpan.FromMinutes(5);
         var claims = new SharedClaims(new ReplayCache(1000, window, TimeProvider.System), ledger, window, _metrics, TimeProvider.System);
-        return (await RunningServer.StartAsync([relay], nsec: Nsec, providers: _providers, extras: new ServerExtras { Claims = claims }), claims);
+        return (await RunningServer.StartAsync([relay], nsec: Nsec, providers: _providers, extras: new ServerExtras { Claims = claims, SharedTokens = new SharedProviderTokens((ISharedValues)ledger, TimeProvider.System) }), claims);
     }
 
     private static long Done(RunningServer server) => Triggered(server, "done") + Triggered(server, "duplicate");

@@ -75,7 +75,8 @@ internal sealed class RunningServer : IAsyncDisposable
             extras?.Logger ?? NullLogger<NotifyService>.Instance,
             extras?.Lifetime,
             extras?.Settings,
-            extras?.Claims)
+            extras?.Claims,
+            extras?.SharedTokens)
         {
             ExitWith = code => extras?.ExitCodes.Add(code),
         };
@@ -163,6 +164,8 @@ internal sealed class ServerExtras
     public ISettingsSource? Settings { get; init; }
 
     public NotifyServer.Triggers.IClaimStore? Claims { get; init; }
+
+    public NotifyServer.Claims.SharedProviderTokens? SharedTokens { get; init; }
 
     public List<int> ExitCodes { get; } = [];
 }

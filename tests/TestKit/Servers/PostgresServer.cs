@@ -12,9 +12,10 @@ public sealed class PostgresServer : IAsyncDisposable
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
     private readonly string _folder;
+    private readonly bool _durable;
     private int _databases;
 
-    private PostgresServer(string folder, int port) => (_folder, Port) = (folder, port);
+    private PostgresServer(string folder, int port, bool durable) => (_folder, Port, _durable) = (folder, port, durable);
 
     public int Port { get; }
 
@@ -26,10 +27,11 @@ public sealed class PostgresServer : IAsyncDisposable
     private string LogFile => Path.Combine(_folder, "log");
 
     /// <summary>Makes a cluster and starts it; takes about two seconds.</summary>
-    public static async Task<PostgresServer> StartAsync()
+    /// <param name="durable">Sync to the medium after all, for benchmarks.</param>
+    public static async Task<PostgresServer> StartAsync(bool durable = false)
     {
         var folder = Directory.CreateTempSubdirectory("marmot-postgres-").FullName;
-        var server = new PostgresServer(folder, FreePort.Take(1)[0]);
+        var server = new PostgresServer(folder, FreePort.Take(1)[0], durable);
         try
         {
             if (Environment.IsPrivilegedProcess)
@@ -62,7 +64,7 @@ public sealed class PostgresServer : IAsyncDisposable
     /// <summary>Returns when it takes connections.</summary>
     public Task StartAgainAsync() => RunToolAsync(
         "pg_ctl", "start", "--pgdata", Data, "--log", LogFile, "--wait", "--timeout", "60",
-        "--options", $"-p {Port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off -c max_connections=300");
+        "--options", $"-p {Port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync={(_durable ? "on" : "off")} -c max_connections=300");
 
     public async ValueTask DisposeAsync()
     {

@@ -13,7 +13,7 @@ namespace Marmot.Relay.Storage.Postgres;
 internal sealed class PostgresErasure(NpgsqlDataSource source)
 {
     private const long AdvisoryLock = 0x6572617365; // "erase"
-    private const int BatchSize = 2000;
+    private const int BatchSize = 10_000;
 
     // A place is found by its size in steps of 32 bytes; a filler of exactly the old size may miss it. What a row starts with (its header and
     // the event's id) is what so stays uncovered.

@@ -63,7 +63,7 @@ internal sealed class PostgresEventStore : IEventStore
         {
             newest = await RunAsync(writes, cancel);
         }
-        catch (NpgsqlException exception) when (exception.IsTransient || !exception.IsFromServer())
+        catch (NpgsqlException exception) when ((exception.IsTransient || !exception.IsFromServer()) && exception.InnerException is not TimeoutException)
         {
             // A connection that broke while it lay in the pool, or a server that just came back. If the first try was committed after all, the
             // second finds duplicates, and whoever listens gets the events by their arrival numbers.
@@ -72,6 +72,10 @@ internal sealed class PostgresEventStore : IEventStore
         catch (PostgresException exception)
         {
             throw new IOException("PostgreSQL refused the write: " + exception.SqlState, exception);
+        }
+        catch (Exception exception) when (exception is NpgsqlException or TimeoutException)
+        {
+            throw new IOException("PostgreSQL did not answer in time", exception);
         }
 
         foreach (var write in batch)
@@ -173,12 +177,18 @@ internal sealed class PostgresEventStore : IEventStore
 
     public async ValueTask<int> RemoveAsync(IReadOnlyList<StoredKey> keys, CancellationToken cancel)
     {
-        var removed = await PostgresErrors.GuardAsync(async () =>
+        // In pieces, so that the writers of all replicas get their turn in between.
+        var removed = 0;
+        foreach (var piece in keys.Chunk(MaintenanceBatch))
         {
-            await using var command = _source.CreateCommand("SELECT relay.remove_locked($1)");
-            command.Parameters.Add(new NpgsqlParameter<long[]> { TypedValue = [.. keys.Select(key => (long)key.Arrival)] });
-            return (int)(await command.ExecuteScalarAsync(cancel))!;
-        });
+            removed += await PostgresErrors.GuardAsync(async () =>
+            {
+                await using var command = _source.CreateCommand("SELECT relay.remove_locked($1)");
+                command.Parameters.Add(new NpgsqlParameter<long[]> { TypedValue = [.. piece.Select(key => (long)key.Arrival)] });
+                return (int)(await command.ExecuteScalarAsync(cancel))!;
+            });
+        }
+
         _recent.Clear();
         return removed;
     }
@@ -205,12 +215,14 @@ internal sealed class PostgresEventStore : IEventStore
     /// <returns>True when there is more to do at once.</returns>
     public Task<bool> EraseAsync(CancellationToken cancel) => PostgresErrors.GuardAsync(() => _erasure.RunAsync(cancel));
 
+    /// <summary>Above a million events their number is PostgreSQL's own estimate: counting would take longer than anybody waits.</summary>
     public async ValueTask<StoreStatistics> ReadStatisticsAsync(CancellationToken cancel) => await PostgresErrors.GuardAsync(async () =>
     {
         await using var command = _source.CreateCommand("""
-            SELECT (SELECT count(*) FROM relay.events), (SELECT last FROM relay.head),
+            SELECT CASE WHEN c.reltuples > 1000000 THEN c.reltuples::bigint ELSE (SELECT count(*) FROM relay.events) END, (SELECT last FROM relay.head),
                 pg_total_relation_size('relay.events') + pg_total_relation_size('relay.event_bytes') + pg_total_relation_size('relay.event_tags'),
                 (SELECT count(*) FROM relay.erasures)
+            FROM pg_class c WHERE c.oid = 'relay.events'::regclass
             """);
         await using var reader = await command.ExecuteReaderAsync(CommandBehavior.SingleRow, cancel);
         await reader.ReadAsync(cancel);

@@ -11,9 +11,10 @@ internal static class PostgresSource
         "-c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c enable_sort=off"
         + " -c enable_incremental_sort=off -c enable_material=off -c jit=off -c synchronous_commit=on";
 
+    /// <exception cref="IOException">These are not Npgsql's words.</exception>
     public static NpgsqlDataSource Create(string connectionString)
     {
-        var settings = new NpgsqlConnectionStringBuilder(connectionString);
+        var settings = Read(connectionString);
         settings.Options = settings.Options is { Length: > 0 } given ? PlannerSettings + " " + given : PlannerSettings;
         settings.ApplicationName ??= "marmot-relay";
         settings.MaxAutoPrepare = settings.MaxAutoPrepare > 0 ? settings.MaxAutoPrepare : 100;
@@ -21,6 +22,19 @@ internal static class PostgresSource
         settings.NoResetOnClose = true; // nothing here changes a session
         settings.MaxPoolSize = connectionString.Contains("Pool Size", StringComparison.OrdinalIgnoreCase) ? settings.MaxPoolSize : 32;
         settings.IncludeErrorDetail = false; // details would name events
+        settings.CommandTimeout = connectionString.Contains("Command Timeout", StringComparison.OrdinalIgnoreCase) ? settings.CommandTimeout : 15; // seconds
         return NpgsqlDataSource.Create(settings);
+    }
+
+    private static NpgsqlConnectionStringBuilder Read(string connectionString)
+    {
+        try
+        {
+            return new NpgsqlConnectionStringBuilder(connectionString);
+        }
+        catch (Exception exception) when (exception is ArgumentException or FormatException)
+        {
+            throw new IOException("Storage:Postgres is not a connection string: " + exception.Message, exception);
+        }
     }
 }

@@ -16,7 +16,7 @@ internal static class RelayMigrator
     /// <returns>How many migrations ran; 0 when the database was up to date.</returns>
     public static async Task<int> RunAsync(string connectionString, CancellationToken cancel)
     {
-        await using var source = NpgsqlDataSource.Create(connectionString);
+        await using var source = PostgresSource.Create(connectionString);
         await using var guard = await source.OpenConnectionAsync(cancel);
         await using var schema = RelaySchema.Open(connectionString);
         var known = schema.Database.GetMigrations().ToList();

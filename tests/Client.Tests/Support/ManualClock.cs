@@ -1,7 +1,7 @@
 namespace Marmot.Client.Tests.Support;
 
 /// <summary>A clock that moves when told; timers are the system's.</summary>
-internal class ManualClock(DateTimeOffset start) : TimeProvider
+internal sealed class ManualClock(DateTimeOffset start) : TimeProvider
 {
     private long _ticks = start.UtcTicks;
 

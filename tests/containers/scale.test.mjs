@@ -31,7 +31,7 @@ describe("docker compose, profile scale", () => {
 
   it("refuses to start without its secrets, naming the file that is missing", async () => {
     const bare = await Compose.open("bare", { args: ["--env-file", "deploy/scale.env"] });
-    await assert.rejects(bare.up(), /secrets\/[a-z_.]+/);
+    for (const store of ["postgres", "redis"]) await assert.rejects(bare.up(store), /secrets\/[a-z_.]+/);
     await bare.down();
   });
 

@@ -44,7 +44,7 @@ public sealed partial class MarmotClient
         using var gate = await EnterAsync(cancellationToken);
         slot ??= Settings.Slot;
         var old = StoredKeyPackages().Where(one => one.Record.Slot == slot && one.Record.RetireAt == 0).ToList();
-        long createdAt = Math.Max(Now, old.Count == 0 ? 0 : old.Max(one => one.Record.CreatedAt) + 1);
+        long createdAt = TakeCreatedAt(ProfileDetector.KeyPackageKind, slot);
         using var secrets = MipGroup.CreateKeyPackage(PublicKey, lastResort, _time.GetUtcNow());
         var relays = Settings.KeyPackageRelays;
         var evt = KeyPackageEvent.Create(_key, secrets.KeyPackage, slot, relays, createdAt);

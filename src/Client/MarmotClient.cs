@@ -1,4 +1,6 @@
+using System.Buffers.Binary;
 using System.Collections.Concurrent;
+using System.Globalization;
 using System.Security.Cryptography;
 using Marmot.Client.Accounts;
 using Marmot.Client.Groups;
@@ -106,11 +108,27 @@ public sealed partial class MarmotClient : IAsyncDisposable
         var published = new List<PublishedEvent>();
         foreach (var (kind, relays) in new[] { (MarmotNumbers.InboxRelaysKind, Settings.InboxRelays), (MarmotNumbers.KeyPackageRelaysKind, Settings.KeyPackageRelays) })
         {
-            var list = NostrEvent.Create(_key, kind, [.. relays.Select(relay => new[] { "relay", relay })], string.Empty, Now);
+            var list = NostrEvent.Create(_key, kind, [.. relays.Select(relay => new[] { "relay", relay })], string.Empty, TakeCreatedAt(kind, string.Empty));
             published.Add(await PublishAsync(list, everywhere, cancellationToken));
         }
 
         return published;
+    }
+
+    /// <summary>
+    /// The time of the next version of an own replaceable or addressable event, later than every one before: of two in one second a relay keeps
+    /// the lower id (NIP-01), which may be the old one's.
+    /// </summary>
+    private long TakeCreatedAt(int kind, string slot)
+    {
+        string key = string.Create(CultureInfo.InvariantCulture, $"v/{kind}/{slot}");
+        long createdAt = Math.Max(Now, _store.Get(key) is { } last ? BinaryPrimitives.ReadInt64BigEndian(last) + 1 : 0);
+        byte[] value = new byte[sizeof(long)];
+        BinaryPrimitives.WriteInt64BigEndian(value, createdAt);
+        var batch = new StoreBatch();
+        batch.Put(key, value);
+        _store.Commit(batch);
+        return createdAt;
     }
 
     /// <summary>Publishes one event to all of the relays at once and waits for every answer, for a bounded time each.</summary>

@@ -9,7 +9,12 @@ internal static class RelayQuestions
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(30);
 
     /// <summary>Sends one message on a connection of its own and returns the first answer that is not the AUTH challenge.</summary>
-    public static async Task<string> AskAsync(Uri relay, string message)
+    public static Task<string> AskAsync(Uri relay, string message) => AskAsync(relay, message, "[\"AUTH\"");
+
+    /// <summary>Subscribes and returns the first event, stored or live.</summary>
+    public static Task<string> AwaitEventAsync(Uri relay, string request) => AskAsync(relay, request, "[\"AUTH\"", "[\"EOSE\"");
+
+    private static async Task<string> AskAsync(Uri relay, string message, params string[] ignored)
     {
         using var limit = new CancellationTokenSource(Limit);
         using var socket = new ClientWebSocket();
@@ -21,7 +26,7 @@ internal static class RelayQuestions
             var received = await socket.ReceiveAsync(buffer, limit.Token);
             Assert.True(received.EndOfMessage);
             string text = Encoding.UTF8.GetString(buffer, 0, received.Count);
-            if (!text.StartsWith("[\"AUTH\"", StringComparison.Ordinal))
+            if (!ignored.Any(start => text.StartsWith(start, StringComparison.Ordinal)))
             {
                 return text;
             }

@@ -23,9 +23,8 @@ public sealed class RolesApartTests : IDisposable
     public async Task A_push_server_of_its_own_authenticates_by_the_relays_inner_name_and_announces_the_public_one()
     {
         await using var relay = await MarmotServerProcess.StartAsync("relay", _relayData.Path, Names);
-        // Ready means: authenticated, subscribed, kind 10050 published.
         await using var notify = await MarmotServerProcess.StartAsync("notify", _notifyData.Path, $"--Notify:Relays:0={relay.RelayUrl}", "--Notify:AnnounceRelays:0=wss://relay.example.org");
-        string list = await RelayQuestions.AskAsync(relay.RelayUrl, "[\"REQ\",\"q\",{\"kinds\":[10050]}]");
+        string list = await RelayQuestions.AwaitEventAsync(relay.RelayUrl, "[\"REQ\",\"q\",{\"kinds\":[10050]}]");
         Assert.Contains("[\"relay\",\"wss://relay.example.org\"]", list, StringComparison.Ordinal);
         Assert.Equal(0, await notify.StopAsync());
         Assert.Equal(0, await relay.StopAsync());

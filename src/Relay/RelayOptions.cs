@@ -47,6 +47,14 @@ public sealed class RelayOptions
     [Range(1, 100_000)]
     public int MaxLimit { get; set; } = 5000;
 
+    /// <summary>Index entries one filter may make the relay look at, matching or not. Default 500,000: about half a second of one core.</summary>
+    [Range(1000, int.MaxValue)]
+    public int MaxQueryWork { get; set; } = 500_000;
+
+    /// <summary>Events in one reconciliation (NIP-77). Default 500,000, at 40 bytes each while it is open; four such snapshots fit into memory together.</summary>
+    [Range(1000, 10_000_000)]
+    public int MaxSyncEvents { get; set; } = 500_000;
+
     /// <summary>Tags of one event. Default 4,000: contact lists reach 3,000.</summary>
     [Range(1, 100_000)]
     public int MaxTags { get; set; } = 4000;
@@ -88,11 +96,34 @@ public sealed class RelayOptions
     [Range(0, 1_000_000)]
     public int MaxEventsPerSecond { get; set; }
 
+    /// <summary>
+    /// Work a second for one address prefix (IPv4 /32, IPv6 /56), over a burst of ten seconds: a unit is about a microsecond of one core, an
+    /// event of 1 KB is 100, a query at least 50. Default 200,000: 2,000 such events a second. 0 = no limit.
+    /// </summary>
+    [Range(0, int.MaxValue)]
+    public int WorkPerAddress { get; set; } = 200_000;
+
+    /// <summary>Work a second stored for one group (<c>h</c> of kind 445) or recipient (<c>p</c> of gift wraps), as above. Default 400,000: more than one address has. 0 = no limit.</summary>
+    [Range(0, int.MaxValue)]
+    public int WorkPerTarget { get; set; } = 400_000;
+
+    /// <summary>Count loopback callers too. Default false: a loopback caller is the reverse proxy, and all its users would share one budget.</summary>
+    public bool LimitLoopback { get; set; }
+
     /// <summary>Days each kind is kept, by kind number; kinds not named are kept for ever. Default none.</summary>
     public Dictionary<string, int> RetentionDays { get; set; } = [];
 
     /// <summary>Public keys (hex) that may write, authenticated by NIP-42. Default empty: everybody.</summary>
     public string[] WriteAllowList { get; set; } = [];
+
+    /// <summary>A program that is asked about each event, one JSON line in and out, as strfry's write-policy plugins are. Default empty: none.</summary>
+    public string WritePolicyProgram { get; set; } = "";
+
+    /// <summary>Tell that program the sender's address. Default false: it gets an empty <c>sourceInfo</c>.</summary>
+    public bool WritePolicyAddresses { get; set; }
+
+    /// <summary>Public keys (hex) that may manage the relay while it runs (NIP-86, authorised by NIP-98). Default empty: nobody.</summary>
+    public string[] Admins { get; set; } = [];
 
     /// <summary>NIP-11 name.</summary>
     public string Name { get; set; } = "marmot-server";

@@ -32,13 +32,17 @@ internal sealed class RelayOptionsValidator : IValidateOptions<RelayOptions>
             }
         }
 
-        foreach (var key in options.WriteAllowList)
+        foreach (var (list, keys) in new[] { (nameof(options.WriteAllowList), options.WriteAllowList), (nameof(options.Admins), options.Admins) })
         {
-            if (!Bytes32.TryParseHex(key.AsSpan(), out _))
+            if (!Array.TrueForAll(keys, key => Bytes32.TryParseHex(key.AsSpan(), out _)))
             {
-                mistakes.Add("Relay:WriteAllowList: every entry is a public key of 64 lower-case hex digits");
-                break;
+                mistakes.Add($"Relay:{list}: every entry is a public key of 64 lower-case hex digits");
             }
+        }
+
+        if (options.WritePolicyProgram.Length > 0 && !File.Exists(options.WritePolicyProgram))
+        {
+            mistakes.Add("Relay:WritePolicyProgram: there is no such file");
         }
 
         return mistakes.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(mistakes);

@@ -1,59 +1,60 @@
 using System.Diagnostics;
-using System.Net;
 using System.Net.Sockets;
 using System.Net.WebSockets;
 using System.Text;
 using Marmot.Protocol.Events;
+using Marmot.Protocol.Filters;
 using Marmot.Protocol.Keys;
+using Marmot.Relay.Storage;
 using Marmot.Relay.Tests.Kit;
+using Marmot.TestKit;
 
 namespace Marmot.Relay.Tests;
 
-/// <summary>The real program, killed with SIGKILL in the middle of a pipelined burst, again and again on one data directory.</summary>
+/// <summary>The real program, killed with SIGKILL in the middle of a pipelined burst, a hundred times on one data directory.</summary>
 public sealed class KillTests
 {
-    private const int Rounds = 4;
-    private const string Group = "cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd";
+    private const int Rounds = 100;
+    private const int Burst = 80;
 
     [Fact]
     public async Task Loses_nothing_acknowledged_and_keeps_nothing_half()
     {
-        var directory = Directory.CreateTempSubdirectory("marmot-kill-").FullName;
+        using var folder = new TemporaryFolder();
         var random = new Random(3);
         using var key = SecretKey.Generate();
         var sent = new HashSet<string>();
         var acknowledged = new HashSet<string>();
-        for (var round = 0; round <= Rounds; round++)
+        var acknowledgedBefore = new HashSet<string>();
+        for (var round = 0; round < Rounds; round++)
         {
-            using var relay = Start(directory, out var uri);
+            using var relay = Start(folder.Path, out var uri);
             try
             {
-                await using var client = await ConnectAsync(uri);
-                var stored = await client.QueryAsync($"{{\"#h\":[\"{Group}\"]}}");
-                Assert.Superset(acknowledged, stored.ToHashSet());
+                await using var client = await ConnectAsync(uri, relay);
+
+                // What the round before was told is served, and nothing else than what it sent.
+                var stored = await client.QueryAsync($"{{\"#h\":[\"{Group(round - 1)}\"]}}");
+                Assert.Superset(acknowledgedBefore, stored.ToHashSet());
                 Assert.Subset(sent, stored.ToHashSet());
                 Assert.Equal(stored.Count, stored.Distinct().Count());
-                Assert.Equal(stored, await client.QueryAsync("{\"kinds\":[445]}"));
-                if (round == Rounds)
-                {
-                    break;
-                }
 
                 var now = DateTimeOffset.UtcNow.ToUnixTimeSeconds();
-                var burst = Enumerable.Range(0, 300)
-                    .Select(i => NostrEvent.Create(key, 445, [["h", Group]], $"{round}/{i}", now)).ToList();
+                var burst = Enumerable.Range(0, Burst).Select(i => NostrEvent.Create(key, 445, [["h", Group(round)]], $"{round}/{i}", now)).ToList();
                 sent.UnionWith(burst.Select(e => e.Id.ToString()));
-                var killAfter = random.Next(1, 250);
+                acknowledgedBefore = [];
+                var killAfter = random.Next(1, Burst);
                 var sending = SendAllAsync(client, burst);
                 for (var i = 0; i < killAfter; i++)
                 {
                     var ok = await client.ReceiveAsync();
                     Assert.True(ok[2].GetBoolean(), ok[3].GetString());
-                    acknowledged.Add(ok[1].GetString()!);
+                    acknowledgedBefore.Add(ok[1].GetString()!);
                 }
 
                 relay.Kill(); // SIGKILL
                 await sending;
+                acknowledged.UnionWith(acknowledgedBefore);
             }
             finally
             {
@@ -66,7 +67,38 @@ public sealed class KillTests
             }
         }
 
-        Directory.Delete(directory, recursive: true);
+        // The store as the last kill left it, and the same store with its index made anew from the log.
+        var left = await ReadAllAsync(Path.Combine(folder.Path, RelayHosting.Folder), rebuild: false);
+        Assert.Superset(acknowledged, left.ToHashSet());
+        Assert.Subset(sent, left.ToHashSet());
+        Assert.Equal(left, await ReadAllAsync(Path.Combine(folder.Path, RelayHosting.Folder), rebuild: true));
+    }
+
+    private static string Group(int round) => round.ToString("x64", System.Globalization.CultureInfo.InvariantCulture);
+
+    // Ids in answer order; every event whole and verified again.
+    private static async Task<List<string>> ReadAllAsync(string directory, bool rebuild)
+    {
+        await using var store = EmbeddedEventStore.Open(directory, rebuild);
+        var keys = await store.QueryAsync(new Filter(), ReadScope.Everything(0), ulong.MaxValue, int.MaxValue, CancellationToken.None);
+        Assert.Equal(keys.Count, (await store.ReadStatisticsAsync(CancellationToken.None)).Events);
+        var sink = new VerifyingSink();
+        Assert.Equal(keys.Count, await store.ReadAsync(keys, 0, sink, CancellationToken.None));
+        Assert.Equal(keys.Select(k => k.Id.ToString()), sink.Ids);
+        return sink.Ids;
+    }
+
+    private sealed class VerifyingSink : IStoredEventSink
+    {
+        public List<string> Ids { get; } = [];
+
+        public bool Accept(ulong arrival, ReadOnlySpan<byte> json)
+        {
+            Assert.True(NostrEventReader.TryRead(json, out var view, out _));
+            Assert.True(EventVerifier.TryVerify(view, out _));
+            Ids.Add(view.Id.ToString());
+            return true;
+        }
     }
 
     private static async Task SendAllAsync(TestClient client, List<NostrEvent> events)
@@ -86,32 +118,32 @@ public sealed class KillTests
 
     private static Process Start(string directory, out Uri uri)
     {
-        using var probe = new TcpListener(IPAddress.Loopback, 0);
-        probe.Start();
-        var port = ((IPEndPoint)probe.LocalEndpoint).Port;
-        probe.Stop();
+        var port = FreePort.Take(1)[0];
         uri = new Uri($"ws://127.0.0.1:{port}/");
-        var start = new ProcessStartInfo("dotnet", [
+        return Process.Start(new ProcessStartInfo("dotnet", [
             Path.Combine(AppContext.BaseDirectory, "Marmot.Relay.dll"), $"--Public:Urls=http://127.0.0.1:{port}", "--Admin:Urls=",
-            "--Log:Level=Fatal", $"--Storage:DataDirectory={directory}"]);
-        return Process.Start(start)!;
+            "--Log:Level=Fatal", $"--Storage:DataDirectory={directory}"]))!;
     }
 
-    private static async Task<TestClient> ConnectAsync(Uri uri)
+    private static async Task<TestClient> ConnectAsync(Uri uri, Process relay)
     {
         var started = Stopwatch.GetTimestamp();
         while (true)
         {
-            var client = new TestClient();
             try
             {
-                await client.ConnectAsync(uri);
-                return client;
+                using var probe = new TcpClient();
+                await probe.ConnectAsync(uri.Host, uri.Port);
+                break;
             }
-            catch (WebSocketException) when (Stopwatch.GetElapsedTime(started) < TimeSpan.FromSeconds(30))
+            catch (SocketException) when (Stopwatch.GetElapsedTime(started) < TimeSpan.FromSeconds(30) && !relay.HasExited)
             {
-                await client.DisposeAsync(); // not listening yet
+                await Task.Delay(5); // not listening yet
             }
         }
+
+        var client = new TestClient();
+        await client.ConnectAsync(uri);
+        return client;
     }
 }

@@ -262,6 +262,21 @@ public sealed class RelayEndToEndTests
     }
 
     [Fact]
+    [Trait("Spec", "NIP-50")]
+    public async Task Refuses_a_search_instead_of_answering_something_else()
+    {
+        await using var relay = await RelayHost.StartAsync(Now);
+        await using var client = await relay.ConnectAsync();
+        foreach (var verb in new[] { "REQ", "COUNT" })
+        {
+            await client.SendAsync($"[\"{verb}\",\"s\",{{\"kinds\":[1],\"search\":\"badgers\"}}]");
+            var closed = await client.ReceiveAsync();
+            Assert.Equal("CLOSED", closed[0].GetString());
+            Assert.StartsWith("unsupported: ", closed[2].GetString(), StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
     [Trait("Spec", "NIP-09")]
     public async Task Overwrites_deleted_bytes_on_disk_while_running()
     {

@@ -48,6 +48,19 @@ public sealed class Filter
     public static bool TryRead(ref Utf8JsonReader reader, FilterLimits limits, [NotNullWhen(true)] out Filter? filter, out RejectReason reason) =>
         FilterReader.TryRead(ref reader, limits, out filter, out reason);
 
+    /// <summary>The same conditions with another limit.</summary>
+    public Filter WithLimit(int? limit) => new()
+    {
+        Ids = Ids,
+        Authors = Authors,
+        Kinds = Kinds,
+        Tags = Tags,
+        Since = Since,
+        Until = Until,
+        Limit = limit,
+        Search = Search,
+    };
+
     /// <summary>True when the event meets every condition; allocation-free after the first call.</summary>
     public bool Matches(in NostrEventView evt) => (_matcher ??= new FilterMatcher(this)).Matches(evt);
 

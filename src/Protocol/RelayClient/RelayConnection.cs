@@ -13,7 +13,7 @@ namespace Marmot.Protocol.RelayClient;
 /// growing, jittered pauses. After an authentication the REQ is always sent again, since the relay may have answered the first one as to a stranger; the old
 /// subscription stays until the new one is live, so nothing falls between. <see cref="PublishAsync"/> and <see cref="QueryAsync"/> may be called from any thread.
 /// </remarks>
-public sealed class RelayConnection
+public sealed partial class RelayConnection
 {
     private const int AuthKind = 22242; // NIP-42
 
@@ -77,6 +77,15 @@ public sealed class RelayConnection
             {
                 return;
             }
+        }
+    }
+
+    /// <summary>Ends the present socket, if there is one; <see cref="RunAsync"/> connects and subscribes anew after its pause. For a relay that is connected and yet does not deliver.</summary>
+    public void Restart()
+    {
+        lock (_gate)
+        {
+            _socket?.Abort();
         }
     }
 
@@ -208,6 +217,9 @@ public sealed class RelayConnection
                 return TakeOkAsync(message.EventId, message.Accepted, Known(message.Prefix));
             case RelayMessageKind.Auth:
                 return AuthenticateAsync(message.Text);
+            case RelayMessageKind.NegMsg or RelayMessageKind.NegErr:
+                TakeReconciliation(message);
+                return ValueTask.CompletedTask;
             default:
                 return ValueTask.CompletedTask;
         }
@@ -428,6 +440,11 @@ public sealed class RelayConnection
         {
             _socket = null;
             _subscriptions.Clear();
+            foreach (var answers in _reconciling.Values)
+            {
+                answers.Writer.TryComplete();
+            }
+
             publishing = [.. _publishing.Values];
             queries = [.. _queries.Values];
         }

@@ -1,10 +1,10 @@
 using System.Buffers;
-using System.IO.Pipelines;
 using Marmot.Protocol.Auth;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
 using Marmot.Relay.Ingest;
 using Marmot.Relay.Live;
+using Marmot.Relay.Queries;
 
 namespace Marmot.Relay.Connections;
 
@@ -13,28 +13,28 @@ namespace Marmot.Relay.Connections;
 internal sealed class Connection : IDisposable
 {
     private const int MaxKeys = 32;
-    private readonly HttpContext _context;
-    private readonly Stream _stream;
+    private const string ShuttingDown = "shutting down";
+    private static readonly TimeSpan FarewellTime = TimeSpan.FromSeconds(2);
+    private readonly ClientTransport _transport;
     private readonly RelayOptions _options;
     private readonly TimeProvider _clock;
     private readonly string _challenge;
-    private readonly string _relayUrl;
     private readonly CancellationTokenSource _ended = new();
     private volatile Bytes32[] _keys = [];
     private volatile string? _endReason;
     private long _lastHeard;
     private bool _pinged;
+    private int _unanswered;
 
-    public Connection(HttpContext context, Stream stream, string relayUrl, string challenge, RelayOptions options, TimeProvider clock)
+    public Connection(ClientTransport transport, string challenge, byte[]? addressPrefix, RelayOptions options, TimeProvider clock)
     {
-        _context = context;
-        _stream = stream;
-        _relayUrl = relayUrl;
+        AddressPrefix = addressPrefix;
+        _transport = transport;
         _challenge = challenge;
         _options = options;
         _clock = clock;
         _lastHeard = clock.GetTimestamp();
-        Outbox = new Outbox(stream, options.MaxOutboxBytes, options.WriteTimeout, Drop);
+        Outbox = new Outbox(transport.Output, options.MaxOutboxBytes, options.WriteTimeout, Drop);
         Budget = new EventBudget(clock, options.MaxEventsPerSecond);
     }
 
@@ -42,8 +42,17 @@ internal sealed class Connection : IDisposable
 
     public EventBudget Budget { get; }
 
+    /// <summary>Where it comes from; for the operator's own program only, never logged.</summary>
+    public System.Net.IPAddress? Address => _transport.Address;
+
+    /// <summary>Whose work budget it uses; null when it is not counted. In memory only, never logged.</summary>
+    public byte[]? AddressPrefix { get; }
+
     /// <summary>Open subscriptions by id; the read loop's own.</summary>
     public Dictionary<string, Subscription> Subscriptions { get; } = new(StringComparer.Ordinal);
+
+    /// <summary>Open reconciliations by id (NIP-77); the read loop's own, null while there is none.</summary>
+    public Dictionary<string, Sync>? Syncs { get; set; }
 
     /// <summary>The keys this connection proved (NIP-42); replaced, never changed in place.</summary>
     public Bytes32[] Keys => _keys;
@@ -54,9 +63,9 @@ internal sealed class Connection : IDisposable
     /// <summary>Serves the client until it leaves or is dropped.</summary>
     public async Task RunAsync(Ingester ingester, CancellationToken shutdown)
     {
-        using var registration = shutdown.UnsafeRegister(static state => ((Connection)state!).Drop("shutting down"), this);
+        using var registration = shutdown.UnsafeRegister(static state => ((Connection)state!).Drop(ShuttingDown), this);
         Outbox.SendAuth(_challenge);
-        var reader = PipeReader.Create(_stream, new StreamPipeReaderOptions(leaveOpen: true, useZeroByteReads: true));
+        var reader = _transport.Input;
         using var batch = new MessageBatch();
         try
         {
@@ -92,6 +101,11 @@ internal sealed class Connection : IDisposable
         }
         finally
         {
+            if (_endReason == ShuttingDown)
+            {
+                await SayFarewellAsync();
+            }
+
             // A close frame and what stands before it get a moment; a reader that does not read gets none.
             if (_endReason is { } reason && reason is not ("went away" or "reads too slowly"))
             {
@@ -100,8 +114,7 @@ internal sealed class Connection : IDisposable
             }
 
             Outbox.Close();
-            await reader.CompleteAsync();
-            await _stream.DisposeAsync();
+            await _transport.CloseAsync();
         }
     }
 
@@ -115,7 +128,7 @@ internal sealed class Connection : IDisposable
 
         if (reason is "reads too slowly" or "went away")
         {
-            _context.Abort();
+            _transport.Abort();
         }
 
         _ended.Cancel();
@@ -143,7 +156,7 @@ internal sealed class Connection : IDisposable
     /// <summary>NIP-42; several keys may be proved one after another.</summary>
     public void Authenticate(in NostrEventView evt)
     {
-        var verdict = RelayAuth.Check(evt, _challenge, _relayUrl, _clock.GetUtcNow());
+        var verdict = RelayAuth.Check(evt, _challenge, _transport.RelayUrl, _clock.GetUtcNow());
         if (verdict != RelayAuthVerdict.Accepted)
         {
             Outbox.SendOk(evt.Id, accepted: false, RelayAuth.ToReason(verdict));
@@ -164,12 +177,11 @@ internal sealed class Connection : IDisposable
         Outbox.SendOk(evt.Id);
     }
 
-    /// <summary>Tells the client that the relay goes, subscription by subscription.</summary>
-    public void SendFarewell()
-    {
-        Outbox.SendNotice("the relay is shutting down");
-        SendClose(1001);
-    }
+    /// <summary>An event was handed to the writer: its OK is owed.</summary>
+    public void Owe() => Interlocked.Increment(ref _unanswered);
+
+    /// <summary>An OK that was owed is sent.</summary>
+    public void Settle() => Interlocked.Decrement(ref _unanswered);
 
     public void Dispose() => _ended.Dispose();
 
@@ -232,6 +244,29 @@ internal sealed class Connection : IDisposable
 
         batch.Append(frame);
         return true;
+    }
+
+    // NIP-01: the OKs that are still owed, then CLOSED for whatever is open, then the end.
+    private async Task SayFarewellAsync()
+    {
+        var started = _clock.GetTimestamp();
+        while (Volatile.Read(ref _unanswered) > 0 && _clock.GetElapsedTime(started) < FarewellTime)
+        {
+            await Task.Delay(TimeSpan.FromMilliseconds(5), CancellationToken.None);
+        }
+
+        foreach (var id in Subscriptions.Keys)
+        {
+            Outbox.SendClosed(id, Rejections.ShuttingDown);
+        }
+
+        foreach (var id in Syncs?.Keys ?? Enumerable.Empty<string>())
+        {
+            Outbox.SendSyncError(id, Rejections.ShuttingDown);
+        }
+
+        Outbox.SendNotice("the relay is shutting down");
+        SendClose(1001);
     }
 
     private void End(ushort code, string reason)

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using Marmot.Relay.Ingest;
+using Marmot.Relay.Management;
 using Marmot.Relay.Queries;
 using Microsoft.Extensions.Options;
 
@@ -9,7 +10,10 @@ namespace Marmot.Relay.Connections;
 internal sealed class ConnectionSet(
     Ingester ingester,
     Requests requests,
+    Syncs syncs,
     RelayIdentity identity,
+    RelayBudgets budgets,
+    Moderation moderation,
     RelayMetrics metrics,
     TimeProvider clock,
     IOptions<RelayOptions> options,
@@ -20,45 +24,62 @@ internal sealed class ConnectionSet(
     private readonly ConcurrentDictionary<Connection, byte> _connections = new();
     private readonly CancellationTokenSource _stopping = new();
 
-    /// <summary>Runs one client to its end.</summary>
+    /// <summary>True when nobody new is admitted.</summary>
+    public bool IsFull => _stopping.IsCancellationRequested || metrics.Connections >= options.Value.MaxConnections;
+
+    /// <summary>Upgrades a request and runs the client to its end.</summary>
     public async Task ServeAsync(HttpContext context)
     {
-        if (_stopping.IsCancellationRequested || metrics.ConnectionOpened() > options.Value.MaxConnections)
+        if (IsFull)
         {
-            metrics.ConnectionClosed();
             context.Response.StatusCode = StatusCodes.Status503ServiceUnavailable;
+        }
+        else if (await WebSocketHandshake.AcceptAsync(context) is { } stream)
+        {
+            await ServeAsync(new ClientTransport(context, stream, identity.UrlFor(context.Request)));
+        }
+    }
+
+    /// <summary>Runs an upgraded client to its end.</summary>
+    public async Task ServeAsync(ClientTransport transport)
+    {
+        if (moderation.IsBlocked(transport.Address))
+        {
+            transport.Abort();
             return;
         }
 
+        metrics.ConnectionOpened();
+        using var connection = new Connection(transport, identity.CreateChallenge(), budgets.PrefixOf(transport.Address), options.Value, clock);
+        _connections.TryAdd(connection, 0);
         try
         {
-            var stream = await WebSocketHandshake.AcceptAsync(context);
-            if (stream is null)
-            {
-                return;
-            }
-
-            using var connection = new Connection(context, stream, identity.UrlFor(context.Request), identity.CreateChallenge(), options.Value, clock);
-            _connections.TryAdd(connection, 0);
-            try
-            {
-                await connection.RunAsync(ingester, _stopping.Token);
-            }
-            finally
-            {
-                _connections.TryRemove(connection, out _);
-                requests.CloseAll(connection);
-                if (connection.EndReason == "reads too slowly")
-                {
-                    metrics.ConnectionDropped();
-                }
-
-                log.ConnectionEnded(connection.EndReason);
-            }
+            await connection.RunAsync(ingester, _stopping.Token);
         }
         finally
         {
+            _connections.TryRemove(connection, out _);
+            requests.CloseAll(connection);
+            syncs.CloseAll(connection);
+            if (connection.EndReason == "reads too slowly")
+            {
+                metrics.ConnectionDropped();
+            }
+
+            log.ConnectionEnded(connection.EndReason);
             metrics.ConnectionClosed();
+        }
+    }
+
+    /// <summary>Ends the connections of blocked addresses (NIP-86).</summary>
+    public void DropBlocked()
+    {
+        foreach (var connection in _connections.Keys)
+        {
+            if (moderation.IsBlocked(connection.Address))
+            {
+                connection.Drop("blocked");
+            }
         }
     }
 
@@ -71,11 +92,6 @@ internal sealed class ConnectionSet(
         }
 
         log.Draining(_connections.Count);
-        foreach (var connection in _connections.Keys)
-        {
-            connection.SendFarewell();
-        }
-
         _stopping.Cancel();
     }
 

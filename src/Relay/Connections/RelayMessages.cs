@@ -42,6 +42,20 @@ internal static class RelayMessages
         outbox.Send(buffer.WrittenSpan);
     }
 
+    public static void SendSyncMessage(this Outbox outbox, string subscription, ReadOnlySpan<byte> message)
+    {
+        var buffer = new ArrayBufferWriter<byte>((message.Length * 2) + 128);
+        RelayMessageWriter.WriteNegentropyMessage(buffer, RelayMessageWriter.EncodeSubscriptionId(subscription), message);
+        outbox.Send(buffer.WrittenSpan);
+    }
+
+    public static void SendSyncError(this Outbox outbox, string subscription, in RejectReason reason)
+    {
+        var buffer = Buffer;
+        RelayMessageWriter.WriteNegentropyError(buffer, RelayMessageWriter.EncodeSubscriptionId(subscription), reason);
+        outbox.Send(buffer.WrittenSpan);
+    }
+
     public static void SendNotice(this Outbox outbox, string text)
     {
         var buffer = Buffer;
@@ -56,10 +70,10 @@ internal static class RelayMessages
         outbox.Send(buffer.WrittenSpan);
     }
 
-    public static void SendCount(this Outbox outbox, string subscription, long count)
+    public static void SendCount(this Outbox outbox, string subscription, long count, ReadOnlySpan<byte> hyperLogLog = default)
     {
         var buffer = Buffer;
-        RelayMessageWriter.WriteCount(buffer, RelayMessageWriter.EncodeSubscriptionId(subscription), count);
+        RelayMessageWriter.WriteCount(buffer, RelayMessageWriter.EncodeSubscriptionId(subscription), count, isApproximate: false, hyperLogLog);
         outbox.Send(buffer.WrittenSpan);
     }
 

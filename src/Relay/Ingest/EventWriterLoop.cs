@@ -20,9 +20,10 @@ internal sealed class PendingEvent(EventRecord record, Connection sender)
 /// thread, since it blocks on the disk.
 /// </remarks>
 internal sealed class EventWriterLoop(
-    IEventStore store, FanOut fanOut, TimeProvider clock, RelayMetrics metrics, ILogger<EventWriterLoop> log) : IHostedService, IDisposable
+    IEventStore store, ILiveFeed feed, TimeProvider clock, RelayMetrics metrics, ILogger<EventWriterLoop> log) : IHostedService, IDisposable
 {
     private const int MaxBatch = 500;
+    private const int MinBatch = 64;
     private const int MaxBatchBytes = 2 << 20;
     private static readonly TimeSpan MaintenancePause = TimeSpan.FromSeconds(1);
 
@@ -37,7 +38,22 @@ internal sealed class EventWriterLoop(
     /// <summary>Why the last write failed; null when it succeeded.</summary>
     public string? Failure => _failure;
 
-    public ValueTask SubmitAsync(PendingEvent pending, CancellationToken cancel) => _channel.Writer.WriteAsync(pending, cancel);
+    public ValueTask SubmitAsync(PendingEvent pending, CancellationToken cancel)
+    {
+        if (_channel.Writer.TryWrite(pending))
+        {
+            pending.Sender.Owe();
+            return default;
+        }
+
+        return SubmitSlowAsync(pending, cancel);
+    }
+
+    private async ValueTask SubmitSlowAsync(PendingEvent pending, CancellationToken cancel)
+    {
+        await _channel.Writer.WriteAsync(pending, cancel);
+        pending.Sender.Owe();
+    }
 
     /// <summary>Runs an operator's change on the writer's thread.</summary>
     public Task<int> RemoveAsync(IReadOnlyList<StoredKey> keys)
@@ -97,8 +113,10 @@ internal sealed class EventWriterLoop(
                     work().GetAwaiter().GetResult();
                 }
 
+                // Half of what waits: while one half is written, the senders of the other are verifying their next events, and both cores work.
                 var bytes = 0;
-                while (batch.Count < MaxBatch && bytes < MaxBatchBytes && _channel.Reader.TryRead(out var pending))
+                var size = Math.Clamp(_channel.Reader.Count / 2, MinBatch, MaxBatch);
+                while (batch.Count < size && bytes < MaxBatchBytes && _channel.Reader.TryRead(out var pending))
                 {
                     batch.Add(pending);
                     writes.Add(pending.Write);
@@ -112,9 +130,13 @@ internal sealed class EventWriterLoop(
 
                 if (clock.GetElapsedTime(maintained) >= MaintenancePause || maintained == 0)
                 {
-                    var more = store.MaintainAsync(clock.GetUtcNow().ToUnixTimeSeconds(), CancellationToken.None).AsTask().GetAwaiter().GetResult();
-                    maintained = more ? 0 : clock.GetTimestamp();
+                    maintained = Maintain() ? 0 : clock.GetTimestamp();
                 }
+            }
+            catch (IOException exception)
+            {
+                maintained = clock.GetTimestamp(); // the store's upkeep waits with everything else until it is back
+                log.StoreLost(exception.Message);
             }
             catch (Exception exception)
             {
@@ -126,6 +148,25 @@ internal sealed class EventWriterLoop(
                 batch.Clear();
                 writes.Clear();
             }
+        }
+    }
+
+    // True when there is more to do at once. A disk that takes nothing is tried again next time.
+    private bool Maintain()
+    {
+        try
+        {
+            return store.MaintainAsync(clock.GetUtcNow().ToUnixTimeSeconds(), CancellationToken.None).AsTask().GetAwaiter().GetResult();
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            if (_failure is null)
+            {
+                log.WriteFailed(0, exception.Message);
+                _failure = "the store cannot be maintained";
+            }
+
+            return false;
         }
     }
 
@@ -163,6 +204,7 @@ internal sealed class EventWriterLoop(
             {
                 metrics.Refused(RejectPrefix.Error);
                 pending.Sender.Outbox.SendOk(pending.Write.Record.Id, accepted: false, RejectReason.Error("the relay cannot write to its disk now"));
+                pending.Sender.Settle();
             }
 
             return;
@@ -174,6 +216,7 @@ internal sealed class EventWriterLoop(
         foreach (var pending in batch)
         {
             Answer(pending);
+            pending.Sender.Settle();
         }
 
         // 3. To those who listen.
@@ -181,7 +224,7 @@ internal sealed class EventWriterLoop(
         {
             if (pending.Write.Verdict == StoreVerdict.Stored)
             {
-                var published = fanOut.PublishAsync(new LiveEvent(pending.Write.Record, pending.Write.Arrival), _stop.Token);
+                var published = feed.PublishAsync(new LiveEvent(pending.Write.Record, pending.Write.Arrival), _stop.Token);
                 if (!published.IsCompletedSuccessfully)
                 {
                     WaitForFanOut(published);

@@ -14,10 +14,13 @@ namespace Marmot.Relay.Ingest;
 internal sealed class Ingester(
     IEventStore store,
     WritePolicy policy,
+    WritePolicyProgram program,
     RelayIdentity identity,
     EventWriterLoop writer,
-    FanOut fanOut,
+    ILiveFeed feed,
     Requests requests,
+    Syncs syncs,
+    RelayBudgets budgets,
     RelayMetrics metrics,
     IOptions<RelayOptions> options)
 {
@@ -34,7 +37,7 @@ internal sealed class Ingester(
         //    between EVENTs is rare, so a batch that holds one goes message by message.
         if (messages.Count > 1 && !HoldsAuth(messages))
         {
-            var verified = new VerificationBatch(this, messages, connection.Keys);
+            var verified = new VerificationBatch(this, messages, connection);
             await verified.RunAsync();
             for (var i = 0; i < messages.Count; i++)
             {
@@ -54,32 +57,45 @@ internal sealed class Ingester(
     }
 
     /// <summary>Everything about one EVENT that can be found out without the writer: shape, rules, duplicate, id, signature.</summary>
-    public Verified Verify(ReadOnlySpan<byte> frame, Bytes32[] keys)
+    public Verified Verify(ReadOnlySpan<byte> frame, Connection connection)
     {
         if (!ClientMessageReader.TryRead(frame, _limits, out var message, out var reason))
         {
             return message.HasEventId ? new Verified(null, message.EventId, reason, IsEvent: true) : default;
         }
 
-        return Verify(message.Event, keys);
+        return Verify(message.Event, frame.Length, connection);
     }
 
-    private Verified Verify(in NostrEventView evt, Bytes32[] keys)
+    private Verified Verify(in NostrEventView evt, int bytes, Connection connection)
     {
-        // Cheap refusals first, the signature last; a known id is not verified again.
-        if (!policy.Allows(evt, out var reason) || !policy.AllowsSender(evt, keys, out reason))
+        // 1. Cheap refusals first.
+        if (!policy.Allows(evt, out var reason) || !policy.AllowsSender(evt, connection.Keys, out reason))
         {
             return new Verified(null, evt.Id, reason, IsEvent: true);
         }
 
-        if (store.IsKnown(evt.Id))
+        // 2. A known event is not verified again. Its id is checked before, so that an id alone, under other content, tells nobody what is
+        //    stored; of a gift wrap (NIP-59) not even its content does, only the whole event.
+        if (!EventVerifier.IsIdCorrect(evt))
+        {
+            return new Verified(null, evt.Id, Rejections.WrongId, IsEvent: true);
+        }
+
+        if (!EventKinds.IsGiftWrap(evt.Kind) && store.IsKnown(evt.Id))
         {
             return new Verified(null, evt.Id, Rejections.AlreadyStored, IsEvent: true);
         }
 
-        if (!EventVerifier.TryVerify(evt, out reason))
+        // 3. The signature, if the address may still cost that much.
+        if (!budgets.TryTake(connection.AddressPrefix, RelayBudgets.EventUnits(bytes)))
         {
-            return new Verified(null, evt.Id, reason, IsEvent: true);
+            return new Verified(null, evt.Id, Rejections.TooMuchWork, IsEvent: true);
+        }
+
+        if (!EventVerifier.IsSignatureCorrect(evt))
+        {
+            return new Verified(null, evt.Id, Rejections.WrongSignature, IsEvent: true);
         }
 
         var vanishesHere = evt.Kind == EventKinds.Vanish && identity.IsNamedBy(evt);
@@ -116,18 +132,60 @@ internal sealed class Ingester(
             return default;
         }
 
-        if (EventKinds.IsEphemeral(record.Kind))
+        if (!MayFill(record))
         {
-            return PassOnAsync(connection, record, cancel);
+            metrics.Refused(RejectPrefix.RateLimited);
+            connection.Outbox.SendOk(verified.Id, accepted: false, Rejections.TargetTooFast);
+            return default;
         }
 
-        return writer.SubmitAsync(new PendingEvent(record, connection), cancel);
+        return program.IsOn ? AskAndAcceptAsync(connection, record, cancel) : AcceptAsync(connection, record, cancel);
+    }
+
+    private ValueTask AcceptAsync(Connection connection, EventRecord record, CancellationToken cancel) => EventKinds.IsEphemeral(record.Kind)
+        ? PassOnAsync(connection, record, cancel)
+        : writer.SubmitAsync(new PendingEvent(record, connection), cancel);
+
+    private async ValueTask AskAndAcceptAsync(Connection connection, EventRecord record, CancellationToken cancel)
+    {
+        var (action, reason) = await program.AskAsync(record, connection.Address, connection.Keys, cancel);
+        switch (action)
+        {
+            case PolicyAction.Accept:
+                await AcceptAsync(connection, record, cancel);
+                break;
+            case PolicyAction.ShadowReject:
+                connection.Outbox.SendOk(record.Id);
+                break;
+            default:
+                metrics.Refused(RejectPrefix.Blocked);
+                connection.Outbox.SendOk(record.Id, accepted: false, reason);
+                break;
+        }
+    }
+
+    // The budget of each group a group event names and of each recipient of a wrap.
+    private bool MayFill(EventRecord record)
+    {
+        var letter = record.Kind == EventKinds.GroupEvent ? (byte)'h' : EventKinds.IsGiftWrap(record.Kind) ? (byte)'p' : (byte)0;
+        if (letter != 0)
+        {
+            foreach (var tag in record.Tags)
+            {
+                if (tag.Letter == letter && !budgets.TryTakeTarget(tag, RelayBudgets.EventUnits(record.Json.Length)))
+                {
+                    return false;
+                }
+            }
+        }
+
+        return true;
     }
 
     // NIP-01: an ephemeral event goes to those who listen now and is not stored.
     private async ValueTask PassOnAsync(Connection connection, EventRecord record, CancellationToken cancel)
     {
-        await fanOut.PublishAsync(new LiveEvent(record, Arrival: 0), cancel);
+        await feed.PublishAsync(new LiveEvent(record, Arrival: 0), cancel);
         connection.Outbox.SendOk(record.Id);
     }
 
@@ -142,7 +200,7 @@ internal sealed class Ingester(
         switch (message.Kind)
         {
             case ClientMessageKind.Event:
-                return AdmitAsync(connection, Verify(message.Event, connection.Keys), cancel);
+                return AdmitAsync(connection, Verify(message.Event, frame.Length, connection), cancel);
             case ClientMessageKind.Auth:
                 connection.Authenticate(message.Event);
                 return default;
@@ -153,10 +211,13 @@ internal sealed class Ingester(
             case ClientMessageKind.Close:
                 requests.Close(connection, message.SubscriptionId!);
                 return default;
-            case ClientMessageKind.NegClose:
+            case ClientMessageKind.NegOpen:
+                return syncs.OpenAsync(connection, message.SubscriptionId!, message.Filters[0], Convert.FromHexString(message.NegentropyHex), cancel);
+            case ClientMessageKind.NegMsg:
+                syncs.Continue(connection, message.SubscriptionId!, Convert.FromHexString(message.NegentropyHex));
                 return default;
             default:
-                connection.Outbox.SendNotice("unsupported: negentropy is not offered");
+                syncs.Close(connection, message.SubscriptionId!);
                 return default;
         }
     }
@@ -171,7 +232,11 @@ internal sealed class Ingester(
         }
         else if (message.SubscriptionId is { } subscription && message.Kind is ClientMessageKind.Req or ClientMessageKind.Count)
         {
-            connection.Outbox.SendClosed(message.SubscriptionId!, reason);
+            connection.Outbox.SendClosed(subscription, reason);
+        }
+        else if (message.SubscriptionId is { } sync && message.Kind is ClientMessageKind.NegOpen or ClientMessageKind.NegMsg)
+        {
+            connection.Outbox.SendSyncError(sync, reason);
         }
         else
         {

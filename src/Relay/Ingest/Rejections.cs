@@ -5,6 +5,8 @@ namespace Marmot.Relay.Ingest;
 /// <summary>The relay's refusals, each text once.</summary>
 internal static class Rejections
 {
+    public static readonly RejectReason WrongId = RejectReason.Invalid("id is not the hash of the event");
+    public static readonly RejectReason WrongSignature = RejectReason.Invalid("the signature does not verify");
     public static readonly RejectReason AlreadyStored = RejectReason.Duplicate("already have this event");
     public static readonly RejectReason Superseded = RejectReason.Duplicate("a newer version of this event is stored");
     public static readonly RejectReason Deleted = RejectReason.Blocked("this event was deleted");
@@ -19,11 +21,20 @@ internal static class Rejections
     public static readonly RejectReason ProtectedNeedsAuth = RejectReason.AuthRequired("a protected event is taken from its author only");
     public static readonly RejectReason ProtectedForeign = RejectReason.Restricted("a protected event is taken from its author only");
     public static readonly RejectReason TooFast = RejectReason.RateLimited("too many events, slow down");
+    public static readonly RejectReason PolicySilent = RejectReason.Error("the relay's write policy does not answer");
+    public static readonly RejectReason Banned = RejectReason.Blocked("the relay's operator does not take this");
+    public static readonly RejectReason TooMuchWork = RejectReason.RateLimited("too much work from this address, slow down");
+    public static readonly RejectReason TargetTooFast = RejectReason.RateLimited("too much for this group or recipient, slow down");
     public static readonly RejectReason WriteNeedsAuth = RejectReason.AuthRequired("this relay takes events from known keys only");
     public static readonly RejectReason WriteNotAllowed = RejectReason.Restricted("this key may not write here");
     public static readonly RejectReason WrapsNeedAuth = RejectReason.AuthRequired("gift wraps are served to their recipient only");
     public static readonly RejectReason WrapsForeign = RejectReason.Restricted("gift wraps are served to their recipient only");
     public static readonly RejectReason TooManySubscriptions = RejectReason.Blocked("too many open subscriptions");
     public static readonly RejectReason StoreFailed = RejectReason.Error("the store could not be read");
+    public static readonly RejectReason TooWide = RejectReason.Blocked("the filter makes the relay look at too much; narrow it by id, author, tag or time");
+    public static readonly RejectReason NoSearch = new("unsupported", "search is not offered (NIP-50)");
+    public static readonly RejectReason TooManyToSync = RejectReason.Blocked("too many events for one reconciliation; narrow the filter by time");
+    public static readonly RejectReason SyncClosed = new("closed", "this reconciliation is not open");
+    public static readonly RejectReason BadSyncMessage = RejectReason.Invalid("not a negentropy message of version 1");
     public static readonly RejectReason ShuttingDown = RejectReason.Error("the relay is shutting down");
 }

@@ -10,7 +10,7 @@ namespace Marmot.Relay.Ingest;
 internal readonly record struct Verified(EventRecord? Record, Bytes32 Id, RejectReason Reason, bool IsEvent);
 
 /// <summary>Verifies the EVENTs of one batch on all cores: the connection's own thread and helpers take messages by turn.</summary>
-internal sealed class VerificationBatch(Ingester ingester, MessageBatch messages, Bytes32[] keys) : IThreadPoolWorkItem
+internal sealed class VerificationBatch(Ingester ingester, MessageBatch messages, Connection connection) : IThreadPoolWorkItem
 {
     /// <summary>Below this many messages helpers cost more than they bring.</summary>
     private const int MinForHelpers = 4;
@@ -46,7 +46,7 @@ internal sealed class VerificationBatch(Ingester ingester, MessageBatch messages
                 var frame = messages[index].Span;
                 if (frame.StartsWith("[\"EVENT\""u8))
                 {
-                    _results[index] = ingester.Verify(frame, keys);
+                    _results[index] = ingester.Verify(frame, connection);
                 }
             }
             catch (Exception exception)

@@ -1,6 +1,8 @@
+using System.Buffers.Text;
 using System.Numerics;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
+using Marmot.Relay.Management;
 using Marmot.Relay.Storage;
 using Microsoft.Extensions.Options;
 
@@ -13,8 +15,11 @@ internal sealed class WritePolicy
     private readonly TimeProvider _clock;
     private readonly Bytes32[] _allowed;
 
-    public WritePolicy(IOptions<RelayOptions> options, TimeProvider clock)
+    private readonly Moderation _moderation;
+
+    public WritePolicy(IOptions<RelayOptions> options, Moderation moderation, TimeProvider clock)
     {
+        _moderation = moderation;
         _options = options.Value;
         _clock = clock;
         _allowed = [.. _options.WriteAllowList.Select(Bytes32.ParseHex)];
@@ -33,7 +38,8 @@ internal sealed class WritePolicy
         {
             reason = Rejections.OnlyEncrypted;
         }
-        else if (_options.Kinds == RelayKinds.Marmot && !IsMarmotKind(evt.Kind))
+        else if ((_options.Kinds == RelayKinds.Marmot && !IsMarmotKind(evt.Kind) && !_moderation.State.AllowedKinds.Contains(evt.Kind))
+            || _moderation.State.DisallowedKinds.Contains(evt.Kind))
         {
             reason = Rejections.KindNotTaken;
         }
@@ -50,9 +56,13 @@ internal sealed class WritePolicy
         {
             reason = Rejections.Expired; // NIP-40
         }
-        else if (LeadingZeroBits(evt.Id) < _options.MinProofOfWork)
+        else if (_moderation.IsKeyBanned(evt.PublicKey) || _moderation.IsEventBanned(evt.Id))
         {
-            reason = RejectReason.ProofOfWork($"{_options.MinProofOfWork} leading zero bits are needed"); // NIP-13
+            reason = Rejections.Banned; // NIP-86
+        }
+        else if (LeadingZeroBits(evt.Id) < _options.MinProofOfWork || CommittedTarget(evt) < _options.MinProofOfWork)
+        {
+            reason = RejectReason.ProofOfWork($"{_options.MinProofOfWork} leading zero bits are needed, and no smaller target in the nonce tag"); // NIP-13
         }
         else if (CountTags(evt) > _options.MaxTags)
         {
@@ -70,7 +80,7 @@ internal sealed class WritePolicy
         {
             reason = keys.Length == 0 ? Rejections.ProtectedNeedsAuth : Rejections.ProtectedForeign;
         }
-        else if (_allowed.Length > 0 && !keys.Any(key => Array.IndexOf(_allowed, key) >= 0))
+        else if (_allowed.Length > 0 && !keys.Any(key => Array.IndexOf(_allowed, key) >= 0 || _moderation.IsKeyAllowed(key)))
         {
             reason = keys.Length == 0 ? Rejections.WriteNeedsAuth : Rejections.WriteNotAllowed;
         }
@@ -100,6 +110,27 @@ internal sealed class WritePolicy
         }
 
         return bits;
+    }
+
+    /// <summary>NIP-13: the target in the nonce tag; an event that was lucky beyond it counts for no more. Without a target any luck counts.</summary>
+    private static int CommittedTarget(in NostrEventView evt)
+    {
+        foreach (var tag in evt.Tags)
+        {
+            if (tag.Name.SequenceEqual("nonce"u8))
+            {
+                var items = tag.Items;
+                for (var i = 0; items.MoveNext(); i++)
+                {
+                    if (i == 2)
+                    {
+                        return Utf8Parser.TryParse(items.Current, out int target, out var used) && used == items.Current.Length ? target : 0;
+                    }
+                }
+            }
+        }
+
+        return int.MaxValue;
     }
 
     private static bool IsProtected(in NostrEventView evt)

@@ -14,10 +14,10 @@ internal static class EventImport
     {
         var result = default(Result);
         using var reader = new StreamReader(input);
-        var lines = new List<string>(BatchSize);
+        var writing = Task.FromResult(result);
         while (true)
         {
-            lines.Clear();
+            var lines = new List<string>(BatchSize);
             while (lines.Count < BatchSize && await reader.ReadLineAsync() is { } line)
             {
                 if (line.Length > 0)
@@ -26,29 +26,34 @@ internal static class EventImport
                 }
             }
 
+            // One batch is written while the next is read and verified.
+            var records = new EventRecord?[lines.Count];
+            Parallel.For(0, lines.Count, i => records[i] = TryRead(System.Text.Encoding.UTF8.GetBytes(lines[i])));
+            result = await writing;
+            progress?.Invoke(result.Stored + result.Duplicates + result.Refused);
             if (lines.Count == 0)
             {
                 return result;
             }
 
-            var records = new EventRecord?[lines.Count];
-            Parallel.For(0, lines.Count, i => records[i] = Read(lines[i]));
-            var batch = records.Where(r => r is not null).Select(r => new EventWrite(r!)).ToList();
-            await store.WriteAsync(batch, CancellationToken.None);
-            var stored = batch.Count(w => w.Verdict == StoreVerdict.Stored);
-            var known = batch.Count(w => w.Verdict is StoreVerdict.Duplicate or StoreVerdict.Superseded);
-            result = new Result(result.Stored + stored, result.Duplicates + known, result.Refused + lines.Count - stored - known);
-            progress?.Invoke(result.Stored + result.Duplicates + result.Refused);
+            writing = Task.Run(() => WriteAsync(store, records, result));
         }
     }
 
-    private static EventRecord? Read(string line)
+    private static async Task<Result> WriteAsync(IEventStore store, EventRecord?[] records, Result before)
     {
-        var bytes = System.Text.Encoding.UTF8.GetBytes(line);
-        return NostrEventReader.TryRead(bytes, out var view, out _)
+        var batch = records.Where(r => r is not null).Select(r => new EventWrite(r!)).ToList();
+        await store.WriteAsync(batch, CancellationToken.None);
+        var stored = batch.Count(w => w.Verdict == StoreVerdict.Stored);
+        var known = batch.Count(w => w.Verdict is StoreVerdict.Duplicate or StoreVerdict.Superseded);
+        return new Result(before.Stored + stored, before.Duplicates + known, before.Refused + records.Length - stored - known);
+    }
+
+    /// <summary>Null for what is no event, ephemeral, or not signed by its author.</summary>
+    public static EventRecord? TryRead(ReadOnlySpan<byte> json) =>
+        NostrEventReader.TryRead(json, out var view, out _)
             && !EventKinds.IsEphemeral(view.Kind)
             && EventVerifier.TryVerify(view, out _)
                 ? EventRecord.Create(view, vanishesHere: view.Kind == EventKinds.Vanish && RelayIdentity.NamesAllRelays(view))
                 : null;
-    }
 }

@@ -1,16 +1,18 @@
 using Marmot.Protocol.Messages;
 using Marmot.Protocol.RelayDocument;
+using Marmot.Relay.Management;
 using Microsoft.Extensions.Options;
 
 namespace Marmot.Relay.Pages;
 
 /// <summary>What <c>/</c> says without a WebSocket: NIP-11 to clients, a short page to people.</summary>
-internal sealed class RelayPages(IOptions<RelayOptions> options, RelayIdentity identity)
+internal sealed class RelayPages(IOptions<RelayOptions> options, Moderation moderation, RelayIdentity identity)
 {
     /// <summary>Only what is implemented and tested: docs/conformance.</summary>
-    public static readonly int[] SupportedNips = [1, 9, 11, 13, 17, 40, 42, 45, 59, 62, 65, 70];
+    public static readonly int[] SupportedNips = [1, 9, 11, 13, 17, 40, 42, 45, 59, 62, 65, 70, 77];
 
-    private readonly byte[] _document = RelayInformationWriter.Write(Describe(options.Value));
+    // The document for the operator's decisions it was written for.
+    private volatile Written? _written;
 
     public async Task ServeAsync(HttpContext context)
     {
@@ -26,24 +28,39 @@ internal sealed class RelayPages(IOptions<RelayOptions> options, RelayIdentity i
 
         if (context.Request.Headers.Accept.ToString().Contains(RelayInformationWriter.MediaType, StringComparison.OrdinalIgnoreCase))
         {
+            var document = Document();
             response.ContentType = RelayInformationWriter.MediaType;
-            response.ContentLength = _document.Length;
-            await response.Body.WriteAsync(_document, context.RequestAborted);
+            response.ContentLength = document.Length;
+            await response.Body.WriteAsync(document, context.RequestAborted);
             return;
         }
 
         response.ContentType = "text/html; charset=utf-8";
         response.Headers.ContentSecurityPolicy = "default-src 'none'; style-src 'unsafe-inline'";
-        await response.WriteAsync(Page(options.Value, identity.UrlFor(context.Request)), context.RequestAborted);
+        await response.WriteAsync(Page(options.Value, moderation.State, identity.UrlFor(context.Request)), context.RequestAborted);
     }
 
-    private static RelayInformation Describe(RelayOptions options) => new()
+    private sealed record Written(ModerationState State, byte[] Document);
+
+    private byte[] Document()
     {
-        Name = options.Name,
-        Description = options.Description,
+        var state = moderation.State;
+        if (_written is not { } written || !ReferenceEquals(written.State, state))
+        {
+            _written = written = new Written(state, RelayInformationWriter.Write(Describe(options.Value, state)));
+        }
+
+        return written.Document;
+    }
+
+    private static RelayInformation Describe(RelayOptions options, ModerationState state) => new()
+    {
+        Name = state.Name ?? options.Name,
+        Description = state.Description ?? options.Description,
+        Icon = state.Icon,
         PublicKey = options.PublicKey.Length > 0 ? options.PublicKey : null,
         Contact = options.Contact.Length > 0 ? options.Contact : null,
-        SupportedNips = SupportedNips,
+        SupportedNips = options.Admins.Length > 0 ? [.. SupportedNips, 86] : SupportedNips,
         Software = "marmot-server",
         Version = typeof(RelayPages).Assembly.GetName().Version?.ToString(3),
         Limitation = new RelayLimitation
@@ -65,16 +82,16 @@ internal sealed class RelayPages(IOptions<RelayOptions> options, RelayIdentity i
             new RelayRetention(RetentionKinds.Parse(rule.Key), RetentionKinds.Parse(rule.Key), rule.Value * 86400L))],
     };
 
-    private static string Page(RelayOptions options, string url)
+    private static string Page(RelayOptions options, ModerationState state, string url)
     {
         static string Text(string value) => System.Net.WebUtility.HtmlEncode(value);
         return $"""
             <!doctype html>
             <meta charset="utf-8">
-            <title>{Text(options.Name)}</title>
+            <title>{Text(state.Name ?? options.Name)}</title>
             <style>body{"{"}font:16px/1.5 system-ui,sans-serif;max-width:40em;margin:4em auto;padding:0 1em{"}"}</style>
-            <h1>{Text(options.Name)}</h1>
-            <p>{Text(options.Description)}</p>
+            <h1>{Text(state.Name ?? options.Name)}</h1>
+            <p>{Text(state.Description ?? options.Description)}</p>
             <p>This is a Nostr relay. Add it to a client as <code>{Text(url)}</code>.</p>
             <p>It serves gift wraps to their recipient only, acknowledges an event when it is on disk, and overwrites what is deleted.</p>
             """;

@@ -6,12 +6,17 @@ using Marmot.Relay.Storage;
 
 namespace Marmot.Relay.Queries;
 
-/// <summary>What a connection may ask for (NIP-42, NIP-59). Wraps inside wider filters are left out silently; a filter that asks for nothing else is refused.</summary>
+/// <summary>What a connection may ask for (NIP-42, NIP-50, NIP-59). Wraps inside wider filters are left out silently; a filter that asks for nothing else is refused.</summary>
 internal static class ReadPolicy
 {
     public static bool Allows(Filter[] filters, Bytes32[] keys, bool wrapsOpen, out RejectReason reason)
     {
-        reason = default;
+        reason = Array.Exists(filters, filter => filter.Search is not null) ? Rejections.NoSearch : default;
+        if (reason.Prefix is not null)
+        {
+            return false;
+        }
+
         if (wrapsOpen)
         {
             return true;

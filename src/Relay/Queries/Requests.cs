@@ -9,9 +9,11 @@ using Microsoft.Extensions.Options;
 namespace Marmot.Relay.Queries;
 
 /// <summary>REQ, COUNT and CLOSE: read policy, subscription, stored scan, EOSE, live.</summary>
-internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeProvider clock, RelayMetrics metrics, IOptions<RelayOptions> options)
+internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeProvider clock, RelayBudgets budgets, RelayMetrics metrics, IOptions<RelayOptions> options)
 {
-    private const int MaxCount = 1_000_000;
+    /// <summary>Events of a count that are read for their authors (NIP-45, HyperLogLog).</summary>
+    private const int MaxRegistered = 100_000;
+
     private readonly RelayOptions _options = options.Value;
 
     /// <summary>NIP-01 REQ. An id in use is replaced.</summary>
@@ -31,24 +33,35 @@ internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeP
             return;
         }
 
+        if (!budgets.TryTake(connection.AddressPrefix, RelayBudgets.RequestUnits * filters.Length))
+        {
+            connection.Outbox.SendClosed(id, Rejections.TooMuchWork);
+            return;
+        }
+
         // 2. Listen first, then read the mark: see Subscription.
         metrics.Query();
         var subscription = new Subscription(connection, id, filters);
         connection.Subscriptions.Add(id, subscription);
         index.Add(subscription);
-        var mark = store.HighWaterMark;
-        subscription.StartFrom(mark);
-
-        // 3. What is stored, then EOSE, then live.
+        var scope = Scope(connection);
         try
         {
-            await StoredEventScan.SendAsync(store, subscription, Scope(connection), mark, _options.MaxLimit, _options.MaxOutboxBytes, cancel);
+            var mark = await store.ReadMarkAsync(cancel);
+            subscription.StartFrom(mark);
+
+            // 3. What is stored, then EOSE, then live.
+            await StoredEventScan.SendAsync(store, subscription, scope, mark, _options.MaxLimit, _options.MaxOutboxBytes, cancel);
         }
-        catch (IOException)
+        catch (Exception exception) when (exception is IOException or QueryTooWideException)
         {
             Close(connection, id);
-            connection.Outbox.SendClosed(id, Rejections.StoreFailed);
+            connection.Outbox.SendClosed(id, exception is QueryTooWideException ? Rejections.TooWide : Rejections.StoreFailed);
             return;
+        }
+        finally
+        {
+            budgets.Charge(connection.AddressPrefix, scope.Work);
         }
 
         subscription.GoLive(RelayMessages.Eose(subscription.EncodedId));
@@ -63,16 +76,55 @@ internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeP
             return;
         }
 
+        if (!budgets.TryTake(connection.AddressPrefix, RelayBudgets.RequestUnits * filters.Length))
+        {
+            connection.Outbox.SendClosed(id, Rejections.TooMuchWork);
+            return;
+        }
+
         metrics.Query();
+        var scope = Scope(connection);
         try
         {
-            var keys = await StoredEventScan.FindAsync(store, filters, Scope(connection), store.HighWaterMark, MaxCount, cancel);
-            connection.Outbox.SendCount(id, keys.Count);
+            if (filters is [var single])
+            {
+                await CountAsync(connection, id, single, scope, cancel);
+                return;
+            }
+
+            var found = await StoredEventScan.FindAsync(
+                store, [.. filters.Select(f => f.WithLimit(null))], scope, await store.ReadMarkAsync(cancel), int.MaxValue, cancel);
+            connection.Outbox.SendCount(id, found.Count);
         }
-        catch (IOException)
+        catch (Exception exception) when (exception is IOException or QueryTooWideException)
         {
-            connection.Outbox.SendClosed(id, Rejections.StoreFailed);
+            connection.Outbox.SendClosed(id, exception is QueryTooWideException ? Rejections.TooWide : Rejections.StoreFailed);
         }
+        finally
+        {
+            budgets.Charge(connection.AddressPrefix, scope.Work);
+        }
+    }
+
+    // With the authors' registers where NIP-45 defines them and reading the events is not too much.
+    private async ValueTask CountAsync(Connection connection, string id, Filter filter, ReadScope scope, CancellationToken cancel)
+    {
+        if (HyperLogLog.TryCreate(filter) is not { } authors)
+        {
+            connection.Outbox.SendCount(id, await store.CountAsync(filter, scope, await store.ReadMarkAsync(cancel), cancel));
+            return;
+        }
+
+        var keys = await store.QueryAsync(filter.WithLimit(null), scope, await store.ReadMarkAsync(cancel), int.MaxValue, cancel);
+        if (keys.Count > MaxRegistered)
+        {
+            connection.Outbox.SendCount(id, keys.Count);
+            return;
+        }
+
+        await store.ReadAsync(keys, 0, authors, cancel);
+        scope.Work += keys.Count;
+        connection.Outbox.SendCount(id, keys.Count, authors.ToHex());
     }
 
     /// <summary>NIP-01 CLOSE; an unknown id is nothing.</summary>
@@ -98,5 +150,5 @@ internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeP
 
     private bool IsOpen => _options.GiftWraps == GiftWrapAccessMode.Open;
 
-    private ReadScope Scope(Connection connection) => new(connection.Keys, IsOpen, clock.GetUtcNow().ToUnixTimeSeconds());
+    private ReadScope Scope(Connection connection) => new(connection.Keys, IsOpen, clock.GetUtcNow().ToUnixTimeSeconds()) { MaxWork = _options.MaxQueryWork };
 }

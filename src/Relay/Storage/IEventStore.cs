@@ -36,9 +36,18 @@ internal sealed class EventWrite(EventRecord record)
 /// <param name="Now">Unix seconds.</param>
 internal sealed record ReadScope(Bytes32[] Keys, bool GiftWrapsOpen, long Now)
 {
+    /// <summary>Index entries one query may look at before it is given up; a store without such a measure bounds its time instead.</summary>
+    public int MaxWork { get; init; } = int.MaxValue;
+
+    /// <summary>Index entries looked at so far; a store without such a measure leaves it alone.</summary>
+    public long Work { get; set; }
+
     /// <summary>For the operator's own tools.</summary>
     public static ReadScope Everything(long now) => new([], GiftWrapsOpen: true, now);
 }
+
+/// <summary>A filter makes the store look at more than <see cref="ReadScope.MaxWork"/> allows.</summary>
+internal sealed class QueryTooWideException() : Exception("the query costs too much");
 
 /// <summary>One answer of a query: its arrival number and what orders and names it.</summary>
 internal readonly record struct StoredKey(ulong Arrival, long CreatedAt, Bytes32 Id, int Kind);
@@ -56,6 +65,9 @@ internal interface IEventStore : IAsyncDisposable
     /// <summary>Arrival number of the newest durable event; grows before the write returns.</summary>
     ulong HighWaterMark { get; }
 
+    /// <summary>The mark as it is over all replicas: nothing that was acknowledged before the call is above it.</summary>
+    ValueTask<ulong> ReadMarkAsync(CancellationToken cancel) => new(HighWaterMark);
+
     /// <summary>True only when the event is stored; false may mean that the store would have to ask. Cheap: asked before any signature check.</summary>
     bool IsKnown(in Bytes32 id);
 
@@ -64,7 +76,12 @@ internal interface IEventStore : IAsyncDisposable
     ValueTask WriteAsync(IReadOnlyList<EventWrite> batch, CancellationToken cancel);
 
     /// <summary>Finds what a filter selects among events up to <paramref name="upTo"/>: newest first, ties by lowest id, at most its limit.</summary>
+    /// <exception cref="QueryTooWideException">It would look at more than the scope allows.</exception>
     ValueTask<IReadOnlyList<StoredKey>> QueryAsync(Filter filter, ReadScope scope, ulong upTo, int limit, CancellationToken cancel);
+
+    /// <summary>How many events up to <paramref name="upTo"/> a filter selects; its own limit does not count.</summary>
+    async ValueTask<long> CountAsync(Filter filter, ReadScope scope, ulong upTo, CancellationToken cancel) =>
+        (await QueryAsync(filter.WithLimit(null), scope, upTo, int.MaxValue, cancel)).Count;
 
     /// <summary>Hands out events by arrival number, in the order given; those removed meanwhile are left out.</summary>
     /// <returns>How many numbers were used up.</returns>

@@ -59,6 +59,9 @@ internal sealed class RelayHost : IAsyncDisposable
         return client;
     }
 
+    /// <summary>What SIGTERM does.</summary>
+    public Task StopAsync() => _app.StopAsync();
+
     public async ValueTask DisposeAsync()
     {
         await _app.StopAsync();

@@ -61,6 +61,24 @@ internal sealed class TestClient : IAsyncDisposable
 
     public Task<(bool Accepted, string Text)> PublishAsync(NostrEvent evt) => PublishAsync(Encoding.UTF8.GetString(evt.Json.Span));
 
+    /// <summary>Publishes all in bursts; each must be accepted.</summary>
+    public async Task PublishAllAsync(IEnumerable<NostrEvent> events)
+    {
+        foreach (var burst in events.Chunk(200))
+        {
+            foreach (var evt in burst)
+            {
+                await SendAsync($"[\"EVENT\",{Encoding.UTF8.GetString(evt.Json.Span)}]");
+            }
+
+            for (var i = 0; i < burst.Length; i++)
+            {
+                var (accepted, text) = await ReceiveOkAsync();
+                Assert.True(accepted, text);
+            }
+        }
+    }
+
     public async Task<(bool Accepted, string Text)> ReceiveOkAsync()
     {
         var ok = await ReceiveAsync();

@@ -37,6 +37,7 @@ internal sealed class StoredQuery(
 
     private void RunIds(in LmdbTransaction txn, Bytes32[] ids)
     {
+        scope.Work += ids.Length;
         foreach (var id in ids)
         {
             if (index.TryFind(txn, id, out var arrival, out var header) && arrival <= upTo && Check(header)
@@ -56,6 +57,7 @@ internal sealed class StoredQuery(
     private void RunLists(in LmdbTransaction txn)
     {
         var lists = new List<ListWalk>();
+        var examined = 0;
         try
         {
             Plan(txn, lists);
@@ -68,12 +70,16 @@ internal sealed class StoredQuery(
                 }
             }
 
-            var examined = 0;
             while (heap.TryPeek(out var list, out _) && _results.Count < _limit)
             {
                 if ((++examined & 0x3FF) == 0)
                 {
                     cancel.ThrowIfCancellationRequested();
+                }
+
+                if (examined > scope.MaxWork)
+                {
+                    throw new QueryTooWideException();
                 }
 
                 Examine(txn, list);
@@ -89,6 +95,7 @@ internal sealed class StoredQuery(
         }
         finally
         {
+            scope.Work += examined;
             foreach (var list in lists)
             {
                 list.Dispose();

@@ -9,6 +9,7 @@ namespace Marmot.Relay.Storage.Log;
 /// </remarks>
 internal sealed class EventLog : IDisposable
 {
+    private const int PageSize = 4096;
     private static readonly byte[] Zeros = new byte[64 * 1024];
     private readonly string _directory;
     private readonly List<LogSegment> _dirty = [];
@@ -46,7 +47,8 @@ internal sealed class EventLog : IDisposable
         var expected = 0UL;
         while (TryLocate(position, out var segment, out var offset))
         {
-            if (!LogRecord.TryRead(segment.Map(offset), out var arrival, out var flags, out var length, out var erased)
+            if (!HasRecord(segment, offset)
+                || !LogRecord.TryRead(segment.Map(offset), out var arrival, out var flags, out var length, out var erased)
                 || (expected != 0 && arrival <= expected))
             {
                 if (offset > 0 && HasRecords(segment.Number + 1))
@@ -72,7 +74,7 @@ internal sealed class EventLog : IDisposable
         }
 
         End = position;
-        if (TryLocate(position, out var last, out var end) && last.Map(end).ContainsAnyExcept((byte)0))
+        if (TryLocate(position, out var last, out var end) && IsDirtyFrom(last, end))
         {
             last.CutOff(end); // a torn, never acknowledged tail
         }
@@ -125,21 +127,27 @@ internal sealed class EventLog : IDisposable
     /// <summary>Takes back everything appended since <paramref name="end"/>, written or not.</summary>
     public void Rollback(long end)
     {
+        var written = End;
+        End = end;
         _pendingSize = 0;
         _dirty.Clear();
-        for (var position = end; position < End;)
+        Span<byte> page = stackalloc byte[PageSize];
+        for (var position = end; position < written;)
         {
+            // By pages, and only those that hold something: on a full disk there is no room for zeros where nothing was written.
             var offset = (int)(position % LogSegment.Size);
-            var size = (int)Math.Min(Math.Min(End - position, Zeros.Length), LogSegment.Size - offset);
-            if (TryLocate(position, out var segment, out _) && segment.Map(offset)[..size].ContainsAnyExcept((byte)0))
+            var size = (int)Math.Min(written - position, PageSize - (offset % PageSize));
+            if (TryLocate(position, out var segment, out _))
             {
-                segment.Write(offset, Zeros.AsSpan(0, size));
+                segment.Read(offset, page[..size]);
+                if (page[..size].ContainsAnyExcept((byte)0))
+                {
+                    segment.Write(offset, Zeros.AsSpan(0, size));
+                }
             }
 
             position += size;
         }
-
-        End = end;
     }
 
     /// <summary>Copies a record's JSON into <paramref name="output"/>; false when it was erased.</summary>
@@ -239,7 +247,43 @@ internal sealed class EventLog : IDisposable
     }
 
     private bool HasRecords(int number) =>
-        number < _segments.Length && LogRecord.TryRead(_segments[number].Map(0), out _, out _, out _, out _);
+        number < _segments.Length && HasRecord(_segments[number], 0) && LogRecord.TryRead(_segments[number].Map(0), out _, out _, out _, out _);
+
+    // A look at the header by a call, so that the map is touched only where something was written.
+    private static bool HasRecord(LogSegment segment, int offset)
+    {
+        Span<byte> header = stackalloc byte[LogRecord.HeaderSize];
+        if (offset + header.Length > LogSegment.Size)
+        {
+            return false;
+        }
+
+        segment.Read(offset, header);
+        return header.ContainsAnyExcept((byte)0);
+    }
+
+    private static bool IsDirtyFrom(LogSegment segment, int offset)
+    {
+        var buffer = ArrayPool<byte>.Shared.Rent(1 << 20);
+        try
+        {
+            for (; offset < LogSegment.Size; offset += buffer.Length)
+            {
+                var part = buffer.AsSpan(0, Math.Min(buffer.Length, LogSegment.Size - offset));
+                segment.Read(offset, part);
+                if (part.ContainsAnyExcept((byte)0))
+                {
+                    return true;
+                }
+            }
+
+            return false;
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+        }
+    }
 }
 
 /// <summary>Takes one record of the log; the JSON is empty when it was erased.</summary>

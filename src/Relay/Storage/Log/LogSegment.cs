@@ -40,6 +40,23 @@ internal sealed unsafe class LogSegment : IDisposable
 
     public void Write(int offset, ReadOnlySpan<byte> bytes) => RandomAccess.Write(_file, bytes, offset);
 
+    /// <summary>Reads by a call: where the file has no blocks yet this gives zeros, and unlike a look through the map takes none (a full tmpfs would answer that with SIGBUS).</summary>
+    public void Read(int offset, Span<byte> destination)
+    {
+        while (!destination.IsEmpty)
+        {
+            var read = RandomAccess.Read(_file, destination, offset);
+            if (read == 0)
+            {
+                destination.Clear();
+                return;
+            }
+
+            destination = destination[read..];
+            offset += read;
+        }
+    }
+
     public void Flush() => RandomAccess.FlushToDisk(_file);
 
     /// <summary>Zeroes everything from an offset on.</summary>

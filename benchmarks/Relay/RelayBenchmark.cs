@@ -1,0 +1,173 @@
+using System.Diagnostics;
+using System.Globalization;
+
+namespace Marmot.Benchmarks.RelayLoad;
+
+/// <summary>All measurements in a row on one relay, then on its peer where there is one; the machine's limits stand first.</summary>
+internal static class RelayBenchmark
+{
+    private const int Rounds = 5;
+    private const double IngestTarget = 0.4;
+    private const double IdleTargetBytes = 12 * 1024;
+
+    public static int Run(Settings settings)
+    {
+        Console.WriteLine($"Relay: {Environment.ProcessorCount} cores, client and relay share them");
+        var corpusFile = Path.GetTempFileName();
+        try
+        {
+            var events = Events.GroupEvents(settings.Events, 1000);
+            using var corpus = new Corpus(settings.Import, corpusFile);
+            var passed = true;
+
+            // 1. The machine.
+            var verifies = Limits.VerifiesPerSecond(events);
+            Line("limit: Schnorr verifications, all cores", $"{verifies:N0}/s");
+            Line("limit: loopback, messages of 1.1 KB", $"{Limits.LoopbackMessagesPerSecond():N0}/s");
+
+            // 2. Ours, then the peer under the same load.
+            using (var own = new OwnRelay())
+            {
+                var fsync = Limits.Fsync(own.Directory);
+                Line("limit: write 4 KB and wait for the disk", $"{fsync.TotalMilliseconds:F2} ms, {1 / fsync.TotalSeconds:N0}/s");
+                passed &= Measure(own, events, corpus, corpusFile, settings, verifies);
+            }
+
+            using var strfry = Strfry.Find();
+            if (strfry is null)
+            {
+                Console.WriteLine("\nstrfry: not on PATH, not measured");
+            }
+            else
+            {
+                Measure(strfry, Events.GroupEvents(settings.Events, 1000), corpus, corpusFile, settings, verifies);
+            }
+
+
+            Console.WriteLine(passed ? "holds" : "DOES NOT HOLD");
+            return passed ? 0 : 1;
+        }
+        finally
+        {
+            File.Delete(corpusFile);
+        }
+    }
+
+    private static bool Measure(
+        Peer peer, byte[][] events, Corpus corpus, string corpusFile, Settings settings, double verifies)
+    {
+        Console.WriteLine($"\n{peer.Name}");
+        var ours = peer is OwnRelay;
+        var passed = true;
+
+        // 1. Import and start-up.
+        if ((settings.Wants("import") || settings.Wants("queries")) && peer.Import(corpusFile) is { } import)
+        {
+            var rate = settings.Import / import.TotalSeconds;
+            Line($"import of {settings.Import:N0} events", $"{rate:N0}/s, {rate / verifies:F2} of the verify limit");
+        }
+
+        var start = peer.Start();
+        Line("start-up on them, to the first open connection", $"{start.TotalSeconds:F2} s");
+
+        // 2. Writes, deliveries, queries, connections.
+        if (settings.Wants("ingest"))
+        {
+            passed &= Ingest(peer, events, verifies) || !ours;
+        }
+
+        if (settings.Wants("fanout"))
+        {
+            FanOut(peer, 100);
+            FanOut(peer, 1000);
+        }
+
+        if (settings.Wants("queries"))
+        {
+            Queries(peer, corpus, settings.Seconds);
+        }
+
+        if (settings.Wants("idle"))
+        {
+            passed &= Idle(peer, settings.Connections) || !ours;
+        }
+
+        peer.Stop();
+        return passed;
+    }
+
+    private static bool Ingest(Peer peer, byte[][] events, double verifies)
+    {
+        // Limit and load alternate, so that a neighbour on the machine slows both; the medians are compared.
+        var frames = events.Select(Events.EventFrame).ToArray();
+        var share = frames.Length / (Rounds + 1);
+        PublishLoad.Run(peer, frames[..share], 8, 64);
+        var rounds = new List<(double Ratio, PublishLoad.Result Result)>();
+        for (var round = 1; round <= Rounds; round++)
+        {
+            var before = Limits.VerifiesPerSecond(events);
+            var result = PublishLoad.Run(peer, frames[(round * share)..((round + 1) * share)], 8, 64);
+            rounds.Add((result.PerSecond / ((before + Limits.VerifiesPerSecond(events)) / 2), result));
+        }
+
+        var (ratio, publish) = rounds.OrderBy(r => r.Ratio).ElementAt(Rounds / 2);
+        Line("durable OK, 8 connections x 64 in flight", $"{publish.PerSecond:N0}/s, {ratio:F2} of the verify limit (target {IngestTarget})");
+        Line("", $"p50 {publish.Latencies.At(0.5):F1} ms, p99 {publish.Latencies.At(0.99):F1} ms, {publish.CpuMicroseconds:F0} us of relay CPU an event, {publish.Accepted:N0} accepted");
+
+        var disk = Limits.Fsync(peer.Directory);
+        var single = PublishLoad.Run(peer, [.. Events.GroupEvents(1000, 10).Select(Events.EventFrame)], 1, 1);
+        Line("one connection, one event at a time", $"{single.PerSecond:N0}/s, p50 {single.Latencies.At(0.5):F2} ms ({single.Latencies.At(0.5) / disk.TotalMilliseconds:F2} x the disk), p99 {single.Latencies.At(0.99):F2} ms");
+
+        var duplicates = PublishLoad.Run(peer, frames, 8, 64);
+        Line("duplicates answered", $"{duplicates.PerSecond:N0}/s, {duplicates.CpuMicroseconds:F0} us of relay CPU each");
+        var forged = PublishLoad.Run(peer, [.. Events.GroupEvents(Math.Min(10_000, events.Length), 10).Select(Events.Forge).Select(Events.EventFrame)], 8, 64);
+        Line("bad signatures refused", $"{forged.PerSecond:N0}/s, {forged.PerSecond / verifies:F2} of the verify limit, {forged.Accepted} accepted");
+        return ratio >= IngestTarget && rounds.TrueForAll(r => r.Result.Accepted == share) && forged.Accepted == 0;
+    }
+
+    private static void FanOut(Peer peer, int subscribers)
+    {
+        using var fanOut = new FanOutLoad(peer, subscribers, new string(subscribers == 100 ? 'a' : 'b', 64));
+        fanOut.Saturate(20);
+        var (perSecond, cpu) = fanOut.Saturate(200_000 / subscribers);
+        var calm = fanOut.Calm(40, TimeSpan.FromMilliseconds(20));
+        Line($"fan-out to {subscribers:N0}, saturated", $"{perSecond:N0} deliveries/s, {cpu:F1} us of relay CPU each");
+        Line($"fan-out to {subscribers:N0}, calm", $"p50 {calm.At(0.5):F2} ms, p99 {calm.At(0.99):F2} ms");
+    }
+
+    private static bool Idle(Peer peer, int connections)
+    {
+        var (opened, each, rate) = IdleLoad.Run(peer, connections);
+        Line($"idle connections with a subscription, {opened:N0} open", $"{each / 1024:F1} KB each (target {IdleTargetBytes / 1024:F0}), {rate:N0} opened/s");
+        if (opened < connections)
+        {
+            Line("", $"{connections:N0} were asked for; the file limit ended it");
+        }
+
+        return each <= IdleTargetBytes;
+    }
+
+    private static void Queries(Peer peer, Corpus corpus, double seconds)
+    {
+        var now = DateTimeOffset.UtcNow.ToUnixTimeSeconds();
+        var author = corpus.Author(0).PublicKey;
+        Query("#h, limit 100", i => $"{{\"kinds\":[445],\"#h\":[\"{corpus.Groups[i % corpus.Groups.Length]}\"],\"limit\":100}}");
+        Query("#h since, catch-up", i => $"{{\"kinds\":[445],\"#h\":[\"{corpus.Groups[i % corpus.Groups.Length]}\"],\"since\":{now - (28 * 86400)}}}");
+        Query("20 ids", i => $"{{\"ids\":[{string.Join(',', Enumerable.Range(0, 20).Select(k => $"\"{corpus.Ids[((i * 7919) + (k * 104_729)) % corpus.Ids.Count]}\""))}]}}");
+        Query("author and kinds", i => $"{{\"authors\":[\"{corpus.Author(i).PublicKey}\"],\"kinds\":[1,7]}}");
+        Query("#p of gift wraps since", _ => $"{{\"kinds\":[1059],\"#p\":[\"{author}\"],\"since\":{now - (29 * 86400)},\"limit\":15}}", authenticate: true);
+        Query("no match", i => $"{{\"kinds\":[445],\"#h\":[\"{i:x64}\"]}}");
+
+        void Query(string name, Func<int, string> filter, bool authenticate = false)
+        {
+            QueryLoad.Run(peer, 4, seconds / 4, filter, authenticate ? corpus.Author(0) : null);
+            var eight = QueryLoad.Run(peer, 8, seconds, filter, authenticate ? corpus.Author(0) : null);
+            var one = QueryLoad.Run(peer, 1, seconds / 2, filter, authenticate ? corpus.Author(0) : null);
+            Line($"query {name}", eight.Refused
+                ? "refused"
+                : $"{eight.PerSecond:N0}/s of {eight.EventsPerAnswer:F0} events, p99 {eight.Latencies.At(0.99):F1} ms, {eight.CpuMicroseconds:F0} us of relay CPU; one connection {one.PerSecond:N0}/s");
+        }
+    }
+
+    private static void Line(string name, string value) => Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  {name,-52} {value}"));
+}

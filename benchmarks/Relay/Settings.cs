@@ -1,0 +1,58 @@
+using System.Globalization;
+
+namespace Marmot.Benchmarks.RelayLoad;
+
+/// <summary>What one run measures, and with how much.</summary>
+internal sealed record Settings
+{
+    /// <summary>Pre-signed events of the ingest measurements.</summary>
+    public int Events { get; init; } = 30_000;
+
+    /// <summary>Events imported before the start-up and the queries.</summary>
+    public int Import { get; init; } = 100_000;
+
+    /// <summary>Idle connections, each with a subscription.</summary>
+    public int Connections { get; init; } = 10_000;
+
+    /// <summary>Seconds of each closed-loop measurement.</summary>
+    public double Seconds { get; init; } = 3;
+
+    /// <summary>One part alone: <c>import</c>, <c>ingest</c>, <c>fanout</c>, <c>queries</c> or <c>idle</c>; null for all.</summary>
+    public string? Only { get; init; }
+
+    public bool Wants(string part) => Only is null || Only == part;
+
+    public static bool TryRead(string[] args, out Settings settings)
+    {
+        settings = new Settings();
+        for (var i = 0; i < args.Length; i++)
+        {
+            var number = i + 1 < args.Length && int.TryParse(args[i + 1], CultureInfo.InvariantCulture, out var value) ? value : -1;
+            switch (args[i])
+            {
+                case "--quick":
+                    settings = settings with { Events = 8000, Import = 20_000, Connections = 2000, Seconds = 1 };
+                    continue;
+                case "--only" when i + 1 < args.Length:
+                    settings = settings with { Only = args[i + 1] };
+                    break;
+                case "--events" when number > 0:
+                    settings = settings with { Events = number };
+                    break;
+                case "--import" when number > 0:
+                    settings = settings with { Import = number };
+                    break;
+                case "--connections" when number > 0:
+                    settings = settings with { Connections = number };
+                    break;
+                default:
+                    Console.Error.WriteLine("usage: ./bench relay [--quick] [--events N] [--import N] [--connections N] [--only import|ingest|fanout|queries|idle]");
+                    return false;
+            }
+
+            i++;
+        }
+
+        return true;
+    }
+}

@@ -1,0 +1,106 @@
+using System.Net.WebSockets;
+using System.Threading.Channels;
+using Marmot.Protocol.Encoding;
+using Marmot.Protocol.Filters;
+using Marmot.Protocol.Messages;
+using Marmot.Protocol.Negentropy;
+
+namespace Marmot.Protocol.RelayClient;
+
+/// <summary>What a reconciliation with a relay found (NIP-77).</summary>
+/// <param name="Completed">True when both lists are whole.</param>
+/// <param name="Prefix">Why not: the prefix of NEG-ERR, <c>timeout</c>, <c>disconnected</c> or <c>none</c>; empty when completed.</param>
+/// <param name="Have">Ids that the relay lacks.</param>
+/// <param name="Need">Ids that we lack.</param>
+public sealed record ReconcileResult(bool Completed, string Prefix, IReadOnlyCollection<Bytes32> Have, IReadOnlyCollection<Bytes32> Need);
+
+public sealed partial class RelayConnection
+{
+    // strfry and others refuse messages above 128 KiB unless told otherwise; hex doubles.
+    private const int MaxReconcileBytes = 60_000;
+
+    // Each honest answer halves what is unknown many times over; a relay that goes on and on is not reconciling.
+    private const int MaxReconcileRounds = 10_000;
+
+    private readonly Dictionary<string, Channel<ReconcileAnswer>> _reconciling = [];
+
+    private readonly record struct ReconcileAnswer(byte[]? Message, string Prefix);
+
+    /// <summary>Finds out which events of a filter only one side has; the relay must know NIP-77.</summary>
+    /// <param name="filter">What to compare.</param>
+    /// <param name="set">Our events of that filter.</param>
+    /// <param name="cancellationToken">Gives up.</param>
+    public async Task<ReconcileResult> ReconcileAsync(Filter filter, NegentropySet set, CancellationToken cancellationToken)
+    {
+        var id = NewId();
+        var answers = Channel.CreateBounded<ReconcileAnswer>(new BoundedChannelOptions(4) { SingleReader = true, FullMode = BoundedChannelFullMode.DropWrite });
+        HashSet<Bytes32> have = [], need = [];
+        RelaySocket? socket;
+        lock (_gate)
+        {
+            socket = _socket;
+            if (socket is null)
+            {
+                return new ReconcileResult(false, "disconnected", have, need);
+            }
+
+            _reconciling[id] = answers;
+        }
+
+        try
+        {
+            await socket.SendAsync(ClientMessageWriter.NegentropyOpen(id, filter, Reconciliation.Initiate(set)), cancellationToken);
+            for (var round = 0; round < MaxReconcileRounds; round++)
+            {
+                var answer = await answers.Reader.ReadAsync(cancellationToken).AsTask().WaitAsync(_options.AnswerTimeout, _time, cancellationToken);
+                if (answer.Message is null)
+                {
+                    return new ReconcileResult(false, answer.Prefix, have, need);
+                }
+
+                if (!Reconciliation.TryReconcile(set, answer.Message, MaxReconcileBytes, have, need, out var next))
+                {
+                    return new ReconcileResult(false, "invalid", have, need);
+                }
+
+                if (next is null)
+                {
+                    await socket.SendAsync(ClientMessageWriter.NegentropyClose(id), cancellationToken);
+                    return new ReconcileResult(true, string.Empty, have, need);
+                }
+
+                await socket.SendAsync(ClientMessageWriter.NegentropyMessage(id, next), cancellationToken);
+            }
+
+            return new ReconcileResult(false, "invalid", have, need);
+        }
+        catch (TimeoutException)
+        {
+            return new ReconcileResult(false, "timeout", have, need);
+        }
+        catch (Exception e) when (e is ChannelClosedException or WebSocketException or ObjectDisposedException or InvalidOperationException)
+        {
+            return new ReconcileResult(false, "disconnected", have, need);
+        }
+        finally
+        {
+            lock (_gate)
+            {
+                _reconciling.Remove(id);
+            }
+        }
+    }
+
+    private void TakeReconciliation(in RelayMessage message)
+    {
+        Channel<ReconcileAnswer>? answers;
+        lock (_gate)
+        {
+            _reconciling.TryGetValue(message.SubscriptionId!, out answers);
+        }
+
+        answers?.Writer.TryWrite(message.Kind == RelayMessageKind.NegMsg
+            ? new ReconcileAnswer(Convert.FromHexString(message.NegentropyHex), string.Empty)
+            : new ReconcileAnswer(null, Known(message.Prefix)));
+    }
+}

@@ -1,0 +1,141 @@
+using System.Buffers;
+using System.Security.Cryptography;
+using System.Text;
+
+namespace Marmot.Relay.Connections;
+
+internal enum RequestResult
+{
+    /// <summary>More bytes are needed.</summary>
+    Incomplete,
+
+    /// <summary>A handshake for <c>/</c>.</summary>
+    Complete,
+
+    /// <summary>Anything else, correct or not: the HTTP server's work.</summary>
+    Other,
+}
+
+/// <summary>The opening handshake of a client (RFC 6455, 4.2.1) read from the first bytes of a connection.</summary>
+/// <remarks>Takes only what is plainly right; whatever is unusual goes to the HTTP server, which refuses or serves it.</remarks>
+internal readonly record struct WebSocketRequest(string Host, string Key)
+{
+    private const int MaxSize = 16 * 1024;
+    private const int KeyLength = 24; // base64 of 16 bytes
+    private const string AcceptSuffix = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"; // RFC 6455, 1.3
+
+    private static readonly SearchValues<char> BlanksInNames = SearchValues.Create(" \t");
+
+    public static RequestResult TryRead(in ReadOnlySequence<byte> source, out WebSocketRequest request, out SequencePosition end)
+    {
+        request = default;
+        end = source.Start;
+        var bytes = source.IsSingleSegment ? source.FirstSpan : source.Slice(0, Math.Min(source.Length, MaxSize)).ToArray();
+        bytes = bytes[..Math.Min(bytes.Length, MaxSize)];
+        var start = "GET /"u8;
+        if (!bytes[..Math.Min(bytes.Length, start.Length)].SequenceEqual(start[..Math.Min(bytes.Length, start.Length)]))
+        {
+            return RequestResult.Other;
+        }
+
+        var size = bytes.IndexOf("\r\n\r\n"u8);
+        if (size < 0)
+        {
+            return bytes.Length < MaxSize ? RequestResult.Incomplete : RequestResult.Other;
+        }
+
+        end = source.GetPosition(size + 4);
+        return Ascii.IsValid(bytes[..size]) && TryParse(Encoding.ASCII.GetString(bytes[..size]), out request) ? RequestResult.Complete : RequestResult.Other;
+    }
+
+    /// <summary>The header value that proves that the server understood (RFC 6455, 4.2.2).</summary>
+    [System.Diagnostics.CodeAnalysis.SuppressMessage("Security", "CA5350", Justification = "RFC 6455 prescribes SHA-1 here; nothing rests on it.")]
+    public static string Accept(string key) => Convert.ToBase64String(SHA1.HashData(Encoding.ASCII.GetBytes(key + AcceptSuffix)));
+
+    private static bool TryParse(ReadOnlySpan<char> head, out WebSocketRequest request)
+    {
+        request = default;
+        string? host = null, key = null;
+        bool upgrade = false, connection = false, version = false, first = true;
+        foreach (var range in head.Split("\r\n"))
+        {
+            var line = head[range];
+            if (first)
+            {
+                first = false;
+                if (!line.EndsWith(" HTTP/1.1", StringComparison.Ordinal) || (line[5] != ' ' && line[5] != '?') || line[..^9].Count(' ') != 1)
+                {
+                    return false;
+                }
+
+                continue;
+            }
+
+            var colon = line.IndexOf(':');
+            if (colon <= 0 || line[..colon].ContainsAny(BlanksInNames) || line.ContainsAnyInRange('\0', '\u001F'))
+            {
+                return false;
+            }
+
+            var name = line[..colon];
+            var value = line[(colon + 1)..].Trim(' ');
+            if (Is(name, "Host"))
+            {
+                if (host is not null)
+                {
+                    return false;
+                }
+
+                host = value.ToString();
+            }
+            else if (Is(name, "Sec-WebSocket-Key"))
+            {
+                if (key is not null || value.Length != KeyLength)
+                {
+                    return false;
+                }
+
+                key = value.ToString();
+            }
+            else if (Is(name, "Sec-WebSocket-Version"))
+            {
+                version = value is "13";
+            }
+            else if (Is(name, "Upgrade"))
+            {
+                upgrade = Is(value, "websocket");
+            }
+            else if (Is(name, "Connection"))
+            {
+                connection = HasUpgrade(value);
+            }
+            else if (Is(name, "Content-Length") || Is(name, "Transfer-Encoding"))
+            {
+                return false;
+            }
+        }
+
+        if (!upgrade || !connection || !version || host is not { Length: > 0 } || key is null)
+        {
+            return false;
+        }
+
+        request = new WebSocketRequest(host, key);
+        return true;
+    }
+
+    private static bool Is(ReadOnlySpan<char> text, string name) => text.Equals(name, StringComparison.OrdinalIgnoreCase);
+
+    private static bool HasUpgrade(ReadOnlySpan<char> value)
+    {
+        foreach (var range in value.Split(','))
+        {
+            if (Is(value[range].Trim(' '), "Upgrade"))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+}

@@ -1,0 +1,72 @@
+using System.Text;
+using Microsoft.AspNetCore.Connections;
+
+namespace Marmot.Relay.Connections;
+
+/// <summary>Takes WebSocket handshakes for <c>/</c> straight from the transport, before the HTTP server, and passes every other connection on untouched.</summary>
+/// <remarks>An upgraded request keeps all of HTTP's objects alive, twice the memory of the connection itself, and copies each byte once more on its way.</remarks>
+internal sealed class WebSocketShortcut(ConnectionSet connections, RelayIdentity identity, TimeProvider clock)
+{
+    // As long as Kestrel gives a client for the head of its request.
+    private static readonly TimeSpan HeadTimeout = TimeSpan.FromSeconds(30);
+
+    public async Task RunAsync(ConnectionContext connection, ConnectionDelegate next)
+    {
+        WebSocketRequest? request;
+        try
+        {
+            request = await ReadAsync(connection);
+        }
+        catch (Exception exception) when (exception is OperationCanceledException or IOException or ConnectionAbortedException)
+        {
+            connection.Abort();
+            return;
+        }
+
+        if (request is not { } handshake)
+        {
+            await next(connection);
+            return;
+        }
+
+        var answer = connections.IsFull
+            ? "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+            : $"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {WebSocketRequest.Accept(handshake.Key)}\r\n\r\n";
+        Encoding.ASCII.GetBytes(answer, connection.Transport.Output);
+        if (connections.IsFull)
+        {
+            await connection.Transport.Output.FlushAsync();
+            return;
+        }
+
+        await connections.ServeAsync(new ClientTransport(connection, identity.UrlFor("ws", handshake.Host)));
+    }
+
+    // Null when it is the HTTP server's; the bytes then stand unread before it.
+    private async ValueTask<WebSocketRequest?> ReadAsync(ConnectionContext connection)
+    {
+        var input = connection.Transport.Input;
+        using var deadline = new CancellationTokenSource(HeadTimeout, clock);
+        var examined = 0L;
+        while (true)
+        {
+            var read = await input.ReadAsync(deadline.Token);
+            var result = WebSocketRequest.TryRead(read.Buffer, out var request, out var end);
+            if (result == RequestResult.Complete)
+            {
+                input.AdvanceTo(end);
+                return request;
+            }
+
+            if (result == RequestResult.Other || read.IsCompleted)
+            {
+                // What came last counts as unseen, so that the next reader does not wait for more.
+                input.AdvanceTo(read.Buffer.Start, read.Buffer.GetPosition(examined));
+                return null;
+            }
+
+            examined = read.Buffer.Length;
+            input.AdvanceTo(read.Buffer.Start, read.Buffer.End);
+        }
+    }
+}

@@ -1,0 +1,154 @@
+using System.Net;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Marmot.Protocol.Encoding;
+using Marmot.Protocol.Filters;
+using Marmot.Relay.Connections;
+using Marmot.Relay.Ingest;
+using Marmot.Relay.Storage;
+using Microsoft.Extensions.Options;
+
+namespace Marmot.Relay.Management;
+
+/// <summary>The methods of NIP-86. A ban removes what is stored and overwrites it, as every removal does.</summary>
+internal sealed class ManagementMethods(
+    Moderation moderation, IEventStore store, EventWriterLoop writer, ConnectionSet connections, IOptions<RelayOptions> options)
+{
+    private const int MaxText = 1000;
+    private const int RemoveBatch = 1000;
+
+    private static readonly string[] Names =
+    [
+        "banpubkey", "unbanpubkey", "listbannedpubkeys", "allowpubkey", "unallowpubkey", "listallowedpubkeys", "allowevent", "banevent",
+        "listbannedevents", "changerelayname", "changerelaydescription", "changerelayicon", "allowkind", "disallowkind", "listallowedkinds",
+        "blockip", "unblockip", "listblockedips",
+    ];
+
+    /// <summary>Carries out one call; a mistake of the caller's is an <see cref="ArgumentException"/> with its sentence.</summary>
+    public async Task<JsonNode> CallAsync(string method, JsonElement parameters, CancellationToken cancel)
+    {
+        switch (method)
+        {
+            case "supportedmethods":
+                return new JsonArray([.. Names.Select(name => JsonValue.Create(name))]);
+            case "banpubkey":
+                var banned = Key(parameters);
+                moderation.Change(s => s with { BannedKeys = With(s.BannedKeys, banned, parameters), AllowedKeys = Without(s.AllowedKeys, banned) });
+                await RemoveAsync(new Filter { Authors = [Bytes32.ParseHex(banned)] }, cancel);
+                return true;
+            case "unbanpubkey":
+                moderation.Change(s => s with { BannedKeys = Without(s.BannedKeys, Key(parameters)) });
+                return true;
+            case "listbannedpubkeys":
+                return List(moderation.State.BannedKeys, "pubkey");
+            case "allowpubkey":
+                var allowed = Key(parameters);
+                moderation.Change(s => s with { AllowedKeys = With(s.AllowedKeys, allowed, parameters), BannedKeys = Without(s.BannedKeys, allowed) });
+                return true;
+            case "unallowpubkey":
+                moderation.Change(s => s with { AllowedKeys = Without(s.AllowedKeys, Key(parameters)) });
+                return true;
+            case "listallowedpubkeys":
+                return List(moderation.State.AllowedKeys, "pubkey");
+            case "banevent":
+                var id = Key(parameters);
+                moderation.Change(s => s with { BannedEvents = With(s.BannedEvents, id, parameters) });
+                await RemoveAsync(new Filter { Ids = [Bytes32.ParseHex(id)] }, cancel);
+                return true;
+            case "allowevent":
+                moderation.Change(s => s with { BannedEvents = Without(s.BannedEvents, Key(parameters)) });
+                return true;
+            case "listbannedevents":
+                return List(moderation.State.BannedEvents, "id");
+            case "changerelayname":
+                moderation.Change(s => s with { Name = Text(parameters) });
+                return true;
+            case "changerelaydescription":
+                moderation.Change(s => s with { Description = Text(parameters) });
+                return true;
+            case "changerelayicon":
+                moderation.Change(s => s with { Icon = Text(parameters) });
+                return true;
+            case "allowkind":
+                var wanted = Kind(parameters);
+                if (WritePolicy.IsOnlyEncrypted(wanted))
+                {
+                    throw new ArgumentException("this kind exists only inside encryption");
+                }
+
+                moderation.Change(s => s with { AllowedKinds = [.. s.AllowedKinds, wanted], DisallowedKinds = [.. s.DisallowedKinds.Where(k => k != wanted)] });
+                return true;
+            case "disallowkind":
+                var unwanted = Kind(parameters);
+                moderation.Change(s => s with { AllowedKinds = [.. s.AllowedKinds.Where(k => k != unwanted)], DisallowedKinds = [.. s.DisallowedKinds, unwanted] });
+                return true;
+            case "listallowedkinds":
+                return new JsonArray([.. AllowedKinds().Select(kind => JsonValue.Create(kind))]);
+            case "blockip":
+                var blocked = Address(parameters);
+                moderation.Change(s => s with { BlockedAddresses = With(s.BlockedAddresses, blocked, parameters) });
+                connections.DropBlocked();
+                return true;
+            case "unblockip":
+                moderation.Change(s => s with { BlockedAddresses = Without(s.BlockedAddresses, Address(parameters)) });
+                return true;
+            case "listblockedips":
+                return List(moderation.State.BlockedAddresses, "ip");
+            default:
+                throw new ArgumentException("unknown method");
+        }
+    }
+
+    // Where all kinds are taken, those named one by one; else every kind that is taken.
+    private IEnumerable<int> AllowedKinds()
+    {
+        var state = moderation.State;
+        var kinds = options.Value.Kinds == RelayKinds.Marmot
+            ? Enumerable.Range(0, ushort.MaxValue + 1).Where(WritePolicy.IsMarmotKind).Union(state.AllowedKinds)
+            : state.AllowedKinds;
+        return kinds.Except(state.DisallowedKinds).Order();
+    }
+
+    private async Task RemoveAsync(Filter filter, CancellationToken cancel)
+    {
+        while (true)
+        {
+            var keys = await store.QueryAsync(filter, ReadScope.Everything(long.MinValue), store.HighWaterMark, RemoveBatch, cancel);
+            if (keys.Count == 0 || await writer.RemoveAsync(keys) == 0)
+            {
+                return;
+            }
+        }
+    }
+
+    private static Dictionary<string, string> With(Dictionary<string, string> all, string key, JsonElement parameters) =>
+        new(all) { [key] = parameters.GetArrayLength() > 1 && parameters[1].ValueKind == JsonValueKind.String ? Short(parameters[1].GetString()!) : "" };
+
+    private static Dictionary<string, string> Without(Dictionary<string, string> all, string key) =>
+        all.Where(pair => pair.Key != key).ToDictionary();
+
+    private static JsonArray List(Dictionary<string, string> all, string name) =>
+        new([.. all.OrderBy(pair => pair.Key, StringComparer.Ordinal).Select(pair => new JsonObject { [name] = pair.Key, ["reason"] = pair.Value })]);
+
+    private static string Key(JsonElement parameters) =>
+        First(parameters) is { ValueKind: JsonValueKind.String } value && Bytes32.TryParseHex(value.GetString().AsSpan(), out var key)
+            ? key.ToString()
+            : throw new ArgumentException("the first parameter is 64 lower-case hex digits");
+
+    private static int Kind(JsonElement parameters) =>
+        First(parameters) is { ValueKind: JsonValueKind.Number } value && value.TryGetInt32(out var kind) && kind is >= 0 and <= ushort.MaxValue
+            ? kind
+            : throw new ArgumentException("the first parameter is a kind, 0 to 65535");
+
+    private static string Address(JsonElement parameters) =>
+        First(parameters) is { ValueKind: JsonValueKind.String } value && IPAddress.TryParse(value.GetString(), out var address)
+            ? (address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address).ToString()
+            : throw new ArgumentException("the first parameter is an IP address");
+
+    private static string Text(JsonElement parameters) =>
+        First(parameters) is { ValueKind: JsonValueKind.String } value ? Short(value.GetString()!) : throw new ArgumentException("the first parameter is a text");
+
+    private static string Short(string text) => text.Length <= MaxText ? text : text[..MaxText];
+
+    private static JsonElement First(JsonElement parameters) => parameters.GetArrayLength() > 0 ? parameters[0] : default;
+}

@@ -1,0 +1,143 @@
+using System.Text;
+using System.Text.Json;
+using Marmot.Protocol.Filters;
+
+namespace Marmot.Relay.Operator;
+
+/// <summary>What an operator typed after the word <c>relay</c>.</summary>
+internal sealed class RelayCommandLine
+{
+    public const string Usage = """
+        usage: relay COMMAND [--Storage:DataDirectory=DIR] [--config FILE]
+          import [FILE]                 store events from JSON lines (default: standard input); each is verified
+          export [FILE] [--filter JSON] write events as JSON lines, oldest arrival first (default: standard output)
+          stats [--json]                what is stored
+          stats --live [--every SECONDS]  what the running relay does, from its admin port
+          delete --filter JSON          remove events and overwrite their bytes
+          compact                       give the space of removed events back
+          sync URL [--dir both|pull|push] [--filter JSON] [--auth-key FILE]
+                                        reconcile with another relay (NIP-77); the key answers its AUTH
+          migrate                       bring the database of Storage:Postgres to this version's schema
+        All but stats --live work on the store: that of Storage:DataDirectory, whose relay must not be running, or with
+        --Storage:Postgres=CONNECTION the database, whose relays may be.
+        """;
+
+    private static readonly string[] Commands = ["import", "export", "stats", "delete", "compact", "sync", "migrate"];
+
+    public string Command { get; private init; } = "";
+
+    /// <summary>FILE of import and export; null for the standard streams.</summary>
+    public string? File { get; private set; }
+
+    public Filter? Filter { get; private set; }
+
+    public bool Json { get; private set; }
+
+    public bool Live { get; private set; }
+
+    /// <summary>Seconds between two lines of live numbers; 0 for one line.</summary>
+    public int Every { get; private set; }
+
+    /// <summary>The other relay of sync.</summary>
+    public Uri? Url { get; private set; }
+
+    public SyncDirection Direction { get; private set; }
+
+    public string? AuthKeyFile { get; private set; }
+
+    /// <summary>Settings and <c>--config</c>, for the configuration.</summary>
+    public List<string> Settings { get; } = [];
+
+    /// <summary>Null with a sentence when it makes no sense.</summary>
+    public static RelayCommandLine? TryRead(string[] args, out string mistake)
+    {
+        mistake = "a command is missing";
+        if (args.Length == 0)
+        {
+            return null;
+        }
+
+        var line = new RelayCommandLine { Command = args[0] };
+        mistake = Commands.Contains(args[0]) ? "" : $"unknown command '{args[0]}'";
+        for (var i = 1; i < args.Length && mistake.Length == 0; i++)
+        {
+            mistake = line.Take(args, ref i);
+        }
+
+        if (mistake.Length == 0)
+        {
+            mistake = line.Command switch
+            {
+                "delete" when line.Filter is null => "delete needs --filter",
+                "sync" when line.Url is null => "sync needs the URL of a relay, ws:// or wss://",
+                _ => "",
+            };
+        }
+
+        return mistake.Length == 0 ? line : null;
+    }
+
+    // Takes one argument and its value; the mistake, or empty.
+    private string Take(string[] args, ref int i)
+    {
+        var value = i + 1 < args.Length ? args[i + 1] : null;
+        switch (args[i])
+        {
+            case "--config" when value is not null:
+                Settings.AddRange(["--config", value]);
+                break;
+            case "--filter" when value is not null && Command is "export" or "delete" or "sync":
+                Filter = ReadFilter(value!);
+                if (Filter is null)
+                {
+                    return "--filter is not a filter of NIP-01 in JSON";
+                }
+
+                break;
+            case "--every" when Command == "stats" && int.TryParse(value, out var seconds) && seconds > 0:
+                Every = seconds;
+                break;
+            case "--dir" when Command == "sync" && Enum.TryParse<SyncDirection>(value, ignoreCase: true, out var direction) && Enum.IsDefined(direction):
+                Direction = direction;
+                break;
+            case "--auth-key" when Command == "sync" && value is not null:
+                AuthKeyFile = value;
+                break;
+            case "--json" when Command == "stats":
+                Json = true;
+                return "";
+            case "--live" when Command == "stats":
+                Live = true;
+                return "";
+            case var setting when setting.StartsWith("--", StringComparison.Ordinal) && setting.Contains('=', StringComparison.Ordinal):
+                Settings.Add(setting);
+                return "";
+            case var file when !file.StartsWith('-') && Command is "import" or "export" && File is null:
+                File = args[i];
+                return "";
+            case var url when Command == "sync" && Url is null && Uri.TryCreate(url, UriKind.Absolute, out var uri) && uri.Scheme is "ws" or "wss":
+                Url = new Uri(args[i]);
+                return "";
+            default:
+                return $"{Command} does not take '{args[i]}'";
+        }
+
+        i++;
+        return "";
+    }
+
+    private static Filter? ReadFilter(string json)
+    {
+        try
+        {
+            var bytes = Encoding.UTF8.GetBytes(json);
+            using var whole = JsonDocument.Parse(bytes);
+            var reader = new Utf8JsonReader(bytes);
+            return Filter.TryRead(ref reader, out var filter, out _) ? filter : null;
+        }
+        catch (JsonException)
+        {
+            return null;
+        }
+    }
+}

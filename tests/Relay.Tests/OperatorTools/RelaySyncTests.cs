@@ -1,0 +1,88 @@
+using Marmot.Protocol.Events;
+using Marmot.Protocol.Filters;
+using Marmot.Protocol.Keys;
+using Marmot.Relay.Operator;
+using Marmot.Relay.Storage;
+using Marmot.Relay.Tests.Kit;
+using Marmot.Relay.Tests.Storage;
+using Marmot.TestKit;
+
+namespace Marmot.Relay.Tests.OperatorTools;
+
+public sealed class RelaySyncTests
+{
+    private const long Now = 1_700_000_500;
+
+    private static async Task WriteAsync(EmbeddedEventStore store, IEnumerable<NostrEvent> events) =>
+        await store.WriteAsync([.. events.Select(e => new EventWrite(EventStoreContract.Record(e)))], CancellationToken.None);
+
+    private static async Task<HashSet<string>> IdsAsync(EmbeddedEventStore store) =>
+        [.. (await store.QueryAsync(new Filter(), ReadScope.Everything(Now), ulong.MaxValue, int.MaxValue, CancellationToken.None)).Select(k => k.Id.ToString())];
+
+    [Fact]
+    [Trait("Spec", "NIP-77")]
+    public async Task Brings_both_sides_together_by_direction_and_filter()
+    {
+        using var folder = new TemporaryFolder();
+        await using var relay = await RelayHost.StartAsync(Now);
+        await using var store = EmbeddedEventStore.Open(folder.File("store"));
+        await using var client = await relay.ConnectAsync();
+        using var key = SecretKey.Generate();
+        var events = Enumerable.Range(0, 400).Select(i => NostrEvent.Create(key, i % 2 == 0 ? 1 : 7, [], $"{i}", Now - i)).ToList();
+        var here = events.Where((_, i) => i % 5 != 0).ToList();
+        var there = events.Where((_, i) => i % 7 != 0).ToList();
+        await WriteAsync(store, here);
+        await client.PublishAllAsync(there);
+
+        async Task<HashSet<string>> RemoteAsync() => [.. await client.QueryAsync("{}")];
+        var sync = new RelaySync(store, relay.WebSocket, null, relay.Clock);
+
+        // 1. Pull of one kind: only that kind comes, nothing goes.
+        var result = await sync.RunAsync(new Filter { Kinds = [1] }, SyncDirection.Pull, CancellationToken.None);
+        Assert.Null(result.Failure);
+        Assert.Equal(there.Except(here).Count(e => e.Kind == 1), result.Pulled);
+        Assert.Equal([.. here.Union(there.Where(e => e.Kind == 1)).Select(e => e.Id.ToString())], await IdsAsync(store));
+        Assert.Equal([.. there.Select(e => e.Id.ToString())], await RemoteAsync());
+
+        // 2. Push.
+        result = await sync.RunAsync(new Filter { Kinds = [1] }, SyncDirection.Push, CancellationToken.None);
+        Assert.Equal(here.Except(there).Count(e => e.Kind == 1), result.Pushed);
+
+        // 3. Both, all kinds; after that there is nothing left to do.
+        result = await sync.RunAsync(new Filter(), SyncDirection.Both, CancellationToken.None);
+        Assert.Equal(0, result.Refused);
+        Assert.Equal(await RemoteAsync(), await IdsAsync(store));
+        Assert.Equal(here.Union(there).Count(), (await IdsAsync(store)).Count);
+        Assert.Equal(new RelaySync.Result(0, 0, 0, null), await sync.RunAsync(new Filter(), SyncDirection.Both, CancellationToken.None));
+    }
+
+    [Fact]
+    [Trait("Spec", "NIP-77")]
+    public async Task Asks_by_shorter_times_when_the_relay_finds_the_filter_too_wide()
+    {
+        using var folder = new TemporaryFolder();
+        await using var relay = await RelayHost.StartAsync(Now, null, "--Relay:MaxSyncEvents=1000");
+        await using var client = await relay.ConnectAsync();
+        await using var store = EmbeddedEventStore.Open(folder.File("store"));
+        using var key = SecretKey.Generate();
+        await client.PublishAllAsync(Enumerable.Range(0, 1500).Select(i => NostrEvent.Create(key, 1, [], $"{i}", Now - (i * 100))));
+
+        var result = await new RelaySync(store, relay.WebSocket, null, relay.Clock).RunAsync(new Filter(), SyncDirection.Both, CancellationToken.None);
+        Assert.Equal(new RelaySync.Result(1500, 0, 0, null), result);
+    }
+
+    [Fact]
+    public async Task Fetches_wraps_with_the_key_they_are_for()
+    {
+        using var folder = new TemporaryFolder();
+        await using var relay = await RelayHost.StartAsync(Now, null, "--Public:Origin=");
+        await using var client = await relay.ConnectAsync();
+        await using var store = EmbeddedEventStore.Open(folder.File("store"));
+        using var key = SecretKey.Generate();
+        using var bob = SecretKey.Generate();
+        await client.PublishAsync(NostrEvent.Create(key, 1059, [["p", bob.PublicKey.ToString()]], "sealed", Now));
+        var filter = new Filter { Kinds = [1059] };
+        Assert.Equal("the relay ended the reconciliation: auth-required", (await new RelaySync(store, relay.WebSocket, null, relay.Clock).RunAsync(filter, SyncDirection.Pull, CancellationToken.None)).Failure);
+        Assert.Equal(1, (await new RelaySync(store, relay.WebSocket, bob, relay.Clock).RunAsync(filter, SyncDirection.Pull, CancellationToken.None)).Pulled);
+    }
+}

@@ -35,6 +35,7 @@ public sealed class KillTests(SuiteFixture fixture) : IClassFixture<SuiteFixture
             await alice.AskAsync("selfUpdate", new { group });
             await bob.AskAsync("sync", new { group });
             await bob.AskAsync("send", new { group, content = $"b{epoch}" });
+            await alice.AskAsync("sync", new { group });
         }
 
         carol = await StartAsync("carol", isNew: false);

@@ -20,7 +20,7 @@ internal static class CommandLine
 
           all                     relay, Blossom and notification server in one process
           relay                   the Nostr relay
-          relay import|export|stats|delete|compact
+          relay import|export|stats|delete|compact|migrate
                                   work on the relay's store, while the relay is stopped
           blossom                 the blob store
           blossom stats|list|delete|verify|import|export|gc
@@ -30,6 +30,7 @@ internal static class CommandLine
           keys new|show           the operator's keys
           config check            validate all settings, all mistakes at once
           sim apns|fcm            a push provider simulator
+          doctor                  prove a deployment from the outside, step by step
           healthcheck             ask the admin port whether this machine's server is ready
 
         settings: --config FILE (JSON), environment (Section__Key), --Section:Key=value
@@ -58,6 +59,8 @@ internal static class CommandLine
                 return await SimCommands.RunAsync(rest);
             case "config" when rest.Length > 0 && rest[0] == "check":
                 return RoleHost.CheckSettings(rest[1..]);
+            case "doctor":
+                return await Doctor.DoctorCommand.RunAsync(rest);
             case "healthcheck":
                 return await HealthCheckCommand.RunAsync(rest);
             case "--version":

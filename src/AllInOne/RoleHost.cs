@@ -41,7 +41,7 @@ internal static class RoleHost
                 Report(exception.Failures);
                 return CommandLine.WrongUsage;
             }
-            catch (Exception exception) when (exception is IOException or DllNotFoundException or InvalidOperationException or UnauthorizedAccessException)
+            catch (Exception exception) when (exception is IOException or InvalidDataException or DllNotFoundException or InvalidOperationException or UnauthorizedAccessException)
             {
                 await Console.Error.WriteLineAsync("could not start: " + exception.Message);
                 return CommandLine.Failed;
@@ -49,7 +49,7 @@ internal static class RoleHost
 
             StartCard.Print(app, roles);
             await app.WaitForShutdownAsync();
-            return CommandLine.Done;
+            return Environment.ExitCode == 0 ? CommandLine.Done : CommandLine.Failed; // a server's critical fault sets it
         }
     }
 

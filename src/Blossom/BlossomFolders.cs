@@ -6,8 +6,9 @@ namespace Marmot.Blossom;
 /// <summary>Where the store keeps its things below <c>Storage:DataDirectory</c>.</summary>
 internal sealed class BlossomFolders
 {
-    public BlossomFolders(IOptions<StorageOptions> options)
+    public BlossomFolders(IOptions<StorageOptions> options, IOptions<BlossomOptions> blossom)
     {
+        OwnerSecret = blossom.Value.OwnerSecretFile;
         Root = Path.GetFullPath(Path.Combine(options.Value.DataDirectory, "blossom"));
         if (OperatingSystem.IsWindows())
         {
@@ -17,6 +18,11 @@ internal sealed class BlossomFolders
         {
             Directory.CreateDirectory(Root, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
         }
+
+        if (OwnerSecret.Length == 0)
+        {
+            OwnerSecret = Path.Combine(Root, "owner.secret");
+        }
     }
 
     public string Root { get; }
@@ -25,7 +31,7 @@ internal sealed class BlossomFolders
 
     public string Index => Path.Combine(Root, "claims.index");
 
-    public string OwnerSecret => Path.Combine(Root, "owner.secret");
+    public string OwnerSecret { get; }
 
     public string Reports => Path.Combine(Root, "reports.jsonl");
 }

@@ -2,11 +2,13 @@ using Marmot.Blossom.Auth;
 using Marmot.Blossom.Blobs;
 using Marmot.Blossom.Endpoints;
 using Marmot.Blossom.Index;
+using Marmot.Blossom.Index.Postgres;
 using Marmot.Blossom.Intake;
 using Marmot.Blossom.Life;
 using Marmot.Blossom.Mirror;
 using Marmot.Blossom.Policies;
 using Marmot.Blossom.Storage;
+using Marmot.Blossom.Storage.S3;
 using Marmot.Hosting.Health;
 using Marmot.Hosting.Settings;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -25,12 +27,15 @@ public static class BlossomHosting
         services.TryAddSingleton(TimeProvider.System);
         services.AddSingleton<BlossomFolders>();
         services.AddSingleton(OpenOwnerTags);
-        services.AddSingleton<IBlobStore>(provider => new DiskBlobStore(provider.GetRequiredService<BlossomFolders>().Blobs, provider.GetRequiredService<TimeProvider>()));
-        services.AddSingleton<IBlobIndex>(OpenIndex);
+        services.AddSingleton(OpenStore);
+        services.AddSingleton(OpenIndex);
+        services.AddSingleton<StorageHealth>();
         services.AddSingleton<HashLocks>();
         services.AddSingleton<BlobKeeper>();
         services.AddSingleton<BlossomMetrics>();
         services.AddSingleton<UploadPolicy>();
+        services.TryAddSingleton<IPaymentDesk, NoPayment>();
+        services.AddSingleton<PaymentGate>();
         services.AddSingleton<BlobIntake>();
         services.AddSingleton<ServerNames>();
         services.AddSingleton<TokenGate>();
@@ -82,8 +87,23 @@ public static class BlossomHosting
             ? OwnerTags.Plain
             : OwnerTags.WithSecret(services.GetRequiredService<BlossomFolders>().OwnerSecret);
 
-    private static SlotFileIndex OpenIndex(IServiceProvider services) => new(
-        services.GetRequiredService<BlossomFolders>().Index, services.GetRequiredService<TimeProvider>(), services.GetRequiredService<OwnerTags>().Listable);
+    private static IBlobStore OpenStore(IServiceProvider services)
+    {
+        var options = services.GetRequiredService<IOptions<BlossomOptions>>().Value;
+        var folder = services.GetRequiredService<BlossomFolders>().Blobs;
+        var time = services.GetRequiredService<TimeProvider>();
+        return options.Blobs == BlobStorage.S3 ? new S3BlobStore(options.S3, folder, options.MaxUploadBytes, time) : new DiskBlobStore(folder, time);
+    }
+
+    private static IBlobIndex OpenIndex(IServiceProvider services)
+    {
+        var database = services.GetRequiredService<IOptions<StorageOptions>>().Value.Postgres;
+        var owners = services.GetRequiredService<OwnerTags>();
+        var time = services.GetRequiredService<TimeProvider>();
+        return database.Length > 0
+            ? new PostgresBlobIndex(new PostgresDatabase(database, owners), time)
+            : new SlotFileIndex(services.GetRequiredService<BlossomFolders>().Index, time, owners.Listable);
+    }
 
     /// <summary>Matches what is meant as a blob's name, well-formed or not.</summary>
     private sealed class BlobRouteConstraint : IRouteConstraint

@@ -23,4 +23,10 @@ internal static partial class BlossomLog
 
     [LoggerMessage(EventId = 2006, Level = LogLevel.Warning, Message = "Public:Origin is empty: tokens that name a server are taken only for loopback names and the address connected to")]
     public static partial void NoOrigin(ILogger logger);
+
+    [LoggerMessage(EventId = 2007, Level = LogLevel.Error, Message = "{Part} does not answer ({Kind}): requests that need it get 503 until it does")]
+    public static partial void StorageAway(ILogger logger, string part, string kind);
+
+    [LoggerMessage(EventId = 2008, Level = LogLevel.Information, Message = "The storage answers again")]
+    public static partial void StorageBack(ILogger logger);
 }

@@ -1,4 +1,5 @@
 using System.ComponentModel.DataAnnotations;
+using Marmot.Blossom.Storage.S3;
 
 namespace Marmot.Blossom;
 
@@ -12,14 +13,33 @@ public enum BlossomProfile
     General,
 }
 
+/// <summary>Where the bytes are.</summary>
+public enum BlobStorage
+{
+    /// <summary>Files below <c>Storage:DataDirectory</c>.</summary>
+    Disk,
+
+    /// <summary>Objects in a bucket, see <see cref="S3Options"/>; for replicas, together with <c>Storage:Postgres</c>.</summary>
+    S3,
+}
+
 /// <summary>Settings of the blob store. Times are <c>d.hh:mm:ss</c>; 0 bytes or an empty list means "no limit" unless said otherwise.</summary>
-public sealed class BlossomOptions
+public sealed class BlossomOptions : IValidatableObject
 {
     /// <summary>Section name.</summary>
     public const string Section = "Blossom";
 
     /// <summary>Default Private.</summary>
     public BlossomProfile Profile { get; set; } = BlossomProfile.Private;
+
+    /// <summary>Default Disk.</summary>
+    public BlobStorage Blobs { get; set; } = BlobStorage.Disk;
+
+    /// <summary>The bucket when <see cref="Blobs"/> is S3.</summary>
+    public S3Options S3 { get; set; } = new();
+
+    /// <summary>File with the 32 bytes that owners' tags are made with in the private profile; replicas need the same one. Default empty: made in the data folder on the first run.</summary>
+    public string OwnerSecretFile { get; set; } = "";
 
     /// <summary>BUD-12 GET /list. Empty: the profile decides.</summary>
     public bool? List { get; set; }
@@ -97,9 +117,13 @@ public sealed class BlossomOptions
     /// <summary>File with one blocked SHA-256 a line; read at start. Refused with 403 on upload and mirror, 404 on GET.</summary>
     public string BlockedHashesFile { get; set; } = "";
 
-    /// <summary>Slowest body accepted, bytes a second after ten seconds of grace. Default 1024.</summary>
+    /// <summary>Slowest body accepted, bytes a second after <see cref="SlowUploadGrace"/>. Default 1024.</summary>
     [Range(1, 1_000_000)]
     public int MinUploadBytesPerSecond { get; set; } = 1024;
+
+    /// <summary>How long a body may be slower than that. Default 10 s: a phone that changes networks.</summary>
+    [Range(typeof(TimeSpan), "00:00:01.100", "00:10:00")]
+    public TimeSpan SlowUploadGrace { get; set; } = TimeSpan.FromSeconds(10);
 
     /// <summary>Mirror fetches under way at once. Default 8.</summary>
     [Range(1, 1024)]
@@ -115,6 +139,26 @@ public sealed class BlossomOptions
     /// <summary>How often ended blobs are looked for. Default 10 s.</summary>
     [Range(typeof(TimeSpan), "00:00:00.100", "1.00:00:00")]
     public TimeSpan SweepInterval { get; set; } = TimeSpan.FromSeconds(10);
+
+    /// <inheritdoc/>
+    public IEnumerable<ValidationResult> Validate(ValidationContext validationContext)
+    {
+        var results = new List<ValidationResult>();
+        Validator.TryValidateObject(S3, new ValidationContext(S3), results, validateAllProperties: true);
+        if (Blobs == BlobStorage.S3 && S3.Bucket.Length == 0)
+        {
+            results.Add(new ValidationResult("S3:Bucket is needed with Blobs=S3"));
+        }
+
+        if (S3.AccessKeyFile.Length > 0 != S3.SecretKeyFile.Length > 0)
+        {
+            results.Add(new ValidationResult("S3:AccessKeyFile and S3:SecretKeyFile belong together"));
+        }
+
+        results.AddRange(new[] { S3.Endpoint, S3.PublicEndpoint }.Where(url => url.Length > 0 && !(Uri.TryCreate(url, UriKind.Absolute, out var uri) && uri.Scheme is "http" or "https"))
+            .Select(_ => new ValidationResult("S3:Endpoint and S3:PublicEndpoint must be URLs, e.g. https://s3.example.org")));
+        return results;
+    }
 
     internal bool Lists => List ?? Profile == BlossomProfile.General;
 

@@ -1,4 +1,6 @@
 using Marmot.Hosting.Admin;
+using Marmot.Hosting.Health;
+using Marmot.Hosting.Lifetime;
 using Marmot.Hosting.Logging;
 using Marmot.Hosting.Metrics;
 using Marmot.Hosting.Settings;
@@ -6,6 +8,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
 
 namespace Marmot.Hosting;
 
@@ -25,9 +28,15 @@ public static class MarmotHost
         builder.Services.AddSettings<StorageOptions>(StorageOptions.Section);
         builder.Services.AddSettings<LogOptions>(LogOptions.Section);
         builder.Services.AddSettings<TelemetryOptions>(TelemetryOptions.Section);
+        builder.Services.AddSettings<Cluster.ClusterOptions>(Cluster.ClusterOptions.Section);
         builder.AddConsoleLog();
+        builder.Services.AddHostedService<SecondSignal>();
         builder.Services.AddHostedService<OtlpExport>();
         builder.Services.AddSingleton(TimeProvider.System);
+        builder.Services.AddSingleton<DrainLifetime>();
+        builder.Services.AddSingleton<IHostLifetime>(services => services.GetRequiredService<DrainLifetime>());
+        builder.Services.AddSingleton<IHealthPart>(services => services.GetRequiredService<DrainLifetime>());
+        builder.Services.AddSingleton<IStartupFilter, TrustedProxies>();
         builder.Services.AddRoutingCore();
         builder.Services.AddSingleton<PrometheusText>();
         builder.Services.AddSingleton<AdminServer>();

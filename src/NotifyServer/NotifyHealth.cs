@@ -3,7 +3,7 @@ using Marmot.NotifyServer.Dispatch;
 
 namespace Marmot.NotifyServer;
 
-/// <summary>Ready when every app hears through at least one relay; names each relay that does not.</summary>
+/// <summary>Ready when every app hears through at least one relay that also delivers our own triggers; names the state of each.</summary>
 internal sealed class InboxHealth(NotifyService service) : IHealthPart
 {
     public string Name => "notify-inbox";
@@ -15,11 +15,14 @@ internal sealed class InboxHealth(NotifyService service) : IHealthPart
             return new HealthState(false, "starting");
         }
 
-        var hears = service.Relays.GroupBy(relay => relay.App.Name).All(app => app.Any(relay => relay.IsLive));
+        var hears = service.Relays.GroupBy(relay => relay.App.Name).All(app => app.Any(relay => relay.IsLive && !relay.IsDeaf));
         var detail = string.Join("; ", service.Relays.Select(relay =>
-            $"{relay.App.Name} at {relay.Name} {Inbox.InboxRelay.Label(relay.Connection.State)}"));
+            $"{relay.App.Name} at {relay.Name} {(relay.IsDeaf ? "deaf" : Inbox.InboxRelay.Label(relay.Connection.State))}{Limits(relay)}"));
         return new HealthState(hears, detail);
     }
+
+    private static string Limits(Inbox.InboxRelay relay) =>
+        relay.Limits.Count == 0 ? "" : $" (limits: {string.Join(", ", relay.Limits.Select(limit => limit.Name))})";
 }
 
 /// <summary>Not ready while an app's provider refuses our credentials or cannot be reached; what strangers' tokens bring never shows here.</summary>

@@ -1,5 +1,8 @@
+using Marmot.Hosting.Cluster;
 using Marmot.Hosting.Health;
 using Marmot.Hosting.Settings;
+using Marmot.NotifyServer.Claims;
+using Marmot.NotifyServer.Triggers;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
@@ -25,7 +28,9 @@ public static class NotifyHosting
         services.AddSingleton(new OwnRelay(ownRelayUrl, ownRelayPublicUrl));
         var dataDirectory = builder.Configuration["Storage:DataDirectory"] ?? "./data";
         services.PostConfigure<NotifyOptions>(options => SetDefaults(options, ownRelayUrl, dataDirectory));
+        services.AddSingleton<ISettingsSource>(_ => new ConfiguredSettings(builder.Configuration, options => SetDefaults(options, ownRelayUrl, dataDirectory)));
         services.AddSingleton<NotifyMetrics>();
+        AddClaims(services, builder.Configuration);
         services.AddSingleton<NotifyService>();
         services.AddHostedService(provider => provider.GetRequiredService<NotifyService>());
         services.AddSingleton<IHealthPart, InboxHealth>();
@@ -39,6 +44,31 @@ public static class NotifyHosting
     /// <summary>The public keys clients encrypt to, first app first; for the card that <c>run</c> prints.</summary>
     public static IReadOnlyList<(string App, string PublicKeyHex)> NotifyKeys(this WebApplication app) =>
         [.. app.Services.GetRequiredService<NotifyService>().Apps.Select(entry => (entry.Name, entry.PublicKey.ToString()))];
+
+    // Replicas that share a Redis or a PostgreSQL share their claims; a process alone keeps its own.
+    private static void AddClaims(IServiceCollection services, ConfigurationManager configuration)
+    {
+        if (string.IsNullOrEmpty(configuration["Cluster:Redis"]) && string.IsNullOrEmpty(configuration["Storage:Postgres"]))
+        {
+            return;
+        }
+
+        services.AddCluster();
+        services.AddSingleton(provider =>
+        {
+            var options = provider.GetRequiredService<IOptions<NotifyOptions>>().Value;
+            var time = provider.GetRequiredService<TimeProvider>();
+            return new SharedClaims(
+                new ReplayCache(options.ReplayCapacity, options.ReplayWindow, time),
+                provider.GetRequiredService<IClaimLedger>(),
+                options.ReplayWindow,
+                provider.GetRequiredService<NotifyMetrics>(),
+                time);
+        });
+        services.AddSingleton<IClaimStore>(provider => provider.GetRequiredService<SharedClaims>());
+        services.AddSingleton<SharedProviderTokens>();
+        services.AddSingleton<IHealthPart, ClaimsHealth>();
+    }
 
     private static void SetDefaults(NotifyOptions options, string? ownRelayUrl, string dataDirectory)
     {

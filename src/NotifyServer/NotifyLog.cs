@@ -40,4 +40,25 @@ internal static partial class NotifyLog
 
     [LoggerMessage(13, LogLevel.Information, "stopped: {Left} pushes abandoned")]
     public static partial void Drained(ILogger logger, int left);
+
+    [LoggerMessage(14, LogLevel.Information, "settings read anew; taken over: {Parts}")]
+    public static partial void Reloaded(ILogger logger, string parts);
+
+    [LoggerMessage(15, LogLevel.Warning, "changed settings that need a restart: {Names}")]
+    public static partial void ReloadLeft(ILogger logger, string names);
+
+    [LoggerMessage(16, LogLevel.Error, "settings not taken over, all stays as it was: {Reason}")]
+    public static partial void ReloadRefused(ILogger logger, string reason);
+
+    [LoggerMessage(17, LogLevel.Warning, "relay {Relay} ({App}): {Limit}")]
+    public static partial void RelayLimit(ILogger logger, string relay, string app, string limit);
+
+    [LoggerMessage(18, LogLevel.Warning, "relay {Relay} ({App}): our own trigger did not come back within {Wait}; {Lost} lost in a row")]
+    public static partial void CanaryLost(ILogger logger, string relay, string app, TimeSpan wait, int lost);
+
+    [LoggerMessage(19, LogLevel.Warning, "relay {Relay} ({App}): takes no trigger of ours, {Prefix}; it cannot be measured")]
+    public static partial void CanaryRefused(ILogger logger, string relay, string app, string prefix);
+
+    [LoggerMessage(20, LogLevel.Critical, "{Part} ended by an unexpected {Type}; the process stops, so that its supervisor starts it anew")]
+    public static partial void CriticalFault(ILogger logger, string part, string type);
 }

@@ -22,6 +22,11 @@ internal sealed class NotifyMetrics : IDisposable
     private readonly Counter<long> _closed;
     private readonly Counter<long> _auth;
     private readonly Counter<long> _lists;
+    private readonly Counter<long> _reloads;
+    private readonly Counter<long> _canaries;
+    private readonly Counter<long> _claimedAlone;
+    private readonly Histogram<double> _canaryRelay;
+    private readonly Histogram<double> _canaryDone;
     private readonly Histogram<double> _request;
     private readonly Histogram<double> _arrivalToAccept;
     private readonly Histogram<double> _unwrap;
@@ -43,6 +48,11 @@ internal sealed class NotifyMetrics : IDisposable
         _closed = _meter.CreateCounter<long>("marmot_notify_relay_closed", description: "CLOSED answers by relay and prefix.");
         _auth = _meter.CreateCounter<long>("marmot_notify_relay_auth", description: "Authentications by relay and outcome.");
         _lists = _meter.CreateCounter<long>("marmot_notify_inbox_lists", description: "Kind 10050 lists by relay and outcome.");
+        _reloads = _meter.CreateCounter<long>("marmot_notify_reloads", description: "Reloads of settings and credentials by outcome.");
+        _claimedAlone = _meter.CreateCounter<long>("marmot_notify_claims_alone", description: "Triggers taken without the replicas' shared ledger, which could not be asked.");
+        _canaries = _meter.CreateCounter<long>("marmot_notify_canaries", description: "Padding-only triggers to ourselves, by relay and outcome.");
+        _canaryRelay = _meter.CreateHistogram<double>("marmot_notify_canary_relay_seconds", "s", "From sending our own trigger to its arrival, by relay.");
+        _canaryDone = _meter.CreateHistogram<double>("marmot_notify_canary_done_seconds", "s", "From sending our own trigger to the end of its way through the pipeline, by relay.");
         _request = _meter.CreateHistogram<double>("marmot_notify_push_request_seconds", "s", "Provider request time by app, platform and reason.");
         _arrivalToAccept = _meter.CreateHistogram<double>("marmot_notify_arrival_to_accept_seconds", "s", "From the relay's frame to the provider's acceptance.");
         _unwrap = _meter.CreateHistogram<double>("marmot_notify_trigger_seconds", "s", "From taking an event to the end of its processing.");
@@ -88,6 +98,16 @@ internal sealed class NotifyMetrics : IDisposable
     public void RelayAuth(string relay, string outcome) => _auth.Add(1, new("relay", relay), new("outcome", outcome));
 
     public void InboxList(string relay, string outcome) => _lists.Add(1, new("relay", relay), new("outcome", outcome));
+
+    public void Reload(string outcome) => _reloads.Add(1, new KeyValuePair<string, object?>("outcome", outcome));
+
+    public void Canary(string relay, string outcome) => _canaries.Add(1, new("relay", relay), new("outcome", outcome));
+
+    public void ClaimedAlone() => _claimedAlone.Add(1);
+
+    public void CanaryArrived(string relay, TimeSpan time) => _canaryRelay.Record(time.TotalSeconds, new KeyValuePair<string, object?>("relay", relay));
+
+    public void CanaryDone(string relay, TimeSpan time) => _canaryDone.Record(time.TotalSeconds, new KeyValuePair<string, object?>("relay", relay));
 
     public void Admitted(string app, string platform) => _admitted.Add(1, new("app", app), new("platform", platform));
 

@@ -62,10 +62,13 @@ public sealed class NotifyOptions
     /// <summary>Requests under way for each app and provider. Default: 100.</summary>
     public int Concurrency { get; set; } = 100;
 
-    /// <summary>Hints a minute for one device. Default: 240 (the ceiling FCM documents), burst a tenth.</summary>
+    /// <summary>Hints a minute for one device, and uses a minute of one encrypted token. Default: 240 (the ceiling FCM documents), burst a tenth.</summary>
     public int DeviceHintsPerMinute { get; set; } = 240;
 
-    /// <summary>Limiter entries kept; memory is fixed at 24 bytes each. Default: 131,072.</summary>
+    /// <summary>Hints an hour for one device. Default: 5,000 (the ceiling FCM documents).</summary>
+    public int DeviceHintsPerHour { get; set; } = 5_000;
+
+    /// <summary>Entries kept for devices and as many for encrypted tokens; memory is fixed at 72 bytes for both. Default: 131,072.</summary>
     public int LimiterCapacity { get; set; } = 131_072;
 
     /// <summary>Longest time one provider request may take. Default: 10 s.</summary>
@@ -80,13 +83,48 @@ public sealed class NotifyOptions
     /// <summary>Longest pause before a reconnect. Default: 1 min.</summary>
     public TimeSpan ReconnectMax { get; set; } = TimeSpan.FromMinutes(1);
 
+    /// <summary>Repeats of a silent push that was sent and never answered: the device may be woken once more for each. Alerts are not repeated then. Default: 1, 0 to 10.</summary>
+    public int RepeatsAfterTimeout { get; set; } = 1;
+
+    /// <summary>Pause between two padding-only triggers to ourselves through each relay, which show that it delivers. Default: 10 min, 1 s to 1 day; zero turns them off.</summary>
+    public TimeSpan CanaryInterval { get; set; } = TimeSpan.FromMinutes(10);
+
+    /// <summary>How long such a trigger may take; two lost in a row and the relay counts as deaf and is connected anew. Default: 30 s.</summary>
+    public TimeSpan CanaryTimeout { get; set; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>Pause between looks at the credential files and the settings file; a change is taken over without a restart, as on SIGHUP. Default: 10 s; zero leaves SIGHUP alone.</summary>
+    public TimeSpan ReloadInterval { get; set; } = TimeSpan.FromSeconds(10);
+
     /// <summary>Time for a graceful stop: queued and running pushes are delivered inside it. Default: 10 s.</summary>
     public TimeSpan DrainTimeout { get; set; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>Takes over what may change while the server runs; the rest is for the next start.</summary>
+    internal void TakeLimits(NotifyOptions fresh)
+    {
+        AcceptMip05Short = fresh.AcceptMip05Short;
+        AcceptMip05Long = fresh.AcceptMip05Long;
+        AcceptMarmotPushV1 = fresh.AcceptMarmotPushV1;
+        HintLifetime = fresh.HintLifetime;
+        CoalescingWindow = fresh.CoalescingWindow;
+        EcOperationsPerSecond = fresh.EcOperationsPerSecond;
+        QueueCapacity = fresh.QueueCapacity;
+        Concurrency = fresh.Concurrency;
+        DeviceHintsPerMinute = fresh.DeviceHintsPerMinute;
+        DeviceHintsPerHour = fresh.DeviceHintsPerHour;
+        ProviderTimeout = fresh.ProviderTimeout;
+        RepeatsAfterTimeout = fresh.RepeatsAfterTimeout;
+        CanaryInterval = fresh.CanaryInterval;
+        CanaryTimeout = fresh.CanaryTimeout;
+        ReloadInterval = fresh.ReloadInterval;
+        DrainTimeout = fresh.DrainTimeout;
+    }
 }
 
 /// <summary>One app: a Nostr key that clients encrypt to, and the credentials that belong to it.</summary>
 public sealed class NotifyAppOptions
 {
+    internal const int MaxNameLength = 32;
+
     /// <summary>Name in logs, metrics and health, <c>[a-z0-9-]</c>, up to 32 characters.</summary>
     public string Name { get; set; } = "";
 

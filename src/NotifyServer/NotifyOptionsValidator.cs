@@ -62,11 +62,20 @@ internal sealed class NotifyOptionsValidator : IValidateOptions<NotifyOptions>
         Range("QueueCapacity", o.QueueCapacity, 100, 1_000_000);
         Range("Concurrency", o.Concurrency, 1, 10_000);
         Range("DeviceHintsPerMinute", o.DeviceHintsPerMinute, 1, 100_000);
+        Range("DeviceHintsPerHour", o.DeviceHintsPerHour, 1, 1_000_000);
         Range("LimiterCapacity", o.LimiterCapacity, 1_024, 16_777_216);
         Range("ProviderTimeout", o.ProviderTimeout, TimeSpan.FromMilliseconds(100), TimeSpan.FromMinutes(1));
         Range("EoseTimeout", o.EoseTimeout, TimeSpan.FromMilliseconds(100), TimeSpan.FromMinutes(5));
         Range("ReconnectBase", o.ReconnectBase, TimeSpan.FromMilliseconds(10), TimeSpan.FromMinutes(5));
         Range("ReconnectMax", o.ReconnectMax, o.ReconnectBase, TimeSpan.FromHours(1));
+        Range("RepeatsAfterTimeout", o.RepeatsAfterTimeout, 0, 10);
+        if (o.CanaryInterval != TimeSpan.Zero)
+        {
+            Range("CanaryInterval", o.CanaryInterval, TimeSpan.FromSeconds(1), TimeSpan.FromDays(1));
+        }
+
+        Range("CanaryTimeout", o.CanaryTimeout, TimeSpan.FromMilliseconds(100), TimeSpan.FromMinutes(10));
+        Range("ReloadInterval", o.ReloadInterval, TimeSpan.Zero, TimeSpan.FromHours(1));
         Range("DrainTimeout", o.DrainTimeout, TimeSpan.Zero, TimeSpan.FromMinutes(10));
 
         void Range<T>(string field, T value, T low, T high)
@@ -81,7 +90,7 @@ internal sealed class NotifyOptionsValidator : IValidateOptions<NotifyOptions>
 
     private static void CheckApp(string at, NotifyAppOptions app, HashSet<string> names, List<string> mistakes)
     {
-        if (app.Name.Length is 0 or > 32 || app.Name.AsSpan().ContainsAnyExcept(NameCharacters))
+        if (app.Name.Length is 0 or > NotifyAppOptions.MaxNameLength || app.Name.AsSpan().ContainsAnyExcept(NameCharacters))
         {
             mistakes.Add($"{at}:Name: 1 to 32 characters of a-z, 0-9 and -");
         }

@@ -4,10 +4,12 @@ using Marmot.Protocol.Filters;
 using Marmot.Protocol.Keys;
 using Marmot.Relay.Operator;
 using Marmot.Relay.Storage;
+using Marmot.Relay.Storage.Postgres;
+using Marmot.Relay.Storage.Postgres.Schema;
 
 namespace Marmot.Relay;
 
-/// <summary>The operator's commands: on a stopped relay's store <c>relay import|export|stats|delete|compact|sync</c>, on a running one <c>relay stats --live</c>.</summary>
+/// <summary>The operator's commands: on the store <c>relay import|export|stats|delete|compact|sync|migrate</c>, on a running relay <c>relay stats --live</c>.</summary>
 /// <remarks>Exit codes: 0 done, 1 failed, 2 wrong usage. Data goes to standard output, words to standard error.</remarks>
 public static class RelayCommands
 {
@@ -36,7 +38,9 @@ public static class RelayCommands
             }
 
             var storage = configuration.GetSection(StorageOptions.Section).Get<StorageOptions>() ?? new StorageOptions();
-            return await RunAsync(line, Path.Combine(storage.DataDirectory, RelayHosting.Folder));
+            return storage.Postgres.Length > 0
+                ? await RunOnPostgresAsync(line, storage.Postgres)
+                : await RunAsync(line, Path.Combine(storage.DataDirectory, RelayHosting.Folder));
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or DllNotFoundException or HttpRequestException)
         {
@@ -54,16 +58,49 @@ public static class RelayCommands
             return 0;
         }
 
-        await using IEventStore store = EmbeddedEventStore.Open(directory);
-        return line.Command switch
+        if (line.Command == "migrate")
         {
-            "import" => await ImportAsync(store, line),
-            "export" => await ExportAsync(store, line),
-            "stats" => await WriteStatisticsAsync(store, line),
-            "delete" => await DeleteAsync(store, line.Filter!),
-            _ => await SyncAsync(store, line),
-        };
+            await Console.Error.WriteLineAsync("the embedded store needs no migration; set Storage:Postgres for a database");
+            return 0;
+        }
+
+        await using IEventStore store = EmbeddedEventStore.Open(directory);
+        return await RunAsync(line, store);
     }
+
+    // Replicas may be running: the database keeps the order between them and us.
+    private static async Task<int> RunOnPostgresAsync(RelayCommandLine line, string connectionString)
+    {
+        if (line.Command == "migrate")
+        {
+            var ran = await PostgresErrors.GuardAsync(() => RelayMigrator.RunAsync(connectionString, CancellationToken.None));
+            await Console.Error.WriteLineAsync(ran == 0 ? "the database is up to date" : $"{ran} migrations applied");
+            return 0;
+        }
+
+        if (line.Command == "compact")
+        {
+            await Console.Error.WriteLineAsync("compact is for the embedded store; PostgreSQL uses freed space again by itself");
+            return 1;
+        }
+
+        await using var store = await PostgresEventStore.OpenAsync(connectionString, CancellationToken.None);
+        var exitCode = await RunAsync(line, store);
+        while (line.Command is "delete" or "import" && await store.EraseAsync(CancellationToken.None))
+        {
+        }
+
+        return exitCode;
+    }
+
+    private static async Task<int> RunAsync(RelayCommandLine line, IEventStore store) => line.Command switch
+    {
+        "import" => await ImportAsync(store, line),
+        "export" => await ExportAsync(store, line),
+        "stats" => await WriteStatisticsAsync(store, line),
+        "delete" => await DeleteAsync(store, line.Filter!),
+        _ => await SyncAsync(store, line),
+    };
 
     private static async Task<int> ImportAsync(IEventStore store, RelayCommandLine line)
     {

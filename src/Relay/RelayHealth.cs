@@ -1,5 +1,6 @@
 using Marmot.Hosting.Health;
 using Marmot.Relay.Ingest;
+using Marmot.Relay.Live;
 
 namespace Marmot.Relay;
 
@@ -9,6 +10,14 @@ internal sealed class StorageHealth(EventWriterLoop writer) : IHealthPart
     public string Name => "storage";
 
     public HealthState Check() => writer.Failure is { } failure ? new HealthState(false, failure) : HealthState.Ok;
+}
+
+/// <summary>Whether PostgreSQL can be asked; looked at every second or so, so it heals without a write.</summary>
+internal sealed class PostgresHealth(ClusterFeed feed) : IHealthPart
+{
+    public string Name => "storage";
+
+    public HealthState Check() => feed.StoreFailure is { } failure ? new HealthState(false, failure) : HealthState.Ok;
 }
 
 /// <summary>Whether the relay listens.</summary>

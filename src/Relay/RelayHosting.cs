@@ -1,3 +1,4 @@
+using Marmot.Hosting.Cluster;
 using Marmot.Hosting.Health;
 using Marmot.Hosting.Settings;
 using Marmot.Relay.Connections;
@@ -8,6 +9,7 @@ using Marmot.Relay.Management;
 using Marmot.Relay.Pages;
 using Marmot.Relay.Queries;
 using Marmot.Relay.Storage;
+using Marmot.Relay.Storage.Postgres;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.Options;
@@ -47,23 +49,47 @@ public static class RelayHosting
         // REQ -> read policy -> stored scan -> EOSE -> live
         services.AddSingleton<Requests>();
         services.AddSingleton<Syncs>();
-        services.AddSingleton<IEventStore>(provider => EmbeddedEventStore.Open(
-            Path.Combine(provider.GetRequiredService<IOptions<StorageOptions>>().Value.DataDirectory, Folder)));
+        AddStore(services, builder.Configuration.GetSection(StorageOptions.Section).Get<StorageOptions>() ?? new StorageOptions());
 
         services.AddSingleton<RelayPages>();
         services.AddSingleton<Moderation>();
         services.AddSingleton<ManagementMethods>();
         services.AddSingleton<ManagementEndpoint>();
         services.AddSingleton<RetentionLoop>();
-        services.AddSingleton<IHealthPart, StorageHealth>();
         services.AddSingleton<IHealthPart, RelayHealth>();
 
-        // Stopped last to first: connections, then the writer, then the fan-out.
+        // Stopped last to first: connections, then the writer, then the feed and the fan-out.
         services.AddHostedService(provider => provider.GetRequiredService<FanOut>());
+        if (services.Any(service => service.ServiceType == typeof(ClusterFeed)))
+        {
+            services.AddHostedService(provider => provider.GetRequiredService<ClusterFeed>());
+        }
+
         services.AddHostedService(provider => provider.GetRequiredService<EventWriterLoop>());
         services.AddHostedService(provider => provider.GetRequiredService<ConnectionSet>());
         services.AddHostedService(provider => provider.GetRequiredService<RetentionLoop>());
         return builder;
+    }
+
+    // The embedded store is this process's alone; on PostgreSQL there may be other replicas, so live events take the way of the cluster.
+    private static void AddStore(IServiceCollection services, StorageOptions storage)
+    {
+        if (storage.Postgres.Length == 0)
+        {
+            services.AddSingleton<IEventStore>(_ => EmbeddedEventStore.Open(Path.Combine(storage.DataDirectory, Folder)));
+            services.AddSingleton<ILiveFeed>(provider => provider.GetRequiredService<FanOut>());
+            services.AddSingleton<IHealthPart, StorageHealth>();
+            return;
+        }
+
+        services.AddCluster();
+        services.AddSingleton(_ => PostgresEventStore.OpenAsync(storage.Postgres, CancellationToken.None).GetAwaiter().GetResult());
+        services.AddSingleton<IEventStore>(provider => provider.GetRequiredService<PostgresEventStore>());
+        services.AddSingleton<ClusterFeed>();
+        services.AddSingleton<ILiveFeed>(provider => provider.GetRequiredService<ClusterFeed>());
+        services.AddSingleton<IHealthPart, PostgresHealth>();
+        services.AddSingleton<IHealthPart, ClusterBusHealth>();
+        services.AddHostedService<ErasureLoop>();
     }
 
     public static WebApplication MapRelay(this WebApplication app)

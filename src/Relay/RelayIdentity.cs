@@ -17,7 +17,8 @@ internal sealed class RelayIdentity(IOptions<PublicOptions> options)
     /// <summary>The relay's URL for one request: the configured origin, else what the Host header says.</summary>
     public string UrlFor(HttpRequest request) => UrlFor(request.IsHttps ? "wss" : "ws", request.Host.ToString());
 
-    public string UrlFor(string scheme, string host) => _origin.Length > 0 ? _origin : $"{scheme}://{host}/";
+    /// <remarks>Naming an inner name helps no stranger: whom he brings here by it must have signed for it.</remarks>
+    public string UrlFor(string scheme, string host) => _origin.Length > 0 && !options.Value.IsInnerName(host) ? _origin : $"{scheme}://{host}/";
 
     /// <summary>NIP-62: a <c>relay</c> tag with our host or ALL_RELAYS. Without a configured origin only ALL_RELAYS is believed.</summary>
     public bool IsNamedBy(in NostrEventView evt)

@@ -15,6 +15,15 @@ internal static partial class RelayLog
     [LoggerMessage(4, LogLevel.Debug, "connection ended: {Reason}")]
     public static partial void ConnectionEnded(this ILogger logger, string reason);
 
+    [LoggerMessage(20, LogLevel.Error, "the store cannot be reached: {Reason}")]
+    public static partial void StoreLost(this ILogger logger, string reason);
+
+    [LoggerMessage(21, LogLevel.Information, "the store can be reached again")]
+    public static partial void StoreBack(this ILogger logger);
+
+    [LoggerMessage(22, LogLevel.Warning, "erasing removed events failed and is tried again: {Reason}")]
+    public static partial void EraseFailed(this ILogger logger, string reason);
+
     [LoggerMessage(6, LogLevel.Error, "the write policy program failed: {Reason}")]
     public static partial void PolicyFailed(this ILogger logger, string reason);
 

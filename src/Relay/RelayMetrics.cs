@@ -9,6 +9,7 @@ internal sealed class RelayMetrics : IDisposable
     private readonly Meter _meter = new("marmot.relay");
     private readonly Counter<long> _accepted, _refused, _duplicates, _delivered, _dropped, _queries;
     private readonly Histogram<double> _commit;
+    private readonly Counter<long> _caughtUp;
     private int _connections;
 
     public RelayMetrics()
@@ -19,6 +20,7 @@ internal sealed class RelayMetrics : IDisposable
         _delivered = _meter.CreateCounter<long>("relay_events_delivered");
         _dropped = _meter.CreateCounter<long>("relay_connections_dropped");
         _queries = _meter.CreateCounter<long>("relay_queries");
+        _caughtUp = _meter.CreateCounter<long>("relay_cluster_events_caught_up", description: "Live events of other replicas that came from the store because no message brought them.");
         _commit = _meter.CreateHistogram<double>("relay_commit_seconds", "s");
         _meter.CreateObservableGauge("relay_connections", () => Volatile.Read(ref _connections));
     }
@@ -34,6 +36,8 @@ internal sealed class RelayMetrics : IDisposable
     public void Delivered(int count) => _delivered.Add(count);
 
     public void Refused(string prefix) => _refused.Add(1, new KeyValuePair<string, object?>("reason", prefix));
+
+    public void CaughtUp(int count) => _caughtUp.Add(count);
 
     public void Query() => _queries.Add(1);
 

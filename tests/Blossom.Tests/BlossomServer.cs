@@ -47,12 +47,18 @@ internal sealed class BlossomServer : IAsyncDisposable
 
     public static Task<BlossomServer> StartAsync(params string[] settings) => StartInAsync(null, null, settings);
 
-    public static async Task<BlossomServer> StartInAsync(string? folder, DateTimeOffset? now, params string[] settings)
+    public static Task<BlossomServer> StartInAsync(string? folder, DateTimeOffset? now, params string[] settings) => StartAsync(folder, now, null, settings);
+
+    /// <summary>With parts of a host's own.</summary>
+    public static Task<BlossomServer> StartWithAsync(Action<IServiceCollection> configure, params string[] settings) => StartAsync(null, null, configure, settings);
+
+    private static async Task<BlossomServer> StartAsync(string? folder, DateTimeOffset? now, Action<IServiceCollection>? configure, string[] settings)
     {
         var data = folder ?? Directory.CreateTempSubdirectory("blossom-test-").FullName;
         var clock = new SettableClock(now ?? DateTimeOffset.UtcNow);
         var builder = MarmotHost.CreateBuilder(
             ["--Public:Urls=http://127.0.0.1:0", "--Admin:Urls=", $"--Storage:DataDirectory={data}", "--Log:Level=Error", "--Blossom:MinFreeBytes=0", .. settings]);
+        configure?.Invoke(builder.Services);
         builder.AddBlossom();
         builder.Services.RemoveAll<TimeProvider>();
         builder.Services.AddSingleton<TimeProvider>(clock);
@@ -101,8 +107,11 @@ internal sealed class BlossomServer : IAsyncDisposable
     }
 
     /// <summary>Files below the blob folder, drafts and files on their way out included.</summary>
-    public IEnumerable<string> BlobFiles() => new[] { "objects", "incoming", "leaving" }
-        .SelectMany(name => Directory.EnumerateFiles(Path.Combine(Folder, "blossom", name), "*", SearchOption.AllDirectories));
+    public IEnumerable<string> BlobFiles() => BlobFiles(Folder);
+
+    public static IEnumerable<string> BlobFiles(string folder) => new[] { "objects", "incoming", "leaving" }
+        .Select(name => Path.Combine(folder, "blossom", name)).Where(Directory.Exists)
+        .SelectMany(path => Directory.EnumerateFiles(path, "*", SearchOption.AllDirectories));
 
     public static byte[] RandomBlob(int size) => RandomNumberGenerator.GetBytes(size);
 

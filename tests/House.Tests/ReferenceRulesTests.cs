@@ -13,7 +13,9 @@ public class ReferenceRulesTests
         { "Relay", ["Protocol", "Hosting"] },
         { "Blossom", ["Protocol", "Hosting"] },
         { "NotifyServer", ["Protocol", "Hosting"] },
-        { "AllInOne", ["Protocol", "Hosting", "Relay", "Blossom", "NotifyServer"] },
+        { "Client", ["Protocol", "Mls"] },
+        { "Cli", ["Protocol", "Client"] },
+        { "AllInOne", ["Protocol", "Hosting", "Relay", "Blossom", "NotifyServer", "Client"] },
     };
 
     [Theory]

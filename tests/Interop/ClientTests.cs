@@ -17,7 +17,12 @@ public sealed class ClientTests(SuiteFixture fixture) : IClassFixture<SuiteFixtu
 
     [Fact]
     [Trait("Spec", "BUD-02")]
-    public Task Blossom_client_sdk_uploads_lists_fetches_and_deletes() => NodeClient.RunAsync("blossom.mjs", fixture.Suite);
+    public Task Blossom_client_sdk_uploads_lists_mirrors_fetches_and_deletes() => NodeClient.RunAsync("blossom.mjs", fixture.Suite);
+
+    [Fact]
+    [Trait("Spec", "BUD-02")]
+    public Task A_client_on_nostr_tools_uploads_lists_mirrors_fetches_and_deletes_and_rust_nostr_signs_tokens() =>
+        NodeClient.RunAsync("blossom-nostr-tools.mjs", fixture.Suite);
 
     [Fact]
     [Trait("Spec", "MIP-00")]

@@ -13,7 +13,8 @@ public sealed class SuiteFixture : IAsyncLifetime
     public async Task InitializeAsync() => _suite = await MarmotServerProcess.StartAsync(
         "all",
         _data.File("data"),
-        "--Blossom:Profile=General", // lists
+        "--Blossom:Profile=General", // lists, mirror
+        "--Blossom:MirrorPrivateAddresses=true", // the origin is on this machine
         "--Relay:GroupEventClockSkew=00:00:00", // the vectors' group events are months old
         "--Log:Level=Verbose");
 

@@ -37,6 +37,8 @@ internal static class VectorFile
 
     public static byte[] Bytes(this JsonElement element, string name) => Convert.FromHexString(element.GetProperty(name).GetString()!);
 
+    public static SecretBytes Secret(this JsonElement element, string name) => SecretBytes.Copy(element.Bytes(name));
+
     public static byte[]? OptionalBytes(this JsonElement element, string name)
         => element.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? Convert.FromHexString(value.GetString()!) : null;
 

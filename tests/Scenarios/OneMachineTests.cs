@@ -1,5 +1,4 @@
 using System.Net;
-using System.Net.WebSockets;
 using System.Text;
 using System.Text.Json;
 using Marmot.Protocol.Events;
@@ -40,13 +39,13 @@ public sealed class OneMachineTests : IDisposable
         await using (var first = await MarmotServerProcess.StartAsync("all", _data.Path))
         {
             pushKey = first.NotifyKey;
-            string answer = await AskAsync(first.RelayUrl, "[\"EVENT\"," + Encoding.UTF8.GetString(evt.Json.Span) + "]");
+            string answer = await RelayQuestions.AskAsync(first.RelayUrl, "[\"EVENT\"," + Encoding.UTF8.GetString(evt.Json.Span) + "]");
             Assert.Equal($"[\"OK\",\"{evt.Id}\",true,\"\"]", answer);
         } // disposing kills the process
 
         await using var second = await MarmotServerProcess.StartAsync("all", _data.Path);
         Assert.Equal(pushKey, second.NotifyKey);
-        string found = await AskAsync(second.RelayUrl, $"[\"REQ\",\"q\",{{\"ids\":[\"{evt.Id}\"]}}]");
+        string found = await RelayQuestions.AskAsync(second.RelayUrl, $"[\"REQ\",\"q\",{{\"ids\":[\"{evt.Id}\"]}}]");
         Assert.Equal("[\"EVENT\",\"q\"," + Encoding.UTF8.GetString(evt.Json.Span) + "]", found);
     }
 
@@ -59,26 +58,6 @@ public sealed class OneMachineTests : IDisposable
         {
             using var response = await client.GetAsync(new Uri(suite.HttpUrl, path));
             Assert.Equal(HttpStatusCode.NotFound, response.StatusCode);
-        }
-    }
-
-    // Sends one message and returns the first answer that is not the AUTH challenge.
-    private static async Task<string> AskAsync(Uri relay, string message)
-    {
-        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(30));
-        using var socket = new ClientWebSocket();
-        await socket.ConnectAsync(relay, limit.Token);
-        await socket.SendAsync(Encoding.UTF8.GetBytes(message), WebSocketMessageType.Text, endOfMessage: true, limit.Token);
-        byte[] buffer = new byte[64 * 1024];
-        while (true)
-        {
-            var received = await socket.ReceiveAsync(buffer, limit.Token);
-            Assert.True(received.EndOfMessage);
-            string text = Encoding.UTF8.GetString(buffer, 0, received.Count);
-            if (!text.StartsWith("[\"AUTH\"", StringComparison.Ordinal))
-            {
-                return text;
-            }
         }
     }
 }

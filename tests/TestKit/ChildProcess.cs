@@ -7,6 +7,7 @@ namespace Marmot.TestKit;
 /// <summary>A program started by a test, with all it wrote to stdout and stderr. Killed when disposed.</summary>
 public sealed partial class ChildProcess : IAsyncDisposable
 {
+    private const int SigHup = 1;
     private const int SigTerm = 15;
 
     private readonly Process _process;
@@ -75,13 +76,10 @@ public sealed partial class ChildProcess : IAsyncDisposable
     }
 
     /// <summary>SIGTERM, as a supervisor sends it.</summary>
-    public void Terminate()
-    {
-        if (!_process.HasExited && Kill(_process.Id, SigTerm) != 0)
-        {
-            throw new InvalidOperationException($"kill: error {Marshal.GetLastPInvokeError()}");
-        }
-    }
+    public void Terminate() => Signal(SigTerm);
+
+    /// <summary>SIGHUP, by which an operator asks a server to read its settings anew.</summary>
+    public void HangUp() => Signal(SigHup);
 
     public async ValueTask DisposeAsync()
     {
@@ -92,6 +90,14 @@ public sealed partial class ChildProcess : IAsyncDisposable
         }
 
         _process.Dispose();
+    }
+
+    private void Signal(int number)
+    {
+        if (!_process.HasExited && Kill(_process.Id, number) != 0)
+        {
+            throw new InvalidOperationException($"kill: error {Marshal.GetLastPInvokeError()}");
+        }
     }
 
     private void Append(string? line)

@@ -37,6 +37,9 @@ internal sealed class OwnerTags
         return secret.Length == SecretSize ? new OwnerTags(secret) : throw new InvalidDataException($"{path} must hold {SecretSize} bytes");
     }
 
+    /// <summary>Tells whether two servers make the same tags, and nothing of the secret.</summary>
+    public byte[] Fingerprint() => _secret is null ? [] : HMACSHA256.HashData(_secret, "fingerprint"u8);
+
     public Bytes32 For(Bytes32 publicKey, Bytes32 hash)
     {
         if (_secret is null)

@@ -14,9 +14,11 @@ internal sealed class ServerNames
 {
     private readonly string? _origin;
     private readonly string? _domain;
+    private readonly PublicOptions _names;
 
     public ServerNames(IOptions<PublicOptions> options)
     {
+        _names = options.Value;
         if (options.Value.Origin.Length > 0 && Uri.TryCreate(options.Value.Origin, UriKind.Absolute, out var uri))
         {
             var secure = uri.Scheme is "wss" or "https";
@@ -28,6 +30,11 @@ internal sealed class ServerNames
     /// <summary>The domain a <c>server</c> tag must name for this request.</summary>
     public string DomainFor(HttpContext context)
     {
+        if (_names.IsInnerName(context.Request.Host.Host))
+        {
+            return context.Request.Host.Host.ToLowerInvariant();
+        }
+
         if (_domain is not null)
         {
             return _domain;
@@ -40,7 +47,7 @@ internal sealed class ServerNames
     }
 
     /// <summary>Scheme, host and port of the urls given out.</summary>
-    public string OriginFor(HttpContext context) => _origin ?? $"{context.Request.Scheme}://{context.Request.Host.Value}";
+    public string OriginFor(HttpContext context) => !_names.IsInnerName(context.Request.Host.Host) && _origin is not null ? _origin : $"{context.Request.Scheme}://{context.Request.Host.Value}";
 
     private static IPAddress? Unmapped(IPAddress? address) => address is { IsIPv4MappedToIPv6: true } ? address.MapToIPv4() : address;
 }

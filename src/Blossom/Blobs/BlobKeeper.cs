@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Marmot.Blossom.Auth;
 using Marmot.Blossom.Index;
 using Marmot.Blossom.Policies;
@@ -9,47 +10,62 @@ namespace Marmot.Blossom.Blobs;
 /// <summary>Bytes and claims together: the only place where both change, under the lock of the hash.</summary>
 /// <remarks>
 /// Order on disk: bytes, then claim, then the answer; on the way out claim, then bytes. A crash in between leaves bytes without a claim, which
-/// are never served and which <see cref="RemoveOrphansAsync"/> takes away; it never leaves a claim without bytes.
+/// are never served and which <see cref="RemoveOrphansAsync"/> takes away; it never leaves a claim without bytes. The lock is this process's own:
+/// between replicas the index decides, and bytes that lost a race lie in a place of their own (<see cref="BlobPlace"/>).
 /// </remarks>
 internal sealed class BlobKeeper(IBlobStore store, IBlobIndex index, HashLocks locks, OwnerTags owners, UploadPolicy policy, TimeProvider time)
 {
+    /// <summary>Bytes of other processes that are younger may be between commit and claim.</summary>
+    private static readonly TimeSpan OrphanAge = TimeSpan.FromHours(1);
+
+    private const int MaxLeftBehind = 10_000; // more are found again by RemoveOrphansAsync
+    private readonly ConcurrentQueue<BlobPlace> _leftBehind = new();
+
     /// <summary>Keeps a received blob for a key. True when it was not there before.</summary>
-    public async ValueTask<(BlobEntry Entry, bool IsNew)> KeepAsync(BlobDraft draft, Bytes32 hash, long size, string type, Bytes32 publicKey, long? askedEnd)
+    public async ValueTask<AddedClaim> KeepAsync(BlobDraft draft, Bytes32 hash, long size, string type, Bytes32 publicKey, long? askedEnd)
     {
         using var held = await locks.AcquireAsync(hash);
-        var known = await index.FindAsync(hash, CancellationToken.None);
-        if (known is null)
+        var claim = new BlobClaim(hash, owners.For(publicKey, hash), size, type, time.GetUtcNow().ToUnixTimeSeconds(), policy.EndOf(type, size, askedEnd));
+
+        // 1. bytes that are there need a claim only; another replica may have taken them away since they were found
+        if (await index.FindAsync(hash, CancellationToken.None) is not null && await index.JoinAsync(claim, CancellationToken.None) is { } joined)
         {
-            await draft.CommitAsync(hash, CancellationToken.None);
+            return new AddedClaim(joined, false);
         }
 
-        var claim = new BlobClaim(
-            hash, owners.For(publicKey, hash), size, known?.Type ?? type, time.GetUtcNow().ToUnixTimeSeconds(), policy.EndOf(type, size, askedEnd));
+        // 2. bytes, then claim
+        var place = await draft.CommitAsync(hash, CancellationToken.None);
+        AddedClaim added;
         try
         {
-            var isNew = await index.AddAsync(claim, CancellationToken.None);
-            var entry = await index.FindAsync(hash, CancellationToken.None)
-                ?? new BlobEntry(hash, size, claim.Type, claim.UploadedAt, claim.ExpiresAt, 1); // ended in the very second it came
-            return (entry, isNew);
+            added = await index.AddAsync(claim with { Mark = place.Mark }, CancellationToken.None);
         }
-        catch (IOException) when (known is null)
+        catch (IOException error) when (error is not StorageUnavailableException)
         {
-            await store.DeleteAsync(hash, CancellationToken.None); // the claim could not be written: as if never uploaded
+            await DiscardAsync(place); // the claim was not written: as if never uploaded
             throw;
         }
+
+        // 3. another replica was faster: its bytes stay
+        if (added.Entry.Mark != place.Mark)
+        {
+            await DiscardAsync(place);
+        }
+
+        return added;
     }
 
     /// <summary>Takes a key's claim away, and the bytes with the last one (BUD-12).</summary>
     public async ValueTask<ClaimRemoval> RemoveClaimAsync(Bytes32 hash, Bytes32 publicKey)
     {
         using var held = await locks.AcquireAsync(hash);
-        var removal = await index.RemoveAsync(hash, owners.For(publicKey, hash), CancellationToken.None);
-        if (removal == ClaimRemoval.RemovedLast)
+        var removed = await index.RemoveAsync(hash, owners.For(publicKey, hash), CancellationToken.None);
+        if (removed.Removal == ClaimRemoval.RemovedLast)
         {
-            await store.DeleteAsync(hash, CancellationToken.None);
+            await DiscardAsync(removed.Place);
         }
 
-        return removal;
+        return removed.Removal;
     }
 
     /// <summary>Takes a blob away whoever holds it: the operator's delete.</summary>
@@ -57,19 +73,19 @@ internal sealed class BlobKeeper(IBlobStore store, IBlobIndex index, HashLocks l
     {
         using var held = await locks.AcquireAsync(hash);
         var known = await index.RemoveBlobAsync(hash, CancellationToken.None);
-        return await store.DeleteAsync(hash, CancellationToken.None) || known;
+        return await store.DeleteAsync(known ?? new BlobPlace(hash, Guid.Empty), CancellationToken.None) || known is not null;
     }
 
     /// <summary>Removes the claims of one blob that have ended. True when the bytes went too.</summary>
     public async ValueTask<bool> RemoveExpiredAsync(Bytes32 hash)
     {
         using var held = await locks.AcquireAsync(hash);
-        if (!await index.RemoveExpiredAsync(hash, CancellationToken.None))
+        if (await index.RemoveExpiredAsync(hash, CancellationToken.None) is not { } place)
         {
             return false;
         }
 
-        await store.DeleteAsync(hash, CancellationToken.None);
+        await DiscardAsync(place);
         return true;
     }
 
@@ -77,21 +93,47 @@ internal sealed class BlobKeeper(IBlobStore store, IBlobIndex index, HashLocks l
     public async ValueTask<int> RemoveOrphansAsync(CancellationToken cancellationToken)
     {
         var removed = 0;
-        await foreach (var hash in store.ListAsync(cancellationToken))
+        await foreach (var (place, writtenAt) in store.ListAsync(cancellationToken))
         {
-            if (await index.FindAsync(hash, cancellationToken) is not null)
+            if (time.GetUtcNow() - writtenAt < OrphanAge || await IsClaimedAsync(place, cancellationToken))
             {
                 continue;
             }
 
-            using var held = await locks.AcquireAsync(hash);
-            if (await index.FindAsync(hash, cancellationToken) is null)
+            using var held = await locks.AcquireAsync(place.Hash);
+            await index.RemoveExpiredAsync(place.Hash, CancellationToken.None); // claims that ended but were not swept yet
+            if (!await IsClaimedAsync(place, cancellationToken))
             {
-                await index.RemoveBlobAsync(hash, CancellationToken.None); // claims that ended but were not swept yet
-                removed += await store.DeleteAsync(hash, CancellationToken.None) ? 1 : 0;
+                removed += await store.DeleteAsync(place, CancellationToken.None) ? 1 : 0;
             }
         }
 
         return removed;
+    }
+
+    /// <summary>Tries again to delete the bytes of blobs that went while the store was away.</summary>
+    public async ValueTask RemoveLeftBehindAsync(CancellationToken cancellationToken)
+    {
+        while (_leftBehind.TryPeek(out var place))
+        {
+            await store.DeleteAsync(place, cancellationToken);
+            _leftBehind.TryDequeue(out _);
+        }
+    }
+
+    private async ValueTask<bool> IsClaimedAsync(BlobPlace place, CancellationToken cancellationToken) =>
+        await index.FindAsync(place.Hash, cancellationToken) is { } entry && entry.Mark == place.Mark;
+
+    /// <summary>Deletes bytes whose claim is gone: nobody is served them any more, so a store that is away now may be asked later.</summary>
+    private async ValueTask DiscardAsync(BlobPlace place)
+    {
+        try
+        {
+            await store.DeleteAsync(place, CancellationToken.None);
+        }
+        catch (StorageUnavailableException) when (_leftBehind.Count < MaxLeftBehind)
+        {
+            _leftBehind.Enqueue(place);
+        }
     }
 }

@@ -12,7 +12,7 @@ using Microsoft.Extensions.Options;
 
 namespace Marmot.Blossom.Commands;
 
-/// <summary>The operator's tools: <c>marmot-server blossom stats|list|delete|verify|import|export|gc</c>. They open the store themselves, so the server must be stopped.</summary>
+/// <summary>The operator's tools: <c>marmot-server blossom stats|list|delete|verify|import|export|gc</c>. They open the store themselves: with the embedded index the server must be stopped.</summary>
 /// <remarks>Exit codes: 0 done, 1 the thing asked for failed, 2 wrong usage or settings.</remarks>
 public static class BlossomCommands
 {
@@ -27,7 +27,7 @@ public static class BlossomCommands
           export FOLDER    writes every blob as a file named by its SHA-256
           gc               deletes what has ended and bytes nobody holds
 
-        The server must be stopped: the store has one owner at a time.
+        With the embedded index the server must be stopped: it has one owner at a time. With Storage:Postgres it may go on running.
         """;
 
     /// <summary>The command words.</summary>
@@ -62,9 +62,9 @@ public static class BlossomCommands
             await Console.Error.WriteLineAsync(string.Join(Environment.NewLine, error.Failures));
             return 2;
         }
-        catch (IOException error)
+        catch (Exception error) when (error is IOException or InvalidOperationException)
         {
-            await Console.Error.WriteLineAsync(error.Message); // also: the index is locked by a running server
+            await Console.Error.WriteLineAsync(error.Message); // also: the index is locked by a running server, the database is another one's
             return 1;
         }
     }
@@ -77,16 +77,21 @@ public static class BlossomCommands
         private readonly long _started = Stopwatch.GetTimestamp();
         private long _shown;
 
-        public async Task<int> RunAsync(string word, string operand) => word switch
+        public async Task<int> RunAsync(string word, string operand)
         {
-            "stats" => await StatsAsync(),
-            "list" => await ListAsync(),
-            "delete" => await DeleteAsync(operand),
-            "verify" => await VerifyAsync(),
-            "import" => await ImportAsync(operand),
-            "export" => await ExportAsync(operand),
-            _ => await CollectAsync(),
-        };
+            await _index.ProbeAsync(CancellationToken.None);
+            await _store.ProbeAsync(CancellationToken.None);
+            return word switch
+            {
+                "stats" => await StatsAsync(),
+                "list" => await ListAsync(),
+                "delete" => await DeleteAsync(operand),
+                "verify" => await VerifyAsync(),
+                "import" => await ImportAsync(operand),
+                "export" => await ExportAsync(operand),
+                _ => await CollectAsync(),
+            };
+        }
 
         private async Task<int> StatsAsync()
         {
@@ -148,28 +153,27 @@ public static class BlossomCommands
                     continue;
                 }
 
-                await using var reader = await _store.OpenAsync(claim.Hash, CancellationToken.None);
-                if (reader is null)
+                switch (await ExamineAsync(claim))
                 {
-                    missing++;
-                    await Console.Error.WriteLineAsync($"missing {claim.Hash}");
-                }
-                else if (reader.Length != claim.Size || await HashAsync(reader) != claim.Hash)
-                {
-                    damaged++;
-                    await Console.Error.WriteLineAsync($"damaged {claim.Hash}");
-                }
-                else
-                {
-                    whole++;
+                    case null:
+                        missing++;
+                        await Console.Error.WriteLineAsync($"missing {claim.Hash}");
+                        break;
+                    case false:
+                        damaged++;
+                        await Console.Error.WriteLineAsync($"damaged {claim.Hash}");
+                        break;
+                    default:
+                        whole++;
+                        break;
                 }
 
                 Progress(held.Count, _index.Totals.Blobs);
             }
 
-            await foreach (var hash in _store.ListAsync(CancellationToken.None))
+            await foreach (var (place, _) in _store.ListAsync(CancellationToken.None))
             {
-                orphans += held.Contains(hash) ? 0 : 1;
+                orphans += held.Contains(place.Hash) ? 0 : 1;
             }
 
             Console.WriteLine($$"""{"whole":{{whole}},"damaged":{{damaged}},"missing":{{missing}},"unclaimed":{{orphans}}}""");
@@ -195,7 +199,7 @@ public static class BlossomCommands
 
                 // Nobody holds an imported blob by key; the zero key stands for the operator, and retention counts from now.
                 var type = services.GetRequiredService<IOptions<BlossomOptions>>().Value.KeepsTypes ? BlobTypes.TypeOf(Path.GetExtension(name)) : BlobTypes.Opaque;
-                await using var draft = _store.Begin();
+                await using var draft = _store.Begin(hash);
                 var (actual, size) = await CopyAsync(path, draft);
                 if (actual != hash)
                 {
@@ -220,7 +224,7 @@ public static class BlossomCommands
             await foreach (var claim in _index.AllAsync(CancellationToken.None))
             {
                 var path = Path.Combine(folder, claim.Hash + BlobTypes.ExtensionOf(claim.Type));
-                await using var reader = await _store.OpenAsync(claim.Hash, CancellationToken.None);
+                await using var reader = await _store.OpenAsync(new BlobPlace(claim.Hash, claim.Mark), CancellationToken.None);
                 if (reader is null || File.Exists(path))
                 {
                     continue;
@@ -229,7 +233,7 @@ public static class BlossomCommands
                 await using (var file = new FileStream(path, FileMode.CreateNew))
                 {
                     var pipe = System.IO.Pipelines.PipeWriter.Create(file, new System.IO.Pipelines.StreamPipeWriterOptions(leaveOpen: true));
-                    await reader.CopyToAsync(pipe, 0, reader.Length, CancellationToken.None);
+                    await reader.CopyToAsync(pipe, 0, claim.Size, CancellationToken.None);
                     await pipe.CompleteAsync();
                     file.Flush(flushToDisk: true);
                 }
@@ -260,13 +264,32 @@ public static class BlossomCommands
 
         private static long Now => DateTimeOffset.UtcNow.ToUnixTimeSeconds();
 
-        private static async Task<Bytes32> HashAsync(BlobReader reader)
+        /// <summary>Whether the bytes are the claim's; null when there are none.</summary>
+        private async Task<bool?> ExamineAsync(BlobClaim claim)
         {
-            using var hash = new HashingSink();
-            var pipe = System.IO.Pipelines.PipeWriter.Create(hash, new System.IO.Pipelines.StreamPipeWriterOptions(leaveOpen: true));
-            await reader.CopyToAsync(pipe, 0, reader.Length, CancellationToken.None);
-            await pipe.CompleteAsync();
-            return hash.Finish();
+            await using var reader = await _store.OpenAsync(new BlobPlace(claim.Hash, claim.Mark), CancellationToken.None);
+            if (reader is null)
+            {
+                return null;
+            }
+
+            try
+            {
+                if (await reader.GetLengthAsync(CancellationToken.None) != claim.Size)
+                {
+                    return false;
+                }
+
+                using var hash = new HashingSink();
+                var pipe = System.IO.Pipelines.PipeWriter.Create(hash, new System.IO.Pipelines.StreamPipeWriterOptions(leaveOpen: true));
+                await reader.CopyToAsync(pipe, 0, claim.Size, CancellationToken.None);
+                await pipe.CompleteAsync();
+                return hash.Finish() == claim.Hash;
+            }
+            catch (FileNotFoundException)
+            {
+                return null;
+            }
         }
 
         private static async Task<(Bytes32 Hash, long Size)> CopyAsync(string path, BlobDraft draft)

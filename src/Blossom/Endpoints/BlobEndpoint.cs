@@ -34,8 +34,14 @@ internal sealed class BlobEndpoint(IBlobIndex index, IBlobStore store, UploadPol
 
         // 3. the blob
         var entry = policy.IsBlocked(hash) ? null : await index.FindAsync(hash, context.RequestAborted);
-        await using var reader = entry is null || HttpMethods.IsHead(context.Request.Method) ? null : await store.OpenAsync(hash, context.RequestAborted);
-        if (entry is null || (reader is null && !HttpMethods.IsHead(context.Request.Method)))
+        var isHead = HttpMethods.IsHead(context.Request.Method);
+        if (entry is not null && !isHead && store.PresignedUrl(entry.Place, entry.Type) is { } elsewhere)
+        {
+            return Redirect(context.Response, elsewhere);
+        }
+
+        await using var reader = entry is null || isHead ? null : await store.OpenAsync(entry.Place, context.RequestAborted);
+        if (entry is null || (reader is null && !isHead))
         {
             return policy.CheckMiss(context.Connection.RemoteIpAddress) ?? Refusal.NotFound;
         }
@@ -69,6 +75,15 @@ internal sealed class BlobEndpoint(IBlobIndex index, IBlobStore store, UploadPol
             await reader.CopyToAsync(context.Response.BodyWriter, 0, entry.Size, context.RequestAborted);
         }
 
+        return null;
+    }
+
+    /// <summary>BUD-01: the target names the hash, and is good for minutes only, so no cache may keep it.</summary>
+    private static Refusal? Redirect(HttpResponse response, Uri target)
+    {
+        response.StatusCode = StatusCodes.Status307TemporaryRedirect;
+        response.Headers.Location = target.AbsoluteUri;
+        response.Headers.CacheControl = "no-store";
         return null;
     }
 

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using Marmot.Blossom.Life;
 using Marmot.Blossom.Storage;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Http;
@@ -7,9 +8,9 @@ using Microsoft.AspNetCore.Http;
 namespace Marmot.Blossom.Endpoints;
 
 /// <summary>What every answer has in common: CORS and safety headers first, refusals as status and X-Reason, one catch, one count.</summary>
-internal sealed class EndpointShell(BlossomMetrics metrics, ILogger<EndpointShell> logger)
+internal sealed class EndpointShell(BlossomMetrics metrics, StorageHealth health, ILogger<EndpointShell> logger)
 {
-    private const string ExposedHeaders = "X-Reason, Content-Range, Content-Length, Accept-Ranges, ETag, Sunset, Retry-After";
+    private const string ExposedHeaders = "X-Reason, Content-Range, Content-Length, Accept-Ranges, ETag, Sunset, Retry-After, X-Cashu, X-Lightning";
 
     public RequestDelegate Wrap(string route, Func<HttpContext, Task<Refusal?>> handler) => context => RunAsync(context, route, handler);
 
@@ -39,6 +40,15 @@ internal sealed class EndpointShell(BlossomMetrics metrics, ILogger<EndpointShel
         catch (BadHttpRequestException error)
         {
             refusal = error.StatusCode == StatusCodes.Status400BadRequest ? Refusal.Truncated : new Refusal(error.StatusCode, "http", "the request could not be read");
+        }
+        catch (FileNotFoundException)
+        {
+            refusal = Refusal.NotFound; // deleted between index and store
+        }
+        catch (StorageUnavailableException error)
+        {
+            health.Down(error);
+            refusal = Refusal.Away;
         }
         catch (IOException error) when (DiskErrors.IsFull(error))
         {

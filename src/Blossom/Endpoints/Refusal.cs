@@ -40,6 +40,12 @@ internal sealed record Refusal(int Status, string Code, string Reason, TimeSpan?
 
     public static Refusal Broken { get; } = new(StatusCodes.Status503ServiceUnavailable, "storage", "the storage does not answer; try again later", TimeSpan.FromSeconds(30));
 
+    public static Refusal Away { get; } = new(StatusCodes.Status503ServiceUnavailable, "away", "the storage behind this server does not answer; try again later or use another server", TimeSpan.FromSeconds(10));
+
+    public static Refusal PaymentDue { get; } = new(StatusCodes.Status402PaymentRequired, "payment", "pay one of the requests in X-Cashu or X-Lightning and send the upload again with the proof");
+
+    public static Refusal BadPayment { get; } = new(StatusCodes.Status400BadRequest, "bad_payment", "the proof of payment is not good; ask for the price again without one");
+
     public static Refusal Failed { get; } = new(StatusCodes.Status500InternalServerError, "failed", "something went wrong on the server");
 
     public static Refusal BadRequest(string code, string reason) => new(StatusCodes.Status400BadRequest, code, reason);

@@ -16,11 +16,9 @@ namespace Marmot.Blossom.Endpoints;
 
 /// <summary>PUT /upload (BUD-02) and its preflight HEAD /upload (BUD-06).</summary>
 internal sealed class UploadEndpoint(
-    TokenGate gate, UploadPolicy policy, BlobIntake intake, IBlobStore store, BlobKeeper keeper, DescriptorWriter descriptors, TimeProvider time,
+    TokenGate gate, UploadPolicy policy, PaymentGate payment, BlobIntake intake, IBlobStore store, BlobKeeper keeper, DescriptorWriter descriptors, TimeProvider time,
     BlossomMetrics metrics, IOptions<BlossomOptions> options)
 {
-    private static readonly TimeSpan SlowBodyGrace = TimeSpan.FromSeconds(10);
-
     public async Task<Refusal?> PutAsync(HttpContext context)
     {
         // 1. the caller's rate
@@ -55,6 +53,11 @@ internal sealed class UploadEndpoint(
             return refused;
         }
 
+        if (await payment.CheckAsync(context, announced, declared, type) is { } unpaid)
+        {
+            return unpaid;
+        }
+
         if (declared is { } known && policy.TakeBytes(address, token!.PublicKey, known) is { } tooMuch)
         {
             return tooMuch;
@@ -62,9 +65,9 @@ internal sealed class UploadEndpoint(
 
         // 4. the body
         context.Features.Get<IHttpMaxRequestBodySizeFeature>()?.MaxRequestBodySize = null; // counted by the intake
-        context.Features.Get<IHttpMinRequestBodyDataRateFeature>()?.MinDataRate = new MinDataRate(options.Value.MinUploadBytesPerSecond, SlowBodyGrace);
+        context.Features.Get<IHttpMinRequestBodyDataRateFeature>()?.MinDataRate = new MinDataRate(options.Value.MinUploadBytesPerSecond, options.Value.SlowUploadGrace);
         using var underWay = metrics.BeginUpload();
-        await using var draft = store.Begin();
+        await using var draft = store.Begin(announced ?? (token!.Hashes is [var only] ? only : null));
         var (blob, broken) = await intake.ReceiveAsync(context.Request.BodyReader, draft, metrics.Received, context.RequestAborted);
         if (broken is not null)
         {
@@ -99,33 +102,37 @@ internal sealed class UploadEndpoint(
     }
 
     /// <summary>BUD-06. 401 comes before any complaint about headers: blossom-client-sdk signs only after it has seen one.</summary>
-    public Task<Refusal?> HeadAsync(HttpContext context)
+    public async Task<Refusal?> HeadAsync(HttpContext context)
     {
         var hash = ReadHash(context, out var badHash);
         if (gate.Check(context, BlossomVerb.Upload, hash, out var token) is { } unauthorized)
         {
-            return Task.FromResult<Refusal?>(unauthorized);
+            return unauthorized;
         }
 
         var headers = context.Request.Headers;
         if (badHash is not null || hash is null)
         {
-            return Task.FromResult<Refusal?>(badHash ?? Refusal.BadShaHeader);
+            return badHash ?? Refusal.BadShaHeader;
         }
 
         if (headers["X-Content-Length"] is not [{ Length: > 0 } text])
         {
-            return Task.FromResult<Refusal?>(Refusal.NoLength);
+            return Refusal.NoLength;
         }
 
         if (!long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var length))
         {
-            return Task.FromResult<Refusal?>(Refusal.BadLength);
+            return Refusal.BadLength;
         }
 
-        return Task.FromResult(TryReadExpiration(context, time, out _)
-            ? policy.CheckDeclared(token!, hash, length, BlobTypes.Normalize(headers["X-Content-Type"]))
-            : Refusal.BadExpiration);
+        if (!TryReadExpiration(context, time, out _))
+        {
+            return Refusal.BadExpiration;
+        }
+
+        var type = BlobTypes.Normalize(headers["X-Content-Type"]);
+        return policy.CheckDeclared(token!, hash, length, type) ?? await payment.CheckAsync(context, hash, length, type);
     }
 
     private static Bytes32? ReadHash(HttpContext context, out Refusal? refusal)

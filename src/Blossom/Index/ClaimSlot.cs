@@ -9,7 +9,7 @@ namespace Marmot.Blossom.Index;
 /// <summary>One claim on disk: a fixed slot that never crosses a 512-byte sector, so that writing and erasing it are atomic on ordinary disks.</summary>
 /// <remarks>
 /// Layout, little-endian: u32 CRC-32C of the rest, u8 mark (1), u8 type length, u16 zero, hash 32, owner 32, i64 size, i64 uploaded,
-/// i64 expires (0 = never), type up to 127, zeros. Sum 4+1+1+2+32+32+8+8+8+127 = 223, rounded up to 256. A slot of zeros is free;
+/// i64 expires (0 = never), type up to 127, u8 zero, mark 16, zeros. Sum 4+1+1+2+32+32+8+8+8+127+1+16 = 240, rounded up to 256. A slot of zeros is free;
 /// a slot whose CRC is wrong was never acknowledged and is free too.
 /// </remarks>
 internal static class ClaimSlot
@@ -18,6 +18,8 @@ internal static class ClaimSlot
     public const int MaxTypeLength = 127;
     private const byte Mark = 1;
     private const int TypeOffset = 96;
+    private const int MarkOffset = 224;
+    private const int MarkSize = 16;
 
     public static void Write(in BlobClaim claim, Span<byte> slot)
     {
@@ -29,6 +31,7 @@ internal static class ClaimSlot
         BinaryPrimitives.WriteInt64LittleEndian(slot[72..], claim.Size);
         BinaryPrimitives.WriteInt64LittleEndian(slot[80..], claim.UploadedAt);
         BinaryPrimitives.WriteInt64LittleEndian(slot[88..], claim.ExpiresAt ?? 0);
+        claim.Mark.TryWriteBytes(slot[MarkOffset..]);
         BinaryPrimitives.WriteUInt32LittleEndian(slot, Checksum(slot[4..]));
     }
 
@@ -47,7 +50,8 @@ internal static class ClaimSlot
             BinaryPrimitives.ReadInt64LittleEndian(slot[72..]),
             TypeNames.Intern(Encoding.ASCII.GetString(slot.Slice(TypeOffset, slot[5]))),
             BinaryPrimitives.ReadInt64LittleEndian(slot[80..]),
-            expires == 0 ? null : expires);
+            expires == 0 ? null : expires,
+            new Guid(slot.Slice(MarkOffset, MarkSize)));
         return true;
     }
 

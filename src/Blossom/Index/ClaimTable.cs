@@ -168,7 +168,7 @@ internal sealed class ClaimTable(TimeProvider time, bool listable)
             }
 
             entry = entry is null
-                ? new BlobEntry(claim.Hash, claim.Size, claim.Type, claim.UploadedAt, claim.ExpiresAt, 1)
+                ? new BlobEntry(claim.Hash, claim.Size, claim.Type, claim.UploadedAt, claim.ExpiresAt, 1, claim.Mark)
                 : entry with
                 {
                     UploadedAt = Math.Min(entry.UploadedAt, claim.UploadedAt),

@@ -1,3 +1,4 @@
+using Marmot.Blossom.Storage;
 using Marmot.Protocol.Encoding;
 
 namespace Marmot.Blossom.Index;
@@ -9,11 +10,24 @@ namespace Marmot.Blossom.Index;
 /// <param name="Type">MIME type as kept, at most 127 characters.</param>
 /// <param name="UploadedAt">Unix seconds.</param>
 /// <param name="ExpiresAt">Unix seconds, or null for never.</param>
-internal readonly record struct BlobClaim(Bytes32 Hash, Bytes32 Owner, long Size, string Type, long UploadedAt, long? ExpiresAt);
+/// <param name="Mark">Where the bytes are (<see cref="BlobPlace"/>); the same for all claims on a blob.</param>
+internal readonly record struct BlobClaim(Bytes32 Hash, Bytes32 Owner, long Size, string Type, long UploadedAt, long? ExpiresAt, Guid Mark = default);
 
 /// <summary>What is known of a blob while at least one claim holds it.</summary>
 /// <remarks><see cref="ExpiresAt"/> is the end of the claim that lasts longest in unix seconds, or null when one never ends.</remarks>
-internal sealed record BlobEntry(Bytes32 Hash, long Size, string Type, long UploadedAt, long? ExpiresAt, int Claims);
+internal sealed record BlobEntry(Bytes32 Hash, long Size, string Type, long UploadedAt, long? ExpiresAt, int Claims, Guid Mark = default)
+{
+    public BlobPlace Place => new(Hash, Mark);
+
+    /// <summary>The blob as one claim alone tells it: for one that ended in the very second it was added.</summary>
+    public static BlobEntry Of(in BlobClaim claim) => new(claim.Hash, claim.Size, claim.Type, claim.UploadedAt, claim.ExpiresAt, 1, claim.Mark);
+}
+
+/// <summary>The blob as it is after a claim was added; <see cref="IsNew"/> when it was not there before.</summary>
+internal readonly record struct AddedClaim(BlobEntry Entry, bool IsNew);
+
+/// <summary>What became of a claim, and where the bytes were when it was the last.</summary>
+internal readonly record struct RemovedClaim(ClaimRemoval Removal, BlobPlace Place);
 
 /// <summary>Totals over all blobs.</summary>
 internal readonly record struct BlobTotals(long Blobs, long Claims, long Bytes);
@@ -34,22 +48,26 @@ internal enum ClaimRemoval
     RemovedLast,
 }
 
-/// <summary>Who holds which blob, and until when. Every change is durable before its task completes.</summary>
+/// <summary>Who holds which blob, and until when. Every change is durable before its task completes, and each is one step for all replicas.</summary>
+/// <remarks>An index that is away throws <see cref="StorageUnavailableException"/>; whether the change came through is then not known.</remarks>
 internal interface IBlobIndex : IAsyncDisposable
 {
     /// <summary>The blob, or null. Expired claims count as gone.</summary>
     ValueTask<BlobEntry?> FindAsync(Bytes32 hash, CancellationToken cancellationToken);
 
-    /// <summary>Adds a claim, or renews the owner's older one. True when the blob was not there before.</summary>
-    ValueTask<bool> AddAsync(BlobClaim claim, CancellationToken cancellationToken);
+    /// <summary>Adds a claim, or renews the owner's older one. When the blob is known already, its bytes stay where they are: the entry tells where.</summary>
+    ValueTask<AddedClaim> AddAsync(BlobClaim claim, CancellationToken cancellationToken);
 
-    ValueTask<ClaimRemoval> RemoveAsync(Bytes32 hash, Bytes32 owner, CancellationToken cancellationToken);
+    /// <summary>Adds or renews a claim on a blob that is there, whose mark, size and type it takes over; null, and nothing added, when it is not.</summary>
+    ValueTask<BlobEntry?> JoinAsync(BlobClaim claim, CancellationToken cancellationToken);
 
-    /// <summary>Removes every claim on a blob. False when there was none.</summary>
-    ValueTask<bool> RemoveBlobAsync(Bytes32 hash, CancellationToken cancellationToken);
+    ValueTask<RemovedClaim> RemoveAsync(Bytes32 hash, Bytes32 owner, CancellationToken cancellationToken);
 
-    /// <summary>Removes the claims on one blob that have ended. True when none is left and the bytes must go.</summary>
-    ValueTask<bool> RemoveExpiredAsync(Bytes32 hash, CancellationToken cancellationToken);
+    /// <summary>Removes every claim on a blob: where its bytes were, or null when there was none.</summary>
+    ValueTask<BlobPlace?> RemoveBlobAsync(Bytes32 hash, CancellationToken cancellationToken);
+
+    /// <summary>Removes the claims on one blob that have ended. When none is left: where the bytes are that must go.</summary>
+    ValueTask<BlobPlace?> RemoveExpiredAsync(Bytes32 hash, CancellationToken cancellationToken);
 
     /// <summary>Up to <paramref name="limit"/> blobs with at least one claim that has ended.</summary>
     ValueTask<IReadOnlyList<Bytes32>> FindExpiredAsync(int limit, CancellationToken cancellationToken);
@@ -60,5 +78,10 @@ internal interface IBlobIndex : IAsyncDisposable
     /// <summary>Every claim, ended ones included, in no order.</summary>
     IAsyncEnumerable<BlobClaim> AllAsync(CancellationToken cancellationToken);
 
+    /// <summary>As far as this process knows: its own changes at once, those of other replicas within a minute.</summary>
     BlobTotals Totals { get; }
+
+    /// <summary>Asks the index for a sign of life, and makes it ready when it was not.</summary>
+    /// <exception cref="StorageUnavailableException">It gives none.</exception>
+    ValueTask ProbeAsync(CancellationToken cancellationToken);
 }

@@ -43,17 +43,28 @@ internal sealed class SlotFileIndex : IBlobIndex
 
     public ValueTask<BlobEntry?> FindAsync(Bytes32 hash, CancellationToken cancellationToken) => ValueTask.FromResult(_table.Find(hash));
 
-    public async ValueTask<bool> AddAsync(BlobClaim claim, CancellationToken cancellationToken) =>
-        await SubmitAsync(new Change(ChangeKind.Add) { Claim = claim }, cancellationToken) == 1;
+    public async ValueTask<AddedClaim> AddAsync(BlobClaim claim, CancellationToken cancellationToken)
+    {
+        var outcome = await SubmitAsync(new Change(ChangeKind.Add) { Claim = claim }, cancellationToken);
+        return new AddedClaim(outcome.Entry!, outcome.IsNew);
+    }
 
-    public async ValueTask<ClaimRemoval> RemoveAsync(Bytes32 hash, Bytes32 owner, CancellationToken cancellationToken) =>
-        (ClaimRemoval)await SubmitAsync(new Change(ChangeKind.RemoveClaim) { Claim = new BlobClaim { Hash = hash, Owner = owner } }, cancellationToken);
+    public async ValueTask<BlobEntry?> JoinAsync(BlobClaim claim, CancellationToken cancellationToken) =>
+        (await SubmitAsync(new Change(ChangeKind.Join) { Claim = claim }, cancellationToken)).Entry;
 
-    public async ValueTask<bool> RemoveBlobAsync(Bytes32 hash, CancellationToken cancellationToken) =>
-        await SubmitAsync(new Change(ChangeKind.RemoveBlob) { Claim = new BlobClaim { Hash = hash } }, cancellationToken) == 1;
+    public async ValueTask<RemovedClaim> RemoveAsync(Bytes32 hash, Bytes32 owner, CancellationToken cancellationToken)
+    {
+        var outcome = await SubmitAsync(new Change(ChangeKind.RemoveClaim) { Claim = new BlobClaim { Hash = hash, Owner = owner } }, cancellationToken);
+        return new RemovedClaim(outcome.Removal, outcome.Gone ?? default);
+    }
 
-    public async ValueTask<bool> RemoveExpiredAsync(Bytes32 hash, CancellationToken cancellationToken) =>
-        await SubmitAsync(new Change(ChangeKind.RemoveExpired) { Claim = new BlobClaim { Hash = hash } }, cancellationToken) == 1;
+    public async ValueTask<BlobPlace?> RemoveBlobAsync(Bytes32 hash, CancellationToken cancellationToken) =>
+        (await SubmitAsync(new Change(ChangeKind.RemoveBlob) { Claim = new BlobClaim { Hash = hash } }, cancellationToken)).Gone;
+
+    public async ValueTask<BlobPlace?> RemoveExpiredAsync(Bytes32 hash, CancellationToken cancellationToken) =>
+        (await SubmitAsync(new Change(ChangeKind.RemoveExpired) { Claim = new BlobClaim { Hash = hash } }, cancellationToken)).Gone;
+
+    public ValueTask ProbeAsync(CancellationToken cancellationToken) => ValueTask.CompletedTask;
 
     public ValueTask<IReadOnlyList<Bytes32>> FindExpiredAsync(int limit, CancellationToken cancellationToken) =>
         ValueTask.FromResult<IReadOnlyList<Bytes32>>(_table.TakeExpired(limit));
@@ -125,7 +136,7 @@ internal sealed class SlotFileIndex : IBlobIndex
         static long Ends(in BlobClaim claim) => claim.ExpiresAt ?? long.MaxValue;
     }
 
-    private async ValueTask<int> SubmitAsync(Change change, CancellationToken cancellationToken)
+    private async ValueTask<Outcome> SubmitAsync(Change change, CancellationToken cancellationToken)
     {
         await _changes.Writer.WriteAsync(change, cancellationToken);
         return await change.Done.Task; // from here on it will happen: not cancellable
@@ -171,15 +182,19 @@ internal sealed class SlotFileIndex : IBlobIndex
         }
     }
 
-    private int Apply(Change change, List<long> freed)
+    private Outcome Apply(Change change, List<long> freed)
     {
         var hash = change.Claim.Hash;
         var held = _table.HeldBy(hash);
         switch (change.Kind)
         {
-            case ChangeKind.Add:
+            case ChangeKind.Join when _table.Find(hash) is null:
+                return default;
+
+            case ChangeKind.Add or ChangeKind.Join:
+                var claim = held.Length == 0 ? change.Claim : change.Claim with { Mark = held[0].Claim.Mark, Size = held[0].Claim.Size, Type = held[0].Claim.Type };
                 var slot = TakeSlot();
-                WriteSlot(slot, change.Claim);
+                WriteSlot(slot, claim);
                 var older = ClaimTable.IndexOf(held, change.Claim.Owner);
                 if (older >= 0)
                 {
@@ -188,34 +203,44 @@ internal sealed class SlotFileIndex : IBlobIndex
                 }
 
                 var isNew = _table.Find(hash) is null;
-                _table.Put(new ClaimTable.Held(change.Claim, slot));
-                return isNew ? 1 : 0;
+                _table.Put(new ClaimTable.Held(claim, slot));
+                return new Outcome(_table.Find(hash) ?? BlobEntry.Of(claim), isNew, default, null);
 
             case ChangeKind.RemoveClaim:
                 var at = ClaimTable.IndexOf(held, change.Claim.Owner);
-                return (int)(at >= 0
-                    ? Drop(hash, [held[at]], freed) ? ClaimRemoval.RemovedLast : ClaimRemoval.Removed
-                    : held.Length > 0 ? ClaimRemoval.NotOwner : ClaimRemoval.NoBlob);
+                if (at < 0)
+                {
+                    return new Outcome(null, false, held.Length > 0 ? ClaimRemoval.NotOwner : ClaimRemoval.NoBlob, null);
+                }
+
+                var gone = Drop(hash, [held[at]], freed);
+                return new Outcome(null, false, gone is null ? ClaimRemoval.Removed : ClaimRemoval.RemovedLast, gone);
 
             case ChangeKind.RemoveBlob:
-                return held.Length > 0 && Drop(hash, held, freed) ? 1 : 0;
+                return new Outcome(null, false, default, Drop(hash, held, freed));
 
             default:
                 var now = _table.Now;
                 var ended = held.Where(one => one.Claim.ExpiresAt <= now).ToArray();
-                return ended.Length > 0 && Drop(hash, ended, freed) ? 1 : 0;
+                return new Outcome(null, false, default, Drop(hash, ended, freed));
         }
     }
 
-    private bool Drop(Bytes32 hash, ReadOnlySpan<ClaimTable.Held> removed, List<long> freed)
+    /// <summary>Erases claims of one blob; where its bytes are when these were all.</summary>
+    private BlobPlace? Drop(Bytes32 hash, ReadOnlySpan<ClaimTable.Held> removed, List<long> freed)
     {
+        if (removed.IsEmpty)
+        {
+            return null;
+        }
+
         foreach (var one in removed)
         {
             Erase(one.Slot);
             freed.Add(one.Slot);
         }
 
-        return _table.Remove(hash, removed);
+        return _table.Remove(hash, removed) ? new BlobPlace(hash, removed[0].Claim.Mark) : null;
     }
 
     private long TakeSlot()
@@ -247,10 +272,13 @@ internal sealed class SlotFileIndex : IBlobIndex
     private enum ChangeKind
     {
         Add,
+        Join,
         RemoveClaim,
         RemoveBlob,
         RemoveExpired,
     }
+
+    private readonly record struct Outcome(BlobEntry? Entry, bool IsNew, ClaimRemoval Removal, BlobPlace? Gone);
 
     private sealed class Change(ChangeKind kind)
     {
@@ -258,9 +286,9 @@ internal sealed class SlotFileIndex : IBlobIndex
 
         public BlobClaim Claim { get; init; }
 
-        public TaskCompletionSource<int> Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        public TaskCompletionSource<Outcome> Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-        public int Result { get; set; }
+        public Outcome Result { get; set; }
 
         public Exception? Error { get; set; }
 

@@ -35,18 +35,24 @@ internal sealed class BlobIntake(IOptions<BlossomOptions> options, UploadPolicy 
                 return (default, Refusal.TooLarge(options.Value.MaxUploadBytes));
             }
 
-            if (!bytes.IsEmpty)
+            try
             {
-                foreach (var segment in bytes)
+                if (!bytes.IsEmpty)
                 {
-                    hash.AppendData(segment.Span);
-                }
+                    foreach (var segment in bytes)
+                    {
+                        hash.AppendData(segment.Span);
+                    }
 
-                await draft.AppendAsync(bytes, cancellationToken);
-                progress?.Invoke(bytes.Length);
+                    await draft.AppendAsync(bytes, cancellationToken);
+                    progress?.Invoke(bytes.Length);
+                }
+            }
+            finally
+            {
+                body.AdvanceTo(bytes.End); // also when the disk is full: the server can drain only a body nobody is reading
             }
 
-            body.AdvanceTo(bytes.End);
             if (read.IsCompleted)
             {
                 return (new ReceivedBlob(Finish(hash), length), null);

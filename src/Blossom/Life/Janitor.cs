@@ -7,18 +7,20 @@ using Microsoft.Extensions.Options;
 
 namespace Marmot.Blossom.Life;
 
-/// <summary>Clears what a crash left before the first request, then deletes ended blobs for as long as the server runs.</summary>
+/// <summary>Clears what a crash left before the first request; then, for as long as the server runs, asks the storage how it is and deletes ended blobs.</summary>
 internal sealed class Janitor(
-    IBlobStore store, IBlobIndex index, BlobKeeper keeper, BlossomMetrics metrics, IOptions<BlossomOptions> options, IOptions<PublicOptions> listener,
-    TimeProvider time, ILogger<Janitor> logger) : BackgroundService, IHealthPart
+    IBlobStore store, IBlobIndex index, BlobKeeper keeper, StorageHealth health, BlossomMetrics metrics, IOptions<BlossomOptions> options,
+    IOptions<PublicOptions> listener, TimeProvider time, ILogger<Janitor> logger) : BackgroundService, IHealthPart
 {
     private const int BatchSize = 256;
+    private static readonly TimeSpan OrphanInterval = TimeSpan.FromDays(1);
     private volatile bool _failed;
     private volatile bool _open;
 
     public string Name => "blossom";
 
-    public HealthState Check() => !_open ? new HealthState(false, "opening")
+    public HealthState Check() => health.Away is { } part ? new HealthState(false, $"{part} does not answer")
+        : !_open ? new HealthState(false, "opening")
         : _failed ? new HealthState(false, "the storage fails")
         : options.Value.MinFreeBytes > store.FreeBytes ? new HealthState(false, "the disk is full: reads only")
         : HealthState.Ok;
@@ -26,14 +28,12 @@ internal sealed class Janitor(
     public override async Task StartAsync(CancellationToken cancellationToken)
     {
         await store.RecoverAsync(cancellationToken);
-        var totals = index.Totals;
-        BlossomLog.Opened(logger, options.Value.Profile, totals.Blobs, totals.Bytes);
         if (listener.Value.Origin.Length == 0)
         {
             BlossomLog.NoOrigin(logger);
         }
 
-        _open = true;
+        await TryOpenAsync(cancellationToken); // storage elsewhere that is away now is waited for while requests get 503
         await base.StartAsync(cancellationToken);
     }
 
@@ -66,20 +66,26 @@ internal sealed class Janitor(
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        var orphansDone = false;
+        DateTimeOffset? orphansAt = null;
         using var timer = new PeriodicTimer(options.Value.SweepInterval, time);
         do
         {
             try
             {
-                if (!orphansDone)
+                if (!await TryOpenAsync(stoppingToken))
+                {
+                    continue;
+                }
+
+                await keeper.RemoveLeftBehindAsync(stoppingToken);
+                if (orphansAt is null || time.GetUtcNow() - orphansAt >= OrphanInterval)
                 {
                     if (await keeper.RemoveOrphansAsync(stoppingToken) is > 0 and var orphans)
                     {
                         BlossomLog.OrphansRemoved(logger, orphans);
                     }
 
-                    orphansDone = true;
+                    orphansAt = time.GetUtcNow();
                 }
 
                 await SweepAsync(stoppingToken);
@@ -89,13 +95,40 @@ internal sealed class Janitor(
             {
                 return;
             }
+            catch (StorageUnavailableException error)
+            {
+                health.Down(error);
+            }
             catch (Exception error)
             {
                 _failed = true;
-                orphansDone = false; // what was taken out of the expiry queue is found again as a blob without a live claim
+                orphansAt = null; // what was taken out of the expiry queue is found again as a blob without a live claim
                 BlossomLog.SweepFailed(logger, error);
             }
         }
         while (await timer.WaitForNextTickAsync(stoppingToken));
+    }
+
+    private async ValueTask<bool> TryOpenAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            await index.ProbeAsync(cancellationToken);
+            await store.ProbeAsync(cancellationToken);
+        }
+        catch (StorageUnavailableException error)
+        {
+            health.Down(error);
+            return false;
+        }
+
+        health.Up();
+        if (!_open)
+        {
+            _open = true;
+            BlossomLog.Opened(logger, options.Value.Profile, index.Totals.Blobs, index.Totals.Bytes);
+        }
+
+        return true;
     }
 }

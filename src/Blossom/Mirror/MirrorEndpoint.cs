@@ -15,7 +15,7 @@ namespace Marmot.Blossom.Mirror;
 
 /// <summary>PUT /mirror (BUD-04): fetches a blob from another server for a caller whose token names its hash.</summary>
 internal sealed class MirrorEndpoint(
-    TokenGate gate, UploadPolicy policy, OriginClient origins, BlobIntake intake, IBlobStore store, BlobKeeper keeper,
+    TokenGate gate, UploadPolicy policy, PaymentGate payment, OriginClient origins, BlobIntake intake, IBlobStore store, BlobKeeper keeper,
     DescriptorWriter descriptors, BlossomMetrics metrics, TimeProvider time, IOptions<BlossomOptions> options) : IDisposable
 {
     private readonly SemaphoreSlim _slots = new(options.Value.MaxConcurrentMirrors);
@@ -95,8 +95,13 @@ internal sealed class MirrorEndpoint(
                 return refused;
             }
 
+            if (await payment.CheckAsync(context, token.Hashes is [var named] ? named : null, declared, type) is { } unpaid)
+            {
+                return unpaid;
+            }
+
             // 2. its bytes, counted: neither its length nor its encoding is believed
-            await using var draft = store.Begin();
+            await using var draft = store.Begin(token.Hashes is [var only] ? only : null);
             await using var stream = await response.Content.ReadAsStreamAsync(both.Token);
             var (blob, broken) = await intake.ReceiveAsync(PipeReader.Create(stream), draft, metrics.Received, both.Token);
             if (broken is not null)

@@ -53,14 +53,14 @@ internal sealed class DiskBlobDraft : BlobDraft
         return ValueTask.CompletedTask;
     }
 
-    public override ValueTask CommitAsync(Bytes32 hash, CancellationToken cancellationToken)
+    public override ValueTask<BlobPlace> CommitAsync(Bytes32 hash, CancellationToken cancellationToken)
     {
         File.SetLastWriteTimeUtc(_file, _store.Today);
         RandomAccess.FlushToDisk(_file);
         _file.Dispose();
         _store.Publish(_path, hash);
         _published = true;
-        return ValueTask.CompletedTask;
+        return ValueTask.FromResult(new BlobPlace(hash, Guid.Empty));
     }
 
     public override ValueTask DisposeAsync()

@@ -10,7 +10,7 @@ internal sealed class DiskBlobReader(DiskBlobStore store, Bytes32 hash, DiskBlob
     private const int ChunkBytes = 64 * 1024;
     private bool _closed;
 
-    public override long Length { get; } = RandomAccess.GetLength(file);
+    public override ValueTask<long> GetLengthAsync(CancellationToken cancellationToken) => ValueTask.FromResult(RandomAccess.GetLength(file));
 
     public override async ValueTask CopyToAsync(PipeWriter destination, long offset, long count, CancellationToken cancellationToken)
     {

@@ -14,37 +14,22 @@ internal sealed class DiskBlobStore : IBlobStore
     private readonly string _objects;
     private readonly string _incoming;
     private readonly string _leaving;
-    private readonly string _root;
     private readonly TimeProvider _time;
     private readonly Lock _readersLock = new();
     private readonly Dictionary<Bytes32, OpenBlob> _readers = [];
-    private long _freeBytes;
-    private long _freeBytesUntil = long.MinValue;
+    private readonly FreeSpace _free;
 
     public DiskBlobStore(string root, TimeProvider time)
     {
-        _root = Path.GetFullPath(root);
+        var full = Path.GetFullPath(root);
+        _free = new FreeSpace(full, time);
         _time = time;
-        _objects = Directory.CreateDirectory(Path.Combine(_root, "objects")).FullName;
-        _incoming = Directory.CreateDirectory(Path.Combine(_root, "incoming")).FullName;
-        _leaving = Directory.CreateDirectory(Path.Combine(_root, "leaving")).FullName;
+        _objects = Directory.CreateDirectory(Path.Combine(full, "objects")).FullName;
+        _incoming = Directory.CreateDirectory(Path.Combine(full, "incoming")).FullName;
+        _leaving = Directory.CreateDirectory(Path.Combine(full, "leaving")).FullName;
     }
 
-    public long FreeBytes
-    {
-        get
-        {
-            // statvfs at most once a second: it is asked for with every upload.
-            var now = _time.GetTimestamp();
-            if (now >= Volatile.Read(ref _freeBytesUntil))
-            {
-                Volatile.Write(ref _freeBytes, new DriveInfo(_root).AvailableFreeSpace);
-                Volatile.Write(ref _freeBytesUntil, now + _time.TimestampFrequency);
-            }
-
-            return Volatile.Read(ref _freeBytes);
-        }
-    }
+    public long FreeBytes => _free.Bytes;
 
     public ValueTask RecoverAsync(CancellationToken cancellationToken)
     {
@@ -57,10 +42,11 @@ internal sealed class DiskBlobStore : IBlobStore
         return ValueTask.CompletedTask;
     }
 
-    public BlobDraft Begin() => new DiskBlobDraft(this, Path.Combine(_incoming, Guid.NewGuid().ToString("N")));
+    public BlobDraft Begin(Bytes32? announced) => new DiskBlobDraft(this, Path.Combine(_incoming, Guid.NewGuid().ToString("N")));
 
-    public ValueTask<BlobReader?> OpenAsync(Bytes32 hash, CancellationToken cancellationToken)
+    public ValueTask<BlobReader?> OpenAsync(BlobPlace place, CancellationToken cancellationToken)
     {
+        var hash = place.Hash;
         OpenBlob open;
         SafeFileHandle handle;
         lock (_readersLock)
@@ -86,8 +72,9 @@ internal sealed class DiskBlobStore : IBlobStore
         return ValueTask.FromResult<BlobReader?>(new DiskBlobReader(this, hash, open, handle));
     }
 
-    public ValueTask<bool> DeleteAsync(Bytes32 hash, CancellationToken cancellationToken)
+    public ValueTask<bool> DeleteAsync(BlobPlace place, CancellationToken cancellationToken)
     {
+        var hash = place.Hash;
         var source = PathOf(hash);
         var target = Path.Combine(_leaving, Guid.NewGuid().ToString("N"));
         lock (_readersLock)
@@ -112,7 +99,7 @@ internal sealed class DiskBlobStore : IBlobStore
         return ValueTask.FromResult(true);
     }
 
-    public async IAsyncEnumerable<Bytes32> ListAsync([EnumeratorCancellation] CancellationToken cancellationToken)
+    public async IAsyncEnumerable<StoredBlob> ListAsync([EnumeratorCancellation] CancellationToken cancellationToken)
     {
         await Task.Yield();
         foreach (var path in Directory.EnumerateFiles(_objects, "*", SearchOption.AllDirectories))
@@ -120,10 +107,14 @@ internal sealed class DiskBlobStore : IBlobStore
             cancellationToken.ThrowIfCancellationRequested();
             if (Bytes32.TryParseHex(Path.GetFileName(path).AsSpan(), out var hash))
             {
-                yield return hash;
+                yield return new StoredBlob(new BlobPlace(hash, Guid.Empty), null);
             }
         }
     }
+
+    public Uri? PresignedUrl(BlobPlace place, string type) => null;
+
+    public ValueTask ProbeAsync(CancellationToken cancellationToken) => ValueTask.CompletedTask;
 
     public ValueTask DisposeAsync() => ValueTask.CompletedTask;
 

@@ -1,3 +1,4 @@
+using System.Diagnostics.Metrics;
 using System.Text.Json;
 using Marmot.Hosting.Health;
 using Marmot.Hosting.Metrics;
@@ -16,10 +17,11 @@ namespace Marmot.Hosting.Admin;
 
 /// <summary>The operator's port as a web application of its own, so that nothing of it can answer on the public port.</summary>
 /// <remarks><c>/healthz</c> alive, <c>/readyz</c> every part by name (503 while one is not ready), <c>/metrics</c> Prometheus text, <c>/</c> a page for people.</remarks>
-public sealed class AdminServer(IOptions<AdminOptions> options, IEnumerable<IHealthPart> parts, PrometheusText metrics, ILoggerFactory loggers) : IHostedService
+public sealed class AdminServer(IOptions<AdminOptions> options, IEnumerable<IHealthPart> parts, PrometheusText metrics, ILoggerFactory loggers) : IHostedService, IDisposable
 {
     private readonly IHealthPart[] _parts = [.. parts];
     private WebApplication? _app;
+    private Meter? _meter;
 
     /// <summary>The addresses bound, once started; with port 0 in the settings this is where the real port stands.</summary>
     public IReadOnlyCollection<string> Addresses { get; private set; } = [];
@@ -38,6 +40,7 @@ public sealed class AdminServer(IOptions<AdminOptions> options, IEnumerable<IHea
             kestrel.AddServerHeader = false;
             kestrel.Limits.MaxRequestBodySize = 1024; // bytes: nothing here reads a body
             kestrel.Limits.MaxConcurrentConnections = 64;
+            kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(5); // a request here is one line
         });
         builder.WebHost.UseUrls(options.Value.Urls.Split(';', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
         builder.Services.AddRoutingCore();
@@ -47,6 +50,9 @@ public sealed class AdminServer(IOptions<AdminOptions> options, IEnumerable<IHea
         _app.MapGet("/readyz", WriteReadyAsync);
         _app.MapGet("/metrics", context => WriteTextAsync(context, "text/plain; version=0.0.4; charset=utf-8", metrics.Write()));
         _app.MapGet("/", context => WriteTextAsync(context, "text/html; charset=utf-8", Dashboard.Page));
+        // The same answer for those who watch by metrics alone.
+        _meter = new Meter("marmot.admin");
+        _meter.CreateObservableGauge("marmot_part_ready", ReadParts, description: "1 while the part can do its work, as /readyz says.");
         await _app.StartAsync(cancellationToken);
         Addresses = [.. _app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses];
     }
@@ -54,12 +60,16 @@ public sealed class AdminServer(IOptions<AdminOptions> options, IEnumerable<IHea
     /// <inheritdoc/>
     public async Task StopAsync(CancellationToken cancellationToken)
     {
+        _meter?.Dispose();
         if (_app is not null)
         {
             await _app.StopAsync(cancellationToken);
             await _app.DisposeAsync();
         }
     }
+
+    /// <inheritdoc/>
+    public void Dispose() => _meter?.Dispose();
 
     private Task WriteReadyAsync(HttpContext context)
     {
@@ -84,6 +94,9 @@ public sealed class AdminServer(IOptions<AdminOptions> options, IEnumerable<IHea
         json.Flush();
         return context.Response.BodyWriter.FlushAsync().AsTask();
     }
+
+    private IEnumerable<Measurement<int>> ReadParts() =>
+        _parts.Select(part => new Measurement<int>(Check(part).Ready ? 1 : 0, new KeyValuePair<string, object?>("part", part.Name)));
 
     // A part that throws is not ready; the page must still say so for the others.
     private static HealthState Check(IHealthPart part)

@@ -13,6 +13,7 @@ public sealed class PrometheusText : IDisposable
     private readonly MeterListener _listener = new();
     private readonly Lock _lock = new();
     private readonly Dictionary<(Instrument Instrument, string Labels), Series> _series = [];
+    private readonly SortedDictionary<string, Instrument> _instruments = new(StringComparer.Ordinal);
 
     /// <summary>Starts listening; instruments made earlier and later are both seen.</summary>
     public PrometheusText()
@@ -21,6 +22,11 @@ public sealed class PrometheusText : IDisposable
         {
             if (instrument.Meter.Name.StartsWith("marmot.", StringComparison.Ordinal) || instrument.Meter.Name == "System.Runtime")
             {
+                lock (_lock)
+                {
+                    _instruments.TryAdd(NameOf(instrument), instrument);
+                }
+
                 listener.EnableMeasurementEvents(instrument);
             }
         };
@@ -40,14 +46,15 @@ public sealed class PrometheusText : IDisposable
         var text = new StringBuilder(4096);
         lock (_lock)
         {
-            foreach (var group in _series.GroupBy(pair => NameOf(pair.Key.Instrument)).OrderBy(group => group.Key, StringComparer.Ordinal))
+            var byName = _series.ToLookup(pair => NameOf(pair.Key.Instrument));
+            // Also those without a value yet, so that what can be watched is known before the first bad day.
+            foreach (var (name, instrument) in _instruments)
             {
-                Instrument instrument = group.First().Key.Instrument;
-                text.Append("# HELP ").Append(group.Key).Append(' ').Append((instrument.Description ?? instrument.Name).ReplaceLineEndings(" ")).Append('\n');
-                text.Append("# TYPE ").Append(group.Key).Append(' ').Append(TypeOf(instrument)).Append('\n');
-                foreach (var (key, series) in group.OrderBy(pair => pair.Key.Labels, StringComparer.Ordinal))
+                text.Append("# HELP ").Append(name).Append(' ').Append((instrument.Description ?? instrument.Name).ReplaceLineEndings(" ")).Append('\n');
+                text.Append("# TYPE ").Append(name).Append(' ').Append(TypeOf(instrument)).Append('\n');
+                foreach (var (key, series) in byName[name].OrderBy(pair => pair.Key.Labels, StringComparer.Ordinal))
                 {
-                    series.Write(text, group.Key, key.Labels);
+                    series.Write(text, name, key.Labels);
                 }
             }
         }

@@ -1,4 +1,5 @@
 using System.ComponentModel.DataAnnotations;
+using Microsoft.AspNetCore.Http;
 
 namespace Marmot.Hosting.Settings;
 
@@ -14,6 +15,22 @@ public sealed class PublicOptions
 
     /// <summary>The URL users see, e.g. <c>wss://example.org</c>; NIP-42 and BUD-11 compare against its host. Empty: loopback names and the address connected to; set it whenever users come through a name.</summary>
     public string Origin { get; set; } = "";
+
+    /// <summary>Further host names by which machines of the deployment itself come in, e.g. the name of a Kubernetes Service, separated by ';'. Who comes by one authenticates for it. Default empty.</summary>
+    public string InnerNames { get; set; } = "";
+
+    /// <summary>How long a process told to stop goes on serving while <c>/readyz</c> already says no. Default 0; behind a load balancer a little more than its check interval.</summary>
+    [Range(typeof(TimeSpan), "00:00:00", "00:01:00")]
+    public TimeSpan DrainDelay { get; set; } = TimeSpan.Zero;
+
+    /// <summary>Proxies whose <c>X-Forwarded-For</c> is believed: addresses and networks such as <c>10.0.0.0/8</c>, separated by ';'. Loopback always is. Default empty.</summary>
+    [Networks(ErrorMessage = "addresses and networks such as 10.0.0.0/8, separated by ';'")]
+    public string TrustedProxies { get; set; } = "";
+
+    /// <summary>Whether a Host header (with or without a port) is one of <see cref="InnerNames"/>.</summary>
+    public bool IsInnerName(string host) =>
+        InnerNames.Length > 0 && InnerNames.Split(';', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)
+            .Contains(new HostString(host).Host, StringComparer.OrdinalIgnoreCase);
 }
 
 /// <summary>The operator's listener: health, metrics, dashboard. Never on the public port.</summary>
@@ -35,6 +52,9 @@ public sealed class StorageOptions
     /// <summary>Folder of the embedded storage, made when missing (mode 0700). Not on a network file system.</summary>
     [Required]
     public string DataDirectory { get; set; } = "./data";
+
+    /// <summary>PostgreSQL connection string (Npgsql's words; the password by <c>Passfile=</c>). When set, events and blob metadata live there instead of in <c>Storage:DataDirectory</c>. Default empty.</summary>
+    public string Postgres { get; set; } = "";
 }
 
 /// <summary>What the program writes to the console.</summary>
@@ -68,4 +88,11 @@ public sealed class TelemetryOptions
 
     /// <summary>OTLP endpoint (gRPC), e.g. <c>http://collector:4317</c>. Empty: no export.</summary>
     public string OtlpEndpoint { get; set; } = "";
+}
+
+/// <summary>Addresses and networks, separated by ';'.</summary>
+[AttributeUsage(AttributeTargets.Property)]
+internal sealed class NetworksAttribute : ValidationAttribute
+{
+    public override bool IsValid(object? value) => value is null or string && Hosting.TrustedProxies.Split((string?)value ?? "").All(text => Hosting.TrustedProxies.TryParse(text, out _));
 }

@@ -172,6 +172,12 @@ public static class SettingsSections
             var mistakes = new List<string>();
             // Only values: a section may be shared by several options classes, and a key of another is no mistake here.
             Walk(configuration.GetSection(section), [typeof(T)], mistakes, valuesOnly: true);
+            if (options is IValidatableObject whole)
+            {
+                // What one value cannot say: settings that belong together.
+                mistakes.AddRange(whole.Validate(new ValidationContext(options)).Select(result => $"{section}:{result.ErrorMessage}"));
+            }
+
             return mistakes.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(mistakes);
         }
     }

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using Marmot.Mls.Crypto;
 
 namespace Marmot.Mls.Codec;
 
@@ -66,6 +67,9 @@ public ref struct TlsReader
     /// <summary>opaque&lt;V&gt; as a new array.</summary>
     public byte[] ReadBytes() => ReadOpaque().ToArray();
 
+    /// <summary>opaque&lt;V&gt; as a secret with an owner.</summary>
+    internal SecretBytes ReadSecret() => SecretBytes.Copy(ReadOpaque());
+
     /// <summary>A reader over the content of a vector T&lt;V&gt;.</summary>
     public TlsReader ReadVector() => new(ReadOpaque());
 
@@ -73,9 +77,13 @@ public ref struct TlsReader
     public bool ReadPresence() => ReadByte() switch { 0 => false, 1 => true, _ => throw new MlsException(MlsError.Malformed, "presence") };
 
     /// <summary>A vector of uint16.</summary>
-    public ushort[] ReadUInt16Vector()
+    public ushort[] ReadUInt16Vector() => ReadUInt16Vector(int.MaxValue);
+
+    /// <summary>A vector of at most <paramref name="max"/> uint16.</summary>
+    internal ushort[] ReadUInt16Vector(int max)
     {
         var body = ReadVector();
+        MlsException.ThrowIf(body.Remaining / 2 > max, MlsError.TooLarge);
         MlsException.ThrowIf(body.Remaining % 2 != 0, MlsError.Malformed);
         var values = new ushort[body.Remaining / 2];
         for (var i = 0; i < values.Length; i++) values[i] = body.ReadUInt16();
@@ -92,9 +100,36 @@ public ref struct TlsReader
         return values;
     }
 
+    /// <summary>A vector of structures, at most <paramref name="max"/> of them: short ones must not take many times their bytes in memory.</summary>
+    internal T[] ReadList<T>(ReadElement<T> read, int max)
+    {
+        var body = ReadVector();
+        var list = new List<T>();
+        while (body.Remaining > 0)
+        {
+            MlsException.ThrowIf(list.Count == max, MlsError.TooLarge);
+            list.Add(read(ref body));
+        }
+        return [.. list];
+    }
+
     /// <summary>Refuses trailing bytes.</summary>
     public readonly void ExpectEnd()
     {
         if (_rest.Length != 0) throw new MlsException(MlsError.Malformed, "trailing bytes");
     }
+}
+
+/// <summary>Reads one structure of a vector.</summary>
+internal delegate T ReadElement<T>(ref TlsReader reader);
+
+/// <summary>How many elements a vector may have. RFC 9420 knows no bounds; these lie far above what a group of a million members needs.</summary>
+internal static class MaxCount
+{
+    public const int Extensions = 1024;
+    public const int CapabilityTypes = 1024;
+    public const int Proposals = 65535;
+    public const int PreSharedKeys = 65535; // uint16 count (RFC 9420, 8.4)
+    public const int PathNodes = 1024;
+    public const int Leaves = 1 << 20;
 }

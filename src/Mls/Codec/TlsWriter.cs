@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Security.Cryptography;
+using Marmot.Mls.Crypto;
 
 namespace Marmot.Mls.Codec;
 
@@ -14,12 +15,18 @@ public interface IWireValue
 public sealed class TlsWriter
 {
     private byte[] _buffer;
+    private readonly bool _pinned;
 
     /// <summary>Bytes written.</summary>
     public int Length { get; private set; }
 
     /// <summary>An empty writer.</summary>
-    public TlsWriter(int capacity = 256) => _buffer = new byte[capacity];
+    public TlsWriter(int capacity = 256) : this(capacity, pinned: false) { }
+
+    /// <summary>A writer for secrets: its buffers are never moved, so that <see cref="TakeAndWipe"/> leaves nothing behind.</summary>
+    internal static TlsWriter ForSecrets(int capacity) => new(capacity, pinned: true);
+
+    private TlsWriter(int capacity, bool pinned) => (_buffer, _pinned) = (GC.AllocateUninitializedArray<byte>(capacity, pinned), pinned);
 
     /// <summary>The bytes written, valid until the next write.</summary>
     public ReadOnlySpan<byte> Written => _buffer.AsSpan(0, Length);
@@ -39,16 +46,21 @@ public sealed class TlsWriter
     public byte[] TakeAndWipe()
     {
         var bytes = ToArray();
+        Wipe();
+        return bytes;
+    }
+
+    internal void Wipe()
+    {
         CryptographicOperations.ZeroMemory(_buffer);
         Length = 0;
-        return bytes;
     }
 
     private Span<byte> Reserve(int count)
     {
         if (Length + count > _buffer.Length)
         {
-            var larger = new byte[Math.Max(_buffer.Length * 2, Length + count)];
+            var larger = GC.AllocateUninitializedArray<byte>(Math.Max(_buffer.Length * 2, Length + count), _pinned);
             Written.CopyTo(larger);
             CryptographicOperations.ZeroMemory(_buffer);
             _buffer = larger;
@@ -76,11 +88,20 @@ public sealed class TlsWriter
     /// <summary>A minimal length header (RFC 9420, 2.1.2); at most 2^30 - 1.</summary>
     public void WriteVarint(int value)
     {
+        PutVarint(Reserve(VarintSize(value)), value);
+    }
+
+    /// <summary>Bytes that <see cref="WriteOpaque"/> writes for this many.</summary>
+    internal static int OpaqueSize(int length) => VarintSize(length) + length;
+
+    /// <summary>Puts a minimal length header at the start of <paramref name="into"/>; gives its size.</summary>
+    internal static int PutVarint(Span<byte> into, int value)
+    {
         switch (VarintSize(value))
         {
-            case 1: WriteByte((byte)value); break;
-            case 2: WriteUInt16((ushort)(value | 0x4000)); break;
-            default: WriteUInt32((uint)value | 0x8000_0000u); break;
+            case 1: into[0] = (byte)value; return 1;
+            case 2: BinaryPrimitives.WriteUInt16BigEndian(into, (ushort)(value | 0x4000)); return 2;
+            default: BinaryPrimitives.WriteUInt32BigEndian(into, (uint)value | 0x8000_0000u); return 4;
         }
     }
 
@@ -98,6 +119,9 @@ public sealed class TlsWriter
         WriteVarint(bytes.Length);
         WriteFixed(bytes);
     }
+
+    /// <summary>opaque&lt;V&gt;; empty for a secret that was wiped or never was.</summary>
+    internal void WriteSecret(SecretBytes? secret) => WriteOpaque(secret is null || secret.IsWiped ? default : secret.Span);
 
     /// <summary>Opens a vector whose length is known at <see cref="EndVector"/>.</summary>
     public int BeginVector()

@@ -35,6 +35,8 @@ public sealed partial class CipherSuite
         HashLength = Hkdf.HashLength(hash);
         var kdf = (byte)(HashLength == 32 ? 1 : HashLength == 48 ? 2 : 3);
         _hpkeId = [.. "HPKE"u8, (byte)(kem.Id >> 8), (byte)kem.Id, 0, kdf, 0, (byte)aead];
+        _pskIdHash = new byte[HashLength];
+        HpkeLabels.Extract(hash, _hpkeId, default, "psk_id_hash"u8, default, _pskIdHash);
     }
 
     /// <summary>The IANA number.</summary>
@@ -64,22 +66,21 @@ public sealed partial class CipherSuite
     /// <summary>True for 1, 2, 3, 5, 7.</summary>
     public static bool IsSupported(ushort id) => id is 1 or 2 or 3 or 5 or 7;
 
-    /// <summary>A new signature key pair.</summary>
+    /// <summary>A new signature key pair of this suite; the caller owns the private key.</summary>
     public KeyPair GenerateSignatureKeyPair() => Signature.Generate();
 
-    /// <summary>A new HPKE key pair.</summary>
-    public KeyPair GenerateKeyPair()
-    {
-        var ikm = RandomNumberGenerator.GetBytes(HashLength);
-        var pair = Kem.Derive(ikm);
-        CryptographicOperations.ZeroMemory(ikm);
-        return pair;
-    }
+    /// <summary>A new HPKE key pair of this suite; the caller owns the private key.</summary>
+    public KeyPair GenerateKeyPair() => Kem.Generate().Release();
 
     internal byte[] Hash(ReadOnlySpan<byte> data) => Hkdf.Hash(_hash, data);
     internal byte[] Mac(ReadOnlySpan<byte> key, ReadOnlySpan<byte> data) => Hkdf.Mac(_hash, key, data);
-    internal byte[] Extract(ReadOnlySpan<byte> salt, ReadOnlySpan<byte> ikm) => Hkdf.Extract(_hash, salt, ikm);
-    internal byte[] Expand(ReadOnlySpan<byte> prk, ReadOnlySpan<byte> info, int length) => Hkdf.Expand(_hash, prk, info, length);
+
+    internal SecretBytes Extract(ReadOnlySpan<byte> salt, ReadOnlySpan<byte> ikm)
+    {
+        var prk = new SecretBytes(HashLength);
+        Hkdf.Extract(_hash, salt, ikm, prk.Span);
+        return prk;
+    }
 
     internal byte[] Seal(ReadOnlySpan<byte> key, ReadOnlySpan<byte> nonce, ReadOnlySpan<byte> aad, ReadOnlySpan<byte> plaintext)
     {
@@ -104,6 +105,13 @@ public sealed partial class CipherSuite
     {
         MlsException.ThrowIf(ciphertext.Length < TagLength, MlsError.DecryptionFailed);
         var plaintext = new byte[ciphertext.Length - TagLength];
+        Open(key, nonce, aad, ciphertext, plaintext);
+        return plaintext;
+    }
+
+    /// <summary>Fills <paramref name="plaintext"/>, which is a tag shorter than the ciphertext.</summary>
+    private void Open(ReadOnlySpan<byte> key, ReadOnlySpan<byte> nonce, ReadOnlySpan<byte> aad, ReadOnlySpan<byte> ciphertext, Span<byte> plaintext)
+    {
         var body = ciphertext[..^TagLength];
         var tag = ciphertext[^TagLength..];
         try
@@ -118,7 +126,6 @@ public sealed partial class CipherSuite
                 using var cipher = new AesGcm(key, TagLength);
                 cipher.Decrypt(nonce, body, tag, plaintext, aad);
             }
-            return plaintext;
         }
         catch (AuthenticationTagMismatchException)
         {

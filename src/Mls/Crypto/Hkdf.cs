@@ -4,37 +4,51 @@ namespace Marmot.Mls.Crypto;
 
 /// <summary>
 /// HKDF over the library's HMAC. References: RFC 5869. Own loop because <see cref="HKDF"/> on OpenSSL refuses info longer than 32 KiB,
-/// and MLS puts the whole GroupContext there. Parameters: output at most 255 hash lengths.
+/// and MLS puts the whole GroupContext there. Parameters: output at most 255 hash lengths. Thread-safe.
 /// </summary>
 internal static class Hkdf
 {
+    public const int MaxHashLength = 64;
+
     public static int HashLength(HashAlgorithmName hash) => hash == HashAlgorithmName.SHA256 ? 32 : hash == HashAlgorithmName.SHA384 ? 48 : 64;
 
     public static byte[] Hash(HashAlgorithmName hash, ReadOnlySpan<byte> data) => CryptographicOperations.HashData(hash, data);
 
     public static byte[] Mac(HashAlgorithmName hash, ReadOnlySpan<byte> key, ReadOnlySpan<byte> data) => CryptographicOperations.HmacData(hash, key, data);
 
-    public static byte[] Extract(HashAlgorithmName hash, ReadOnlySpan<byte> salt, ReadOnlySpan<byte> ikm) => Mac(hash, salt, ikm);
+    /// <summary>Fills <paramref name="output"/>, which is one hash long.</summary>
+    public static void Extract(HashAlgorithmName hash, ReadOnlySpan<byte> salt, ReadOnlySpan<byte> ikm, Span<byte> output) => CryptographicOperations.HmacData(hash, salt, ikm, output);
 
-    public static byte[] Expand(HashAlgorithmName hash, ReadOnlySpan<byte> prk, ReadOnlySpan<byte> info, int length)
+    /// <summary>Fills <paramref name="output"/>. The last byte of <paramref name="infoAndCounter"/> is free for the counter, so that nothing is copied.</summary>
+    public static void Expand(HashAlgorithmName hash, ReadOnlySpan<byte> prk, Span<byte> infoAndCounter, Span<byte> output)
     {
         var hashLength = HashLength(hash);
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(length, 255 * hashLength);
-        var output = new byte[length];
-        var block = new byte[hashLength + info.Length + 1];
-        info.CopyTo(block.AsSpan(hashLength));
-        for (int done = 0, counter = 1; done < length; counter++)
-        {
-            block[^1] = (byte)counter;
-            // The first round has no previous block.
-            var mac = Mac(hash, prk, counter == 1 ? block.AsSpan(hashLength) : block);
-            var take = Math.Min(hashLength, length - done);
-            mac.AsSpan(0, take).CopyTo(output.AsSpan(done));
-            mac.CopyTo(block, 0);
-            done += take;
-            CryptographicOperations.ZeroMemory(mac);
-        }
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(output.Length, 255 * hashLength);
+        Span<byte> block = stackalloc byte[MaxHashLength];
+        block = block[..hashLength];
+
+        // The first round has no previous block, and mostly there is no other.
+        infoAndCounter[^1] = 1;
+        CryptographicOperations.HmacData(hash, prk, infoAndCounter, block);
+        var done = Math.Min(hashLength, output.Length);
+        block[..done].CopyTo(output);
+        if (done < output.Length) ExpandFurther(hash, prk, infoAndCounter, block, output, done);
         CryptographicOperations.ZeroMemory(block);
-        return output;
+    }
+
+    private static void ExpandFurther(HashAlgorithmName hash, ReadOnlySpan<byte> prk, ReadOnlySpan<byte> infoAndCounter, Span<byte> block, Span<byte> output, int done)
+    {
+        var input = GC.AllocateUninitializedArray<byte>(block.Length + infoAndCounter.Length, pinned: true);
+        infoAndCounter.CopyTo(input.AsSpan(block.Length));
+        while (done < output.Length)
+        {
+            block.CopyTo(input);
+            input[^1]++;
+            CryptographicOperations.HmacData(hash, prk, input, block);
+            var take = Math.Min(block.Length, output.Length - done);
+            block[..take].CopyTo(output[done..]);
+            done += take;
+        }
+        CryptographicOperations.ZeroMemory(input);
     }
 }

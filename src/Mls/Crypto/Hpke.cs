@@ -1,4 +1,6 @@
+using System.Buffers.Binary;
 using System.Security.Cryptography;
+using Marmot.Mls.Codec;
 
 namespace Marmot.Mls.Crypto;
 
@@ -6,80 +8,136 @@ namespace Marmot.Mls.Crypto;
 public sealed partial class CipherSuite
 {
     private readonly byte[] _hpkeId;
-
-    private byte[] LabeledExtract(ReadOnlySpan<byte> salt, ReadOnlySpan<byte> label, ReadOnlySpan<byte> ikm)
-        => Extract(salt, [.. "HPKE-v1"u8, .. _hpkeId, .. label, .. ikm]);
-
-    private byte[] LabeledExpand(ReadOnlySpan<byte> prk, ReadOnlySpan<byte> label, ReadOnlySpan<byte> info, int length)
-        => Expand(prk, [(byte)(length >> 8), (byte)length, .. "HPKE-v1"u8, .. _hpkeId, .. label, .. info], length);
+    private readonly byte[] _pskIdHash; // of no PSK: the same in every context
 
     /// <summary>info_hash of RFC 9180, 5.1: worth keeping when many recipients share a long info, as in a Welcome.</summary>
-    internal byte[] HpkeInfoHash(ReadOnlySpan<byte> info) => LabeledExtract(default, "info_hash"u8, info);
-
-    private (byte[] Key, byte[] Nonce, byte[] Exporter) Schedule(ReadOnlySpan<byte> shared, ReadOnlySpan<byte> infoHash)
+    internal byte[] HpkeInfoHash(ReadOnlySpan<byte> info)
     {
-        byte[] context = [0, .. LabeledExtract(default, "psk_id_hash"u8, default), .. infoHash];
-        var secret = LabeledExtract(shared, "secret"u8, default);
-        var result = (LabeledExpand(secret, "key"u8, context, KeyLength), LabeledExpand(secret, "base_nonce"u8, context, NonceLength),
-            LabeledExpand(secret, "exp"u8, context, HashLength));
-        CryptographicOperations.ZeroMemory(secret);
-        return result;
+        var hash = new byte[HashLength];
+        HpkeLabels.Extract(_hash, _hpkeId, default, "info_hash"u8, info, hash);
+        return hash;
     }
 
-    private (byte[] Enc, byte[] Shared) Encapsulate(ReadOnlySpan<byte> publicKey)
+    /// <summary>What the shared secret of a KEM turns into; wiped by its user.</summary>
+    private ref struct HpkeContext
     {
-        var ephemeral = GenerateKeyPair();
-        var dh = Kem.Agree(ephemeral.PrivateKey, publicKey);
-        var shared = Kem.SharedSecret(dh, ephemeral.PublicKey, publicKey);
-        ephemeral.Wipe();
-        CryptographicOperations.ZeroMemory(dh);
-        return (ephemeral.PublicKey, shared);
-    }
+        private readonly CipherSuite _suite;
+        private readonly Span<byte> _secret;
+        private readonly ReadOnlySpan<byte> _context;
 
-    private byte[] Decapsulate(KeyPair own, ReadOnlySpan<byte> enc)
-    {
-        var dh = Kem.Agree(own.PrivateKey, enc);
-        var shared = Kem.SharedSecret(dh, enc, own.PublicKey);
-        CryptographicOperations.ZeroMemory(dh);
-        return shared;
+        public HpkeContext(CipherSuite suite, ReadOnlySpan<byte> shared, ReadOnlySpan<byte> infoHash, Span<byte> secret, Span<byte> context)
+        {
+            _suite = suite;
+            _secret = secret[..suite.HashLength];
+            context[0] = 0; // mode_base
+            suite._pskIdHash.CopyTo(context[1..]);
+            infoHash.CopyTo(context[(1 + suite.HashLength)..]);
+            _context = context[..(1 + (2 * suite.HashLength))];
+            HpkeLabels.Extract(suite._hash, suite._hpkeId, shared, "secret"u8, default, _secret);
+        }
+
+        public readonly void Derive(ReadOnlySpan<byte> label, Span<byte> output) => HpkeLabels.Expand(_suite._hash, _suite._hpkeId, _secret, label, _context, output);
     }
 
     internal (byte[] Enc, byte[] Ciphertext) HpkeSeal(ReadOnlySpan<byte> publicKey, ReadOnlySpan<byte> infoHash, ReadOnlySpan<byte> aad, ReadOnlySpan<byte> plaintext)
     {
-        var (enc, shared) = Encapsulate(publicKey);
-        var (key, nonce, _) = Schedule(shared, infoHash);
+        Span<byte> room = stackalloc byte[6 * Hkdf.MaxHashLength];
+        Span<byte> shared = room[..Kem.SecretLength], key = room.Slice(64, KeyLength), nonce = room.Slice(128, NonceLength);
+        var enc = Kem.Encapsulate(publicKey, shared);
+        var context = new HpkeContext(this, shared, infoHash, room.Slice(3 * 64, 64), stackalloc byte[1 + (2 * Hkdf.MaxHashLength)]);
+        context.Derive("key"u8, key);
+        context.Derive("base_nonce"u8, nonce);
         var ciphertext = Seal(key, nonce, aad, plaintext);
-        CryptographicOperations.ZeroMemory(shared);
-        CryptographicOperations.ZeroMemory(key);
+        CryptographicOperations.ZeroMemory(room);
         return (enc, ciphertext);
     }
 
-    internal byte[] HpkeOpen(KeyPair own, ReadOnlySpan<byte> enc, ReadOnlySpan<byte> infoHash, ReadOnlySpan<byte> aad, ReadOnlySpan<byte> ciphertext)
+    internal SecretBytes HpkeOpen(ReadOnlySpan<byte> privateKey, ReadOnlySpan<byte> publicKey, ReadOnlySpan<byte> enc, ReadOnlySpan<byte> infoHash, ReadOnlySpan<byte> aad,
+        ReadOnlySpan<byte> ciphertext)
     {
-        var shared = Decapsulate(own, enc);
-        var (key, nonce, _) = Schedule(shared, infoHash);
-        CryptographicOperations.ZeroMemory(shared);
+        MlsException.ThrowIf(ciphertext.Length < TagLength, MlsError.DecryptionFailed);
+        var plaintext = new SecretBytes(ciphertext.Length - TagLength);
+        Span<byte> room = stackalloc byte[6 * Hkdf.MaxHashLength];
+        Span<byte> shared = room[..Kem.SecretLength], key = room.Slice(64, KeyLength), nonce = room.Slice(128, NonceLength);
         try
         {
-            return Open(key, nonce, aad, ciphertext);
+            Kem.Decapsulate(privateKey, publicKey, enc, shared);
+            var context = new HpkeContext(this, shared, infoHash, room.Slice(3 * 64, 64), stackalloc byte[1 + (2 * Hkdf.MaxHashLength)]);
+            context.Derive("key"u8, key);
+            context.Derive("base_nonce"u8, nonce);
+            Open(key, nonce, aad, ciphertext, plaintext.Span);
+            return plaintext;
         }
         finally
         {
-            CryptographicOperations.ZeroMemory(key);
+            CryptographicOperations.ZeroMemory(room);
         }
     }
 
     /// <summary>RFC 9420, 8.3: the sender's half of an external init.</summary>
-    internal (byte[] Enc, byte[] Secret) HpkeSendExport(ReadOnlySpan<byte> publicKey, ReadOnlySpan<byte> label, int length)
+    internal (byte[] Enc, SecretBytes Secret) HpkeSendExport(ReadOnlySpan<byte> publicKey, ReadOnlySpan<byte> label, int length)
     {
-        var (enc, shared) = Encapsulate(publicKey);
-        var (_, _, exporter) = Schedule(shared, HpkeInfoHash(default));
-        return (enc, LabeledExpand(exporter, "sec"u8, label, length));
+        Span<byte> shared = stackalloc byte[Hkdf.MaxHashLength];
+        shared = shared[..Kem.SecretLength];
+        var enc = Kem.Encapsulate(publicKey, shared);
+        return (enc, HpkeExport(shared, label, length));
     }
 
-    internal byte[] HpkeReceiveExport(KeyPair own, ReadOnlySpan<byte> enc, ReadOnlySpan<byte> label, int length)
+    internal SecretBytes HpkeReceiveExport(SecretKeyPair own, ReadOnlySpan<byte> enc, ReadOnlySpan<byte> label, int length)
     {
-        var (_, _, exporter) = Schedule(Decapsulate(own, enc), HpkeInfoHash(default));
-        return LabeledExpand(exporter, "sec"u8, label, length);
+        Span<byte> shared = stackalloc byte[Hkdf.MaxHashLength];
+        shared = shared[..Kem.SecretLength];
+        Kem.Decapsulate(own.PrivateKey, own.PublicKey, enc, shared);
+        return HpkeExport(shared, label, length);
+    }
+
+    /// <summary>Wipes the shared secret.</summary>
+    private SecretBytes HpkeExport(Span<byte> shared, ReadOnlySpan<byte> label, int length)
+    {
+        Span<byte> room = stackalloc byte[2 * Hkdf.MaxHashLength];
+        var exporter = room.Slice(Hkdf.MaxHashLength, HashLength);
+        var context = new HpkeContext(this, shared, HpkeInfoHash(default), room[..Hkdf.MaxHashLength], stackalloc byte[1 + (2 * Hkdf.MaxHashLength)]);
+        context.Derive("exp"u8, exporter);
+        var secret = new SecretBytes(length);
+        HpkeLabels.Expand(_hash, _hpkeId, exporter, "sec"u8, label, secret.Span);
+        CryptographicOperations.ZeroMemory(room);
+        CryptographicOperations.ZeroMemory(shared);
+        return secret;
+    }
+}
+
+/// <summary>LabeledExtract and LabeledExpand. References: RFC 9180, 4. Parameters: the suite id is "HPKE" or "KEM" with its numbers.</summary>
+internal static class HpkeLabels
+{
+    private const int StackLimit = 512;
+
+    private static ReadOnlySpan<byte> Version => "HPKE-v1"u8;
+
+    public static void Extract(HashAlgorithmName hash, ReadOnlySpan<byte> suiteId, ReadOnlySpan<byte> salt, ReadOnlySpan<byte> label, ReadOnlySpan<byte> ikm, Span<byte> output)
+    {
+        var size = Version.Length + suiteId.Length + label.Length + ikm.Length;
+        // Only a public info can be long; pinned, so that no copy of it stays behind in any case.
+        Span<byte> labelled = size > StackLimit ? GC.AllocateUninitializedArray<byte>(size, pinned: true) : stackalloc byte[StackLimit];
+        labelled = labelled[..size];
+        Version.CopyTo(labelled);
+        suiteId.CopyTo(labelled[Version.Length..]);
+        label.CopyTo(labelled[(Version.Length + suiteId.Length)..]);
+        ikm.CopyTo(labelled[(size - ikm.Length)..]);
+        Hkdf.Extract(hash, salt, labelled, output);
+        CryptographicOperations.ZeroMemory(labelled);
+    }
+
+    /// <summary>The info is at most 300 bytes: two hashes, two public keys or a label.</summary>
+    public static void Expand(HashAlgorithmName hash, ReadOnlySpan<byte> suiteId, ReadOnlySpan<byte> prk, ReadOnlySpan<byte> label, ReadOnlySpan<byte> info, Span<byte> output)
+    {
+        Span<byte> labelled = stackalloc byte[StackLimit];
+        var at = 2;
+        BinaryPrimitives.WriteUInt16BigEndian(labelled, (ushort)output.Length);
+        Version.CopyTo(labelled[at..]);
+        suiteId.CopyTo(labelled[(at += Version.Length)..]);
+        label.CopyTo(labelled[(at += suiteId.Length)..]);
+        info.CopyTo(labelled[(at += label.Length)..]);
+        at += info.Length;
+        Hkdf.Expand(hash, prk, labelled[..(at + 1)], output);
     }
 }

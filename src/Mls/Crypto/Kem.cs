@@ -4,7 +4,10 @@ using Marmot.Mls.Native;
 
 namespace Marmot.Mls.Crypto;
 
-/// <summary>A private key and its public key. The private part is wiped by its owner; nothing here prints it.</summary>
+/// <summary>
+/// A private key and its public key, for signatures or HPKE (RFC 9420, 5.1). Sizes: X25519 and Ed25519 32 and 32 bytes; P-256, P-384 and P-521 a scalar of 32, 48 or 66 bytes and an uncompressed
+/// point of 65, 97 or 133. An ordinary array that the caller owns and wipes; nothing here prints it.
+/// </summary>
 public sealed record KeyPair(byte[] PrivateKey, byte[] PublicKey)
 {
     /// <summary>Prints no key.</summary>
@@ -20,32 +23,72 @@ internal abstract class Kem
     public abstract HashAlgorithmName Hash { get; }
     public abstract int PrivateKeyLength { get; }
 
+    /// <summary>Ndh: bytes of a raw shared secret.</summary>
+    protected abstract int AgreementLength { get; }
+
     /// <summary>Raw shared secret; throws <see cref="MlsError.InvalidKey"/> on a bad or low-order point.</summary>
-    public abstract byte[] Agree(ReadOnlySpan<byte> privateKey, ReadOnlySpan<byte> publicKey);
+    protected abstract void Agree(ReadOnlySpan<byte> privateKey, ReadOnlySpan<byte> publicKey, Span<byte> shared);
 
     public abstract byte[] PublicKey(ReadOnlySpan<byte> privateKey);
 
-    public abstract KeyPair Derive(ReadOnlySpan<byte> ikm);
+    public abstract SecretKeyPair Derive(ReadOnlySpan<byte> ikm);
 
     /// <summary>Refuses what is no public key of this group.</summary>
     public abstract void CheckPublicKey(ReadOnlySpan<byte> publicKey);
 
-    protected ReadOnlySpan<byte> SuiteId => (byte[])[(byte)'K', (byte)'E', (byte)'M', (byte)(Id >> 8), (byte)Id];
-
-    protected byte[] LabeledExtract(ReadOnlySpan<byte> label, ReadOnlySpan<byte> ikm)
-        => Hkdf.Extract(Hash, default, [.. "HPKE-v1"u8, .. SuiteId, .. label, .. ikm]);
-
-    protected byte[] LabeledExpand(ReadOnlySpan<byte> prk, ReadOnlySpan<byte> label, ReadOnlySpan<byte> info, int length)
-        => Hkdf.Expand(Hash, prk, [(byte)(length >> 8), (byte)length, .. "HPKE-v1"u8, .. SuiteId, .. label, .. info], length);
-
-    /// <summary>RFC 9180, 4.1, ExtractAndExpand.</summary>
-    public byte[] SharedSecret(ReadOnlySpan<byte> dh, ReadOnlySpan<byte> enc, ReadOnlySpan<byte> publicKey)
+    /// <summary>A random key pair.</summary>
+    public SecretKeyPair Generate()
     {
-        var prk = LabeledExtract("eae_prk"u8, dh);
-        var secret = LabeledExpand(prk, "shared_secret"u8, [.. enc, .. publicKey], Hkdf.HashLength(Hash));
-        CryptographicOperations.ZeroMemory(prk);
-        return secret;
+        Span<byte> ikm = stackalloc byte[Hkdf.MaxHashLength];
+        ikm = ikm[..SecretLength];
+        RandomNumberGenerator.Fill(ikm);
+        var pair = Derive(ikm);
+        CryptographicOperations.ZeroMemory(ikm);
+        return pair;
     }
+
+    /// <summary>Nsecret: bytes of the shared secret, one hash.</summary>
+    public int SecretLength => Hkdf.HashLength(Hash);
+
+    private byte[]? _suiteId;
+    private byte[] SuiteId => _suiteId ??= [(byte)'K', (byte)'E', (byte)'M', (byte)(Id >> 8), (byte)Id];
+
+    protected void LabeledExtract(ReadOnlySpan<byte> label, ReadOnlySpan<byte> ikm, Span<byte> output) => HpkeLabels.Extract(Hash, SuiteId, default, label, ikm, output);
+
+    protected void LabeledExpand(ReadOnlySpan<byte> prk, ReadOnlySpan<byte> label, ReadOnlySpan<byte> info, Span<byte> output)
+        => HpkeLabels.Expand(Hash, SuiteId, prk, label, info, output);
+
+    /// <summary>Encap of RFC 9180, 4.1: fills the shared secret and gives what the recipient needs.</summary>
+    public byte[] Encapsulate(ReadOnlySpan<byte> publicKey, Span<byte> shared)
+    {
+        using var ephemeral = Generate();
+        SharedSecret(ephemeral.PrivateKey, publicKey, ephemeral.PublicKey, publicKey, shared);
+        return ephemeral.PublicKey;
+    }
+
+    /// <summary>Decap of RFC 9180, 4.1.</summary>
+    public void Decapsulate(ReadOnlySpan<byte> privateKey, ReadOnlySpan<byte> publicKey, ReadOnlySpan<byte> enc, Span<byte> shared)
+        => SharedSecret(privateKey, enc, enc, publicKey, shared);
+
+    /// <summary>Diffie-Hellman with the other side's key, then ExtractAndExpand of RFC 9180, 4.1.</summary>
+    private void SharedSecret(ReadOnlySpan<byte> privateKey, ReadOnlySpan<byte> theirs, ReadOnlySpan<byte> enc, ReadOnlySpan<byte> publicKey, Span<byte> shared)
+    {
+        Span<byte> dh = stackalloc byte[MaxAgreementLength];
+        dh = dh[..AgreementLength];
+        Agree(privateKey, theirs, dh);
+        Span<byte> prk = stackalloc byte[Hkdf.MaxHashLength];
+        prk = prk[..SecretLength];
+        Span<byte> context = stackalloc byte[2 * MaxPublicKeyLength];
+        enc.CopyTo(context);
+        publicKey.CopyTo(context[enc.Length..]);
+        LabeledExtract("eae_prk"u8, dh, prk);
+        LabeledExpand(prk, "shared_secret"u8, context[..(enc.Length + publicKey.Length)], shared);
+        CryptographicOperations.ZeroMemory(prk);
+        CryptographicOperations.ZeroMemory(dh);
+    }
+
+    private const int MaxAgreementLength = 66; // P-521
+    private const int MaxPublicKeyLength = 1 + (2 * MaxAgreementLength); // 04, X, Y
 }
 
 /// <summary>DHKEM(X25519, HKDF-SHA256). References: RFC 9180, 7.1; RFC 7748. Parameters: keys of 32 bytes.</summary>
@@ -55,12 +98,10 @@ internal sealed class KemX25519 : Kem
     public override HashAlgorithmName Hash => HashAlgorithmName.SHA256;
     public override int PrivateKeyLength => 32;
 
-    public override byte[] Agree(ReadOnlySpan<byte> privateKey, ReadOnlySpan<byte> publicKey)
-    {
-        var shared = new byte[32];
-        if (!Sodium.TryX25519(privateKey, publicKey, shared)) throw new MlsException(MlsError.InvalidKey);
-        return shared;
-    }
+    protected override int AgreementLength => 32;
+
+    protected override void Agree(ReadOnlySpan<byte> privateKey, ReadOnlySpan<byte> publicKey, Span<byte> shared)
+        => MlsException.ThrowIf(!Sodium.TryX25519(privateKey, publicKey, shared), MlsError.InvalidKey);
 
     public override byte[] PublicKey(ReadOnlySpan<byte> privateKey)
     {
@@ -69,10 +110,14 @@ internal sealed class KemX25519 : Kem
         return publicKey;
     }
 
-    public override KeyPair Derive(ReadOnlySpan<byte> ikm)
+    public override SecretKeyPair Derive(ReadOnlySpan<byte> ikm)
     {
-        var privateKey = LabeledExpand(LabeledExtract("dkp_prk"u8, ikm), "sk"u8, default, 32);
-        return new KeyPair(privateKey, PublicKey(privateKey));
+        Span<byte> prk = stackalloc byte[32];
+        var privateKey = new SecretBytes(32);
+        LabeledExtract("dkp_prk"u8, ikm, prk);
+        LabeledExpand(prk, "sk"u8, default, privateKey.Span);
+        CryptographicOperations.ZeroMemory(prk);
+        return new SecretKeyPair(privateKey, PublicKey(privateKey));
     }
 
     public override void CheckPublicKey(ReadOnlySpan<byte> publicKey) => MlsException.ThrowIf(publicKey.Length != 32, MlsError.InvalidKey);
@@ -85,14 +130,19 @@ internal sealed class KemNist(ushort id, ECCurve curve, HashAlgorithmName hash, 
     public override HashAlgorithmName Hash => hash;
     public override int PrivateKeyLength => length;
 
-    public override byte[] Agree(ReadOnlySpan<byte> privateKey, ReadOnlySpan<byte> publicKey)
+    protected override int AgreementLength => length;
+
+    protected override void Agree(ReadOnlySpan<byte> privateKey, ReadOnlySpan<byte> publicKey, Span<byte> shared)
     {
         try
         {
-            using var mine = ECDiffieHellman.Create(NistKeys.Private(curve, length, privateKey));
             using var theirs = ECDiffieHellman.Create(NistKeys.Public(curve, length, publicKey));
             using var theirKey = theirs.PublicKey;
-            return mine.DeriveRawSecretAgreement(theirKey);
+            NistKeys.WithPrivate(curve, length, privateKey, parameters =>
+            {
+                using var mine = ECDiffieHellman.Create(parameters);
+                return mine.DeriveRawSecretAgreement(theirKey);
+            }, shared);
         }
         catch (CryptographicException)
         {
@@ -102,20 +152,23 @@ internal sealed class KemNist(ushort id, ECCurve curve, HashAlgorithmName hash, 
 
     public override byte[] PublicKey(ReadOnlySpan<byte> privateKey) => NistKeys.PublicKey(curve, length, privateKey);
 
-    public override KeyPair Derive(ReadOnlySpan<byte> ikm)
+    public override SecretKeyPair Derive(ReadOnlySpan<byte> ikm)
     {
-        var prk = LabeledExtract("dkp_prk"u8, ikm);
+        Span<byte> prk = stackalloc byte[Hkdf.MaxHashLength];
+        prk = prk[..SecretLength];
+        LabeledExtract("dkp_prk"u8, ikm, prk);
         for (var counter = 0; counter < 256; counter++)
         {
-            var candidate = LabeledExpand(prk, "candidate"u8, [(byte)counter], length);
-            candidate[0] &= topMask;
+            var candidate = new SecretBytes(length);
+            LabeledExpand(prk, "candidate"u8, [(byte)counter], candidate.Span);
+            candidate.Span[0] &= topMask;
             try
             {
-                return new KeyPair(candidate, PublicKey(candidate));
+                return new SecretKeyPair(candidate, PublicKey(candidate));
             }
             catch (MlsException)
             {
-                // Zero or not below the order: the next candidate (RFC 9180, 7.1.3).
+                candidate.Dispose(); // zero or not below the order: the next candidate (RFC 9180, 7.1.3)
             }
         }
         throw new MlsException(MlsError.InvalidKey);
@@ -143,25 +196,37 @@ internal static class NistKeys
         return new ECParameters { Curve = curve, Q = { X = publicKey.Slice(1, length).ToArray(), Y = publicKey[(length + 1)..].ToArray() } };
     }
 
-    public static ECParameters Private(ECCurve curve, int length, ReadOnlySpan<byte> privateKey)
+    /// <summary>Does something with a private key in the library's form, which is wiped again, as is the result once it is copied.</summary>
+    public static void WithPrivate(ECCurve curve, int length, ReadOnlySpan<byte> privateKey, Func<ECParameters, byte[]> use, Span<byte> result)
     {
         MlsException.ThrowIf(privateKey.Length > length || privateKey.Length == 0, MlsError.InvalidKey);
-        var d = new byte[length];
+        var d = GC.AllocateArray<byte>(length, pinned: true);
         privateKey.CopyTo(d.AsSpan(length - privateKey.Length));
-        return new ECParameters { Curve = curve, D = d };
-    }
-
-    public static byte[] PublicKey(ECCurve curve, int length, ReadOnlySpan<byte> privateKey)
-    {
         try
         {
-            using var key = ECDiffieHellman.Create(Private(curve, length, privateKey));
-            var q = key.ExportParameters(false).Q;
-            return [4, .. q.X!, .. q.Y!];
+            var value = use(new ECParameters { Curve = curve, D = d });
+            value.CopyTo(result);
+            CryptographicOperations.ZeroMemory(value);
         }
         catch (CryptographicException)
         {
             throw new MlsException(MlsError.InvalidKey);
         }
+        finally
+        {
+            CryptographicOperations.ZeroMemory(d);
+        }
+    }
+
+    public static byte[] PublicKey(ECCurve curve, int length, ReadOnlySpan<byte> privateKey)
+    {
+        var publicKey = new byte[1 + (2 * length)];
+        WithPrivate(curve, length, privateKey, parameters =>
+        {
+            using var key = ECDiffieHellman.Create(parameters);
+            var q = key.ExportParameters(false).Q;
+            return [4, .. q.X!, .. q.Y!];
+        }, publicKey);
+        return publicKey;
     }
 }

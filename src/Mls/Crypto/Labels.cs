@@ -1,4 +1,6 @@
+using System.Buffers;
 using System.Buffers.Binary;
+using System.Security.Cryptography;
 using System.Text;
 using Marmot.Mls.Codec;
 
@@ -7,18 +9,27 @@ namespace Marmot.Mls.Crypto;
 /// <summary>The labelled functions of RFC 9420, 5.1, 5.2 and 8. Every label is prefixed by "MLS 1.0 " here and nowhere else.</summary>
 public sealed partial class CipherSuite
 {
+    private const int StackLimit = 512;
+
     private static ReadOnlySpan<byte> Prefix => "MLS 1.0 "u8;
 
-    private static byte[] Labelled(ReadOnlySpan<byte> label, ReadOnlySpan<byte> content)
+    private static void WriteLabel(TlsWriter writer, ReadOnlySpan<byte> label)
     {
-        var writer = new TlsWriter(content.Length + 64);
-        writer.WriteOpaque([.. Prefix, .. label]);
-        writer.WriteOpaque(content);
-        return writer.ToArray();
+        writer.WriteVarint(Prefix.Length + label.Length);
+        writer.WriteFixed(Prefix);
+        writer.WriteFixed(label);
     }
 
-    internal byte[] SignWithLabel(ReadOnlySpan<byte> privateKey, ReadOnlySpan<byte> label, ReadOnlySpan<byte> content)
-        => Signature.Sign(privateKey, Labelled(label, content));
+    private static ReadOnlySpan<byte> Labelled(ReadOnlySpan<byte> label, ReadOnlySpan<byte> content)
+    {
+        var writer = new TlsWriter(content.Length + label.Length + 16);
+        WriteLabel(writer, label);
+        writer.WriteOpaque(content);
+        return writer.Written;
+    }
+
+    /// <summary>Signs with a key of <see cref="SignatureScheme.Prepare"/>.</summary>
+    internal byte[] SignWithLabel(SecretBytes prepared, ReadOnlySpan<byte> label, ReadOnlySpan<byte> content) => Signature.Sign(prepared, Labelled(label, content));
 
     internal bool VerifyWithLabel(ReadOnlySpan<byte> publicKey, ReadOnlySpan<byte> label, ReadOnlySpan<byte> content, ReadOnlySpan<byte> signature)
         => Signature.Verify(publicKey, Labelled(label, content), signature);
@@ -29,25 +40,42 @@ public sealed partial class CipherSuite
     internal (byte[] Enc, byte[] Ciphertext) EncryptWithLabel(ReadOnlySpan<byte> publicKey, ReadOnlySpan<byte> label, ReadOnlySpan<byte> context, ReadOnlySpan<byte> plaintext)
         => HpkeSeal(publicKey, EncryptContext(label, context), default, plaintext);
 
-    internal byte[] DecryptWithLabel(KeyPair own, ReadOnlySpan<byte> label, ReadOnlySpan<byte> context, ReadOnlySpan<byte> enc, ReadOnlySpan<byte> ciphertext)
-        => HpkeOpen(own, enc, EncryptContext(label, context), default, ciphertext);
+    internal SecretBytes DecryptWithLabel(ReadOnlySpan<byte> privateKey, ReadOnlySpan<byte> publicKey, ReadOnlySpan<byte> label, ReadOnlySpan<byte> context, ReadOnlySpan<byte> enc,
+        ReadOnlySpan<byte> ciphertext)
+        => HpkeOpen(privateKey, publicKey, enc, EncryptContext(label, context), default, ciphertext);
 
-    internal byte[] ExpandWithLabel(ReadOnlySpan<byte> secret, ReadOnlySpan<byte> label, ReadOnlySpan<byte> context, int length)
+    internal SecretBytes ExpandWithLabel(ReadOnlySpan<byte> secret, ReadOnlySpan<byte> label, ReadOnlySpan<byte> context, int length)
     {
-        var writer = new TlsWriter(context.Length + 64);
-        writer.WriteUInt16((ushort)length);
-        writer.WriteOpaque([.. Prefix, .. label]);
-        writer.WriteOpaque(context);
-        return Expand(secret, writer.Written, length);
+        var output = new SecretBytes(length);
+        ExpandWithLabel(secret, label, context, output.Span);
+        return output;
     }
 
-    internal byte[] DeriveSecret(ReadOnlySpan<byte> secret, ReadOnlySpan<byte> label) => ExpandWithLabel(secret, label, default, HashLength);
+    internal void ExpandWithLabel(ReadOnlySpan<byte> secret, ReadOnlySpan<byte> label, ReadOnlySpan<byte> context, Span<byte> output)
+    {
+        var labelLength = Prefix.Length + label.Length;
+        var size = 2 + TlsWriter.OpaqueSize(labelLength) + TlsWriter.OpaqueSize(context.Length) + 1;
+        var rented = size > StackLimit ? ArrayPool<byte>.Shared.Rent(size) : null;
+        Span<byte> info = rented ?? stackalloc byte[StackLimit];
+        info = info[..size];
+        BinaryPrimitives.WriteUInt16BigEndian(info, (ushort)output.Length);
+        var at = 2 + TlsWriter.PutVarint(info[2..], labelLength);
+        Prefix.CopyTo(info[at..]);
+        label.CopyTo(info[(at + Prefix.Length)..]);
+        at += labelLength;
+        at += TlsWriter.PutVarint(info[at..], context.Length);
+        context.CopyTo(info[at..]);
+        Hkdf.Expand(_hash, secret, info, output);
+        if (rented is not null) ArrayPool<byte>.Shared.Return(rented); // the context is public
+    }
 
-    internal byte[] DeriveTreeSecret(ReadOnlySpan<byte> secret, ReadOnlySpan<byte> label, uint generation, int length)
+    internal SecretBytes DeriveSecret(ReadOnlySpan<byte> secret, ReadOnlySpan<byte> label) => ExpandWithLabel(secret, label, default, HashLength);
+
+    internal void DeriveTreeSecret(ReadOnlySpan<byte> secret, ReadOnlySpan<byte> label, uint generation, Span<byte> output)
     {
         Span<byte> context = stackalloc byte[4];
         BinaryPrimitives.WriteUInt32BigEndian(context, generation);
-        return ExpandWithLabel(secret, label, context, length);
+        ExpandWithLabel(secret, label, context, output);
     }
 
     /// <summary>RefHash of RFC 9420, 5.2; the label is taken as it stands.</summary>
@@ -61,5 +89,13 @@ public sealed partial class CipherSuite
 
     /// <summary>The exporter (RFC 9420, 8.5).</summary>
     internal byte[] Export(ReadOnlySpan<byte> exporterSecret, string label, ReadOnlySpan<byte> context, int length)
-        => ExpandWithLabel(DeriveSecret(exporterSecret, Encoding.UTF8.GetBytes(label)), "exported"u8, Hash(context), length);
+    {
+        Span<byte> derived = stackalloc byte[Hkdf.MaxHashLength];
+        derived = derived[..HashLength];
+        ExpandWithLabel(exporterSecret, Encoding.UTF8.GetBytes(label), default, derived);
+        var exported = new byte[length];
+        ExpandWithLabel(derived, "exported"u8, Hash(context), exported);
+        CryptographicOperations.ZeroMemory(derived);
+        return exported;
+    }
 }

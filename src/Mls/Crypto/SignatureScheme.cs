@@ -9,13 +9,22 @@ internal abstract class SignatureScheme
 {
     public abstract KeyPair Generate();
     public abstract byte[] PublicKey(ReadOnlySpan<byte> privateKey);
-    public abstract byte[] Sign(ReadOnlySpan<byte> privateKey, ReadOnlySpan<byte> message);
+
+    /// <summary>The form of a private key that <see cref="Sign"/> takes; a copy. Refuses what is no private key.</summary>
+    public abstract SecretBytes Prepare(ReadOnlySpan<byte> privateKey);
+
+    /// <summary>The private key as it was given to <see cref="Prepare"/>.</summary>
+    public abstract ReadOnlySpan<byte> PrivateKeyOf(SecretBytes prepared);
+
+    public abstract byte[] Sign(SecretBytes prepared, ReadOnlySpan<byte> message);
     public abstract bool Verify(ReadOnlySpan<byte> publicKey, ReadOnlySpan<byte> message, ReadOnlySpan<byte> signature);
 }
 
 /// <summary>Ed25519. References: RFC 8032. Parameters: private key is the 32-byte seed, public key 32 bytes, signature 64 bytes.</summary>
 internal sealed class Ed25519 : SignatureScheme
 {
+    private const int SeedLength = 32;
+
     public override KeyPair Generate()
     {
         var seed = RandomNumberGenerator.GetBytes(32);
@@ -31,14 +40,22 @@ internal sealed class Ed25519 : SignatureScheme
         return publicKey;
     }
 
-    public override byte[] Sign(ReadOnlySpan<byte> privateKey, ReadOnlySpan<byte> message)
+    /// <summary>Seed and public key, 64 bytes: the library's form, which spares a multiplication a signature. The public key is computed here, because signing with a wrong one gives the key away.</summary>
+    public override SecretBytes Prepare(ReadOnlySpan<byte> privateKey)
     {
+        MlsException.ThrowIf(privateKey.Length != SeedLength, MlsError.InvalidKey);
         Span<byte> publicKey = stackalloc byte[32];
-        Span<byte> secret = stackalloc byte[64];
-        Sodium.Ed25519FromSeed(privateKey, publicKey, secret);
+        var prepared = new SecretBytes(64);
+        Sodium.Ed25519FromSeed(privateKey, publicKey, prepared.Span);
+        return prepared;
+    }
+
+    public override ReadOnlySpan<byte> PrivateKeyOf(SecretBytes prepared) => prepared.Span[..SeedLength];
+
+    public override byte[] Sign(SecretBytes prepared, ReadOnlySpan<byte> message)
+    {
         var signature = new byte[64];
-        Sodium.Ed25519Sign(secret, message, signature);
-        CryptographicOperations.ZeroMemory(secret);
+        Sodium.Ed25519Sign(prepared, message, signature);
         return signature;
     }
 
@@ -53,23 +70,33 @@ internal sealed class EcdsaNist(ECCurve curve, HashAlgorithmName hash, int lengt
     {
         using var key = ECDsa.Create(curve);
         var parameters = key.ExportParameters(true);
-        return new KeyPair(parameters.D!, [4, .. parameters.Q.X!, .. parameters.Q.Y!]);
+        return new KeyPair(parameters.D!, [4, .. parameters.Q.X!, .. parameters.Q.Y!]); // D belongs to the caller now
     }
 
     public override byte[] PublicKey(ReadOnlySpan<byte> privateKey) => NistKeys.PublicKey(curve, length, privateKey);
 
-    public override byte[] Sign(ReadOnlySpan<byte> privateKey, ReadOnlySpan<byte> message)
+    public override SecretBytes Prepare(ReadOnlySpan<byte> privateKey) => SecretBytes.Copy(privateKey);
+
+    public override ReadOnlySpan<byte> PrivateKeyOf(SecretBytes prepared) => prepared;
+
+    public override byte[] Sign(SecretBytes prepared, ReadOnlySpan<byte> message)
     {
-        try
+        Span<byte> digest = stackalloc byte[Hkdf.MaxHashLength];
+        digest = digest[..CryptographicOperations.HashData(hash, message, digest)];
+        var digestBytes = digest.ToArray();
+        var room = new byte[MaxSignatureLength];
+        var size = 0;
+        NistKeys.WithPrivate(curve, length, prepared, parameters =>
         {
-            using var key = ECDsa.Create(NistKeys.Private(curve, length, privateKey));
-            return key.SignData(message, hash, DSASignatureFormat.Rfc3279DerSequence);
-        }
-        catch (CryptographicException)
-        {
-            throw new MlsException(MlsError.InvalidKey);
-        }
+            using var key = ECDsa.Create(parameters);
+            var signature = key.SignHash(digestBytes, DSASignatureFormat.Rfc3279DerSequence);
+            size = signature.Length;
+            return signature;
+        }, room);
+        return room[..size];
     }
+
+    private const int MaxSignatureLength = 144; // P-521 in DER: 3 + 2 * (2 + 67) + 2
 
     public override bool Verify(ReadOnlySpan<byte> publicKey, ReadOnlySpan<byte> message, ReadOnlySpan<byte> signature)
     {

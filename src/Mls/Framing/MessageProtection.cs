@@ -31,10 +31,13 @@ internal static class MessageProtection
         return content;
     }
 
-    internal static (byte[] Key, byte[] Nonce) SenderDataKey(CipherSuite suite, ReadOnlySpan<byte> senderDataSecret, ReadOnlySpan<byte> ciphertext)
+    internal static MessageKey SenderDataKey(CipherSuite suite, ReadOnlySpan<byte> senderDataSecret, ReadOnlySpan<byte> ciphertext)
     {
         var sample = ciphertext[..Math.Min(ciphertext.Length, suite.HashLength)];
-        return (suite.ExpandWithLabel(senderDataSecret, "key"u8, sample, suite.KeyLength), suite.ExpandWithLabel(senderDataSecret, "nonce"u8, sample, CipherSuite.NonceLength));
+        var material = new SecretBytes(suite.KeyLength + CipherSuite.NonceLength);
+        suite.ExpandWithLabel(senderDataSecret, "key"u8, sample, material.Span[..suite.KeyLength]);
+        suite.ExpandWithLabel(senderDataSecret, "nonce"u8, sample, material.Span[suite.KeyLength..]);
+        return new MessageKey(material);
     }
 
     private static byte[] Aad(byte[] groupId, ulong epoch, ContentType type, byte[]? authenticatedData)
@@ -47,11 +50,12 @@ internal static class MessageProtection
         return writer.ToArray();
     }
 
-    private static byte[] Guarded(byte[] nonce, uint guard)
+    /// <summary>The nonce with the reuse guard in its first four bytes (RFC 9420, 6.3.1).</summary>
+    private static ReadOnlySpan<byte> Guarded(ReadOnlySpan<byte> nonce, uint guard, Span<byte> room)
     {
-        byte[] guarded = [.. nonce];
-        for (var i = 0; i < 4; i++) guarded[i] ^= (byte)(guard >> (24 - (8 * i)));
-        return guarded;
+        nonce.CopyTo(room);
+        for (var i = 0; i < 4; i++) room[i] ^= (byte)(guard >> (24 - (8 * i)));
+        return room;
     }
 
     /// <summary>Encrypts with the next generation of our ratchet, which is used up whatever happens next. Padding is zero bytes up to a multiple of <paramref name="padTo"/>.</summary>
@@ -60,28 +64,28 @@ internal static class MessageProtection
         var framed = content.Content;
         var leaf = framed.Sender.Index;
         var (generation, key) = tree.Next((int)leaf, framed.ContentType == ContentType.Application);
-        var writer = new TlsWriter(1024);
+        var writer = new TlsWriter(framed.SizeHint + 256);
         framed.WriteBody(writer);
         content.WriteAuth(writer);
         if (padTo > 1 && writer.Length % padTo is var rest and > 0) writer.WriteFixed(new byte[padTo - rest]);
         var guard = BitConverter.ToUInt32(RandomNumberGenerator.GetBytes(4));
         var aad = Aad(framed.GroupId, framed.Epoch, framed.ContentType, framed.AuthenticatedData);
-        var ciphertext = suite.Seal(key.Key, Guarded(key.Nonce, guard), aad, writer.Written);
-        key.Wipe();
+        var ciphertext = suite.Seal(key.Key, Guarded(key.Nonce, guard, stackalloc byte[CipherSuite.NonceLength]), aad, writer.Written);
+        key.Dispose();
 
         var senderData = new TlsWriter();
         senderData.WriteUInt32(leaf);
         senderData.WriteUInt32(generation);
         senderData.WriteUInt32(guard);
-        var (senderKey, senderNonce) = SenderDataKey(suite, senderDataSecret, ciphertext);
-        var sealedSender = suite.Seal(senderKey, senderNonce, Aad(framed.GroupId, framed.Epoch, framed.ContentType, null), senderData.Written);
+        using var senderKey = SenderDataKey(suite, senderDataSecret, ciphertext);
+        var sealedSender = suite.Seal(senderKey.Key, senderKey.Nonce, Aad(framed.GroupId, framed.Epoch, framed.ContentType, null), senderData.Written);
         return new PrivateMessage(framed.GroupId, framed.Epoch, framed.ContentType, framed.AuthenticatedData, sealedSender, ciphertext);
     }
 
     public static SenderData OpenSenderData(PrivateMessage message, CipherSuite suite, ReadOnlySpan<byte> senderDataSecret)
     {
-        var (key, nonce) = SenderDataKey(suite, senderDataSecret, message.Ciphertext);
-        var reader = new TlsReader(suite.Open(key, nonce, Aad(message.GroupId, message.Epoch, message.ContentType, null), message.EncryptedSenderData));
+        using var key = SenderDataKey(suite, senderDataSecret, message.Ciphertext);
+        var reader = new TlsReader(suite.Open(key.Key, key.Nonce, Aad(message.GroupId, message.Epoch, message.ContentType, null), message.EncryptedSenderData));
         var data = new SenderData(reader.ReadUInt32(), reader.ReadUInt32(), reader.ReadUInt32());
         reader.ExpectEnd();
         return data;
@@ -90,16 +94,9 @@ internal static class MessageProtection
     /// <summary>Decrypts without using the key up: call <see cref="SecretTree.Find"/> with confirm once the signature has verified.</summary>
     public static AuthenticatedContent UnprotectPrivate(PrivateMessage message, SenderData sender, CipherSuite suite, SecretTree tree)
     {
-        var key = tree.Find((int)sender.Leaf, message.ContentType == ContentType.Application, sender.Generation, confirm: false);
-        byte[] plaintext;
-        try
-        {
-            plaintext = suite.Open(key.Key, Guarded(key.Nonce, sender.ReuseGuard), Aad(message.GroupId, message.Epoch, message.ContentType, message.AuthenticatedData), message.Ciphertext);
-        }
-        finally
-        {
-            key.Wipe();
-        }
+        using var key = tree.Find((int)sender.Leaf, message.ContentType == ContentType.Application, sender.Generation, confirm: false);
+        var nonce = Guarded(key.Nonce, sender.ReuseGuard, stackalloc byte[CipherSuite.NonceLength]);
+        var plaintext = suite.Open(key.Key, nonce, Aad(message.GroupId, message.Epoch, message.ContentType, message.AuthenticatedData), message.Ciphertext);
         var reader = new TlsReader(plaintext);
         var framed = FramedContent.ReadBody(ref reader, message.ContentType, message.GroupId, message.Epoch, new Sender(SenderType.Member, sender.Leaf), message.AuthenticatedData);
         var content = AuthenticatedContent.ReadAuth(ref reader, WireFormat.PrivateMessage, framed);

@@ -1,4 +1,3 @@
-using System.Security.Cryptography;
 using Marmot.Mls.Codec;
 using Marmot.Mls.Crypto;
 using Marmot.Mls.Messages;
@@ -8,7 +7,7 @@ using Marmot.Mls.Tree;
 namespace Marmot.Mls.Groups;
 
 /// <summary>A proposal that was received or sent in this epoch and may be committed by reference.</summary>
-internal sealed record PendingProposal(byte[] Reference, Proposal Proposal, Sender Sender, byte[]? OwnUpdateKey);
+internal sealed record PendingProposal(byte[] Reference, Proposal Proposal, Sender Sender, SecretBytes? OwnUpdateKey);
 
 /// <summary>Everything one member knows of one epoch. A commit makes a new one; the old one stays as it was until it is stripped or wiped.</summary>
 internal sealed class EpochState
@@ -66,20 +65,17 @@ internal sealed class EpochState
     {
         if (IsStripped) return;
         IsStripped = true;
-        if (EndedBy is { } used) SecretTree.Find((int)used.Leaf, application: false, used.Generation, confirm: true).Wipe();
+        if (EndedBy is { } used) SecretTree.Find((int)used.Leaf, application: false, used.Generation, confirm: true).Dispose();
         EndedBy = null;
-        foreach (var secret in (byte[][])[Secrets.Init, Secrets.ConfirmationKey, Secrets.MembershipKey, Secrets.External]) CryptographicOperations.ZeroMemory(secret);
-        foreach (var (node, key) in Keys.ByNode)
-        {
-            if (!newer.Keys.ByNode.TryGetValue(node, out var kept) || !ReferenceEquals(kept, key)) CryptographicOperations.ZeroMemory(key);
-        }
-        Keys.ByNode.Clear();
+        Secrets.WipeHandshake();
+        Keys.WipeBut(newer.Keys);
+        Tree.KeepLeavesOnly();
         ClearProposals();
     }
 
     private void ClearProposals()
     {
-        foreach (var pending in Proposals) CryptographicOperations.ZeroMemory(pending.OwnUpdateKey);
+        foreach (var pending in Proposals) pending.OwnUpdateKey?.Dispose();
         Proposals.Clear();
     }
 
@@ -88,15 +84,12 @@ internal sealed class EpochState
     {
         Secrets.Wipe();
         SecretTree.Wipe();
-        foreach (var (node, key) in Keys.ByNode)
-        {
-            if (survivor is null || !survivor.Keys.ByNode.TryGetValue(node, out var kept) || !ReferenceEquals(kept, key)) CryptographicOperations.ZeroMemory(key);
-        }
-        Keys.ByNode.Clear();
+        Keys.WipeBut(survivor?.Keys);
         ClearProposals();
     }
 
-    public void Write(TlsWriter writer)
+    /// <summary>The tree is written whole, or as what differs from the tree of <paramref name="reference"/>: the next newer epoch for a past one, the current one for a staged commit.</summary>
+    public void Write(TlsWriter writer, EpochState? reference)
     {
         writer.WriteByte(IsStripped ? (byte)1 : (byte)0);
         writer.WriteUInt64((ulong)EndedAt);
@@ -107,13 +100,14 @@ internal sealed class EpochState
             writer.WriteUInt32(used.Generation);
         }
         Context.Write(writer);
-        Tree.Write(writer);
+        if (reference is null) Tree.Write(writer);
+        else Tree.WriteChanges(writer, reference.Tree, withParents: !IsStripped);
         writer.WriteUInt32((uint)Keys.Leaf);
         var start = writer.BeginVector();
         foreach (var (node, key) in Keys.ByNode.OrderBy(k => k.Key))
         {
             writer.WriteUInt32((uint)node);
-            writer.WriteOpaque(key);
+            writer.WriteSecret(key);
         }
         writer.EndVector(start);
         Secrets.Write(writer);
@@ -126,24 +120,21 @@ internal sealed class EpochState
             writer.WriteOpaque(pending.Reference);
             pending.Proposal.Write(writer);
             pending.Sender.Write(writer);
-            writer.WriteOpaque(pending.OwnUpdateKey);
+            writer.WriteSecret(pending.OwnUpdateKey);
         }
         writer.EndVector(start);
         writer.WriteOptional(ReInit);
     }
 
-    public static EpochState Read(ref TlsReader reader)
+    public static EpochState Read(ref TlsReader reader, EpochState? reference)
     {
         var stripped = reader.ReadPresence();
         var endedAt = (long)reader.ReadUInt64();
         (uint, uint)? endedBy = reader.ReadPresence() ? (reader.ReadUInt32(), reader.ReadUInt32()) : null;
         var context = GroupContext.Read(ref reader);
-        var nodes = reader.ReadOpaque();
-        var whole = new TlsWriter(nodes.Length + 4);
-        whole.WriteOpaque(nodes);
-        var tree = RatchetTree.Read(context.Suite, whole.Written);
+        var tree = reference is null ? RatchetTree.ReadStored(context.Suite, ref reader) : RatchetTree.ReadChanges(ref reader, reference.Tree, withParents: !stripped);
         var keys = new TreeKeys { Leaf = (int)reader.ReadUInt32() };
-        for (var body = reader.ReadVector(); body.Remaining > 0;) keys.ByNode[(int)body.ReadUInt32()] = body.ReadBytes();
+        for (var body = reader.ReadVector(); body.Remaining > 0;) keys.ByNode[(int)body.ReadUInt32()] = body.ReadSecret();
         var secrets = EpochSecrets.Read(ref reader);
         var secretTree = SecretTree.Read(context.Suite, ref reader);
         var interim = reader.ReadBytes();
@@ -151,7 +142,7 @@ internal sealed class EpochState
         var proposals = new List<PendingProposal>();
         for (var body = reader.ReadVector(); body.Remaining > 0;)
         {
-            proposals.Add(new PendingProposal(body.ReadBytes(), Proposal.Read(ref body), Sender.Read(ref body), body.ReadBytes() is { Length: > 0 } key ? key : null));
+            proposals.Add(new PendingProposal(body.ReadBytes(), Proposal.Read(ref body), Sender.Read(ref body), body.ReadSecret() is { Length: > 0 } key ? key : null));
         }
         var reInit = reader.ReadPresence() ? (ReInitProposal)Proposal.Read(ref reader) : null;
         return new EpochState

@@ -8,7 +8,7 @@ using Marmot.Mls.Tree;
 
 namespace Marmot.Mls.Groups;
 
-/// <summary>What a commit shall do.</summary>
+/// <summary>What a commit shall do (RFC 9420, 12.4). Without anything it is an empty commit, which renews the own keys.</summary>
 public sealed class CommitRequest
 {
     /// <summary>Proposals by value, after the pending ones.</summary>
@@ -26,7 +26,7 @@ public sealed class CommitRequest
     /// <summary>Authenticated, not encrypted.</summary>
     public byte[]? AuthenticatedData { get; init; }
 
-    /// <summary>Pads the content of a PrivateMessage to a multiple of this.</summary>
+    /// <summary>Pads the content of a PrivateMessage to a multiple of this many bytes; 0 or 1 does not pad.</summary>
     public int PadTo { get; init; }
 
     /// <summary>False leaves the tree out of the Welcome; joiners must get it elsewhere.</summary>
@@ -41,7 +41,11 @@ public sealed class CommitRequest
 
 public sealed partial class Group
 {
-    /// <summary>Makes a commit (RFC 9420, 12.4.1) and stages it. Publish its message, then <see cref="Merge"/> or <see cref="Discard"/>.</summary>
+    /// <summary>
+    /// Makes a commit (RFC 9420, 12.4.1) and stages it. Store the state, publish the message, then <see cref="Merge"/> or <see cref="Discard"/>. One at a time. Uses one generation up, as every
+    /// private message does.
+    /// </summary>
+    /// <exception cref="MlsException">The rule that the list of proposals breaks, <see cref="MlsError.WrongState"/> when another own commit is staged, <see cref="MlsError.GroupClosed"/>.</exception>
     public StagedCommit Commit(CommitRequest? request = null)
     {
         request ??= new CommitRequest();
@@ -75,17 +79,12 @@ public sealed partial class Group
 
         // 2. Validate, apply to a copy of the tree.
         var list = ProposalList.Apply(_epoch, OwnLeaf, committed, _rules, request.Now, usage);
-        var pskSecret = PskSecretOf(list.Psks, _epoch, request.Predecessor);
+        using var pskSecret = PskSecretOf(list.Psks, _epoch, request.Predecessor);
         var keys = _epoch.Keys.Clone();
         keys.Prune(list.Tree, _epoch.Tree);
 
         // 3. Path, parent hashes, leaf, tree hash, provisional context, encryption: in that order inside.
-        CreatedPath? path = null;
-        if (list.NeedsPath || request.ForcePath)
-        {
-            path = TreeKem.Create(list.Tree, OwnLeaf, _epoch.Tree.Leaf(OwnLeaf)!, _signatureKey, _epoch.Context.GroupId, keys, list.NewLeaves,
-                treeHash => _epoch.Context.With(Epoch + 1, treeHash, _epoch.Context.ConfirmedTranscriptHash, list.Extensions).Encoded);
-        }
+        using var path = list.NeedsPath || request.ForcePath ? PathOf(list, keys) : null;
 
         // 4. Sign with the old context, hash, derive the new epoch.
         var commit = new Commit([.. wire], path?.Path);
@@ -97,7 +96,7 @@ public sealed partial class Group
         var content = new AuthenticatedContent { WireFormat = request.Format, Content = framed, Signature = signature, ConfirmationTag = next.ConfirmationTag };
         var message = Send(content, request.PadTo);
         var welcome = list.Added.Count == 0 ? null : WelcomeOf(next, list, path, joiner, pskSecret, request.TreeInWelcome);
-        CryptographicOperations.ZeroMemory(joiner);
+        joiner.Dispose();
         return _staged = new StagedCommit(_epoch, next, Sender.Member(OwnLeaf), OwnLeaf, path is not null, [.. list.Added.Keys], [.. list.Removed], [.. list.Updated])
         {
             Message = message,
@@ -106,53 +105,60 @@ public sealed partial class Group
         };
     }
 
+    private CreatedPath PathOf(ProposalList list, TreeKeys keys)
+        => TreeKem.Create(list.Tree, OwnLeaf, _epoch.Tree.Leaf(OwnLeaf)!, _signatureKey, _epoch.Context.GroupId, keys, list.NewLeaves,
+            treeHash => _epoch.Context.With(Epoch + 1, treeHash, _epoch.Context.ConfirmedTranscriptHash, list.Extensions).Encoded);
+
     /// <summary>Derives the next epoch; with a received confirmation tag it must match.</summary>
-    private static (EpochState Next, byte[] Joiner) Advance(EpochState before, ProposalList list, TreeKeys keys, byte[]? commitSecret, byte[] initSecret, byte[] pskSecret,
+    private static (EpochState Next, SecretBytes Joiner) Advance(EpochState before, ProposalList list, TreeKeys keys, SecretBytes? commitSecret, SecretBytes initSecret, SecretBytes pskSecret,
         WireFormat format, FramedContent framed, byte[] signature, byte[]? receivedTag)
     {
         var suite = before.Suite;
         var confirmed = TranscriptHash.Confirmed(suite, before.InterimHash, format, framed, signature);
         var context = before.Context.With(before.Context.Epoch + 1, list.Tree.TreeHash(), confirmed, list.Extensions);
-        var joiner = EpochSecrets.Joiner(suite, initSecret, commitSecret ?? new byte[suite.HashLength], context.Encoded);
+        var joiner = EpochSecrets.Joiner(suite, initSecret, commitSecret is null ? new byte[suite.HashLength] : commitSecret, context.Encoded);
         var secrets = EpochSecrets.FromJoiner(suite, joiner, pskSecret, context.Encoded);
         var tag = suite.Mac(secrets.ConfirmationKey, confirmed);
         if (receivedTag is not null && !CryptographicOperations.FixedTimeEquals(tag, receivedTag))
         {
             secrets.Wipe();
+            joiner.Dispose();
             throw new MlsException(MlsError.BadConfirmationTag);
         }
-        if (commitSecret is not null) CryptographicOperations.ZeroMemory(commitSecret);
         return (EpochState.Create(context, list.Tree, keys, secrets, tag, list.ReInit), joiner);
     }
 
-    private MlsMessage WelcomeOf(EpochState next, ProposalList list, CreatedPath? path, byte[] joiner, byte[] pskSecret, bool withTree)
+    private MlsMessage WelcomeOf(EpochState next, ProposalList list, CreatedPath? path, SecretBytes joiner, SecretBytes pskSecret, bool withTree)
     {
-        var welcomeSecret = EpochSecrets.Welcome(Suite, joiner, pskSecret);
-        var (key, nonce) = WelcomeKey(Suite, welcomeSecret);
+        using var key = WelcomeKey(Suite, joiner, pskSecret);
         var info = GroupInfoOf(next, withTree ? [TreeExtension(next.Tree)] : []);
-        var sealedInfo = Suite.Seal(key, nonce, default, TlsWriter.Encode(info));
-        CryptographicOperations.ZeroMemory(key);
-        CryptographicOperations.ZeroMemory(welcomeSecret);
+        var sealedInfo = Suite.Seal(key.Key, key.Nonce, default, TlsWriter.Encode(info));
 
         // The encrypted GroupInfo is part of every recipient's HPKE info: hash it once.
         var infoHash = Suite.EncryptContext("Welcome"u8, sealedInfo);
-        var secrets = new EncryptedGroupSecrets[list.Added.Count];
-        var at = 0;
-        foreach (var (leaf, package) in list.Added)
+        KeyValuePair<int, KeyPackage>[] added = [.. list.Added];
+        var secrets = new EncryptedGroupSecrets[added.Length];
+        Each.Do(added.Length, i =>
         {
+            var (leaf, package) = added[i];
             var pathSecret = path?.PathSecrets[TreeMath.CommonAncestor(OwnLeaf, leaf)];
-            var writer = new TlsWriter();
-            new GroupSecrets(joiner, pathSecret, [.. list.Psks]).Write(writer);
-            var plaintext = writer.TakeAndWipe();
-            var (enc, ciphertext) = Suite.HpkeSeal(package.InitKey, infoHash, default, plaintext);
-            CryptographicOperations.ZeroMemory(plaintext);
-            secrets[at++] = new EncryptedGroupSecrets(package.Reference(), new HpkeCiphertext(enc, ciphertext));
-        }
+            var writer = TlsWriter.ForSecrets(256);
+            new GroupSecrets(joiner, pathSecret, [.. list.Psks]).Write(writer); // not disposed: the secrets are not its own here
+            var (enc, ciphertext) = Suite.HpkeSeal(package.InitKey, infoHash, default, writer.Written);
+            writer.Wipe();
+            secrets[i] = new EncryptedGroupSecrets(package.Reference(), new HpkeCiphertext(enc, ciphertext));
+        });
         return new MlsMessage(WireFormat.Welcome, new Welcome(Suite.Id, secrets, sealedInfo));
     }
 
-    private static (byte[] Key, byte[] Nonce) WelcomeKey(CipherSuite suite, byte[] welcomeSecret)
-        => (suite.ExpandWithLabel(welcomeSecret, "key"u8, default, suite.KeyLength), suite.ExpandWithLabel(welcomeSecret, "nonce"u8, default, CipherSuite.NonceLength));
+    private static MessageKey WelcomeKey(CipherSuite suite, SecretBytes joiner, SecretBytes pskSecret)
+    {
+        using var welcomeSecret = EpochSecrets.Welcome(suite, joiner, pskSecret);
+        var material = new SecretBytes(suite.KeyLength + CipherSuite.NonceLength);
+        suite.ExpandWithLabel(welcomeSecret, "key"u8, default, material.Span[..suite.KeyLength]);
+        suite.ExpandWithLabel(welcomeSecret, "nonce"u8, default, material.Span[suite.KeyLength..]);
+        return new MessageKey(material);
+    }
 
     private static void CheckContinues(ReInitProposal reInit, GroupContext context)
     {
@@ -162,16 +168,17 @@ public sealed partial class Group
         MlsException.ThrowIf(!same, MlsError.BadReInit);
     }
 
-    private byte[] PskSecretOf(List<PreSharedKeyId> ids, EpochState epoch, Group? predecessor)
+    private SecretBytes PskSecretOf(List<PreSharedKeyId> ids, EpochState epoch, Group? predecessor)
         => PskSecret.Compute(epoch.Suite, [.. ids.Select(id => (id, FindPsk(id, _rules, this, predecessor)))]);
 
-    private static byte[] FindPsk(PreSharedKeyId id, GroupRules rules, Group? current, Group? predecessor)
+    /// <summary>A copy, for the caller to wipe.</summary>
+    private static SecretBytes FindPsk(PreSharedKeyId id, GroupRules rules, Group? current, Group? predecessor)
     {
-        if (id.IsExternal) return rules.ExternalPsk?.Invoke(id.Id) ?? throw new MlsException(MlsError.BadPsk);
+        if (id.IsExternal) return SecretBytes.Copy(rules.ExternalPsk?.Invoke(id.Id) ?? throw new MlsException(MlsError.BadPsk));
         foreach (var group in (Group?[])[current, predecessor])
         {
             if (group is null || !id.GroupId.AsSpan().SequenceEqual(group._epoch.Context.GroupId)) continue;
-            if (group.KnownEpochs.Contains(id.Epoch)) return group.StateOf(id.Epoch).Secrets.Resumption;
+            if (group.KnownEpochs.Contains(id.Epoch)) return group.StateOf(id.Epoch).Secrets.Resumption.Clone();
         }
         throw new MlsException(MlsError.BadPsk);
     }

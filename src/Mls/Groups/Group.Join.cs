@@ -26,11 +26,18 @@ public sealed class JoinRequest
 
 public sealed partial class Group
 {
-    /// <summary>Joins by a Welcome (RFC 9420, 12.4.3.1). The key package's secrets are copied: dispose them when they may not be used again.</summary>
+    /// <summary>
+    /// Joins by a Welcome (RFC 9420, 12.4.3.1): checks the whole tree, one signature a member. The key package's secrets are copied: dispose them when they may not be used again.
+    /// Whether the group id is in use already is the caller's to know.
+    /// </summary>
+    /// <exception cref="MlsException">The rule that was broken; nothing has changed.</exception>
+    /// <exception cref="ObjectDisposedException">The key package's secrets were disposed.</exception>
     public static Group Join(MlsMessage message, KeyPackageSecrets own, JoinRequest? request = null)
     {
         request ??= new JoinRequest();
-        var (secrets, info, pskSecret) = OpenWelcome(message, own, request);
+        var (secrets, info, psk) = OpenWelcome(message, own, request);
+        using var ownSecrets = secrets;
+        using var pskSecret = psk;
         var suite = info.Context.Suite;
         CheckPredecessor(secrets.Psks, info.Context, request.Predecessor);
         var tree = CheckedTree(info, request);
@@ -40,24 +47,33 @@ public sealed partial class Group
         var place = tree.Members.FirstOrDefault(m => m.Leaf.Encoded.AsSpan().SequenceEqual(leafBytes), (-1, null!)).Index;
         MlsException.ThrowIf(place < 0, MlsError.BadTree);
         var keys = new TreeKeys { Leaf = place };
-        keys.ByNode[2 * place] = [.. own.EncryptionPrivateKey];
-        if (secrets.PathSecret is { } pathSecret)
+        EpochSecrets? epochSecrets = null;
+        try
         {
-            MlsException.ThrowIf(info.Signer == place, MlsError.BadPath);
-            keys.AddFrom(tree, TreeMath.CommonAncestor(place, (int)info.Signer), (int)info.Signer, pathSecret);
-        }
-        MlsException.ThrowIf(!keys.Match(tree), MlsError.BadPath);
+            keys.ByNode[2 * place] = own.EncryptionPrivateKey.Clone();
+            if (secrets.PathSecret is { } pathSecret)
+            {
+                MlsException.ThrowIf(info.Signer == place, MlsError.BadPath);
+                keys.AddFrom(tree, TreeMath.CommonAncestor(place, (int)info.Signer), (int)info.Signer, pathSecret).Dispose();
+            }
+            MlsException.ThrowIf(!keys.Match(tree), MlsError.BadPath);
 
-        // The epoch, confirmed by the tag.
-        var epochSecrets = EpochSecrets.FromJoiner(suite, secrets.JoinerSecret, pskSecret, info.Context.Encoded);
-        CryptographicOperations.ZeroMemory(secrets.JoinerSecret);
-        var tag = suite.Mac(epochSecrets.ConfirmationKey, info.Context.ConfirmedTranscriptHash);
-        MlsException.ThrowIf(!CryptographicOperations.FixedTimeEquals(tag, info.ConfirmationTag), MlsError.BadConfirmationTag);
-        return new Group(EpochState.Create(info.Context, tree, keys, epochSecrets, tag), [.. own.SignaturePrivateKey], request.Rules);
+            // The epoch, confirmed by the tag.
+            epochSecrets = EpochSecrets.FromJoiner(suite, secrets.JoinerSecret, pskSecret, info.Context.Encoded);
+            var tag = suite.Mac(epochSecrets.ConfirmationKey, info.Context.ConfirmedTranscriptHash);
+            MlsException.ThrowIf(!CryptographicOperations.FixedTimeEquals(tag, info.ConfirmationTag), MlsError.BadConfirmationTag);
+            return new Group(EpochState.Create(info.Context, tree, keys, epochSecrets, tag), own.SignaturePrivateKey.Clone(), request.Rules);
+        }
+        catch (MlsException)
+        {
+            keys.WipeBut(null);
+            epochSecrets?.Wipe();
+            throw;
+        }
     }
 
     /// <summary>Decrypts the secrets meant for this key package and the GroupInfo; nothing of the latter is verified yet.</summary>
-    internal static (GroupSecrets Secrets, GroupInfo Info, byte[] PskSecret) OpenWelcome(MlsMessage message, KeyPackageSecrets own, JoinRequest request)
+    internal static (GroupSecrets Secrets, GroupInfo Info, SecretBytes PskSecret) OpenWelcome(MlsMessage message, KeyPackageSecrets own, JoinRequest request)
     {
         var welcome = message.Welcome ?? throw new MlsException(MlsError.WrongWireFormat);
         var suite = CipherSuite.Get(welcome.CipherSuite);
@@ -66,27 +82,31 @@ public sealed partial class Group
         // 1. Our secrets.
         var reference = own.KeyPackage.Reference();
         var entry = Array.Find(welcome.Secrets, s => s.NewMember.AsSpan().SequenceEqual(reference)) ?? throw new MlsException(MlsError.NotForThisKeyPackage);
-        var initPair = new KeyPair(own.InitPrivateKey, own.KeyPackage.InitKey);
-        var plaintext = suite.DecryptWithLabel(initPair, "Welcome"u8, welcome.EncryptedGroupInfo, entry.Secrets.KemOutput, entry.Secrets.Ciphertext);
+        using var plaintext = suite.DecryptWithLabel(own.InitPrivateKey, own.KeyPackage.InitKey, "Welcome"u8, welcome.EncryptedGroupInfo, entry.Secrets.KemOutput, entry.Secrets.Ciphertext);
         var reader = new TlsReader(plaintext);
         var secrets = GroupSecrets.Read(ref reader);
         reader.ExpectEnd();
-        CryptographicOperations.ZeroMemory(plaintext);
 
-        // 2. PSKs: at most one of reinit or branch.
-        MlsException.ThrowIf(secrets.Psks.Count(p => p.Usage is ResumptionUsage.ReInit or ResumptionUsage.Branch) > 1, MlsError.BadPsk);
-        MlsException.ThrowIf(secrets.Psks.Any(p => p.Nonce.Length != suite.HashLength), MlsError.BadPsk);
-        var pskSecret = PskSecret.Compute(suite, [.. secrets.Psks.Select(id => (id, FindPsk(id, request.Rules, null, request.Predecessor)))]);
+        try
+        {
+            // 2. PSKs: at most one of reinit or branch.
+            MlsException.ThrowIf(secrets.Psks.Count(p => p.Usage is ResumptionUsage.ReInit or ResumptionUsage.Branch) > 1, MlsError.BadPsk);
+            MlsException.ThrowIf(secrets.Psks.Any(p => p.Nonce.Length != suite.HashLength), MlsError.BadPsk);
+            var pskSecret = PskSecret.Compute(suite, [.. secrets.Psks.Select(id => (id, FindPsk(id, request.Rules, null, request.Predecessor)))]);
 
-        // 3. GroupInfo.
-        var welcomeSecret = EpochSecrets.Welcome(suite, secrets.JoinerSecret, pskSecret);
-        var (key, nonce) = WelcomeKey(suite, welcomeSecret);
-        CryptographicOperations.ZeroMemory(welcomeSecret);
-        reader = new TlsReader(suite.Open(key, nonce, default, welcome.EncryptedGroupInfo));
-        var info = Messages.GroupInfo.Read(ref reader);
-        reader.ExpectEnd();
-        MlsException.ThrowIf(info.Context.Suite.Id != suite.Id, MlsError.KeyPackageMismatch);
-        return (secrets, info, pskSecret);
+            // 3. GroupInfo.
+            using var key = WelcomeKey(suite, secrets.JoinerSecret, pskSecret);
+            reader = new TlsReader(suite.Open(key.Key, key.Nonce, default, welcome.EncryptedGroupInfo));
+            var info = Messages.GroupInfo.Read(ref reader);
+            reader.ExpectEnd();
+            MlsException.ThrowIf(info.Context.Suite.Id != suite.Id, MlsError.KeyPackageMismatch);
+            return (secrets, info, pskSecret);
+        }
+        catch (MlsException)
+        {
+            secrets.Dispose();
+            throw;
+        }
     }
 
     /// <summary>Like <see cref="Join"/>, with the refusal as a value.</summary>
@@ -138,8 +158,13 @@ public sealed partial class Group
 
     /// <summary>
     /// Joins by an external commit (RFC 9420, 12.4.3.2): needs the GroupInfo with the external key and the tree. Publish the message; the group is already in the new epoch.
-    /// <paramref name="replaces"/> removes the client's old leaf.
     /// </summary>
+    /// <param name="message">A GroupInfo with the external_pub extension; unverified.</param>
+    /// <param name="own">The leaf to join with; its secrets are copied where they are needed.</param>
+    /// <param name="request">The tree, when it does not come along, and the application's rules.</param>
+    /// <param name="replaces">Leaf index of the client's old leaf, which is removed.</param>
+    /// <param name="psks">PSKs to mix in; external ones are found by the rules.</param>
+    /// <exception cref="MlsException">The rule that was broken (RFC 9420, 12.2, 12.4.3.2).</exception>
     public static (Group Group, MlsMessage Commit) JoinExternally(MlsMessage message, KeyPackageSecrets own, JoinRequest? request = null, int? replaces = null, IReadOnlyList<PreSharedKeyId>? psks = null)
     {
         request ??= new JoinRequest();
@@ -158,13 +183,12 @@ public sealed partial class Group
         foreach (var psk in psks ?? []) proposals.Add(new PreSharedKeyProposal(psk));
 
         // A state without secrets: enough to apply the proposals and to frame the commit.
-        var nothing = new EpochSecrets { SenderData = [], Encryption = [], Exporter = [], External = [], ConfirmationKey = [], MembershipKey = [], Resumption = [], Authenticator = [], Init = [] };
-        var before = EpochState.Create(info.Context, tree, new TreeKeys { Leaf = -1 }, nothing, info.ConfirmationTag);
+        var before = EpochState.Create(info.Context, tree, new TreeKeys { Leaf = -1 }, EpochSecrets.None(), info.ConfirmationTag);
         var sender = new Sender(SenderType.NewMemberCommit, 0);
         var list = ProposalList.Apply(before, null, [.. proposals.Select(p => new CommittedProposal(p, sender, false))], request.Rules, request.Now);
         var place = list.Tree.Reserve();
-        LeafRules.CheckInGroup(own.KeyPackage.Leaf, list.Extensions);
-        var path = TreeKem.Create(list.Tree, place, own.KeyPackage.Leaf, own.SignaturePrivateKey, info.Context.GroupId, new TreeKeys { Leaf = place }, new HashSet<int>(),
+        LeafRules.CheckInGroup(own.KeyPackage.Leaf, list.Rules);
+        using var path = TreeKem.Create(list.Tree, place, own.KeyPackage.Leaf, own.SignaturePrivateKey, info.Context.GroupId, new TreeKeys { Leaf = place }, new HashSet<int>(),
             treeHash => info.Context.With(info.Epoch + 1, treeHash, info.Context.ConfirmedTranscriptHash, list.Extensions).Encoded);
         list.Tree.CheckMembersTogether();
 
@@ -178,12 +202,12 @@ public sealed partial class Group
             Commit = new Commit([.. proposals.Select(p => new ProposalOrRef(p, null))], path.Path),
         };
         var signature = AuthenticatedContent.Sign(suite, WireFormat.PublicMessage, framed, info.Context.Encoded, own.SignaturePrivateKey);
-        var pskSecret = PskSecret.Compute(suite, [.. list.Psks.Select(id => (id, FindPsk(id, request.Rules, null, request.Predecessor)))]);
+        using var pskSecret = PskSecret.Compute(suite, [.. list.Psks.Select(id => (id, FindPsk(id, request.Rules, null, request.Predecessor)))]);
         var (next, joiner) = Advance(before, list, path.Keys, path.CommitSecret, init, pskSecret, WireFormat.PublicMessage, framed, signature, null);
-        CryptographicOperations.ZeroMemory(joiner);
-        CryptographicOperations.ZeroMemory(init);
+        joiner.Dispose();
+        init.Dispose();
         var content = new AuthenticatedContent { WireFormat = WireFormat.PublicMessage, Content = framed, Signature = signature, ConfirmationTag = next.ConfirmationTag };
         var commit = new MlsMessage(WireFormat.PublicMessage, MessageProtection.ProtectPublic(content, suite, info.Context.Encoded, default));
-        return (new Group(next, [.. own.SignaturePrivateKey], request.Rules), commit);
+        return (new Group(next, own.SignaturePrivateKey.Clone(), request.Rules), commit);
     }
 }

@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using Marmot.Mls.Codec;
+using Marmot.Mls.Crypto;
 using Marmot.Mls.Framing;
 using Marmot.Mls.Messages;
 using Marmot.Mls.Tree;
@@ -25,8 +26,11 @@ public sealed partial class Group
 
     /// <summary>
     /// Opens and verifies a public or private message: application data, a proposal (kept as pending) or a commit (staged, not in force).
-    /// A refusal leaves the state byte for byte as it was, and so does a commit until it is merged; application data and proposals use the message's key up. The time checks lifetimes of added key packages.
+    /// A refusal leaves the state byte for byte as it was, and so does a commit until it is merged; application data and proposals use the message's key up.
     /// </summary>
+    /// <param name="message">A PublicMessage or PrivateMessage; application data also of the past epochs that are kept.</param>
+    /// <param name="now">Checks the lifetime of added key packages; null does not.</param>
+    /// <exception cref="MlsException">The rule that was broken, one name a rule; docs/conformance/rfc9420.md has the list (RFC 9420, 6, 12).</exception>
     public Received Process(MlsMessage message, DateTimeOffset? now = null)
     {
         CheckOpen();
@@ -57,7 +61,7 @@ public sealed partial class Group
             return received;
         }
         // Only now, with everything verified, is the key used up.
-        state.SecretTree.Find((int)sender.Leaf, message.ContentType == ContentType.Application, sender.Generation, confirm: true).Wipe();
+        state.SecretTree.Find((int)sender.Leaf, message.ContentType == ContentType.Application, sender.Generation, confirm: true).Dispose();
         return received;
     }
 
@@ -164,28 +168,48 @@ public sealed partial class Group
         {
             var old = isExternal ? RemovedByJoiner(before, list) : before.Tree.Leaf(committer);
             MlsException.ThrowIf(!_rules.Accepts(old, path.Leaf), MlsError.CredentialRefused);
-            TreeKem.ApplyPublic(list.Tree, committer, path, before.Context.GroupId, list.Extensions, newLeaves);
+            TreeKem.ApplyPublic(list.Tree, committer, path, before.Context.GroupId, list.Rules, newLeaves);
         }
         if (removesSelf) return new StagedCommit(before, null, framed.Sender, committer, commit.Path is not null, added, [.. list.Removed], [.. list.Updated]) { Proposals = proposals };
 
+        // 4. The new epoch, confirmed by the tag. What was derived for a commit that is refused is wiped.
         var keys = before.Keys.Clone();
-        if (list.OwnUpdateKey is { } ownKey) keys.ByNode[2 * keys.Leaf] = [.. ownKey]; // a copy: the pending one is wiped with its epoch
-        PruneKeys(keys, list, before);
-        byte[]? commitSecret = null;
-        if (commit.Path is not null)
+        try
         {
-            var provisional = before.Context.With(before.Context.Epoch + 1, list.Tree.TreeHash(), before.Context.ConfirmedTranscriptHash, list.Extensions);
-            commitSecret = TreeKem.Decrypt(list.Tree, committer, commit.Path, keys, newLeaves, provisional.Encoded);
+            var next = Follow(before, list, keys, committer, content);
+            return new StagedCommit(before, next, framed.Sender, committer, commit.Path is not null, added, [.. list.Removed], [.. list.Updated]) { Proposals = proposals };
         }
+        catch (MlsException)
+        {
+            keys.WipeBut(before.Keys);
+            throw;
+        }
+    }
 
-        // 4. The new epoch, confirmed by the tag.
-        var init = isExternal
-            ? Suite.HpkeReceiveExport(before.Secrets.ExternalKeyPair(Suite), list.ExternalInit!.KemOutput, ExternalInitLabel, Suite.HashLength)
-            : before.Secrets.Init;
-        var pskSecret = PskSecretOf(list.Psks, before, null);
-        var (next, joiner) = Advance(before, list, keys, commitSecret, init, pskSecret, content.WireFormat, framed, content.Signature, content.ConfirmationTag);
-        CryptographicOperations.ZeroMemory(joiner);
-        return new StagedCommit(before, next, framed.Sender, committer, commit.Path is not null, added, [.. list.Removed], [.. list.Updated]) { Proposals = proposals };
+    /// <summary>The private half of a received commit: own keys, commit secret, key schedule.</summary>
+    private EpochState Follow(EpochState before, ProposalList list, TreeKeys keys, int committer, AuthenticatedContent content)
+    {
+        var framed = content.Content;
+        if (list.OwnUpdateKey is { } ownKey) keys.ByNode[2 * keys.Leaf] = ownKey.Clone(); // the pending one is wiped with its epoch
+        PruneKeys(keys, list, before);
+        using var commitSecret = framed.Commit!.Path is { } path ? CommitSecretOf(before, list, keys, committer, path) : null;
+        using var external = list.ExternalInit is { } externalInit ? ExternalInit(before, externalInit) : null;
+        using var pskSecret = PskSecretOf(list.Psks, before, null);
+        var (next, joiner) = Advance(before, list, keys, commitSecret, external ?? before.Secrets.Init, pskSecret, content.WireFormat, framed, content.Signature, content.ConfirmationTag);
+        joiner.Dispose();
+        return next;
+    }
+
+    private static SecretBytes CommitSecretOf(EpochState before, ProposalList list, TreeKeys keys, int committer, UpdatePath path)
+    {
+        var provisional = before.Context.With(before.Context.Epoch + 1, list.Tree.TreeHash(), before.Context.ConfirmedTranscriptHash, list.Extensions);
+        return TreeKem.Decrypt(list.Tree, committer, path, keys, list.NewLeaves, provisional.Encoded);
+    }
+
+    private SecretBytes ExternalInit(EpochState before, ExternalInitProposal proposal)
+    {
+        using var pair = before.Secrets.ExternalKeyPair(Suite);
+        return Suite.HpkeReceiveExport(pair, proposal.KemOutput, ExternalInitLabel, Suite.HashLength);
     }
 
     private static ReadOnlySpan<byte> ExternalInitLabel => "MLS 1.0 external init secret"u8;

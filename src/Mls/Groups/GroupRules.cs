@@ -5,13 +5,13 @@ namespace Marmot.Mls.Groups;
 /// <summary>What the application decides: which leaves it accepts, which external PSKs it knows, how long past epochs are kept. Not stored with the group.</summary>
 public sealed class GroupRules
 {
-    /// <summary>Past epochs kept for late application messages; 5, as in the Marmot profile.</summary>
+    /// <summary>Past epochs kept for late application messages and exports; 5, as in the Marmot profile. At least one is always kept, to roll back to.</summary>
     public int MaxPastEpochs { get; init; } = 5;
 
     /// <summary>Accepts a leaf: the old leaf (null for a new member) and the new one. Null accepts every credential (RFC 9420, 5.3.1).</summary>
     public Func<LeafNode?, LeafNode, bool>? AcceptLeaf { get; init; }
 
-    /// <summary>Finds an external PSK by its name, or null.</summary>
+    /// <summary>Finds an external PSK by its name (RFC 9420, 8.4), or null. The array stays the caller's.</summary>
     public Func<byte[], byte[]?>? ExternalPsk { get; init; }
 
     internal bool Accepts(LeafNode? old, LeafNode leaf) => AcceptLeaf is null || AcceptLeaf(old, leaf);

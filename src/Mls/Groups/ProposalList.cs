@@ -1,11 +1,12 @@
 using Marmot.Mls.Codec;
+using Marmot.Mls.Crypto;
 using Marmot.Mls.Messages;
 using Marmot.Mls.Tree;
 
 namespace Marmot.Mls.Groups;
 
 /// <summary>A proposal of a commit with its sender.</summary>
-internal sealed record CommittedProposal(Proposal Proposal, Sender Sender, bool ByReference, byte[]? OwnUpdateKey = null);
+internal sealed record CommittedProposal(Proposal Proposal, Sender Sender, bool ByReference, SecretBytes? OwnUpdateKey = null);
 
 /// <summary>
 /// The proposals of one commit, validated as a list and applied to a copy of the tree (RFC 9420, 12.2 and 12.3).
@@ -14,14 +15,15 @@ internal sealed record CommittedProposal(Proposal Proposal, Sender Sender, bool 
 internal sealed class ProposalList
 {
     public required RatchetTree Tree { get; init; }
-    public Extension[] Extensions { get; private set; } = [];
+    public ContextRules Rules { get; private set; } = new([]);
+    public Extension[] Extensions => Rules.Extensions;
     public Dictionary<int, KeyPackage> Added { get; } = [];
     public List<int> Removed { get; } = [];
     public List<int> Updated { get; } = [];
     public List<PreSharedKeyId> Psks { get; } = [];
     public ExternalInitProposal? ExternalInit { get; private set; }
     public ReInitProposal? ReInit { get; private set; }
-    public byte[]? OwnUpdateKey { get; private set; }
+    public SecretBytes? OwnUpdateKey { get; private set; }
     public bool NeedsPath { get; private set; }
 
     public ISet<int> NewLeaves => Added.Keys.ToHashSet();
@@ -30,7 +32,7 @@ internal sealed class ProposalList
     public static ProposalList Apply(EpochState epoch, int? committer, IReadOnlyList<CommittedProposal> proposals, GroupRules rules, DateTimeOffset? now,
         ResumptionUsage allowedUsage = ResumptionUsage.Application)
     {
-        var result = new ProposalList { Tree = epoch.Tree.Clone(), Extensions = epoch.Context.Extensions };
+        var result = new ProposalList { Tree = epoch.Tree.Clone(), Rules = epoch.Context.Rules };
         result.NeedsPath = proposals.Count == 0 || proposals.Any(p => p.Proposal.NeedsPath);
         if (committer is null) CheckExternal(proposals);
         CheckCombination(epoch, committer, proposals, allowedUsage);
@@ -39,13 +41,14 @@ internal sealed class ProposalList
         {
             if (p.Proposal is not GroupContextExtensionsProposal change) continue;
             Extension.RefuseDuplicates(change.Extensions);
-            _ = RequiredCapabilities.Find(change.Extensions);
             _ = ExternalSender.Find(change.Extensions);
-            result.Extensions = change.Extensions;
+            result.Rules = new ContextRules(change.Extensions);
         }
         foreach (var p in proposals) if (p.Proposal is UpdateProposal update) result.ApplyUpdate(epoch, update.Leaf, (int)p.Sender.Index, p.OwnUpdateKey, rules);
         foreach (var p in proposals) result.ApplyRemove(p);
-        foreach (var p in proposals) if (p.Proposal is AddProposal add) result.ApplyAdd(epoch, add.KeyPackage, rules, now);
+        var adds = proposals.Select(p => p.Proposal).OfType<AddProposal>().ToArray();
+        Each.Do(adds.Length, i => CheckAdd(epoch, adds[i].KeyPackage, now));
+        foreach (var add in adds) result.ApplyAdd(add.KeyPackage, rules);
         foreach (var p in proposals)
         {
             if (p.Proposal is PreSharedKeyProposal psk) result.Psks.Add(psk.Psk);
@@ -53,20 +56,20 @@ internal sealed class ProposalList
             if (p.Proposal is ReInitProposal reInit) result.ReInit = reInit;
         }
 
-        if (!ReferenceEquals(result.Extensions, epoch.Context.Extensions))
+        if (!ReferenceEquals(result.Rules, epoch.Context.Rules))
         {
-            foreach (var (_, leaf) in result.Tree.Members) LeafRules.CheckInGroup(leaf, result.Extensions);
+            foreach (var (_, leaf) in result.Tree.Members) LeafRules.CheckInGroup(leaf, result.Rules);
         }
         result.CheckTypesSupported(epoch, proposals);
         if (result.Added.Count + result.Updated.Count > 0) result.Tree.CheckMembersTogether();
         return result;
     }
 
-    private void ApplyUpdate(EpochState epoch, LeafNode leaf, int index, byte[]? ownKey, GroupRules rules)
+    private void ApplyUpdate(EpochState epoch, LeafNode leaf, int index, SecretBytes? ownKey, GroupRules rules)
     {
         var old = epoch.Tree.Leaf(index)!;
         CheckUpdate(epoch, leaf, index);
-        LeafRules.CheckInGroup(leaf, Extensions);
+        LeafRules.CheckInGroup(leaf, Rules);
         MlsException.ThrowIf(!rules.Accepts(old, leaf), MlsError.CredentialRefused);
         Tree.Update(index, leaf);
         Updated.Add(index);
@@ -90,12 +93,11 @@ internal sealed class ProposalList
         MlsException.ThrowIf(!Tree.Members.Any(), MlsError.RemoveOfCommitter);
     }
 
-    private void ApplyAdd(EpochState epoch, KeyPackage package, GroupRules rules, DateTimeOffset? now)
+    private void ApplyAdd(KeyPackage package, GroupRules rules)
     {
-        CheckAdd(epoch, package, now);
-        LeafRules.CheckInGroup(package.Leaf, Extensions);
+        LeafRules.CheckInGroup(package.Leaf, Rules);
         MlsException.ThrowIf(!rules.Accepts(null, package.Leaf), MlsError.CredentialRefused);
-        foreach (var (_, member) in Tree.Members) MlsException.ThrowIf(member.SignatureKey.AsSpan().SequenceEqual(package.Leaf.SignatureKey), MlsError.DuplicateMember);
+        MlsException.ThrowIf(Tree.HasSignatureKey(package.Leaf.SignatureKey), MlsError.DuplicateMember);
         Added.Add(Tree.Add(package.Leaf), package);
     }
 
@@ -109,7 +111,7 @@ internal sealed class ProposalList
     private static void CheckCombination(EpochState epoch, int? committer, IReadOnlyList<CommittedProposal> proposals, ResumptionUsage allowedUsage)
     {
         var touched = new HashSet<int>();
-        var psks = new List<PreSharedKeyId>();
+        var psks = new HashSet<PreSharedKeyId>(PreSharedKeyId.ByKey);
         var contextChanges = 0;
         foreach (var (proposal, sender, byReference, _) in proposals)
         {
@@ -132,8 +134,7 @@ internal sealed class ProposalList
                     break;
                 case PreSharedKeyProposal psk:
                     CheckPsk(epoch, psk.Psk, allowedUsage);
-                    MlsException.ThrowIf(psks.Exists(psk.Psk.SameKey), MlsError.DuplicatePsk);
-                    psks.Add(psk.Psk);
+                    MlsException.ThrowIf(!psks.Add(psk.Psk), MlsError.DuplicatePsk);
                     break;
                 case GroupContextExtensionsProposal:
                     MlsException.ThrowIf(++contextChanges > 1, MlsError.DuplicateGroupContextExtensions);
@@ -165,12 +166,12 @@ internal sealed class ProposalList
 
     private void CheckTypesSupported(EpochState epoch, IReadOnlyList<CommittedProposal> proposals)
     {
-        foreach (var p in proposals)
+        foreach (var type in proposals.Select(p => p.Proposal.Type).Distinct())
         {
-            if (ProposalType.IsDefault(p.Proposal.Type)) continue;
+            if (ProposalType.IsDefault(type)) continue;
             foreach (var (index, leaf) in epoch.Tree.Members)
             {
-                MlsException.ThrowIf(!Removed.Contains(index) && !leaf.Capabilities.SupportsProposal(p.Proposal.Type), MlsError.UnsupportedProposal);
+                MlsException.ThrowIf(!Removed.Contains(index) && !leaf.Capabilities.SupportsProposal(type), MlsError.UnsupportedProposal);
             }
         }
     }

@@ -2,7 +2,7 @@ using Marmot.Mls.Messages;
 
 namespace Marmot.Mls.Groups;
 
-/// <summary>A message of the group that was opened and verified.</summary>
+/// <summary>A message of the group that was opened and verified (RFC 9420, 6): one of the three types below. Immutable.</summary>
 public abstract record Received;
 
 /// <summary>Application data.</summary>

@@ -10,6 +10,7 @@ public sealed record Member(int Index, LeafNode Leaf);
 
 /// <summary>
 /// A commit that has passed every check of RFC 9420, 12.4, and is not in force: the last ticket. Look at what it changes, then give it to <see cref="Group.Merge"/> or <see cref="Group.Discard"/>.
+/// Holds secrets of the next epoch until then. Not thread-safe, as the group it belongs to. The lists are made anew each time.
 /// </summary>
 public sealed class StagedCommit
 {
@@ -82,7 +83,7 @@ public sealed class StagedCommit
 
     internal void Write(TlsWriter writer)
     {
-        Next!.Write(writer);
+        Next!.Write(writer, Before);
         Message!.Write(writer);
         writer.WriteOptional(Welcome);
         writer.WriteByte(HasPath ? (byte)1 : (byte)0);

@@ -34,14 +34,7 @@ internal sealed record HpkeCiphertext(byte[] KemOutput, byte[] Ciphertext) : IWi
 
 internal sealed record UpdatePathNode(byte[] EncryptionKey, HpkeCiphertext[] EncryptedPathSecret) : IWireValue
 {
-    public static UpdatePathNode Read(ref TlsReader reader)
-    {
-        var key = reader.ReadBytes();
-        var body = reader.ReadVector();
-        var list = new List<HpkeCiphertext>();
-        while (body.Remaining > 0) list.Add(HpkeCiphertext.Read(ref body));
-        return new UpdatePathNode(key, [.. list]);
-    }
+    public static UpdatePathNode Read(ref TlsReader reader) => new(reader.ReadBytes(), reader.ReadList(HpkeCiphertext.Read, MaxCount.Leaves));
 
     public void Write(TlsWriter writer)
     {
@@ -53,14 +46,7 @@ internal sealed record UpdatePathNode(byte[] EncryptionKey, HpkeCiphertext[] Enc
 /// <summary>UpdatePath (RFC 9420, 7.6).</summary>
 internal sealed record UpdatePath(LeafNode Leaf, UpdatePathNode[] Nodes) : IWireValue
 {
-    public static UpdatePath Read(ref TlsReader reader)
-    {
-        var leaf = LeafNode.Read(ref reader);
-        var body = reader.ReadVector();
-        var list = new List<UpdatePathNode>();
-        while (body.Remaining > 0) list.Add(UpdatePathNode.Read(ref body));
-        return new UpdatePath(leaf, [.. list]);
-    }
+    public static UpdatePath Read(ref TlsReader reader) => new(LeafNode.Read(ref reader), reader.ReadList(UpdatePathNode.Read, MaxCount.PathNodes));
 
     public void Write(TlsWriter writer)
     {
@@ -73,12 +59,7 @@ internal sealed record UpdatePath(LeafNode Leaf, UpdatePathNode[] Nodes) : IWire
 internal sealed record Commit(ProposalOrRef[] Proposals, UpdatePath? Path) : IWireValue
 {
     public static Commit Read(ref TlsReader reader)
-    {
-        var body = reader.ReadVector();
-        var list = new List<ProposalOrRef>();
-        while (body.Remaining > 0) list.Add(ProposalOrRef.Read(ref body));
-        return new Commit([.. list], reader.ReadPresence() ? UpdatePath.Read(ref reader) : null);
-    }
+        => new(reader.ReadList(ProposalOrRef.Read, MaxCount.Proposals), reader.ReadPresence() ? UpdatePath.Read(ref reader) : null);
 
     public void Write(TlsWriter writer)
     {

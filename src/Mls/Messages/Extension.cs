@@ -34,13 +34,7 @@ public sealed record Extension(ushort Type, byte[] Data) : IWireValue
 {
     internal static Extension Read(ref TlsReader reader) => new(reader.ReadUInt16(), reader.ReadBytes());
 
-    internal static Extension[] ReadList(ref TlsReader reader)
-    {
-        var body = reader.ReadVector();
-        var list = new List<Extension>();
-        while (body.Remaining > 0) list.Add(Read(ref body));
-        return [.. list];
-    }
+    internal static Extension[] ReadList(ref TlsReader reader) => reader.ReadList(Read, MaxCount.Extensions);
 
     /// <inheritdoc/>
     public void Write(TlsWriter writer)
@@ -120,10 +114,8 @@ public sealed record ExternalSender(byte[] SignatureKey, Credential Credential) 
         var extension = Extension.Find(list, ExtensionType.ExternalSenders);
         if (extension is null) return [];
         var reader = new TlsReader(extension.Data);
-        var body = reader.ReadVector();
+        var senders = reader.ReadList((ref TlsReader body) => new ExternalSender(body.ReadBytes(), Credential.Read(ref body)), MaxCount.Extensions);
         reader.ExpectEnd();
-        var senders = new List<ExternalSender>();
-        while (body.Remaining > 0) senders.Add(new ExternalSender(body.ReadBytes(), Credential.Read(ref body)));
-        return [.. senders];
+        return senders;
     }
 }

@@ -83,6 +83,8 @@ internal sealed class FramedContent : IWireValue
     public Proposal? Proposal { get; init; }
     public Commit? Commit { get; init; }
 
+    private byte[]? _body; // of proposals and commits
+
     public static FramedContent Read(ref TlsReader reader)
     {
         var groupId = reader.ReadBytes();
@@ -92,17 +94,22 @@ internal sealed class FramedContent : IWireValue
         return ReadBody(ref reader, (ContentType)reader.ReadByte(), groupId, epoch, sender, authenticatedData);
     }
 
-    public static FramedContent ReadBody(ref TlsReader reader, ContentType type, byte[] groupId, ulong epoch, Sender sender, byte[] authenticatedData) => new()
+    public static FramedContent ReadBody(ref TlsReader reader, ContentType type, byte[] groupId, ulong epoch, Sender sender, byte[] authenticatedData)
     {
-        GroupId = groupId,
-        Epoch = epoch,
-        Sender = sender,
-        AuthenticatedData = authenticatedData,
-        ContentType = type is ContentType.Application or ContentType.Proposal or ContentType.Commit ? type : throw new MlsException(MlsError.Malformed, "content type"),
-        Application = type == ContentType.Application ? reader.ReadBytes() : [],
-        Proposal = type == ContentType.Proposal ? Proposal.Read(ref reader) : null,
-        Commit = type == ContentType.Commit ? Commit.Read(ref reader) : null,
-    };
+        var start = reader.Rest;
+        return new()
+        {
+            GroupId = groupId,
+            Epoch = epoch,
+            Sender = sender,
+            AuthenticatedData = authenticatedData,
+            ContentType = type is ContentType.Application or ContentType.Proposal or ContentType.Commit ? type : throw new MlsException(MlsError.Malformed, "content type"),
+            Application = type == ContentType.Application ? reader.ReadBytes() : [],
+            Proposal = type == ContentType.Proposal ? Proposal.Read(ref reader) : null,
+            Commit = type == ContentType.Commit ? Commit.Read(ref reader) : null,
+            _body = type == ContentType.Application ? null : start[..^reader.Remaining].ToArray(),
+        };
+    }
 
     public void Write(TlsWriter writer)
     {
@@ -116,13 +123,13 @@ internal sealed class FramedContent : IWireValue
 
     public void WriteBody(TlsWriter writer)
     {
-        switch (ContentType)
-        {
-            case ContentType.Application: writer.WriteOpaque(Application); break;
-            case ContentType.Proposal: Proposal!.Write(writer); break;
-            default: Commit!.Write(writer); break;
-        }
+        // The same body is signed, hashed and sent: it is encoded once.
+        if (ContentType == ContentType.Application) writer.WriteOpaque(Application);
+        else writer.WriteFixed(_body ??= TlsWriter.Encode(ContentType == ContentType.Proposal ? Proposal! : Commit!));
     }
+
+    /// <summary>About how many bytes it takes, so that a buffer need not grow.</summary>
+    public int SizeHint => 64 + GroupId.Length + AuthenticatedData.Length + Application.Length + (_body?.Length ?? 0);
 }
 
 /// <summary>FramedContent with its signature and, for commits, its confirmation tag (RFC 9420, 6.1).</summary>
@@ -164,7 +171,7 @@ internal sealed class AuthenticatedContent : IWireValue
     /// <summary>FramedContentTBS: members and external joiners sign the group context too.</summary>
     private static byte[] ToBeSigned(WireFormat format, FramedContent content, ReadOnlySpan<byte> context)
     {
-        var writer = new TlsWriter();
+        var writer = new TlsWriter(content.SizeHint + context.Length + 128);
         writer.WriteUInt16(1);
         writer.WriteUInt16((ushort)format);
         content.Write(writer);
@@ -172,7 +179,7 @@ internal sealed class AuthenticatedContent : IWireValue
         return writer.ToArray();
     }
 
-    public static byte[] Sign(CipherSuite suite, WireFormat format, FramedContent content, ReadOnlySpan<byte> context, ReadOnlySpan<byte> signatureKey)
+    public static byte[] Sign(CipherSuite suite, WireFormat format, FramedContent content, ReadOnlySpan<byte> context, SecretBytes signatureKey)
         => suite.SignWithLabel(signatureKey, "FramedContentTBS"u8, ToBeSigned(format, content, context));
 
     public bool HasValidSignature(CipherSuite suite, ReadOnlySpan<byte> context, ReadOnlySpan<byte> publicKey)

@@ -1,17 +1,16 @@
-using System.Security.Cryptography;
 using Marmot.Mls.Codec;
 using Marmot.Mls.Crypto;
 
 namespace Marmot.Mls.Messages;
 
-/// <summary>A client's invitation to be added (RFC 9420, 10). Immutable.</summary>
+/// <summary>A client's invitation to be added (RFC 9420, 10). Immutable, thread-safe. Arrays are owned by it: do not change them.</summary>
 public sealed class KeyPackage : IWireValue
 {
     /// <summary>Protocol version, 1 for mls10.</summary>
     public required ushort Version { get; init; }
     /// <summary>Cipher suite number.</summary>
     public required ushort CipherSuite { get; init; }
-    /// <summary>HPKE key the Welcome is encrypted to.</summary>
+    /// <summary>HPKE key the Welcome is encrypted to; used once, unless the key package is a last resort.</summary>
     public required byte[] InitKey { get; init; }
     /// <summary>The leaf the client will have.</summary>
     public required LeafNode Leaf { get; init; }
@@ -23,15 +22,23 @@ public sealed class KeyPackage : IWireValue
     /// <summary>True when it may be used more than once (last_resort).</summary>
     public bool IsLastResort => Extension.Find(Extensions, ExtensionType.LastResort) is not null;
 
-    internal static KeyPackage Read(ref TlsReader reader) => new()
+    private byte[]? _encoded;
+    private byte[] Encoded => _encoded ??= Encode();
+
+    internal static KeyPackage Read(ref TlsReader reader)
     {
-        Version = reader.ReadUInt16(),
-        CipherSuite = reader.ReadUInt16(),
-        InitKey = reader.ReadBytes(),
-        Leaf = LeafNode.Read(ref reader),
-        Extensions = Extension.ReadList(ref reader),
-        Signature = reader.ReadBytes(),
-    };
+        var start = reader.Rest;
+        return new()
+        {
+            Version = reader.ReadUInt16(),
+            CipherSuite = reader.ReadUInt16(),
+            InitKey = reader.ReadBytes(),
+            Leaf = LeafNode.Read(ref reader),
+            Extensions = Extension.ReadList(ref reader),
+            Signature = reader.ReadBytes(),
+            _encoded = start[..^reader.Remaining].ToArray(),
+        };
+    }
 
     /// <summary>Reads a bare KeyPackage (as Marmot publishes it), refusing trailing bytes. The signature is not checked yet: <see cref="Verify"/>.</summary>
     public static bool TryRead(ReadOnlySpan<byte> bytes, out KeyPackage? keyPackage, out MlsError error)
@@ -52,10 +59,14 @@ public sealed class KeyPackage : IWireValue
     }
 
     /// <inheritdoc/>
-    public void Write(TlsWriter writer)
+    public void Write(TlsWriter writer) => writer.WriteFixed(Encoded);
+
+    private byte[] Encode()
     {
+        var writer = new TlsWriter(512);
         WriteUnsigned(writer);
         writer.WriteOpaque(Signature);
+        return writer.ToArray();
     }
 
     private void WriteUnsigned(TlsWriter writer)
@@ -68,10 +79,10 @@ public sealed class KeyPackage : IWireValue
     }
 
     /// <summary>The bare wire form.</summary>
-    public byte[] ToBytes() => TlsWriter.Encode(this);
+    public byte[] ToBytes() => [.. Encoded];
 
-    /// <summary>KeyPackageRef (RFC 9420, 5.2).</summary>
-    public byte[] Reference() => Crypto.CipherSuite.Get(CipherSuite).RefHash("MLS 1.0 KeyPackage Reference"u8, ToBytes());
+    /// <summary>KeyPackageRef (RFC 9420, 5.2); Nh bytes. Throws <see cref="MlsError.UnsupportedCipherSuite"/> for a suite that is not built in.</summary>
+    public byte[] Reference() => Crypto.CipherSuite.Get(CipherSuite).RefHash("MLS 1.0 KeyPackage Reference"u8, Encoded);
 
     /// <summary>Version, suite, both signatures, leaf source, init key and the leaf against itself (RFC 9420, 10.1). A time also checks the lifetime.</summary>
     public MlsError Verify(DateTimeOffset? now)
@@ -92,14 +103,13 @@ public sealed class KeyPackage : IWireValue
         {
             return refusal.Error;
         }
-        var writer = new TlsWriter();
-        WriteUnsigned(writer);
-        return Leaf.HasValidSignature(suite, default, 0) && suite.VerifyWithLabel(Leaf.SignatureKey, "KeyPackageTBS"u8, writer.Written, Signature)
+        var signed = Encoded.AsSpan(0, Encoded.Length - TlsWriter.OpaqueSize(Signature.Length));
+        return Leaf.HasValidSignature(suite, default, 0) && suite.VerifyWithLabel(Leaf.SignatureKey, "KeyPackageTBS"u8, signed, Signature)
             ? MlsError.None
             : MlsError.BadSignature;
     }
 
-    internal KeyPackage Signed(CipherSuite suite, ReadOnlySpan<byte> signatureKey)
+    internal KeyPackage Signed(CipherSuite suite, SecretBytes signatureKey)
     {
         var writer = new TlsWriter();
         WriteUnsigned(writer);
@@ -115,24 +125,33 @@ public sealed class KeyPackage : IWireValue
     }
 }
 
-/// <summary>A key package with its private keys, as its owner keeps it until a Welcome comes. Dispose wipes the keys.</summary>
+/// <summary>A key package with its private keys, as its owner keeps it until a Welcome comes (RFC 9420, 10). Dispose wipes the keys; using them afterwards throws. Not thread-safe.</summary>
 public sealed class KeyPackageSecrets : IDisposable, IWireValue
 {
     /// <summary>The public part.</summary>
     public KeyPackage KeyPackage { get; }
-    internal byte[] InitPrivateKey { get; }
-    internal byte[] EncryptionPrivateKey { get; }
-    internal byte[] SignaturePrivateKey { get; }
+    internal SecretBytes InitPrivateKey { get; }
+    internal SecretBytes EncryptionPrivateKey { get; }
+    internal SecretBytes SignaturePrivateKey { get; } // prepared for signing
 
-    internal KeyPackageSecrets(KeyPackage keyPackage, byte[] init, byte[] encryption, byte[] signature)
+    internal KeyPackageSecrets(KeyPackage keyPackage, SecretBytes init, SecretBytes encryption, SecretBytes signature)
         => (KeyPackage, InitPrivateKey, EncryptionPrivateKey, SignaturePrivateKey) = (keyPackage, init, encryption, signature);
 
-    /// <summary>Makes and signs a key package with fresh keys (RFC 9420, 10). The signature key pair is the client's own and is copied.</summary>
+    /// <summary>Makes and signs a key package with fresh keys (RFC 9420, 10).</summary>
+    /// <param name="suite">Suite of the key package.</param>
+    /// <param name="signatureKey">The client's own; copied.</param>
+    /// <param name="credential">Who the client is.</param>
+    /// <param name="capabilities">What it supports; must list the credential type and the leaf's extensions.</param>
+    /// <param name="lifetime">Seconds since 1970, both ends included.</param>
+    /// <param name="keyPackageExtensions">Extensions of the key package, such as last_resort.</param>
+    /// <param name="leafExtensions">Extensions of the leaf.</param>
+    /// <exception cref="MlsException"><see cref="MlsError.InvalidKey"/> when the private key is not one of the suite.</exception>
     public static KeyPackageSecrets Create(CipherSuite suite, KeyPair signatureKey, Credential credential, Capabilities capabilities, Lifetime lifetime,
         Extension[]? keyPackageExtensions = null, Extension[]? leafExtensions = null)
     {
-        var init = suite.GenerateKeyPair();
-        var encryption = suite.GenerateKeyPair();
+        var signer = suite.Signature.Prepare(signatureKey.PrivateKey);
+        var init = suite.Kem.Generate();
+        var encryption = suite.Kem.Generate();
         var leaf = new LeafNode
         {
             EncryptionKey = encryption.PublicKey,
@@ -142,9 +161,9 @@ public sealed class KeyPackageSecrets : IDisposable, IWireValue
             Source = LeafNodeSource.KeyPackage,
             Lifetime = lifetime,
             Extensions = leafExtensions ?? [],
-        }.Signed(suite, signatureKey.PrivateKey, default, 0);
+        }.Signed(suite, signer, default, 0);
         var package = new KeyPackage { Version = 1, CipherSuite = suite.Id, InitKey = init.PublicKey, Leaf = leaf, Extensions = keyPackageExtensions ?? [] };
-        return new KeyPackageSecrets(package.Signed(suite, signatureKey.PrivateKey), init.PrivateKey, encryption.PrivateKey, [.. signatureKey.PrivateKey]);
+        return new KeyPackageSecrets(package.Signed(suite, signer), init.PrivateKey, encryption.PrivateKey, signer);
     }
 
     /// <inheritdoc/>
@@ -153,13 +172,18 @@ public sealed class KeyPackageSecrets : IDisposable, IWireValue
         KeyPackage.Write(writer);
         writer.WriteOpaque(InitPrivateKey);
         writer.WriteOpaque(EncryptionPrivateKey);
-        writer.WriteOpaque(SignaturePrivateKey);
+        writer.WriteOpaque(Crypto.CipherSuite.Get(KeyPackage.CipherSuite).Signature.PrivateKeyOf(SignaturePrivateKey));
     }
 
-    /// <summary>All of it, private keys included, for the owner's encrypted store.</summary>
-    public byte[] ToBytes() => TlsWriter.Encode(this);
+    /// <summary>All of it, private keys included, for the owner's encrypted store; the array is the caller's to wipe.</summary>
+    public byte[] ToBytes()
+    {
+        var writer = TlsWriter.ForSecrets(1024);
+        Write(writer);
+        return writer.TakeAndWipe();
+    }
 
-    /// <summary>Reads what <see cref="ToBytes"/> wrote.</summary>
+    /// <summary>Reads what <see cref="ToBytes"/> wrote; false for anything else.</summary>
     public static bool TryRead(ReadOnlySpan<byte> bytes, out KeyPackageSecrets? secrets)
     {
         secrets = null;
@@ -167,8 +191,11 @@ public sealed class KeyPackageSecrets : IDisposable, IWireValue
         {
             var reader = new TlsReader(bytes);
             var package = KeyPackage.Read(ref reader);
-            secrets = new KeyPackageSecrets(package, reader.ReadBytes(), reader.ReadBytes(), reader.ReadBytes());
+            var init = reader.ReadSecret();
+            var encryption = reader.ReadSecret();
+            var signature = reader.ReadOpaque();
             reader.ExpectEnd();
+            secrets = new KeyPackageSecrets(package, init, encryption, Crypto.CipherSuite.Get(package.CipherSuite).Signature.Prepare(signature));
             return true;
         }
         catch (MlsException)
@@ -181,8 +208,8 @@ public sealed class KeyPackageSecrets : IDisposable, IWireValue
     /// <summary>Wipes the private keys.</summary>
     public void Dispose()
     {
-        CryptographicOperations.ZeroMemory(InitPrivateKey);
-        CryptographicOperations.ZeroMemory(EncryptionPrivateKey);
-        CryptographicOperations.ZeroMemory(SignaturePrivateKey);
+        InitPrivateKey.Dispose();
+        EncryptionPrivateKey.Dispose();
+        SignaturePrivateKey.Dispose();
     }
 }

@@ -3,14 +3,15 @@ using Marmot.Mls.Crypto;
 
 namespace Marmot.Mls.Messages;
 
-/// <summary>What a client supports (RFC 9420, 7.2). Default types need not be listed.</summary>
+/// <summary>What a client supports (RFC 9420, 7.2): type numbers, at most 1,024 a list. Default types need not be listed. Immutable, thread-safe.</summary>
 public sealed record Capabilities(ushort[] Versions, ushort[] CipherSuites, ushort[] Extensions, ushort[] Proposals, ushort[] Credentials) : IWireValue
 {
     /// <summary>Version mls10, the suites of this library, basic credentials, and these extension and proposal types.</summary>
     public static Capabilities Of(ushort[] extensions, ushort[] proposals) => new([1], [1, 2, 3, 5, 7], extensions, proposals, [CredentialType.Basic]);
 
-    internal static Capabilities Read(ref TlsReader reader) => new(reader.ReadUInt16Vector(), reader.ReadUInt16Vector(), reader.ReadUInt16Vector(),
-        reader.ReadUInt16Vector(), reader.ReadUInt16Vector());
+    internal static Capabilities Read(ref TlsReader reader) => new(Types(ref reader), Types(ref reader), Types(ref reader), Types(ref reader), Types(ref reader));
+
+    private static ushort[] Types(ref TlsReader reader) => reader.ReadUInt16Vector(MaxCount.CapabilityTypes);
 
     /// <inheritdoc/>
     public void Write(TlsWriter writer)
@@ -58,7 +59,7 @@ public readonly record struct Lifetime(ulong NotBefore, ulong NotAfter)
     public bool Contains(DateTimeOffset time) => time.ToUnixTimeSeconds() is var t and >= 0 && (ulong)t >= NotBefore && (ulong)t <= NotAfter;
 }
 
-/// <summary>A leaf of the ratchet tree: one member (RFC 9420, 7.2). Immutable; the bytes it was read from are kept, so hashing and verifying do not encode again.</summary>
+/// <summary>A leaf of the ratchet tree: one member (RFC 9420, 7.2). Immutable, thread-safe; the bytes it was read from are kept, so hashing and verifying do not encode again. Arrays are owned by it: do not change them.</summary>
 public sealed class LeafNode : IWireValue
 {
     /// <summary>HPKE public key.</summary>
@@ -160,7 +161,7 @@ public sealed class LeafNode : IWireValue
         return writer.ToArray();
     }
 
-    internal LeafNode Signed(CipherSuite suite, ReadOnlySpan<byte> signatureKey, ReadOnlySpan<byte> groupId, int leafIndex)
+    internal LeafNode Signed(CipherSuite suite, SecretBytes signatureKey, ReadOnlySpan<byte> groupId, int leafIndex)
         => new()
         {
             EncryptionKey = EncryptionKey,
@@ -175,5 +176,14 @@ public sealed class LeafNode : IWireValue
         };
 
     internal bool HasValidSignature(CipherSuite suite, ReadOnlySpan<byte> groupId, int leafIndex)
-        => suite.VerifyWithLabel(SignatureKey, "LeafNodeTBS"u8, ToBeSigned(groupId, leafIndex), Signature);
+    {
+        // What was signed is a prefix of the bytes that are kept.
+        var unsigned = Encoded.AsSpan(0, Encoded.Length - TlsWriter.OpaqueSize(Signature.Length));
+        if (Source == LeafNodeSource.KeyPackage) return suite.VerifyWithLabel(SignatureKey, "LeafNodeTBS"u8, unsigned, Signature);
+        var writer = new TlsWriter(Encoded.Length + groupId.Length + 16);
+        writer.WriteFixed(unsigned);
+        writer.WriteOpaque(groupId);
+        writer.WriteUInt32((uint)leafIndex);
+        return suite.VerifyWithLabel(SignatureKey, "LeafNodeTBS"u8, writer.Written, Signature);
+    }
 }

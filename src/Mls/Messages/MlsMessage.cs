@@ -41,7 +41,7 @@ internal sealed record PrivateMessage(byte[] GroupId, ulong Epoch, ContentType C
     }
 }
 
-/// <summary>MLSMessage (RFC 9420, 6): decoded, nothing verified. The first ticket: only <c>Group</c> turns it into something that may be used.</summary>
+/// <summary>MLSMessage (RFC 9420, 6): decoded, nothing verified. The first ticket: only <c>Group</c> turns it into something that may be used. Immutable, thread-safe.</summary>
 public sealed class MlsMessage : IWireValue
 {
     /// <summary>Bytes above this are refused before decoding; 16 MiB.</summary>
@@ -92,7 +92,7 @@ public sealed class MlsMessage : IWireValue
         return new MlsMessage(format, body);
     }
 
-    /// <summary>Decodes one message, refusing trailing bytes.</summary>
+    /// <summary>Decodes one message of at most <see cref="MaxBytes"/>, refusing trailing bytes. Memory taken is bounded by a small multiple of the bytes.</summary>
     public static bool TryRead(ReadOnlySpan<byte> bytes, out MlsMessage? message, out MlsError error)
     {
         try

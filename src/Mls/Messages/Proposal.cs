@@ -196,13 +196,7 @@ public sealed record PreSharedKeyId : IWireValue
         return Resumption((ResumptionUsage)usage, reader.ReadBytes(), reader.ReadUInt64(), reader.ReadBytes());
     }
 
-    internal static PreSharedKeyId[] ReadList(ref TlsReader reader)
-    {
-        var body = reader.ReadVector();
-        var list = new List<PreSharedKeyId>();
-        while (body.Remaining > 0) list.Add(Read(ref body));
-        return [.. list];
-    }
+    internal static PreSharedKeyId[] ReadList(ref TlsReader reader) => reader.ReadList(Read, MaxCount.PreSharedKeys);
 
     /// <inheritdoc/>
     public void Write(TlsWriter writer)
@@ -222,6 +216,14 @@ public sealed record PreSharedKeyId : IWireValue
     }
 
     /// <summary>Same key, whatever the nonce.</summary>
-    internal bool SameKey(PreSharedKeyId other) => IsExternal == other.IsExternal && Id.AsSpan().SequenceEqual(other.Id) && Usage == other.Usage
-        && GroupId.AsSpan().SequenceEqual(other.GroupId) && Epoch == other.Epoch;
+    internal static IEqualityComparer<PreSharedKeyId> ByKey { get; } = EqualityComparer<PreSharedKeyId>.Create(
+        (a, b) => a!.IsExternal == b!.IsExternal && a.Usage == b.Usage && a.Epoch == b.Epoch && a.Id.AsSpan().SequenceEqual(b.Id) && a.GroupId.AsSpan().SequenceEqual(b.GroupId),
+        id =>
+        {
+            var hash = new HashCode();
+            hash.AddBytes(id.Id);
+            hash.AddBytes(id.GroupId);
+            hash.Add(id.Epoch);
+            return hash.ToHashCode();
+        });
 }

@@ -1,5 +1,6 @@
 using Marmot.Mls.Codec;
 using Marmot.Mls.Crypto;
+using Marmot.Mls.Tree;
 
 namespace Marmot.Mls.Messages;
 
@@ -14,7 +15,11 @@ internal sealed class GroupContext : IWireValue
     public required Extension[] Extensions { get; init; }
 
     private byte[]? _encoded;
+    private ContextRules? _rules;
     public byte[] Encoded => _encoded ??= TlsWriter.Encode(this);
+
+    /// <summary>What these extensions ask of every leaf.</summary>
+    public ContextRules Rules => _rules ??= new ContextRules(Extensions);
 
     public static GroupContext Read(ref TlsReader reader)
     {
@@ -49,6 +54,7 @@ internal sealed class GroupContext : IWireValue
         TreeHash = treeHash,
         ConfirmedTranscriptHash = confirmedTranscriptHash,
         Extensions = extensions,
+        _rules = ReferenceEquals(extensions, Extensions) ? _rules : null,
     };
 }
 
@@ -72,56 +78,64 @@ public sealed class GroupInfo : IWireValue
     /// <summary>The extensions of the group context.</summary>
     public IReadOnlyList<Extension> GroupContextExtensions => Context.Extensions;
 
-    internal static GroupInfo Read(ref TlsReader reader) => new()
-    {
-        Context = GroupContext.Read(ref reader),
-        Extensions = Extension.ReadList(ref reader),
-        ConfirmationTag = reader.ReadBytes(),
-        Signer = reader.ReadUInt32(),
-        Signature = reader.ReadBytes(),
-    };
+    private byte[]? _unsigned;
+    private byte[] Unsigned => _unsigned ??= EncodeUnsigned();
 
-    private void WriteUnsigned(TlsWriter writer)
+    internal static GroupInfo Read(ref TlsReader reader)
     {
+        var start = reader.Rest;
+        return new()
+        {
+            Context = GroupContext.Read(ref reader),
+            Extensions = Extension.ReadList(ref reader),
+            ConfirmationTag = reader.ReadBytes(),
+            Signer = reader.ReadUInt32(),
+            _unsigned = start[..^reader.Remaining].ToArray(),
+            Signature = reader.ReadBytes(),
+        };
+    }
+
+    private byte[] EncodeUnsigned()
+    {
+        var writer = new TlsWriter(512 + Extensions.Sum(e => e.Data.Length));
         Context.Write(writer);
         writer.WriteVector(Extensions);
         writer.WriteOpaque(ConfirmationTag);
         writer.WriteUInt32(Signer);
+        return writer.ToArray();
     }
 
     /// <inheritdoc/>
     public void Write(TlsWriter writer)
     {
-        WriteUnsigned(writer);
+        writer.WriteFixed(Unsigned);
         writer.WriteOpaque(Signature);
     }
 
-    internal GroupInfo Signed(ReadOnlySpan<byte> signatureKey)
-    {
-        var writer = new TlsWriter();
-        WriteUnsigned(writer);
-        return new GroupInfo
+    internal GroupInfo Signed(SecretBytes signatureKey)
+        => new()
         {
             Context = Context,
             Extensions = Extensions,
             ConfirmationTag = ConfirmationTag,
             Signer = Signer,
-            Signature = Context.Suite.SignWithLabel(signatureKey, "GroupInfoTBS"u8, writer.Written),
+            _unsigned = Unsigned,
+            Signature = Context.Suite.SignWithLabel(signatureKey, "GroupInfoTBS"u8, Unsigned),
         };
-    }
 
-    internal bool HasValidSignature(ReadOnlySpan<byte> publicKey)
-    {
-        var writer = new TlsWriter();
-        WriteUnsigned(writer);
-        return Context.Suite.VerifyWithLabel(publicKey, "GroupInfoTBS"u8, writer.Written, Signature);
-    }
+    internal bool HasValidSignature(ReadOnlySpan<byte> publicKey) => Context.Suite.VerifyWithLabel(publicKey, "GroupInfoTBS"u8, Unsigned, Signature);
 }
 
 /// <summary>GroupSecrets (RFC 9420, 12.4.3.1): what a Welcome hides for one joiner.</summary>
-internal sealed record GroupSecrets(byte[] JoinerSecret, byte[]? PathSecret, PreSharedKeyId[] Psks) : IWireValue
+internal sealed record GroupSecrets(SecretBytes JoinerSecret, SecretBytes? PathSecret, PreSharedKeyId[] Psks) : IWireValue, IDisposable
 {
-    public static GroupSecrets Read(ref TlsReader reader) => new(reader.ReadBytes(), reader.ReadPresence() ? reader.ReadBytes() : null, PreSharedKeyId.ReadList(ref reader));
+    public static GroupSecrets Read(ref TlsReader reader) => new(reader.ReadSecret(), reader.ReadPresence() ? reader.ReadSecret() : null, PreSharedKeyId.ReadList(ref reader));
+
+    public void Dispose()
+    {
+        JoinerSecret.Dispose();
+        PathSecret?.Dispose();
+    }
 
     public void Write(TlsWriter writer)
     {
@@ -149,10 +163,7 @@ internal sealed record Welcome(ushort CipherSuite, EncryptedGroupSecrets[] Secre
     public static Welcome Read(ref TlsReader reader)
     {
         var suite = reader.ReadUInt16();
-        var body = reader.ReadVector();
-        var list = new List<EncryptedGroupSecrets>();
-        while (body.Remaining > 0) list.Add(EncryptedGroupSecrets.Read(ref body));
-        return new Welcome(suite, [.. list], reader.ReadBytes());
+        return new Welcome(suite, reader.ReadList(EncryptedGroupSecrets.Read, MaxCount.Leaves), reader.ReadBytes());
     }
 
     public void Write(TlsWriter writer)

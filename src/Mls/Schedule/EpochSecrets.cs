@@ -1,4 +1,3 @@
-using System.Security.Cryptography;
 using Marmot.Mls.Codec;
 using Marmot.Mls.Crypto;
 using Marmot.Mls.Messages;
@@ -8,44 +7,37 @@ namespace Marmot.Mls.Schedule;
 /// <summary>The secrets of one epoch (RFC 9420, 8). The owner wipes them; the joiner secret and the epoch secret are wiped as soon as everything is derived.</summary>
 internal sealed class EpochSecrets : IWireValue
 {
-    public required byte[] SenderData { get; init; }
-    public required byte[] Encryption { get; init; }
-    public required byte[] Exporter { get; init; }
-    public required byte[] External { get; init; }
-    public required byte[] ConfirmationKey { get; init; }
-    public required byte[] MembershipKey { get; init; }
-    public required byte[] Resumption { get; init; }
-    public required byte[] Authenticator { get; init; }
-    public required byte[] Init { get; init; }
+    public required SecretBytes SenderData { get; init; }
+    public required SecretBytes Encryption { get; init; }
+    public required SecretBytes Exporter { get; init; }
+    public required SecretBytes External { get; init; }
+    public required SecretBytes ConfirmationKey { get; init; }
+    public required SecretBytes MembershipKey { get; init; }
+    public required SecretBytes Resumption { get; init; }
+    public required SecretBytes Authenticator { get; init; }
+    public required SecretBytes Init { get; init; }
 
-    public static byte[] Joiner(CipherSuite suite, ReadOnlySpan<byte> initSecret, ReadOnlySpan<byte> commitSecret, ReadOnlySpan<byte> context)
+    public static SecretBytes Joiner(CipherSuite suite, ReadOnlySpan<byte> initSecret, ReadOnlySpan<byte> commitSecret, ReadOnlySpan<byte> context)
     {
-        var extracted = suite.Extract(initSecret, commitSecret);
-        var joiner = suite.ExpandWithLabel(extracted, "joiner"u8, context, suite.HashLength);
-        CryptographicOperations.ZeroMemory(extracted);
-        return joiner;
+        using var extracted = suite.Extract(initSecret, commitSecret);
+        return suite.ExpandWithLabel(extracted, "joiner"u8, context, suite.HashLength);
     }
 
-    public static byte[] Welcome(CipherSuite suite, ReadOnlySpan<byte> joiner, ReadOnlySpan<byte> pskSecret)
+    public static SecretBytes Welcome(CipherSuite suite, ReadOnlySpan<byte> joiner, ReadOnlySpan<byte> pskSecret)
     {
-        var intermediate = suite.Extract(joiner, pskSecret);
-        var welcome = suite.DeriveSecret(intermediate, "welcome"u8);
-        CryptographicOperations.ZeroMemory(intermediate);
-        return welcome;
+        using var intermediate = suite.Extract(joiner, pskSecret);
+        return suite.DeriveSecret(intermediate, "welcome"u8);
     }
 
     public static EpochSecrets FromJoiner(CipherSuite suite, ReadOnlySpan<byte> joiner, ReadOnlySpan<byte> pskSecret, ReadOnlySpan<byte> context)
     {
-        var intermediate = suite.Extract(joiner, pskSecret);
-        var epoch = suite.ExpandWithLabel(intermediate, "epoch"u8, context, suite.HashLength);
-        CryptographicOperations.ZeroMemory(intermediate);
-        var secrets = FromEpochSecret(suite, epoch);
-        CryptographicOperations.ZeroMemory(epoch);
-        return secrets;
+        using var intermediate = suite.Extract(joiner, pskSecret);
+        using var epoch = suite.ExpandWithLabel(intermediate, "epoch"u8, context, suite.HashLength);
+        return FromEpochSecret(suite, epoch);
     }
 
     /// <summary>The creator of a group starts from a random epoch secret (RFC 9420, 11).</summary>
-    public static EpochSecrets FromEpochSecret(CipherSuite suite, byte[] epoch) => new()
+    public static EpochSecrets FromEpochSecret(CipherSuite suite, ReadOnlySpan<byte> epoch) => new()
     {
         SenderData = suite.DeriveSecret(epoch, "sender data"u8),
         Encryption = suite.DeriveSecret(epoch, "encryption"u8),
@@ -58,53 +50,83 @@ internal sealed class EpochSecrets : IWireValue
         Init = suite.DeriveSecret(epoch, "init"u8),
     };
 
-    public KeyPair ExternalKeyPair(CipherSuite suite) => suite.Kem.Derive(External);
+    /// <summary>Secrets of an epoch that is only looked at from outside: none.</summary>
+    public static EpochSecrets None() => new()
+    {
+        SenderData = SecretBytes.Wiped(),
+        Encryption = new SecretBytes(0),
+        Exporter = SecretBytes.Wiped(),
+        External = SecretBytes.Wiped(),
+        ConfirmationKey = SecretBytes.Wiped(),
+        MembershipKey = SecretBytes.Wiped(),
+        Resumption = SecretBytes.Wiped(),
+        Authenticator = SecretBytes.Wiped(),
+        Init = SecretBytes.Wiped(),
+    };
 
-    /// <summary>Encryption is written empty: the secret tree owns it and deletes it.</summary>
+    public SecretKeyPair ExternalKeyPair(CipherSuite suite) => suite.Kem.Derive(External);
+
+    private SecretBytes[] Stored => [SenderData, Exporter, External, ConfirmationKey, MembershipKey, Resumption, Authenticator, Init];
+
+    /// <summary>Encryption is not written: the secret tree owns it and deletes it. A wiped secret is written empty.</summary>
     public void Write(TlsWriter writer)
     {
-        foreach (var secret in (byte[][])[SenderData, Exporter, External, ConfirmationKey, MembershipKey, Resumption, Authenticator, Init]) writer.WriteOpaque(secret);
+        foreach (var secret in Stored) writer.WriteSecret(secret);
     }
 
     public static EpochSecrets Read(ref TlsReader reader) => new()
     {
-        Encryption = [],
-        SenderData = reader.ReadBytes(),
-        Exporter = reader.ReadBytes(),
-        External = reader.ReadBytes(),
-        ConfirmationKey = reader.ReadBytes(),
-        MembershipKey = reader.ReadBytes(),
-        Resumption = reader.ReadBytes(),
-        Authenticator = reader.ReadBytes(),
-        Init = reader.ReadBytes(),
+        Encryption = SecretBytes.Wiped(),
+        SenderData = ReadStored(ref reader),
+        Exporter = ReadStored(ref reader),
+        External = ReadStored(ref reader),
+        ConfirmationKey = ReadStored(ref reader),
+        MembershipKey = ReadStored(ref reader),
+        Resumption = ReadStored(ref reader),
+        Authenticator = ReadStored(ref reader),
+        Init = ReadStored(ref reader),
     };
+
+    private static SecretBytes ReadStored(ref TlsReader reader)
+    {
+        var secret = reader.ReadSecret();
+        if (secret.Length == 0) secret.Dispose();
+        return secret;
+    }
+
+    /// <summary>Wipes what is not needed to read late application messages, to export and to resume.</summary>
+    public void WipeHandshake()
+    {
+        foreach (var secret in (SecretBytes[])[Init, ConfirmationKey, MembershipKey, External]) secret.Dispose();
+    }
 
     public void Wipe()
     {
-        foreach (var secret in (byte[][])[SenderData, Encryption, Exporter, External, ConfirmationKey, MembershipKey, Resumption, Authenticator, Init])
-        {
-            CryptographicOperations.ZeroMemory(secret);
-        }
+        foreach (var secret in Stored) secret.Dispose();
+        Encryption.Dispose();
     }
 }
 
 /// <summary>psk_secret (RFC 9420, 8.4).</summary>
 internal static class PskSecret
 {
-    public static byte[] Compute(CipherSuite suite, IReadOnlyList<(PreSharedKeyId Id, byte[] Psk)> psks)
+    /// <summary>The given keys are wiped.</summary>
+    public static SecretBytes Compute(CipherSuite suite, IReadOnlyList<(PreSharedKeyId Id, SecretBytes Psk)> psks)
     {
-        var secret = new byte[suite.HashLength];
+        MlsException.ThrowIf(psks.Count > MaxCount.PreSharedKeys, MlsError.BadPsk);
+        var secret = new SecretBytes(suite.HashLength);
         for (var i = 0; i < psks.Count; i++)
         {
             var label = new TlsWriter();
             psks[i].Id.Write(label);
             label.WriteUInt16((ushort)i);
             label.WriteUInt16((ushort)psks.Count);
-            var extracted = suite.Extract(new byte[suite.HashLength], psks[i].Psk);
-            var input = suite.ExpandWithLabel(extracted, "derived psk"u8, label.Written, suite.HashLength);
-            secret = suite.Extract(input, secret);
-            CryptographicOperations.ZeroMemory(extracted);
-            CryptographicOperations.ZeroMemory(input);
+            using var extracted = suite.Extract(new byte[suite.HashLength], psks[i].Psk);
+            using var input = suite.ExpandWithLabel(extracted, "derived psk"u8, label.Written, suite.HashLength);
+            var next = suite.Extract(input, secret);
+            secret.Dispose();
+            secret = next;
+            psks[i].Psk.Dispose();
         }
         return secret;
     }
@@ -115,7 +137,7 @@ internal static class TranscriptHash
 {
     public static byte[] Confirmed(CipherSuite suite, ReadOnlySpan<byte> interimBefore, WireFormat format, FramedContent content, ReadOnlySpan<byte> signature)
     {
-        var writer = new TlsWriter(1024);
+        var writer = new TlsWriter(content.SizeHint + 256);
         writer.WriteFixed(interimBefore);
         writer.WriteUInt16((ushort)format);
         content.Write(writer);

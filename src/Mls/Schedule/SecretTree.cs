@@ -6,13 +6,24 @@ using Marmot.Mls.Tree;
 namespace Marmot.Mls.Schedule;
 
 /// <summary>The key and nonce of one message. Wiped by whoever used it.</summary>
-internal sealed record MessageKey(byte[] Key, byte[] Nonce)
+internal sealed class MessageKey(SecretBytes material) : IDisposable
 {
-    public void Wipe()
+    public ReadOnlySpan<byte> Key => material.Span[..^CipherSuite.NonceLength];
+    public ReadOnlySpan<byte> Nonce => material.Span[^CipherSuite.NonceLength..];
+
+    public static MessageKey Derive(CipherSuite suite, ReadOnlySpan<byte> secret, uint generation)
     {
-        CryptographicOperations.ZeroMemory(Key);
-        CryptographicOperations.ZeroMemory(Nonce);
+        var material = new SecretBytes(suite.KeyLength + CipherSuite.NonceLength);
+        suite.DeriveTreeSecret(secret, "key"u8, generation, material.Span[..suite.KeyLength]);
+        suite.DeriveTreeSecret(secret, "nonce"u8, generation, material.Span[suite.KeyLength..]);
+        return new MessageKey(material);
     }
+
+    public MessageKey Clone() => new(material.Clone());
+
+    public void Write(TlsWriter writer) => writer.WriteSecret(material);
+
+    public void Dispose() => material.Dispose();
 }
 
 /// <summary>
@@ -29,15 +40,14 @@ internal sealed class SecretTree
 
     private readonly CipherSuite _suite;
     private readonly int _leaves;
-    private readonly SortedDictionary<int, byte[]> _nodes = [];
+    private readonly SortedDictionary<int, SecretBytes> _nodes = [];
     private readonly SortedDictionary<int, Ratchet> _ratchets = []; // 2 * leaf for handshake, 2 * leaf + 1 for application
 
-    /// <summary>Takes a copy of the encryption secret and wipes the caller's.</summary>
-    public SecretTree(CipherSuite suite, int leaves, byte[] encryptionSecret)
+    /// <summary>Takes the encryption secret over.</summary>
+    public SecretTree(CipherSuite suite, int leaves, SecretBytes encryptionSecret)
     {
         (_suite, _leaves) = (suite, leaves);
-        _nodes[TreeMath.Root(leaves)] = [.. encryptionSecret];
-        CryptographicOperations.ZeroMemory(encryptionSecret);
+        _nodes[TreeMath.Root(leaves)] = encryptionSecret;
     }
 
     private SecretTree(CipherSuite suite, int leaves) => (_suite, _leaves) = (suite, leaves);
@@ -45,31 +55,35 @@ internal sealed class SecretTree
     /// <summary>The next key of our own ratchet; the ratchet moves on at once.</summary>
     public (uint Generation, MessageKey Key) Next(int leaf, bool application)
     {
-        var generation = Ratchets(leaf)[application ? 1 : 0].Generation;
+        Expand(leaf);
+        var generation = _ratchets[Index(leaf, application)].Generation;
         return (generation, Find(leaf, application, generation, confirm: true));
     }
 
     /// <summary>The key of a received message. With <paramref name="confirm"/> it is deleted from the tree, otherwise nothing changes.</summary>
     public MessageKey Find(int leaf, bool application, uint generation, bool confirm)
     {
-        if (confirm && !_ratchets.ContainsKey(2 * leaf)) Expand(leaf);
-        var ratchet = Ratchets(leaf)[application ? 1 : 0];
-        return ratchet.Find(_suite, generation, confirm);
-    }
-
-    private Ratchet[] Ratchets(int leaf)
-    {
         MlsException.ThrowIf(leaf < 0 || leaf >= _leaves, MlsError.BadSender);
-        if (_ratchets.TryGetValue(2 * leaf, out var handshake)) return [handshake, _ratchets[(2 * leaf) + 1]];
-        return FromLeafSecret(Descend(leaf, null));
+        if (confirm) Expand(leaf);
+        if (_ratchets.TryGetValue(Index(leaf, application), out var ratchet)) return ratchet.Find(_suite, generation, confirm);
+
+        // Nothing was confirmed for this sender yet: look without keeping.
+        using var secret = LeafSecret(leaf);
+        ratchet = new Ratchet(_suite.DeriveSecret(secret, application ? "application"u8 : "handshake"u8));
+        try
+        {
+            return ratchet.Find(_suite, generation, confirm: false);
+        }
+        finally
+        {
+            ratchet.Wipe();
+        }
     }
 
-    private Ratchet[] FromLeafSecret(byte[] secret) => [
-        new Ratchet(_suite.DeriveSecret(secret, "handshake"u8)),
-        new Ratchet(_suite.DeriveSecret(secret, "application"u8))];
+    private static int Index(int leaf, bool application) => (2 * leaf) + (application ? 1 : 0);
 
-    /// <summary>Derives down to the leaf; siblings are reported for keeping.</summary>
-    private byte[] Descend(int leaf, Action<int, byte[]?>? keep)
+    /// <summary>The kept node on the way from the root to the leaf.</summary>
+    private int KeptAbove(int leaf)
     {
         var node = 2 * leaf;
         while (!_nodes.ContainsKey(node))
@@ -77,31 +91,44 @@ internal sealed class SecretTree
             MlsException.ThrowIf(node == TreeMath.Root(_leaves), MlsError.GenerationUsed);
             node = TreeMath.Parent(node);
         }
-        var secret = _nodes[node];
-        keep?.Invoke(node, null);
+        return node;
+    }
+
+    private SecretBytes Child(ReadOnlySpan<byte> secret, bool left) => _suite.ExpandWithLabel(secret, "tree"u8, left ? "left"u8 : "right"u8, _suite.HashLength);
+
+    /// <summary>Derives down to a leaf and keeps nothing.</summary>
+    private SecretBytes LeafSecret(int leaf)
+    {
+        var node = KeptAbove(leaf);
+        var secret = _nodes[node].Clone();
         while (!TreeMath.IsLeaf(node))
         {
-            int left = TreeMath.Left(node), right = TreeMath.Right(node);
-            var isLeft = TreeMath.IsLeafUnder(leaf, left);
-            keep?.Invoke(isLeft ? right : left, _suite.ExpandWithLabel(secret, "tree"u8, isLeft ? "right"u8 : "left"u8, _suite.HashLength));
-            var next = _suite.ExpandWithLabel(secret, "tree"u8, isLeft ? "left"u8 : "right"u8, _suite.HashLength);
-            if (keep is not null) CryptographicOperations.ZeroMemory(secret);
-            (node, secret) = (isLeft ? left : right, next);
+            var isLeft = TreeMath.IsLeafUnder(leaf, TreeMath.Left(node));
+            using var above = secret;
+            secret = Child(above, isLeft);
+            node = isLeft ? TreeMath.Left(node) : TreeMath.Right(node);
         }
         return secret;
     }
 
+    /// <summary>Derives down to a leaf and its two ratchets; siblings are kept, what both children were derived from is deleted.</summary>
     private void Expand(int leaf)
     {
-        MlsException.ThrowIf(leaf < 0 || leaf >= _leaves, MlsError.BadSender);
-        var secret = Descend(leaf, (node, sibling) =>
+        if (_ratchets.ContainsKey(Index(leaf, false))) return;
+        var node = KeptAbove(leaf);
+        while (!TreeMath.IsLeaf(node))
         {
-            if (sibling is null) _nodes.Remove(node);
-            else _nodes[node] = sibling;
-        });
-        var ratchets = FromLeafSecret(secret);
-        CryptographicOperations.ZeroMemory(secret);
-        (_ratchets[2 * leaf], _ratchets[(2 * leaf) + 1]) = (ratchets[0], ratchets[1]);
+            int left = TreeMath.Left(node), right = TreeMath.Right(node);
+            using var secret = _nodes[node];
+            _nodes.Remove(node);
+            _nodes[left] = Child(secret, left: true);
+            _nodes[right] = Child(secret, left: false);
+            node = TreeMath.IsLeafUnder(leaf, left) ? left : right;
+        }
+        using var leafSecret = _nodes[node];
+        _nodes.Remove(node);
+        _ratchets[Index(leaf, false)] = new Ratchet(_suite.DeriveSecret(leafSecret, "handshake"u8));
+        _ratchets[Index(leaf, true)] = new Ratchet(_suite.DeriveSecret(leafSecret, "application"u8));
     }
 
     public void Write(TlsWriter writer)
@@ -111,7 +138,7 @@ internal sealed class SecretTree
         foreach (var (node, secret) in _nodes)
         {
             writer.WriteUInt32((uint)node);
-            writer.WriteOpaque(secret);
+            writer.WriteSecret(secret);
         }
         writer.EndVector(start);
         start = writer.BeginVector();
@@ -126,23 +153,23 @@ internal sealed class SecretTree
     public static SecretTree Read(CipherSuite suite, ref TlsReader reader)
     {
         var tree = new SecretTree(suite, (int)reader.ReadUInt32());
-        for (var body = reader.ReadVector(); body.Remaining > 0;) tree._nodes[(int)body.ReadUInt32()] = body.ReadBytes();
+        for (var body = reader.ReadVector(); body.Remaining > 0;) tree._nodes[(int)body.ReadUInt32()] = body.ReadSecret();
         for (var body = reader.ReadVector(); body.Remaining > 0;) tree._ratchets[(int)body.ReadUInt32()] = Ratchet.Read(ref body);
         return tree;
     }
 
     public void Wipe()
     {
-        foreach (var secret in _nodes.Values) CryptographicOperations.ZeroMemory(secret);
+        foreach (var secret in _nodes.Values) secret.Dispose();
         foreach (var ratchet in _ratchets.Values) ratchet.Wipe();
         _nodes.Clear();
         _ratchets.Clear();
     }
 
     /// <summary>One symmetric ratchet of one sender: the secret of the next generation and the keys that were skipped.</summary>
-    private sealed class Ratchet(byte[] secret)
+    private sealed class Ratchet(SecretBytes secret)
     {
-        private byte[] _secret = secret;
+        private readonly SecretBytes _secret = secret;
         private readonly SortedDictionary<uint, MessageKey> _skipped = [];
 
         public uint Generation { get; private set; }
@@ -152,50 +179,50 @@ internal sealed class SecretTree
             if (generation < Generation)
             {
                 if (!_skipped.TryGetValue(generation, out var kept)) throw new MlsException(MlsError.GenerationUsed);
-                if (confirm) _skipped.Remove(generation);
-                return confirm ? kept : new MessageKey([.. kept.Key], [.. kept.Nonce]);
+                if (!confirm) return kept.Clone();
+                _skipped.Remove(generation);
+                return kept;
             }
             MlsException.ThrowIf(generation - Generation > MaxForward || generation == uint.MaxValue, MlsError.GenerationTooFarAhead);
-            byte[] secret = [.. _secret];
-            for (var g = Generation; ; g++)
+
+            // Forward on the stack; the ratchet itself moves only when the key is confirmed.
+            Span<byte> room = stackalloc byte[2 * Hkdf.MaxHashLength];
+            Span<byte> current = room[..suite.HashLength], next = room.Slice(Hkdf.MaxHashLength, suite.HashLength);
+            _secret.Span.CopyTo(current);
+            MessageKey? found = null;
+            for (var g = Generation; g <= generation; g++)
             {
-                var last = g == generation;
-                var key = last || confirm ? new MessageKey(suite.DeriveTreeSecret(secret, "key"u8, g, suite.KeyLength), suite.DeriveTreeSecret(secret, "nonce"u8, g, CipherSuite.NonceLength)) : null;
-                if (last && !confirm)
-                {
-                    CryptographicOperations.ZeroMemory(secret);
-                    return key!;
-                }
-                var next = suite.DeriveTreeSecret(secret, "secret"u8, g, suite.HashLength);
-                CryptographicOperations.ZeroMemory(secret);
-                secret = next;
-                if (!last)
-                {
-                    if (key is not null) _skipped[g] = key;
-                    continue;
-                }
-                CryptographicOperations.ZeroMemory(_secret);
-                (_secret, Generation) = (secret, generation + 1);
+                // Of the skipped keys only the newest are kept: older ones need not be derived.
+                if (g == generation) found = MessageKey.Derive(suite, current, g);
+                else if (confirm && generation - g <= MaxSkipped) _skipped[g] = MessageKey.Derive(suite, current, g);
+                if (!confirm && g == generation) break;
+                suite.DeriveTreeSecret(current, "secret"u8, g, next);
+                next.CopyTo(current);
+            }
+            if (confirm)
+            {
+                current.CopyTo(_secret.Span);
+                Generation = generation + 1;
                 while (_skipped.Count > MaxSkipped)
                 {
                     var oldest = _skipped.First();
-                    oldest.Value.Wipe();
+                    oldest.Value.Dispose();
                     _skipped.Remove(oldest.Key);
                 }
-                return key!;
             }
+            CryptographicOperations.ZeroMemory(room);
+            return found!;
         }
 
         public void Write(TlsWriter writer)
         {
             writer.WriteUInt32(Generation);
-            writer.WriteOpaque(_secret);
+            writer.WriteSecret(_secret);
             var start = writer.BeginVector();
             foreach (var (generation, key) in _skipped)
             {
                 writer.WriteUInt32(generation);
-                writer.WriteOpaque(key.Key);
-                writer.WriteOpaque(key.Nonce);
+                key.Write(writer);
             }
             writer.EndVector(start);
         }
@@ -203,15 +230,15 @@ internal sealed class SecretTree
         public static Ratchet Read(ref TlsReader reader)
         {
             var generation = reader.ReadUInt32();
-            var ratchet = new Ratchet(reader.ReadBytes()) { Generation = generation };
-            for (var body = reader.ReadVector(); body.Remaining > 0;) ratchet._skipped[body.ReadUInt32()] = new MessageKey(body.ReadBytes(), body.ReadBytes());
+            var ratchet = new Ratchet(reader.ReadSecret()) { Generation = generation };
+            for (var body = reader.ReadVector(); body.Remaining > 0;) ratchet._skipped[body.ReadUInt32()] = new MessageKey(body.ReadSecret());
             return ratchet;
         }
 
         public void Wipe()
         {
-            CryptographicOperations.ZeroMemory(_secret);
-            foreach (var key in _skipped.Values) key.Wipe();
+            _secret.Dispose();
+            foreach (var key in _skipped.Values) key.Dispose();
             _skipped.Clear();
         }
     }

@@ -15,84 +15,89 @@ internal static class LeafRules
     }
 
     /// <summary>Against the group: required capabilities and every extension of the group context. The suite list is not judged: the official vectors for suite 7 leave it out.</summary>
-    public static void CheckInGroup(LeafNode leaf, Extension[] contextExtensions)
+    public static void CheckInGroup(LeafNode leaf, ContextRules rules)
     {
         CheckOwn(leaf);
-        if (RequiredCapabilities.Find(contextExtensions) is { } required) MlsException.ThrowIf(!leaf.Capabilities.Covers(required), MlsError.MissingCapability);
-        foreach (var extension in contextExtensions) MlsException.ThrowIf(!leaf.Capabilities.SupportsExtension(extension.Type), MlsError.MissingCapability);
+        if (rules.Required is { } required) MlsException.ThrowIf(!leaf.Capabilities.Covers(required), MlsError.MissingCapability);
+        foreach (var extension in rules.Extensions) MlsException.ThrowIf(!leaf.Capabilities.SupportsExtension(extension.Type), MlsError.MissingCapability);
     }
+}
+
+/// <summary>What the group context asks of every leaf, decoded once.</summary>
+internal sealed class ContextRules(Extension[] extensions)
+{
+    public Extension[] Extensions => extensions;
+    public RequiredCapabilities? Required { get; } = RequiredCapabilities.Find(extensions);
 }
 
 internal sealed partial class RatchetTree
 {
-    /// <summary>Keys are unique, and every member supports every credential type in use (RFC 9420, 7.3). Linear, no cryptography.</summary>
+    /// <summary>
+    /// Keys are unique, and every member supports every credential type in use (RFC 9420, 7.3). Looks at what changed since the last time, no cryptography; a type that was not in use
+    /// before is looked for in every leaf.
+    /// </summary>
     public void CheckMembersTogether()
     {
-        var seen = new HashSet<byte[]>(KeyComparer.Instance);
-        var credentials = new HashSet<ushort>();
-        foreach (var (_, leaf) in Members)
+        MlsException.ThrowIf(_encryptionKeys.HasDuplicates || _signatureKeys.HasDuplicates, MlsError.DuplicateKey);
+        foreach (var type in _newCredentialTypes)
         {
-            MlsException.ThrowIf(!seen.Add(leaf.EncryptionKey) || !seen.Add(leaf.SignatureKey), MlsError.DuplicateKey);
-            credentials.Add(leaf.Credential.Type);
+            if (!_credentialTypes.ContainsKey(type)) continue;
+            foreach (var (_, leaf) in Members) MlsException.ThrowIf(!leaf.Capabilities.SupportsCredential(type), MlsError.MissingCapability);
         }
-        foreach (var parent in _parents)
+        foreach (var index in _changedLeaves)
         {
-            MlsException.ThrowIf(parent is not null && !seen.Add(parent.EncryptionKey), MlsError.DuplicateKey);
+            foreach (var type in _credentialTypes.Keys) MlsException.ThrowIf(!_leaves[index]!.Capabilities.SupportsCredential(type), MlsError.MissingCapability);
         }
-        foreach (var (_, leaf) in Members)
-        {
-            foreach (var type in credentials) MlsException.ThrowIf(!leaf.Capabilities.SupportsCredential(type), MlsError.MissingCapability);
-        }
+        TrustMembers();
+    }
+
+    /// <summary>What is in the tree now needs no check: it passed, or it was stored by this client.</summary>
+    private void TrustMembers()
+    {
+        _newCredentialTypes.Clear();
+        _changedLeaves.Clear();
     }
 
     /// <summary>Everything a joiner checks of a tree (RFC 9420, 12.4.3.1): shape, unmerged leaves, parent hashes, every leaf.</summary>
     public void Validate(ReadOnlySpan<byte> groupId, Extension[] contextExtensions, DateTimeOffset? now)
     {
-        for (var node = 1; node < TreeMath.NodeCount(LeafCount); node += 2)
-        {
-            if (_parents[node >> 1] is { } parent) CheckUnmerged(node, parent);
-        }
+        foreach (var (index, parent) in _parents.Present()) CheckUnmergedOrder(index, parent);
+        foreach (var (index, parent) in _parents.Present()) CheckUnmerged((2 * index) + 1, parent);
         CheckMembersTogether();
         MlsException.ThrowIf(!HasValidParentHashes(), MlsError.BadParentHash);
-        foreach (var (_, leaf) in Members)
+        var rules = new ContextRules(contextExtensions);
+        var members = new List<(int Index, LeafNode Leaf)>(LeafCount);
+        foreach (var (index, leaf) in Members)
         {
-            LeafRules.CheckInGroup(leaf, contextExtensions);
+            LeafRules.CheckInGroup(leaf, rules);
             MlsException.ThrowIf(now is { } time && leaf.Source == LeafNodeSource.KeyPackage && !leaf.Lifetime.Contains(time), MlsError.LifetimeExpired);
+            members.Add((index, leaf));
         }
         var id = groupId.ToArray();
-        var bad = Members.Count() < 32
-            ? Members.Any(m => !m.Leaf.HasValidSignature(_suite, id, m.Index))
-            : Members.AsParallel().Any(m => !m.Leaf.HasValidSignature(_suite, id, m.Index));
-        MlsException.ThrowIf(bad, MlsError.BadSignature);
+        MlsException.ThrowIf(!Each.AllHold(members.Count, i => members[i].Leaf.HasValidSignature(_suite, id, members[i].Index)), MlsError.BadSignature);
     }
 
-    /// <summary>Unmerged leaves are sorted, exist below the node, and stand in every non-blank node between.</summary>
-    private void CheckUnmerged(int node, ParentNode parent)
+    /// <summary>Unmerged leaves are sorted and lie below the node.</summary>
+    private void CheckUnmergedOrder(int index, ParentNode parent)
     {
         long last = -1;
         foreach (var leaf in parent.UnmergedLeaves)
         {
-            MlsException.ThrowIf(leaf <= last || leaf >= LeafCount || _leaves[leaf] is null || !TreeMath.IsLeafUnder((int)leaf, node), MlsError.BadTree);
+            MlsException.ThrowIf(leaf <= last || leaf >= LeafCount || !TreeMath.IsLeafUnder((int)leaf, (2 * index) + 1), MlsError.BadTree);
             last = leaf;
-            for (var between = TreeMath.Parent(2 * (int)leaf); between != node; between = TreeMath.Parent(between))
-            {
-                MlsException.ThrowIf(_parents[between >> 1] is { } inner && !inner.UnmergedLeaves.AsSpan().Contains(leaf), MlsError.BadTree);
-            }
         }
     }
-}
 
-/// <summary>Compares public keys by content.</summary>
-internal sealed class KeyComparer : IEqualityComparer<byte[]>
-{
-    public static readonly KeyComparer Instance = new();
-
-    public bool Equals(byte[]? x, byte[]? y) => x.AsSpan().SequenceEqual(y);
-
-    public int GetHashCode(byte[] obj)
+    /// <summary>Unmerged leaves exist and stand in every non-blank node between.</summary>
+    private void CheckUnmerged(int node, ParentNode parent)
     {
-        var hash = new HashCode();
-        hash.AddBytes(obj);
-        return hash.ToHashCode();
+        foreach (var leaf in parent.UnmergedLeaves)
+        {
+            MlsException.ThrowIf(_leaves[(int)leaf] is null, MlsError.BadTree);
+            for (var between = TreeMath.Parent(2 * (int)leaf); between != node; between = TreeMath.Parent(between))
+            {
+                MlsException.ThrowIf(_parents[between >> 1] is { } inner && inner.UnmergedLeaves.AsSpan().BinarySearch(leaf) < 0, MlsError.BadTree);
+            }
+        }
     }
 }

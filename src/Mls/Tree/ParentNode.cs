@@ -25,10 +25,11 @@ internal sealed class ParentNode : IWireValue
         writer.WriteUInt32Vector(unmergedLeaves);
     }
 
-    public ParentNode WithUnmerged(uint leaf) => new()
+    /// <summary>The same node with one more unmerged leaf, kept sorted.</summary>
+    public ParentNode WithUnmerged(uint leaf)
     {
-        EncryptionKey = EncryptionKey,
-        ParentHash = ParentHash,
-        UnmergedLeaves = [.. UnmergedLeaves.Append(leaf).Order()],
-    };
+        var at = ~UnmergedLeaves.AsSpan().BinarySearch(leaf);
+        if (at < 0) return this;
+        return new() { EncryptionKey = EncryptionKey, ParentHash = ParentHash, UnmergedLeaves = [.. UnmergedLeaves.AsSpan(0, at), leaf, .. UnmergedLeaves.AsSpan(at)] };
+    }
 }

@@ -9,27 +9,41 @@ internal sealed partial class RatchetTree
 
     public byte[] TreeHash(int node) => _hashes[node] ??= HashNode(node, default);
 
-    /// <summary>The hash of a subtree as if these leaves had not been added: the original sibling tree hash of 7.9. Without such leaves below it is the kept hash.</summary>
+    /// <summary>
+    /// The hash of a subtree as if these leaves (sorted) had not been added: the original sibling tree hash of 7.9. Only nodes above such leaves are hashed anew.
+    /// </summary>
     private byte[] TreeHashWithout(int node, ReadOnlySpan<uint> leaves)
     {
-        foreach (var leaf in leaves)
-        {
-            if (TreeMath.IsLeafUnder((int)leaf, node)) return HashNode(node, leaves);
-        }
-        return TreeHash(node);
+        var below = Under(node, leaves);
+        return below.IsEmpty ? TreeHash(node) : HashNode(node, below);
+    }
+
+    /// <summary>Those of the sorted leaves that lie under the node.</summary>
+    private static ReadOnlySpan<uint> Under(int node, ReadOnlySpan<uint> leaves)
+    {
+        if (leaves.IsEmpty) return leaves;
+        var first = (uint)TreeMath.FirstLeaf(node);
+        return leaves[LowerBound(leaves, first)..LowerBound(leaves, first + (uint)TreeMath.LeavesUnder(node))];
+    }
+
+    private static int LowerBound(ReadOnlySpan<uint> leaves, uint value)
+    {
+        var at = leaves.BinarySearch(value);
+        return at < 0 ? ~at : at;
     }
 
     private byte[] HashNode(int node, ReadOnlySpan<uint> without)
     {
-        var writer = new TlsWriter(512);
         if (TreeMath.IsLeaf(node))
         {
-            var index = (uint)(node >> 1);
-            writer.WriteByte(1);
-            writer.WriteUInt32(index);
-            writer.WriteOptional(without.Contains(index) ? null : _leaves[index]);
-            return _suite.Hash(writer.Written);
+            var leaf = without.IsEmpty ? _leaves[node >> 1] : null;
+            var leafWriter = new TlsWriter(6 + (leaf?.Encoded.Length ?? 0));
+            leafWriter.WriteByte(1);
+            leafWriter.WriteUInt32((uint)(node >> 1));
+            leafWriter.WriteOptional(leaf);
+            return _suite.Hash(leafWriter.Written);
         }
+        var writer = new TlsWriter(256);
         writer.WriteByte(2);
         if (_parents[node >> 1] is { } parent)
         {
@@ -43,7 +57,7 @@ internal sealed partial class RatchetTree
                 var kept = new List<uint>();
                 foreach (var leaf in parent.UnmergedLeaves)
                 {
-                    if (!without.Contains(leaf)) kept.Add(leaf);
+                    if (without.BinarySearch(leaf) < 0) kept.Add(leaf);
                 }
                 parent.Write(writer, kept.ToArray());
             }

@@ -1,19 +1,18 @@
-using System.Security.Cryptography;
 using Marmot.Mls.Codec;
 using Marmot.Mls.Crypto;
 using Marmot.Mls.Messages;
 
 namespace Marmot.Mls.Tree;
 
-/// <summary>The private keys one member holds: its leaf and the parents it was told. Copies share the key arrays.</summary>
+/// <summary>The private keys one member holds: its leaf and the parents it was told. Copies share the keys.</summary>
 internal sealed class TreeKeys
 {
     public required int Leaf { get; init; }
-    public Dictionary<int, byte[]> ByNode { get; init; } = [];
+    public Dictionary<int, SecretBytes> ByNode { get; init; } = [];
 
     public TreeKeys Clone() => new() { Leaf = Leaf, ByNode = new(ByNode) };
 
-    /// <summary>Drops keys of nodes that became blank or got another public key.</summary>
+    /// <summary>Drops keys of nodes that became blank or got another public key. They are not wiped: the epoch before still has them.</summary>
     public void Prune(RatchetTree tree, RatchetTree before)
     {
         foreach (var node in ByNode.Keys.ToArray())
@@ -23,8 +22,10 @@ internal sealed class TreeKeys
         }
     }
 
-    /// <summary>Adds the keys from a path secret upward from <paramref name="node"/> and refuses when a derived key is not the tree's. Gives the commit secret.</summary>
-    public byte[] AddFrom(RatchetTree tree, int node, int pathLeaf, byte[] pathSecret)
+    /// <summary>
+    /// Adds the keys from a path secret upward from <paramref name="node"/> and refuses when a derived key is not the tree's. Gives the commit secret. The path secret is wiped.
+    /// </summary>
+    public SecretBytes AddFrom(RatchetTree tree, int node, int pathLeaf, SecretBytes pathSecret)
     {
         var suite = tree.Suite;
         var path = tree.FilteredDirectPath(pathLeaf);
@@ -33,10 +34,11 @@ internal sealed class TreeKeys
         for (var secret = pathSecret; ; at++)
         {
             if (at == path.Count) return secret;
-            var pair = TreeKem.NodeKey(suite, secret);
-            MlsException.ThrowIf(!pair.PublicKey.AsSpan().SequenceEqual(tree.PublicKey(path[at].Node)), MlsError.BadPath);
+            using var used = secret;
+            var pair = TreeKem.NodeKey(suite, used);
             ByNode[path[at].Node] = pair.PrivateKey;
-            secret = suite.DeriveSecret(secret, "path"u8);
+            MlsException.ThrowIf(!pair.PublicKey.AsSpan().SequenceEqual(tree.PublicKey(path[at].Node)), MlsError.BadPath);
+            secret = suite.DeriveSecret(used, "path"u8);
         }
     }
 
@@ -44,41 +46,51 @@ internal sealed class TreeKeys
     public bool Match(RatchetTree tree)
         => ByNode.All(k => tree.Suite.Kem.PublicKey(k.Value).AsSpan().SequenceEqual(tree.PublicKey(k.Key)));
 
-    public void Wipe()
+    /// <summary>Wipes the keys that <paramref name="others"/> do not share.</summary>
+    public void WipeBut(TreeKeys? others)
     {
-        foreach (var key in ByNode.Values) CryptographicOperations.ZeroMemory(key);
+        foreach (var (node, key) in ByNode)
+        {
+            if (others is null || !others.ByNode.TryGetValue(node, out var kept) || !ReferenceEquals(kept, key)) key.Dispose();
+        }
+        ByNode.Clear();
     }
 }
 
-/// <summary>What making a path yields: the path, the secrets of its nodes (for Welcomes) and the commit secret.</summary>
-internal sealed record CreatedPath(UpdatePath Path, Dictionary<int, byte[]> PathSecrets, byte[] CommitSecret, TreeKeys Keys);
+/// <summary>What making a path yields: the path, the secrets of its nodes (for Welcomes), the commit secret, all of which this value owns, and the keys, which the next epoch takes over.</summary>
+internal sealed record CreatedPath(UpdatePath Path, Dictionary<int, SecretBytes> PathSecrets, SecretBytes CommitSecret, TreeKeys Keys) : IDisposable
+{
+    public void Dispose()
+    {
+        foreach (var secret in PathSecrets.Values) secret.Dispose();
+        CommitSecret.Dispose();
+    }
+}
 
 /// <summary>Making and applying update paths (RFC 9420, 7.4 to 7.6).</summary>
 internal static class TreeKem
 {
-    public static KeyPair NodeKey(CipherSuite suite, ReadOnlySpan<byte> pathSecret)
+    public static SecretKeyPair NodeKey(CipherSuite suite, ReadOnlySpan<byte> pathSecret)
     {
-        var nodeSecret = suite.DeriveSecret(pathSecret, "node"u8);
-        var pair = suite.Kem.Derive(nodeSecret);
-        CryptographicOperations.ZeroMemory(nodeSecret);
-        return pair;
+        using var nodeSecret = suite.DeriveSecret(pathSecret, "node"u8);
+        return suite.Kem.Derive(nodeSecret);
     }
 
     /// <summary>
     /// Makes a path for <paramref name="sender"/> in a tree to which the proposals were applied, and changes that tree. Order: keys, parent hashes, leaf, signature,
     /// tree hash, provisional context, encryption. Leaves in <paramref name="newLeaves"/> get nothing: they have their Welcome.
     /// </summary>
-    public static CreatedPath Create(RatchetTree tree, int sender, LeafNode template, byte[] signatureKey, byte[] groupId, TreeKeys keys,
+    public static CreatedPath Create(RatchetTree tree, int sender, LeafNode template, SecretBytes signatureKey, byte[] groupId, TreeKeys keys,
         ISet<int> newLeaves, Func<byte[], byte[]> contextForTreeHash)
     {
         var suite = tree.Suite;
         var filtered = tree.FilteredDirectPath(sender);
         var created = new TreeKeys { Leaf = sender, ByNode = new(keys.ByNode) };
 
-        var leafKey = suite.GenerateKeyPair();
-        var secrets = new Dictionary<int, byte[]>();
+        var leafKey = suite.Kem.Generate();
+        var secrets = new Dictionary<int, SecretBytes>();
         var publicKeys = new byte[filtered.Count][];
-        var secret = RandomNumberGenerator.GetBytes(suite.HashLength);
+        var secret = SecretBytes.Random(suite.HashLength);
         foreach (var node in TreeMath.DirectPath(sender, tree.LeafCount)) created.ByNode.Remove(node);
         for (var i = 0; i < filtered.Count; i++)
         {
@@ -110,7 +122,7 @@ internal static class TreeKem
             var pathSecret = secrets[filtered[i].Node];
             var targets = Targets(tree, filtered[i].Copath, newLeaves);
             var ciphertexts = new HpkeCiphertext[targets.Count];
-            Each(targets.Count, t =>
+            Each.Do(targets.Count, t =>
             {
                 var (enc, ciphertext) = suite.HpkeSeal(tree.PublicKey(targets[t])!, infoHash, default, pathSecret);
                 ciphertexts[t] = new HpkeCiphertext(enc, ciphertext);
@@ -118,16 +130,6 @@ internal static class TreeKem
             nodes[i] = new UpdatePathNode(publicKeys[i], ciphertexts);
         }
         return new CreatedPath(new UpdatePath(leaf, nodes), secrets, secret, created);
-    }
-
-    private static void Each(int count, Action<int> action)
-    {
-        if (count > 32)
-        {
-            Parallel.For(0, count, action);
-            return;
-        }
-        for (var i = 0; i < count; i++) action(i);
     }
 
     private static List<int> Targets(RatchetTree tree, int copath, ISet<int> newLeaves)
@@ -152,7 +154,7 @@ internal static class TreeKem
     }
 
     /// <summary>Puts a received path into the tree (RFC 9420, 7.5): right number of nodes and ciphertexts, new keys, parent hash, leaf signature.</summary>
-    public static void ApplyPublic(RatchetTree tree, int sender, UpdatePath path, byte[] groupId, Extension[] contextExtensions, ISet<int> newLeaves)
+    public static void ApplyPublic(RatchetTree tree, int sender, UpdatePath path, byte[] groupId, ContextRules rules, ISet<int> newLeaves)
     {
         var suite = tree.Suite;
         var filtered = tree.FilteredDirectPath(sender);
@@ -165,15 +167,11 @@ internal static class TreeKem
         MlsException.ThrowIf(path.Leaf.Source != LeafNodeSource.Commit, MlsError.WrongLeafSource);
         MlsException.ThrowIf(path.Leaf.EncryptionKey.AsSpan().SequenceEqual(tree.Leaf(sender)?.EncryptionKey), MlsError.EncryptionKeyReused);
         suite.Kem.CheckPublicKey(path.Leaf.EncryptionKey);
-        LeafRules.CheckInGroup(path.Leaf, contextExtensions);
+        LeafRules.CheckInGroup(path.Leaf, rules);
         MlsException.ThrowIf(!path.Leaf.HasValidSignature(suite, groupId, sender), MlsError.BadSignature);
         // No key of the path may be in the tree already, not even in the nodes it replaces.
-        for (var node = 0; node < TreeMath.NodeCount(tree.LeafCount); node++)
-        {
-            if (tree.PublicKey(node) is not { } key) continue;
-            foreach (var fresh in path.Nodes) MlsException.ThrowIf(key.AsSpan().SequenceEqual(fresh.EncryptionKey), MlsError.EncryptionKeyReused);
-            MlsException.ThrowIf(key.AsSpan().SequenceEqual(path.Leaf.EncryptionKey), MlsError.EncryptionKeyReused);
-        }
+        MlsException.ThrowIf(tree.HasEncryptionKey(path.Leaf.EncryptionKey), MlsError.EncryptionKeyReused);
+        foreach (var node in path.Nodes) MlsException.ThrowIf(tree.HasEncryptionKey(node.EncryptionKey), MlsError.EncryptionKeyReused);
 
         var parentHash = SetParents(tree, sender, filtered, [.. path.Nodes.Select(n => n.EncryptionKey)]);
         MlsException.ThrowIf(!parentHash.AsSpan().SequenceEqual(path.Leaf.ParentHash), MlsError.BadParentHash);
@@ -182,7 +180,7 @@ internal static class TreeKem
     }
 
     /// <summary>Opens the path secret meant for us, adds the keys above and gives the commit secret.</summary>
-    public static byte[] Decrypt(RatchetTree tree, int sender, UpdatePath path, TreeKeys keys, ISet<int> newLeaves, ReadOnlySpan<byte> context)
+    public static SecretBytes Decrypt(RatchetTree tree, int sender, UpdatePath path, TreeKeys keys, ISet<int> newLeaves, ReadOnlySpan<byte> context)
     {
         var suite = tree.Suite;
         var filtered = tree.FilteredDirectPath(sender);
@@ -192,8 +190,7 @@ internal static class TreeKem
         var mine = targets.FindIndex(keys.ByNode.ContainsKey);
         MlsException.ThrowIf(mine < 0, MlsError.BadPath);
         var sealedSecret = path.Nodes[at].EncryptedPathSecret[mine];
-        var pair = new KeyPair(keys.ByNode[targets[mine]], tree.PublicKey(targets[mine])!);
-        var secret = suite.DecryptWithLabel(pair, "UpdatePathNode"u8, context, sealedSecret.KemOutput, sealedSecret.Ciphertext);
+        var secret = suite.DecryptWithLabel(keys.ByNode[targets[mine]], tree.PublicKey(targets[mine])!, "UpdatePathNode"u8, context, sealedSecret.KemOutput, sealedSecret.Ciphertext);
         foreach (var node in TreeMath.DirectPath(sender, tree.LeafCount)) keys.ByNode.Remove(node);
         return keys.AddFrom(tree, filtered[at].Node, sender, secret);
     }

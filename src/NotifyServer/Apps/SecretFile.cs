@@ -3,6 +3,7 @@ using System.Text;
 namespace Marmot.NotifyServer.Apps;
 
 /// <summary>Files that hold secrets: read only when nobody else may read them, made with mode 0600, never overwritten.</summary>
+/// <remarks>A file of root may be readable by its group (0440) when we are not root: that is how Kubernetes mounts a Secret for a pod that is not root.</remarks>
 internal static class SecretFile
 {
     /// <summary>No secret of ours is longer; a wrong path must not read a disk image.</summary>
@@ -16,7 +17,8 @@ internal static class SecretFile
     public static string ReadText(string path)
     {
         using var handle = File.OpenHandle(path);
-        if (!OperatingSystem.IsWindows() && (File.GetUnixFileMode(handle) & Others) != 0)
+        if (!OperatingSystem.IsWindows() && File.GetUnixFileMode(handle) is var mode && (mode & Others) != 0
+            && !((mode & Others) == UnixFileMode.GroupRead && !Environment.IsPrivilegedProcess && FileOwner.IsRoot(handle)))
         {
             throw new InvalidDataException($"{path}: other users may read this secret; chmod 600 it");
         }

@@ -72,6 +72,9 @@ internal sealed class CircuitBreaker(TimeProvider time)
         }
     }
 
+    /// <summary>Another credential: what the old one met is forgotten.</summary>
+    public void Reset() => Succeeded();
+
     /// <summary>The request ended without a word on the provider (cancelled).</summary>
     public void Abandoned()
     {

@@ -5,17 +5,22 @@ namespace Marmot.NotifyServer.Dispatch;
 
 /// <summary>The way of one app to one provider: its own bounded queue, concurrency and circuit, so that no other lane feels its trouble.</summary>
 /// <remarks>Owns every job from <see cref="Enqueue"/> to its end, and wipes it then. A push that waits for its next try holds no permit.
-/// Each admitted job ends once: accepted, dead, foreign, refused, expired or abandoned.</remarks>
+/// Each admitted job ends once: accepted, dead, foreign, refused, uncertain, expired or abandoned.</remarks>
 internal sealed class PushLane : IAsyncDisposable
 {
+    private const string Circuited = "circuit";
+
     private readonly Channel<PushJob> _ready = Channel.CreateUnbounded<PushJob>(); // bounded by the reservation
     private readonly SemaphoreSlim _permits;
     private readonly CancellationTokenSource _stop = new();
+    private CancellationTokenSource _renewed = new(); // cancelled, and another put in its place, when the provider is
     private readonly NotifyMetrics _metrics;
     private readonly TimeProvider _time;
-    private readonly int _capacity;
     private readonly TaskCompletionSource _empty = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Task _loop;
+    private ProviderLease _lease;
+    private volatile int _capacity;
+    private int _concurrency;
     private int _pending;
     private int _abandoned;
     private volatile bool _draining;
@@ -23,8 +28,9 @@ internal sealed class PushLane : IAsyncDisposable
     public PushLane(string app, IPushProvider provider, int capacity, int concurrency, NotifyMetrics metrics, TimeProvider time)
     {
         App = app;
-        Provider = provider;
+        _lease = new ProviderLease(provider);
         _capacity = capacity;
+        _concurrency = concurrency;
         _metrics = metrics;
         _time = time;
         _permits = new SemaphoreSlim(concurrency);
@@ -34,7 +40,7 @@ internal sealed class PushLane : IAsyncDisposable
 
     public string App { get; }
 
-    public IPushProvider Provider { get; }
+    public IPushProvider Provider => Volatile.Read(ref _lease).Provider;
 
     public CircuitBreaker Circuit { get; }
 
@@ -45,6 +51,32 @@ internal sealed class PushLane : IAsyncDisposable
 
     /// <summary>Jobs given up by a stop.</summary>
     public int Abandoned => Volatile.Read(ref _abandoned);
+
+    /// <summary>Sends through another provider from now on; requests under way end on the old one. The circuit starts anew, since the credentials did.</summary>
+    public void Replace(IPushProvider provider)
+    {
+        var old = Interlocked.Exchange(ref _lease, new ProviderLease(provider));
+        old.Exit();
+        Circuit.Reset();
+        using var before = Interlocked.Exchange(ref _renewed, new CancellationTokenSource());
+        before.Cancel(); // what waited for a good credential goes now
+    }
+
+    /// <summary>Other limits; what is admitted stays admitted.</summary>
+    public void SetLimits(int capacity, int concurrency)
+    {
+        _capacity = capacity;
+        var more = concurrency - Interlocked.Exchange(ref _concurrency, concurrency);
+        if (more > 0)
+        {
+            _permits.Release(more);
+        }
+
+        for (; more < 0; more++)
+        {
+            _ = AbsorbAsync();
+        }
+    }
 
     /// <summary>Takes places for a whole trigger or none.</summary>
     public bool TryReserve(int count)
@@ -112,14 +144,23 @@ internal sealed class PushLane : IAsyncDisposable
         {
             Finish(job, "abandoned", "stopped");
         }
+
+        await _empty.Task; // what was under way hears the stop too and counts itself
+    }
+
+    /// <summary>Lets what is admitted come to its end, however long hints live, then disposes.</summary>
+    public async Task EndAsync()
+    {
+        await DrainAsync(CancellationToken.None);
+        await DisposeAsync();
     }
 
     public async ValueTask DisposeAsync()
     {
         await DrainAsync(new CancellationToken(canceled: true));
-        Provider.Dispose();
+        Volatile.Read(ref _lease).Exit();
         _stop.Dispose();
-        _permits.Dispose();
+        _renewed.Dispose();
     }
 
     private async Task RunAsync()
@@ -139,6 +180,29 @@ internal sealed class PushLane : IAsyncDisposable
         }
     }
 
+    private async Task AbsorbAsync()
+    {
+        try
+        {
+            await _permits.WaitAsync(_stop.Token);
+        }
+        catch (Exception e) when (e is OperationCanceledException or ObjectDisposedException)
+        {
+            // Stopped.
+        }
+    }
+
+    private ProviderLease Enter()
+    {
+        ProviderLease lease;
+        do
+        {
+            lease = Volatile.Read(ref _lease);
+        }
+        while (!lease.TryEnter());
+        return lease;
+    }
+
     private async Task SendAsync(PushJob job)
     {
         PushVerdict verdict = default;
@@ -153,15 +217,12 @@ internal sealed class PushLane : IAsyncDisposable
 
             if (!Circuit.TryPass(out var wait))
             {
-                verdict = new PushVerdict(PushOutcome.Transient, "circuit", wait);
+                verdict = new PushVerdict(PushOutcome.Transient, Circuited, wait);
             }
             else
             {
                 job.Attempts++;
-                var started = _time.GetTimestamp();
-                verdict = await Provider.SendAsync(job, _stop.Token);
-                _metrics.Answered(App, Provider.Name, verdict.Reason, _time.GetElapsedTime(started));
-                TellCircuit(verdict);
+                verdict = await RequestAsync(job);
             }
         }
         catch (OperationCanceledException)
@@ -184,6 +245,31 @@ internal sealed class PushLane : IAsyncDisposable
         }
 
         Conclude(job, verdict);
+    }
+
+    private async ValueTask<PushVerdict> RequestAsync(PushJob job)
+    {
+        var lease = Enter();
+        try
+        {
+            var started = _time.GetTimestamp();
+            var verdict = await lease.Provider.SendAsync(job, _stop.Token);
+            _metrics.Answered(App, lease.Provider.Name, verdict.Reason, _time.GetElapsedTime(started));
+            if (lease == Volatile.Read(ref _lease))
+            {
+                TellCircuit(verdict); // what an old credential met says nothing about the new one
+            }
+            else
+            {
+                Circuit.Abandoned();
+            }
+
+            return verdict;
+        }
+        finally
+        {
+            lease.Exit();
+        }
     }
 
     private void TellCircuit(PushVerdict verdict)
@@ -230,6 +316,12 @@ internal sealed class PushLane : IAsyncDisposable
 
     private void Repeat(PushJob job, PushVerdict verdict)
     {
+        if (verdict.IsUncertain && ++job.Uncertain > Provider.RepeatsAfterTimeout)
+        {
+            Finish(job, "uncertain", verdict.Reason);
+            return;
+        }
+
         var pause = RetryPause.For(verdict, Math.Max(1, job.Attempts), Random.Shared.NextDouble());
         if (_time.GetUtcNow() + pause >= job.Deadline)
         {
@@ -238,19 +330,26 @@ internal sealed class PushLane : IAsyncDisposable
         }
 
         _metrics.Retried(App, Provider.Name);
-        _ = EnqueueLaterAsync(job, pause);
+        _ = EnqueueLaterAsync(job, pause, waitsForCredential: verdict.Outcome == PushOutcome.Credential || verdict.Reason == Circuited);
     }
 
-    private async Task EnqueueLaterAsync(PushJob job, TimeSpan pause)
+    private async Task EnqueueLaterAsync(PushJob job, TimeSpan pause, bool waitsForCredential)
     {
         try
         {
             if (pause > TimeSpan.Zero)
             {
-                await Task.Delay(pause, _time, _stop.Token);
+                var renewed = waitsForCredential ? Volatile.Read(ref _renewed).Token : CancellationToken.None;
+                using var either = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token, renewed);
+                await Task.Delay(pause, _time, either.Token);
             }
         }
-        catch (OperationCanceledException)
+        catch (Exception e) when (e is OperationCanceledException or ObjectDisposedException)
+        {
+            // Stopped, or the credential has been renewed.
+        }
+
+        if (_stop.IsCancellationRequested)
         {
             Finish(job, "abandoned", "stopped");
             return;

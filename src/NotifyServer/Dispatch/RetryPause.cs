@@ -6,6 +6,7 @@ namespace Marmot.NotifyServer.Dispatch;
 internal static class RetryPause
 {
     private static readonly TimeSpan Base = TimeSpan.FromMilliseconds(500);
+    private static readonly TimeSpan Quick = TimeSpan.FromMilliseconds(50);
     private static readonly TimeSpan Longest = TimeSpan.FromSeconds(30);
 
     /// <param name="verdict">What the last try brought.</param>
@@ -16,6 +17,12 @@ internal static class RetryPause
         if (verdict.Outcome == PushOutcome.Reconnect && attempts <= 2)
         {
             return TimeSpan.Zero;
+        }
+
+        // Nothing was sent: one quick try, since the cause is often a connection that was just being replaced.
+        if (verdict == PushVerdict.Unreachable && attempts == 1)
+        {
+            return Quick * (1 + random);
         }
 
         var backoff = Base * Math.Pow(2, Math.Min(attempts - 1, 6));

@@ -25,7 +25,18 @@ internal sealed class EcBudget
         _available = operationsPerSecond;
     }
 
-    public int OperationsPerSecond { get; }
+    public int OperationsPerSecond { get; private set; }
+
+    /// <summary>Another rate from now on; a debt stays a debt.</summary>
+    public void SetRate(int operationsPerSecond)
+    {
+        lock (_gate)
+        {
+            Refill();
+            OperationsPerSecond = operationsPerSecond;
+            _available = Math.Min(_available, operationsPerSecond);
+        }
+    }
 
     /// <summary>Measures ECDH on this machine, for some ten milliseconds.</summary>
     public static int Measure()

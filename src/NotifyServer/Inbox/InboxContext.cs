@@ -10,6 +10,7 @@ internal sealed record InboxContext(
     X509Certificate2Collection? TrustedRoots,
     TriggerGate Gate,
     FairIntake Intake,
+    Canaries Canaries,
     NotifyMetrics Metrics,
     TimeProvider Time,
     ILogger Logger);

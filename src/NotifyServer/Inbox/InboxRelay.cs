@@ -14,14 +14,17 @@ internal sealed class InboxRelay : IRelayConnectionObserver, IDisposable
 {
     private const int AuthorListKind = 10050; // NIP-17, inbox relays
     private static readonly TimeSpan Reassert = TimeSpan.FromDays(1);
+    private static readonly TimeSpan LimitsLife = TimeSpan.FromHours(1);
 
     private readonly InboxContext _context;
     private readonly SecretKey _key;
     private readonly RelayConnection _connection;
     private readonly int _index;
     private readonly SemaphoreSlim _assert = new(0, 1);
+    private readonly CanaryLoop _canary;
     private DateTimeOffset? _deafSince;
     private double _deafSeconds;
+    private DateTimeOffset _limitsRead = DateTimeOffset.MinValue;
 
     public InboxRelay(InboxContext context, int index, string url, string? authUrl, NotifyApp app, SecretKey key)
     {
@@ -47,6 +50,7 @@ internal sealed class InboxRelay : IRelayConnectionObserver, IDisposable
             },
             this,
             context.Time);
+        _canary = new CanaryLoop(context, _connection, key, Name, app.Name);
     }
 
     public string Name { get; }
@@ -54,6 +58,15 @@ internal sealed class InboxRelay : IRelayConnectionObserver, IDisposable
     public NotifyApp App { get; }
 
     public bool IsLive => _connection.State == RelayState.Live;
+
+    /// <summary>Live by all signs and yet our own triggers do not come back.</summary>
+    public bool IsDeaf => IsLive && _canary.IsDeaf;
+
+    /// <summary>Seconds since one of our own triggers came back; NaN when none has yet.</summary>
+    public double CanaryAgeSeconds => _canary.LastArrival is { } last ? (_context.Time.GetUtcNow() - last).TotalSeconds : double.NaN;
+
+    /// <summary>Limits of the relay's information document that hurt us; empty also when it has none.</summary>
+    public IReadOnlyList<RelayLimit> Limits { get; private set; } = [];
 
     public RelayConnection Connection => _connection;
 
@@ -63,15 +76,25 @@ internal sealed class InboxRelay : IRelayConnectionObserver, IDisposable
     /// <summary>Seconds without a live subscription since the start.</summary>
     public double DeafSeconds => _deafSeconds + (_deafSince is { } since ? (_context.Time.GetUtcNow() - since).TotalSeconds : 0);
 
-    /// <summary>Listens and keeps the inbox list in place until cancelled.</summary>
-    public Task RunAsync(CancellationToken cancellationToken) =>
-        Task.WhenAll(_connection.RunAsync(cancellationToken), KeepListedAsync(cancellationToken));
+    /// <summary>Listens, keeps the inbox list in place and sends the canary until cancelled: three loops, none of which may end before.</summary>
+    public IEnumerable<Task> Start(CancellationToken cancellationToken)
+    {
+        yield return Task.Run(() => _connection.RunAsync(cancellationToken), CancellationToken.None);
+        yield return KeepListedAsync(cancellationToken);
+        yield return _canary.RunAsync(cancellationToken);
+    }
 
     public void Dispose() => _assert.Dispose();
 
     public void OnEvent(in NostrEventView evt, bool live)
     {
+        _context.Canaries.Arrived(Name, evt.Id);
         var outcome = _context.Gate.Check(evt, live);
+        if (outcome == "queued")
+        {
+            _canary.Heard();
+        }
+
         if (outcome == "queued" && !_context.Intake.TryAdd(_index, evt.Json, _context.Time.GetUtcNow()))
         {
             outcome = "inbox-full";
@@ -158,7 +181,11 @@ internal sealed class InboxRelay : IRelayConnectionObserver, IDisposable
         {
             while (true)
             {
-                await _assert.WaitAsync(Reassert, cancellationToken);
+                if (await _assert.WaitAsync(Reassert, cancellationToken))
+                {
+                    await ReadLimitsAsync(cancellationToken);
+                }
+
                 var outcome = await AssertListAsync(cancellationToken);
                 IsListed = outcome is "published" or "present";
                 _context.Metrics.InboxList(Name, outcome);
@@ -169,6 +196,30 @@ internal sealed class InboxRelay : IRelayConnectionObserver, IDisposable
         {
             // Stopped.
         }
+    }
+
+    /// <summary>Reads the relay's limits after a connect, at most once an hour, and warns of each that is new.</summary>
+    private async Task ReadLimitsAsync(CancellationToken cancellationToken)
+    {
+        var now = _context.Time.GetUtcNow();
+        if (now < _limitsRead + LimitsLife)
+        {
+            return;
+        }
+
+        _limitsRead = now;
+        if (await RelayLimits.ReadAsync(_connection.Url, _context.TrustedRoots, _context.Time, cancellationToken) is not { } limits)
+        {
+            return; // no document: nothing is known, and that is common
+        }
+
+        foreach (var limit in limits.Except(Limits))
+        {
+            NotifyLog.RelayLimit(_context.Logger, Name, App.Name, limit.Warning);
+        }
+
+        Limits = limits;
+        _context.Metrics.RelayState(Name, "limits-read");
     }
 
     /// <summary>Publishes kind 10050 unless the newest on the relay already says the same.</summary>

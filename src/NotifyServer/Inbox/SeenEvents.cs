@@ -37,4 +37,13 @@ internal sealed class SeenEvents(int capacity)
             return true;
         }
     }
+
+    /// <summary>The event's trigger was put off, not done: another relay's copy may come.</summary>
+    public void Forget(in Bytes32 id)
+    {
+        lock (_gate)
+        {
+            _ids.Remove(id); // its place in the order stays and runs out
+        }
+    }
 }

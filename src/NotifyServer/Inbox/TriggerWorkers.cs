@@ -11,9 +11,9 @@ internal sealed class TriggerWorkers(
     IReadOnlyList<string> relayNames,
     ILogger logger)
 {
-    /// <summary>Runs until the intake is closed and empty, or cancelled.</summary>
-    public Task RunAsync(int workers, CancellationToken cancellationToken) =>
-        Task.WhenAll(Enumerable.Range(0, workers).Select(_ => Task.Run(() => WorkAsync(cancellationToken), CancellationToken.None)));
+    /// <summary>Each runs until the intake is closed and empty, or cancelled.</summary>
+    public IEnumerable<Task> Start(int workers, CancellationToken cancellationToken) =>
+        Enumerable.Range(0, workers).Select(_ => Task.Run(() => WorkAsync(cancellationToken), CancellationToken.None));
 
     private async Task WorkAsync(CancellationToken cancellationToken)
     {

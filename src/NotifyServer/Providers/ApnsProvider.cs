@@ -22,10 +22,13 @@ internal sealed class ApnsProvider : IPushProvider
     private readonly byte[] _payload;
     private readonly TimeProvider _time;
     private readonly TimeSpan _timeout;
+    private readonly bool _ownsJwt;
 
-    public ApnsProvider(ApnsOptions options, ApnsJwt jwt, ApnsConnections connections, TimeSpan timeout, TimeProvider time)
+    public ApnsProvider(ApnsOptions options, ApnsJwt jwt, bool ownsJwt, ApnsConnections connections, TimeSpan timeout, int repeatsAfterTimeout, TimeProvider time)
     {
         _options = options;
+        _ownsJwt = ownsJwt;
+        RepeatsAfterTimeout = options.Mode == ApnsMode.Silent ? repeatsAfterTimeout : 0; // an alert shown twice is seen, a device woken twice is not
         _jwt = jwt;
         _connections = connections;
         _timeout = timeout;
@@ -37,12 +40,20 @@ internal sealed class ApnsProvider : IPushProvider
 
     public string Name => "apns";
 
+    public int RepeatsAfterTimeout { get; }
+
     public ApnsJwt Jwt => _jwt;
 
     public ApnsConnections Connections => _connections;
 
     /// <summary>Reads the .p8 and makes the provider; the file's mode is checked like every secret's.</summary>
-    public static ApnsProvider Create(ApnsOptions options, string caFile, TimeSpan timeout, TimeProvider time)
+    /// <param name="options">The app's APNs settings.</param>
+    /// <param name="caFile">A private authority, or empty.</param>
+    /// <param name="timeout">Longest time of one request.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="repeatsAfterTimeout">For silent pushes.</param>
+    /// <param name="jwts">Shares provider tokens with other apps and other lives of this one; null: its own.</param>
+    public static ApnsProvider Create(ApnsOptions options, string caFile, TimeSpan timeout, TimeProvider time, int repeatsAfterTimeout = 1, ApnsJwts? jwts = null)
     {
         var key = ECDsa.Create();
         try
@@ -55,8 +66,8 @@ internal sealed class ApnsProvider : IPushProvider
             throw new InvalidDataException("Apns:KeyFile is not a PEM private key"); // the cause may quote the file
         }
 
-        return new ApnsProvider(options, new ApnsJwt(key, options.TeamId, options.KeyId, time),
-            new ApnsConnections(options.Connections, ProviderHttp.LoadRoots(caFile), time), timeout, time);
+        var jwt = jwts?.Get(key, options.TeamId, options.KeyId) ?? new ApnsJwt(key, options.TeamId, options.KeyId, time);
+        return new ApnsProvider(options, jwt, jwts is null, new ApnsConnections(options.Connections, ProviderHttp.LoadRoots(caFile), time), timeout, repeatsAfterTimeout, time);
     }
 
     public bool IsPlausible(ReadOnlySpan<byte> deviceToken) => deviceToken.Length is >= 1 and <= MaxTokenBytes;
@@ -71,13 +82,22 @@ internal sealed class ApnsProvider : IPushProvider
             return _jwt.TryReplace(jwt) ? await SendOnceAsync(job, _jwt.Current(), cancellationToken) : verdict;
         }
 
-        return verdict.Reason == "TooManyProviderTokenUpdates" ? verdict with { RetryAfter = verdict.RetryAfter ?? ApnsJwt.MintFloor } : verdict;
+        if (verdict.Reason != "TooManyProviderTokenUpdates")
+        {
+            return verdict;
+        }
+
+        // The token before it may still be good: Apple takes one for an hour, whatever came after it.
+        return _jwt.TryFallBack(jwt) ? await SendOnceAsync(job, _jwt.Current(), cancellationToken) : verdict with { RetryAfter = verdict.RetryAfter ?? ApnsJwt.MintFloor };
     }
 
     public void Dispose()
     {
         _connections.Dispose();
-        _jwt.Dispose();
+        if (_ownsJwt)
+        {
+            _jwt.Dispose();
+        }
     }
 
     private async ValueTask<PushVerdict> SendOnceAsync(PushJob job, string jwt, CancellationToken cancellationToken)
@@ -86,6 +106,7 @@ internal sealed class ApnsProvider : IPushProvider
         using var deadline = new CancellationTokenSource(_timeout, _time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
         var first = false;
+        var content = new WatchedContent(_payload, Json);
         try
         {
             if (!slot.IsProven)
@@ -99,7 +120,7 @@ internal sealed class ApnsProvider : IPushProvider
                 }
             }
 
-            using var request = CreateRequest(job, jwt);
+            using var request = CreateRequest(job, jwt, content);
             using var response = await slot.Client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, either.Token);
             Volatile.Write(ref slot.Timeouts, 0);
             slot.IsProven |= response.StatusCode != HttpStatusCode.Forbidden;
@@ -114,11 +135,11 @@ internal sealed class ApnsProvider : IPushProvider
         catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
         {
             _connections.TimedOut(slot);
-            return PushVerdict.TimedOut;
+            return content.Unanswered(PushVerdict.TimedOut);
         }
         catch (Exception e) when (e is HttpRequestException or IOException)
         {
-            return PushVerdict.Unreachable;
+            return content.Unanswered(PushVerdict.Unreachable, e);
         }
         finally
         {
@@ -147,13 +168,13 @@ internal sealed class ApnsProvider : IPushProvider
         }
     }
 
-    private HttpRequestMessage CreateRequest(PushJob job, string jwt)
+    private HttpRequestMessage CreateRequest(PushJob job, string jwt, WatchedContent content)
     {
         var request = new HttpRequestMessage(HttpMethod.Post, new Uri(_endpoint, "/3/device/" + Convert.ToHexStringLower(job.DeviceToken)))
         {
             Version = HttpVersion.Version20,
             VersionPolicy = HttpVersionPolicy.RequestVersionExact,
-            Content = new ByteArrayContent(_payload) { Headers = { ContentType = Json } },
+            Content = content,
         };
         var headers = request.Headers;
         headers.TryAddWithoutValidation("authorization", "bearer " + jwt);

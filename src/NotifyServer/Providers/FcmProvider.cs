@@ -22,8 +22,9 @@ internal sealed class FcmProvider : IPushProvider
     private readonly TimeSpan _timeout;
     private readonly TimeProvider _time;
 
-    public FcmProvider(FcmOptions options, string projectId, OAuthTokens tokens, HttpClient client, TimeSpan timeout, TimeProvider time)
+    public FcmProvider(FcmOptions options, string projectId, OAuthTokens tokens, HttpClient client, TimeSpan timeout, int repeatsAfterTimeout, TimeProvider time)
     {
+        RepeatsAfterTimeout = repeatsAfterTimeout;
         _options = options;
         _tokens = tokens;
         _client = client;
@@ -35,9 +36,11 @@ internal sealed class FcmProvider : IPushProvider
 
     public string Name => "fcm";
 
+    public int RepeatsAfterTimeout { get; }
+
     public OAuthTokens Tokens => _tokens;
 
-    public static FcmProvider Create(FcmOptions options, string caFile, TimeSpan timeout, TimeProvider time)
+    public static FcmProvider Create(FcmOptions options, string caFile, TimeSpan timeout, TimeProvider time, int repeatsAfterTimeout = 1)
     {
         var account = ServiceAccount.Load(options.ServiceAccountFile);
         var roots = ProviderHttp.LoadRoots(caFile);
@@ -45,7 +48,7 @@ internal sealed class FcmProvider : IPushProvider
         handler.EnableMultipleHttp2Connections = true;
         var client = new HttpClient(handler) { Timeout = Timeout.InfiniteTimeSpan };
         var project = options.ProjectId.Length > 0 ? options.ProjectId : account.ProjectId;
-        return new FcmProvider(options, project, new OAuthTokens(account, roots, time), client, timeout, time);
+        return new FcmProvider(options, project, new OAuthTokens(account, roots, time), client, timeout, repeatsAfterTimeout, time);
     }
 
     public bool IsPlausible(ReadOnlySpan<byte> deviceToken) =>
@@ -63,22 +66,18 @@ internal sealed class FcmProvider : IPushProvider
                 return failure;
             }
 
-            var verdict = await SendOnceAsync(job, token, either.Token);
+            var verdict = await SendOnceAsync(job, token, either.Token, cancellationToken);
             if (verdict.Reason == "UNAUTHENTICATED" && _tokens.TryDiscard(token))
             {
                 (token, failure) = await _tokens.GetAsync(either.Token);
-                return token is null ? failure : await SendOnceAsync(job, token, either.Token);
+                return token is null ? failure : await SendOnceAsync(job, token, either.Token, cancellationToken);
             }
 
             return verdict;
         }
         catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
         {
-            return PushVerdict.TimedOut;
-        }
-        catch (Exception e) when (e is HttpRequestException or IOException)
-        {
-            return PushVerdict.Unreachable;
+            return PushVerdict.TimedOut; // while waiting for an OAuth token: nothing was sent
         }
     }
 
@@ -88,26 +87,32 @@ internal sealed class FcmProvider : IPushProvider
         _tokens.Dispose();
     }
 
-    private async ValueTask<PushVerdict> SendOnceAsync(PushJob job, string bearer, CancellationToken cancellationToken)
+    /// <param name="job">The hint.</param>
+    /// <param name="bearer">The OAuth token.</param>
+    /// <param name="deadline">Ends the request.</param>
+    /// <param name="stop">The part of <paramref name="deadline"/> that is a stop and not a time-out.</param>
+    private async ValueTask<PushVerdict> SendOnceAsync(PushJob job, string bearer, CancellationToken deadline, CancellationToken stop)
     {
         var body = new ArrayBufferWriter<byte>(256 + job.DeviceToken.Length);
+        WatchedContent? content = null;
         try
         {
             Write(body, job);
+            content = new WatchedContent(body.WrittenMemory, Json);
             using var request = new HttpRequestMessage(HttpMethod.Post, _send)
             {
                 Version = HttpVersion.Version20,
                 VersionPolicy = HttpVersionPolicy.RequestVersionOrLower,
-                Content = new ReadOnlyMemoryContent(body.WrittenMemory) { Headers = { ContentType = Json } },
+                Content = content,
             };
             request.Headers.TryAddWithoutValidation("Authorization", "Bearer " + bearer);
-            using var response = await _client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellationToken);
+            using var response = await _client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, deadline);
             if (response.StatusCode == HttpStatusCode.OK)
             {
                 return PushVerdict.Accepted;
             }
 
-            var (buffer, length) = await ProviderHttp.ReadAnswerAsync(response, cancellationToken);
+            var (buffer, length) = await ProviderHttp.ReadAnswerAsync(response, deadline);
             try
             {
                 return FcmErrors.Sort(response.StatusCode, buffer.AsSpan(0, length), ProviderHttp.RetryAfter(response.Headers, _time.GetUtcNow()));
@@ -116,6 +121,14 @@ internal sealed class FcmProvider : IPushProvider
             {
                 ArrayPool<byte>.Shared.Return(buffer);
             }
+        }
+        catch (OperationCanceledException) when (!stop.IsCancellationRequested)
+        {
+            return content!.Unanswered(PushVerdict.TimedOut);
+        }
+        catch (Exception e) when (e is HttpRequestException or IOException)
+        {
+            return content!.Unanswered(PushVerdict.Unreachable, e);
         }
         finally
         {

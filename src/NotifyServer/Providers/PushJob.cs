@@ -30,6 +30,9 @@ internal sealed class PushJob : IDisposable
     /// <summary>Requests made so far.</summary>
     public int Attempts { get; set; }
 
+    /// <summary>Requests that went out and were never answered.</summary>
+    public int Uncertain { get; set; }
+
     public ReadOnlySpan<byte> DeviceToken => _token is { } token ? token.AsSpan(0, _length) : throw new ObjectDisposedException(nameof(PushJob));
 
     public void Dispose()

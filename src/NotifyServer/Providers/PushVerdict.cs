@@ -32,7 +32,8 @@ internal enum PushOutcome
 /// <param name="Outcome">Whose matter it is.</param>
 /// <param name="Reason">From a closed set, so that it can be a metric's label.</param>
 /// <param name="RetryAfter">The provider's wish, or its documented floor; null when there is none.</param>
-internal readonly record struct PushVerdict(PushOutcome Outcome, string Reason, TimeSpan? RetryAfter = null)
+/// <param name="IsUncertain">The request went out and nobody knows what became of it: a repeat may ring twice.</param>
+internal readonly record struct PushVerdict(PushOutcome Outcome, string Reason, TimeSpan? RetryAfter = null, bool IsUncertain = false)
 {
     public static readonly PushVerdict Accepted = new(PushOutcome.Accepted, "ok");
 

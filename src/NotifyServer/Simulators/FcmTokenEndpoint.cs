@@ -14,6 +14,9 @@ internal sealed class FcmTokenEndpoint(FcmSimulatorOptions options, RSA key, str
     private const string Scope = "https://www.googleapis.com/auth/firebase.messaging";
     private const string WideScope = "https://www.googleapis.com/auth/cloud-platform";
 
+    // The endpoint's real names. Google's .NET library always writes the first into aud, whatever token_uri the account file names.
+    private static readonly string[] GoogleAudiences = ["https://oauth2.googleapis.com/token", "https://accounts.google.com/o/oauth2/token", "https://www.googleapis.com/oauth2/v4/token"];
+
     private readonly Lock _gate = new();
     private readonly Dictionary<string, DateTimeOffset> _valid = [];
     private bool _accountDeleted;
@@ -66,7 +69,7 @@ internal sealed class FcmTokenEndpoint(FcmSimulatorOptions options, RSA key, str
         if (Text(header, "alg") != "RS256" || (Text(header, "kid") is { } kid && kid != keyId)
             || !key.VerifyData(signed, signature, HashAlgorithmName.SHA256, RSASignaturePadding.Pkcs1)) return Refuse("invalid_grant", "Invalid JWT Signature.");
         // 2. For whom
-        if (Text(claims, "aud") != tokenUri) return Refuse("invalid_grant", "Failed audience check. The right audience is " + tokenUri);
+        if (Text(claims, "aud") is not { } audience || (audience != tokenUri && !GoogleAudiences.Contains(audience))) return Refuse("invalid_grant", "Failed audience check. The right audience is " + tokenUri);
         // 3. When
         if (Number(claims, "iat") is not { } iat || Number(claims, "exp") is not { } exp) return Refuse("invalid_grant", "Required parameter is missing: iat, exp");
         var now = options.Clock.GetUtcNow().ToUnixTimeSeconds();

@@ -3,31 +3,44 @@ using Marmot.Protocol.Encoding;
 
 namespace Marmot.NotifyServer.Triggers;
 
-/// <summary>A rate limit for each of very many keys in a fixed table (generic cell rate algorithm, one time stamp a key).</summary>
+/// <summary>One rate: what an admission costs, and how many may come at once.</summary>
+/// <param name="Interval">Time one admission costs; zero switches the rate off.</param>
+/// <param name="Burst">Admissions that may come at once, at least one.</param>
+internal readonly record struct Rate(TimeSpan Interval, int Burst)
+{
+    public static Rate Off => new(TimeSpan.Zero, 1);
+
+    /// <summary>So many in a period, of which a share may come at once.</summary>
+    public static Rate Per(TimeSpan period, int count, int burst) => new(period / count, Math.Max(1, burst));
+}
+
+/// <summary>Rate limits for each of very many keys in a fixed table (generic cell rate algorithm, one time stamp for each key and rate).</summary>
 /// <remarks>A key's slot is chosen by a hash under a secret of this process, so nobody can aim at another key's slot. When a set of slots is full, the
 /// entry with the least debt leaves: a flood of fresh keys displaces other fresh keys, not the device that is being held back, and a
-/// new honest key is always admitted. 24 bytes an entry, nothing allocated later. Thread-safe: one lock for each stripe of sets.</remarks>
+/// new honest key is always admitted. 16 bytes an entry and 8 for each rate, nothing allocated later. Thread-safe: one lock for each stripe of sets.</remarks>
 internal sealed class KeyedLimiter
 {
     private const int Ways = 8;
     private const int Stripes = 64;
 
-    private readonly Entry[] _entries;
+    private readonly (ulong Low, ulong High)[] _keys;
+    private readonly long[] _due; // for each entry one time stamp a rate
     private readonly Lock[] _locks = new Lock[Stripes];
     private readonly byte[] _secret = RandomNumberGenerator.GetBytes(32);
-    private readonly long _interval;
-    private readonly long _tolerance;
+    private readonly int _rateCount;
     private readonly TimeProvider _time;
+    private (long Interval, long Tolerance)[] _rates;
 
     /// <param name="capacity">Entries, rounded up to a multiple of the set size.</param>
-    /// <param name="interval">Time one admission costs.</param>
-    /// <param name="burst">Admissions that may come at once.</param>
     /// <param name="time">The clock.</param>
-    public KeyedLimiter(int capacity, TimeSpan interval, int burst, TimeProvider time)
+    /// <param name="rates">All must admit.</param>
+    public KeyedLimiter(int capacity, TimeProvider time, params ReadOnlySpan<Rate> rates)
     {
-        _entries = new Entry[(capacity + Ways - 1) / Ways * Ways];
-        _interval = interval.Ticks;
-        _tolerance = interval.Ticks * Math.Max(0, burst - 1);
+        var entries = (capacity + Ways - 1) / Ways * Ways;
+        _keys = new (ulong, ulong)[entries];
+        _rateCount = rates.Length;
+        _due = new long[entries * rates.Length];
+        _rates = Convert(rates);
         _time = time;
         for (var i = 0; i < Stripes; i++)
         {
@@ -35,65 +48,104 @@ internal sealed class KeyedLimiter
         }
     }
 
-    public int Capacity => _entries.Length;
+    public int Capacity => _keys.Length;
 
-    /// <summary>Charges one admission; false when the key has used up its rate.</summary>
-    public bool TryAdmit(in Bytes32 key)
+    /// <summary>Bytes of both tables.</summary>
+    public long TableBytes => ((long)_keys.Length * 16) + ((long)_due.Length * sizeof(long));
+
+    /// <summary>Other rates in the same places; what keys owe stays.</summary>
+    public void SetRates(params ReadOnlySpan<Rate> rates)
+    {
+        ArgumentOutOfRangeException.ThrowIfNotEqual(rates.Length, _rateCount, nameof(rates));
+        Volatile.Write(ref _rates, Convert(rates));
+    }
+
+    /// <summary>Charges one admission; false when the key has used up a rate.</summary>
+    public bool TryAdmit(in Bytes32 key) => TryAdmit(key, out _);
+
+    /// <summary>Charges one admission on every rate or on none.</summary>
+    /// <param name="key">The key.</param>
+    /// <param name="refusedBy">Place of the rate that is used up; -1 when admitted.</param>
+    public bool TryAdmit(in Bytes32 key, out int refusedBy)
     {
         var (low, high) = Hash(key);
         var now = _time.GetUtcNow().UtcTicks;
-        var set = (int)(low % (ulong)(_entries.Length / Ways));
+        var rates = Volatile.Read(ref _rates);
+        var set = (int)(low % (ulong)(_keys.Length / Ways));
         lock (_locks[set % Stripes])
         {
-            ref var entry = ref Find(set, low, high, now);
-            var due = Math.Max(entry.Due, now);
-            if (due - now > _tolerance)
+            var due = Find(set, low, high, now);
+            for (refusedBy = 0; refusedBy < rates.Length; refusedBy++)
             {
-                return false;
+                if (due[refusedBy] - now > rates[refusedBy].Tolerance)
+                {
+                    return false;
+                }
             }
 
-            entry = new Entry(low, high, due + _interval);
-            return true;
+            for (var i = 0; i < rates.Length; i++)
+            {
+                due[i] = Math.Max(due[i], now) + rates[i].Interval;
+            }
         }
+
+        refusedBy = -1;
+        return true;
     }
 
     /// <summary>Gives one admission back, when what it was for was not done.</summary>
     public void Refund(in Bytes32 key)
     {
         var (low, high) = Hash(key);
-        var set = (int)(low % (ulong)(_entries.Length / Ways));
+        var rates = Volatile.Read(ref _rates);
+        var set = (int)(low % (ulong)(_keys.Length / Ways));
         lock (_locks[set % Stripes])
         {
-            foreach (ref var entry in _entries.AsSpan(set * Ways, Ways))
+            for (var entry = set * Ways; entry < (set + 1) * Ways; entry++)
             {
-                if (entry.Low == low && entry.High == high)
+                if (_keys[entry] != (low, high))
                 {
-                    entry = entry with { Due = entry.Due - _interval };
-                    return;
+                    continue;
                 }
+
+                for (var i = 0; i < rates.Length; i++)
+                {
+                    _due[(entry * _rateCount) + i] -= rates[i].Interval;
+                }
+
+                return;
             }
         }
     }
 
-    private ref Entry Find(int set, ulong low, ulong high, long now)
+    private Span<long> Find(int set, ulong low, ulong high, long now)
     {
-        var ways = _entries.AsSpan(set * Ways, Ways);
-        var least = 0;
-        for (var i = 0; i < Ways; i++)
+        var least = set * Ways;
+        var leastDebt = long.MaxValue;
+        for (var entry = set * Ways; entry < (set + 1) * Ways; entry++)
         {
-            if (ways[i].Low == low && ways[i].High == high)
+            var due = _due.AsSpan(entry * _rateCount, _rateCount);
+            if (_keys[entry] == (low, high))
             {
-                return ref ways[i];
+                return due;
             }
 
-            if (ways[i].Due < ways[least].Due)
+            var debt = long.MinValue;
+            foreach (var one in due)
             {
-                least = i;
+                debt = Math.Max(debt, one);
+            }
+
+            if (debt < leastDebt)
+            {
+                (least, leastDebt) = (entry, debt);
             }
         }
 
-        ways[least] = new Entry(low, high, now);
-        return ref ways[least];
+        _keys[least] = (low, high);
+        var fresh = _due.AsSpan(least * _rateCount, _rateCount);
+        fresh.Fill(now);
+        return fresh;
     }
 
     private (ulong Low, ulong High) Hash(in Bytes32 key)
@@ -103,5 +155,15 @@ internal sealed class KeyedLimiter
         return (BitConverter.ToUInt64(digest), BitConverter.ToUInt64(digest[8..]));
     }
 
-    private readonly record struct Entry(ulong Low, ulong High, long Due);
+    private static (long Interval, long Tolerance)[] Convert(ReadOnlySpan<Rate> rates)
+    {
+        var converted = new (long, long)[rates.Length];
+        for (var i = 0; i < rates.Length; i++)
+        {
+            var interval = rates[i].Interval.Ticks;
+            converted[i] = (interval, interval == 0 ? long.MaxValue : interval * Math.Max(0, rates[i].Burst - 1));
+        }
+
+        return converted;
+    }
 }

@@ -19,6 +19,7 @@ internal sealed class TriggerPipelineContext(
     SeenEvents seen,
     IClaimStore claims,
     DeviceGate devices,
+    Canaries canaries,
     NotifyMetrics metrics,
     TimeProvider time)
 {
@@ -31,6 +32,8 @@ internal sealed class TriggerPipelineContext(
     public IClaimStore Claims { get; } = claims;
 
     public DeviceGate Devices { get; } = devices;
+
+    public Canaries Canaries { get; } = canaries;
 
     public NotifyMetrics Metrics { get; } = metrics;
 
@@ -82,6 +85,7 @@ internal sealed class TriggerPipeline : IDisposable
                     return "duplicate";
                 case ClaimOutcome.Full:
                     _context.Metrics.TokensLost("claims-full", opened.Count);
+                    _context.Seen.Forget(opened.Wrap);
                     return "claims-full";
             }
 
@@ -95,7 +99,7 @@ internal sealed class TriggerPipeline : IDisposable
             }
             finally
             {
-                Conclude(opened.Hash, done);
+                Conclude(opened, done);
             }
 
             outcome = done ? "done" : "queue-full";
@@ -157,13 +161,19 @@ internal sealed class TriggerPipeline : IDisposable
         }
 
         var dialect = trigger.Dialect;
+        var hash = ContentHash(dialect, key.PublicKey, trigger.Content);
+        if (_context.Canaries.TryRecognise(hash))
+        {
+            return "canary";
+        }
+
         if (!IsAccepted(dialect))
         {
             _context.Metrics.TokensLost("dialect-off", trigger.Count);
             return "dialect-off";
         }
 
-        opened = new Opened(app, key, dialect, trigger.Count, ContentHash(trigger, key.PublicKey));
+        opened = new Opened(wrap.Id, app, key, dialect, trigger.Count, hash);
         return null;
     }
 
@@ -190,9 +200,18 @@ internal sealed class TriggerPipeline : IDisposable
         {
             var chunk = _content.AsSpan(i * size, size);
             SHA256.HashData(chunk, hash);
-            if (!_distinct.Add(new Bytes32(hash)))
+            var ciphertext = new Bytes32(hash);
+            if (!_distinct.Add(ciphertext))
             {
                 _context.Metrics.Token(label, "repeated");
+                continue;
+            }
+
+            if (!_context.Devices.TryTakeToken(ciphertext))
+            {
+                _distinct.Remove(ciphertext); // nothing to give back
+                _context.Metrics.Token(label, "token-rate");
+                _context.Metrics.TokensLost("token-rate", 1);
                 continue;
             }
 
@@ -249,11 +268,6 @@ internal sealed class TriggerPipeline : IDisposable
 
         if (!PushDispatcher.TryReserve(opened.App, apns, _jobs.Count - apns))
         {
-            foreach (var (_, _, device) in _jobs)
-            {
-                _context.Devices.GiveBack(device);
-            }
-
             _context.Metrics.TokensLost("queue-full", _jobs.Count);
             return false;
         }
@@ -267,16 +281,27 @@ internal sealed class TriggerPipeline : IDisposable
         return true;
     }
 
-    private void Conclude(in Bytes32 hash, bool done)
+    /// <summary>A trigger that was not done leaves no trace: its next copy, from whichever relay, is as the first.</summary>
+    private void Conclude(in Opened opened, bool done)
     {
         if (done)
         {
-            _context.Claims.Complete(hash);
+            _context.Claims.Complete(opened.Hash);
+            return;
         }
-        else
+
+        foreach (var (_, _, device) in _jobs)
         {
-            _context.Claims.Release(hash);
+            _context.Devices.GiveBack(device);
         }
+
+        foreach (var ciphertext in _distinct)
+        {
+            _context.Devices.GiveBackToken(ciphertext);
+        }
+
+        _context.Seen.Forget(opened.Wrap);
+        _context.Claims.Release(opened.Hash);
     }
 
     private void Wipe()
@@ -293,12 +318,12 @@ internal sealed class TriggerPipeline : IDisposable
     }
 
     // The key and dialect are part of it: the same bytes to another app are another trigger.
-    private static Bytes32 ContentHash(in Trigger trigger, in Bytes32 key)
+    internal static Bytes32 ContentHash(TokenDialect dialect, in Bytes32 key, ReadOnlySpan<byte> content)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        hash.AppendData([(byte)trigger.Dialect]);
+        hash.AppendData([(byte)dialect]);
         hash.AppendData(key.Span);
-        hash.AppendData(trigger.Content);
+        hash.AppendData(content);
         Span<byte> digest = stackalloc byte[32];
         hash.GetHashAndReset(digest);
         return new Bytes32(digest);
@@ -311,5 +336,5 @@ internal sealed class TriggerPipeline : IDisposable
         _ => "marmot-push-v1",
     };
 
-    private readonly record struct Opened(NotifyApp App, SecretKey Key, TokenDialect Dialect, int Count, Bytes32 Hash);
+    private readonly record struct Opened(Bytes32 Wrap, NotifyApp App, SecretKey Key, TokenDialect Dialect, int Count, Bytes32 Hash);
 }

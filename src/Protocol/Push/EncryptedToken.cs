@@ -118,14 +118,21 @@ public static class EncryptedToken
     internal static bool TryDeriveKey(TokenDialect dialect, SecretKey own, in Bytes32 peer, Span<byte> key)
     {
         Span<byte> sharedX = stackalloc byte[32];
-        bool derived = own.TryDeriveSharedX(peer, sharedX);
-        if (derived)
-        {
-            HkdfSha256.DeriveKey(sharedX, dialect.Salt, dialect.KeyLabel, key);
-        }
-
+        bool derived = own.TryDeriveSharedX(peer, sharedX) && TryDeriveKey(dialect, sharedX, key);
         CryptographicOperations.ZeroMemory(sharedX);
         return derived;
+    }
+
+    /// <summary>The AEAD key of a shared x; false for zeros, which no valid point and scalar give (marmot-push-v1 wants the check all the same).</summary>
+    internal static bool TryDeriveKey(TokenDialect dialect, ReadOnlySpan<byte> sharedX, Span<byte> key)
+    {
+        if (!sharedX.ContainsAnyExcept((byte)0))
+        {
+            return false;
+        }
+
+        HkdfSha256.DeriveKey(sharedX, dialect.Salt, dialect.KeyLabel, key);
+        return true;
     }
 
     private static bool TryParse(ReadOnlySpan<byte> plaintext, TokenDialect dialect, out DeviceToken token)

@@ -80,6 +80,15 @@ public sealed partial class RelayConnection
         }
     }
 
+    /// <summary>Ends the present socket, if there is one; <see cref="RunAsync"/> connects and subscribes anew after its pause. For a relay that is connected and yet does not deliver.</summary>
+    public void Restart()
+    {
+        lock (_gate)
+        {
+            _socket?.Abort();
+        }
+    }
+
     /// <summary>Publishes an event and waits for the OK; <c>disconnected</c> when there is no socket.</summary>
     public async Task<PublishResult> PublishAsync(NostrEvent evt, CancellationToken cancellationToken)
     {

@@ -82,6 +82,9 @@ internal sealed class RelaySocket : IDisposable
         }
     }
 
+    /// <summary>Breaks the connection; the reader ends with an exception.</summary>
+    public void Abort() => _socket.Abort();
+
     public void Dispose()
     {
         _socket.Dispose();

@@ -20,7 +20,7 @@ internal sealed class PendingEvent(EventRecord record, Connection sender)
 /// thread, since it blocks on the disk.
 /// </remarks>
 internal sealed class EventWriterLoop(
-    IEventStore store, FanOut fanOut, TimeProvider clock, RelayMetrics metrics, ILogger<EventWriterLoop> log) : IHostedService, IDisposable
+    IEventStore store, ILiveFeed feed, TimeProvider clock, RelayMetrics metrics, ILogger<EventWriterLoop> log) : IHostedService, IDisposable
 {
     private const int MaxBatch = 500;
     private const int MinBatch = 64;
@@ -133,6 +133,11 @@ internal sealed class EventWriterLoop(
                     maintained = Maintain() ? 0 : clock.GetTimestamp();
                 }
             }
+            catch (IOException exception)
+            {
+                maintained = clock.GetTimestamp(); // the store's upkeep waits with everything else until it is back
+                log.StoreLost(exception.Message);
+            }
             catch (Exception exception)
             {
                 log.LoopFailed(nameof(EventWriterLoop), exception);
@@ -219,7 +224,7 @@ internal sealed class EventWriterLoop(
         {
             if (pending.Write.Verdict == StoreVerdict.Stored)
             {
-                var published = fanOut.PublishAsync(new LiveEvent(pending.Write.Record, pending.Write.Arrival), _stop.Token);
+                var published = feed.PublishAsync(new LiveEvent(pending.Write.Record, pending.Write.Arrival), _stop.Token);
                 if (!published.IsCompletedSuccessfully)
                 {
                     WaitForFanOut(published);

@@ -17,7 +17,7 @@ internal sealed class Ingester(
     WritePolicyProgram program,
     RelayIdentity identity,
     EventWriterLoop writer,
-    FanOut fanOut,
+    ILiveFeed feed,
     Requests requests,
     Syncs syncs,
     RelayBudgets budgets,
@@ -185,7 +185,7 @@ internal sealed class Ingester(
     // NIP-01: an ephemeral event goes to those who listen now and is not stored.
     private async ValueTask PassOnAsync(Connection connection, EventRecord record, CancellationToken cancel)
     {
-        await fanOut.PublishAsync(new LiveEvent(record, Arrival: 0), cancel);
+        await feed.PublishAsync(new LiveEvent(record, Arrival: 0), cancel);
         connection.Outbox.SendOk(record.Id);
     }
 

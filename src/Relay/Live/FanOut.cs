@@ -7,7 +7,7 @@ namespace Marmot.Relay.Live;
 
 /// <summary>The loop that hands accepted events to the subscriptions that want them: the same bytes to all.</summary>
 /// <remarks>Bounded: when it falls behind, the writer waits, and with it those who publish.</remarks>
-internal sealed class FanOut(SubscriptionIndex index, IOptions<RelayOptions> options, RelayMetrics metrics, ILogger<FanOut> log) : BackgroundService
+internal sealed class FanOut(SubscriptionIndex index, IOptions<RelayOptions> options, RelayMetrics metrics, ILogger<FanOut> log) : BackgroundService, ILiveFeed
 {
     private readonly Channel<LiveEvent> _channel = Channel.CreateBounded<LiveEvent>(
         new BoundedChannelOptions(8192) { SingleReader = true, FullMode = BoundedChannelFullMode.Wait });

@@ -15,7 +15,7 @@ internal sealed class Subscription(Connection connection, string id, Filter[] fi
     private const int MaxWaiting = 10_000;
     private readonly Lock _lock = new();
     private readonly byte[] _head = [.. "[\"EVENT\","u8, .. RelayMessageWriter.EncodeSubscriptionId(id), (byte)','];
-    private ulong _highWaterMark = ulong.MaxValue;
+    private ulong _highWaterMark;
     private List<LiveEvent>? _waiting = [];
     private bool _closed;
 
@@ -40,6 +40,7 @@ internal sealed class Subscription(Connection connection, string id, Filter[] fi
         lock (_lock)
         {
             _highWaterMark = highWaterMark;
+            _waiting?.RemoveAll(live => live.Arrival != 0 && live.Arrival <= highWaterMark); // fanned out while the mark was being read
         }
     }
 

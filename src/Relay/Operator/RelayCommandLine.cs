@@ -17,10 +17,12 @@ internal sealed class RelayCommandLine
           compact                       give the space of removed events back
           sync URL [--dir both|pull|push] [--filter JSON] [--auth-key FILE]
                                         reconcile with another relay (NIP-77); the key answers its AUTH
-        But for stats --live, the relay must not be running on the same directory.
+          migrate                       bring the database of Storage:Postgres to this version's schema
+        All but stats --live work on the store: that of Storage:DataDirectory, whose relay must not be running, or with
+        --Storage:Postgres=CONNECTION the database, whose relays may be.
         """;
 
-    private static readonly string[] Commands = ["import", "export", "stats", "delete", "compact", "sync"];
+    private static readonly string[] Commands = ["import", "export", "stats", "delete", "compact", "sync", "migrate"];
 
     public string Command { get; private init; } = "";
 

@@ -44,13 +44,13 @@ internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeP
         var subscription = new Subscription(connection, id, filters);
         connection.Subscriptions.Add(id, subscription);
         index.Add(subscription);
-        var mark = store.HighWaterMark;
-        subscription.StartFrom(mark);
-
-        // 3. What is stored, then EOSE, then live.
         var scope = Scope(connection);
         try
         {
+            var mark = await store.ReadMarkAsync(cancel);
+            subscription.StartFrom(mark);
+
+            // 3. What is stored, then EOSE, then live.
             await StoredEventScan.SendAsync(store, subscription, scope, mark, _options.MaxLimit, _options.MaxOutboxBytes, cancel);
         }
         catch (Exception exception) when (exception is IOException or QueryTooWideException)
@@ -59,7 +59,6 @@ internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeP
             connection.Outbox.SendClosed(id, exception is QueryTooWideException ? Rejections.TooWide : Rejections.StoreFailed);
             return;
         }
-
         finally
         {
             budgets.Charge(connection.AddressPrefix, scope.Work);
@@ -94,7 +93,7 @@ internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeP
             }
 
             var found = await StoredEventScan.FindAsync(
-                store, [.. filters.Select(f => f.WithLimit(null))], scope, store.HighWaterMark, int.MaxValue, cancel);
+                store, [.. filters.Select(f => f.WithLimit(null))], scope, await store.ReadMarkAsync(cancel), int.MaxValue, cancel);
             connection.Outbox.SendCount(id, found.Count);
         }
         catch (Exception exception) when (exception is IOException or QueryTooWideException)
@@ -112,11 +111,11 @@ internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeP
     {
         if (HyperLogLog.TryCreate(filter) is not { } authors)
         {
-            connection.Outbox.SendCount(id, await store.CountAsync(filter, scope, store.HighWaterMark, cancel));
+            connection.Outbox.SendCount(id, await store.CountAsync(filter, scope, await store.ReadMarkAsync(cancel), cancel));
             return;
         }
 
-        var keys = await store.QueryAsync(filter.WithLimit(null), scope, store.HighWaterMark, int.MaxValue, cancel);
+        var keys = await store.QueryAsync(filter.WithLimit(null), scope, await store.ReadMarkAsync(cancel), int.MaxValue, cancel);
         if (keys.Count > MaxRegistered)
         {
             connection.Outbox.SendCount(id, keys.Count);

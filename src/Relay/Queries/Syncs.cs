@@ -70,7 +70,7 @@ internal sealed class Syncs(IEventStore store, TimeProvider clock, RelayBudgets 
             {
                 MaxWork = Math.Max(_options.MaxQueryWork, _options.MaxSyncEvents + 1),
             };
-            var keys = await store.QueryAsync(filter, scope, store.HighWaterMark, _options.MaxSyncEvents + 1, cancel);
+            var keys = await store.QueryAsync(filter, scope, await store.ReadMarkAsync(cancel), _options.MaxSyncEvents + 1, cancel);
             budgets.Charge(connection.AddressPrefix, scope.Work);
             if (keys.Count > _options.MaxSyncEvents)
             {

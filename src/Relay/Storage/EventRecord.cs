@@ -102,6 +102,22 @@ internal sealed class EventRecord
         return true;
     }
 
+    /// <summary>The slot named by the value of an <c>a</c> tag, <c>kind:author:d</c>; only the author's own.</summary>
+    public static bool TryReadAddress(ReadOnlySpan<byte> text, in Bytes32 author, out UInt128 address)
+    {
+        address = 0;
+        if (!System.Buffers.Text.Utf8Parser.TryParse(text, out int kind, out var used)
+            || !(EventKinds.IsReplaceable(kind) || EventKinds.IsAddressable(kind))
+            || text.Length < used + 1 + Bytes32.HexSize + 1 || text[used] != (byte)':' || text[used + 1 + Bytes32.HexSize] != (byte)':'
+            || !Bytes32.TryParseHex(text.Slice(used + 1, Bytes32.HexSize), out var key) || key != author)
+        {
+            return false;
+        }
+
+        address = HashAddress(author, kind, EventKinds.IsAddressable(kind) ? text[(used + 2 + Bytes32.HexSize)..] : default);
+        return true;
+    }
+
     /// <summary>Hash of author, kind and escaped <c>d</c> value (NIP-01: the empty string when absent).</summary>
     public static UInt128 HashAddress(in Bytes32 publicKey, int kind, ReadOnlySpan<byte> escapedName)
     {

@@ -65,6 +65,9 @@ internal interface IEventStore : IAsyncDisposable
     /// <summary>Arrival number of the newest durable event; grows before the write returns.</summary>
     ulong HighWaterMark { get; }
 
+    /// <summary>The mark as it is over all replicas: nothing that was acknowledged before the call is above it.</summary>
+    ValueTask<ulong> ReadMarkAsync(CancellationToken cancel) => new(HighWaterMark);
+
     /// <summary>True only when the event is stored; false may mean that the store would have to ask. Cheap: asked before any signature check.</summary>
     bool IsKnown(in Bytes32 id);
 

@@ -11,10 +11,18 @@ internal sealed class BlossomProcess : IDisposable
 
     public Uri Address { get; }
 
-    public static async Task<BlossomProcess> StartAsync(string folder)
+    /// <summary>With its data in the folder.</summary>
+    public static Task<BlossomProcess> StartAsync(string folder) => StartAsync(folder, program: "dotnet");
+
+    /// <summary>With its data on a volume of so many bytes, mounted on the folder for this process alone: gone with it, and no right of root is needed.</summary>
+    public static Task<BlossomProcess> StartOnSmallVolumeAsync(string folder, long bytes) => StartAsync(
+        folder, "unshare", "--user", "--map-root-user", "--mount", "sh", "-c", "mount -t tmpfs -o size=$1 tmpfs \"$2\" && shift 2 && exec \"$@\"", "sh", $"{bytes}", folder, "dotnet");
+
+    private static async Task<BlossomProcess> StartAsync(string folder, string program, params string[] before)
     {
         var address = new Uri($"http://127.0.0.1:{FreePort()}");
-        var process = Launch($"--Public:Urls={address}", "--Admin:Urls=", $"--Storage:DataDirectory={folder}", "--Blossom:MinFreeBytes=0", "--Log:Level=Fatal");
+        var process = Launch(
+            program, [.. before, Library, $"--Public:Urls={address}", "--Admin:Urls=", $"--Storage:DataDirectory={folder}", "--Blossom:MinFreeBytes=0", "--Log:Level=Fatal"]);
         _ = process.StandardOutput.ReadToEndAsync(); // keeps the pipes empty
         _ = process.StandardError.ReadToEndAsync();
         using var http = new HttpClient { BaseAddress = address };
@@ -42,7 +50,7 @@ internal sealed class BlossomProcess : IDisposable
 
     public static async Task<(int ExitCode, string Output)> RunAsync(params string[] args)
     {
-        using var process = Launch(args);
+        using var process = Launch("dotnet", [Library, .. args]);
         var errors = process.StandardError.ReadToEndAsync();
         var output = await process.StandardOutput.ReadToEndAsync();
         await process.WaitForExitAsync();
@@ -66,15 +74,8 @@ internal sealed class BlossomProcess : IDisposable
         _process.Dispose();
     }
 
-    private static Process Launch(params string[] args)
-    {
-        var start = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true };
-        start.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "Marmot.Blossom.dll"));
-        foreach (var arg in args)
-        {
-            start.ArgumentList.Add(arg);
-        }
+    private static string Library => Path.Combine(AppContext.BaseDirectory, "Marmot.Blossom.dll");
 
-        return Process.Start(start)!;
-    }
+    private static Process Launch(string program, string[] args) =>
+        Process.Start(new ProcessStartInfo(program, args) { RedirectStandardOutput = true, RedirectStandardError = true })!;
 }

@@ -3,31 +3,41 @@ using System.Net;
 using Marmot.Protocol.Auth;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Keys;
+using Marmot.TestKit;
 
 namespace Marmot.Blossom.Tests.Commands;
 
+/// <remarks>The environment variables BLOSSOM_CRASH_ROUNDS and BLOSSOM_CRASH_OPERATIONS make it larger: 50 and 1000 is the full size, some minutes.</remarks>
 public sealed class CrashTests
 {
-    private const int Rounds = 6;
-    private const int AnswersBeforeTheKill = 120;
+    private const int Sides = 4;
+    private static readonly int Rounds = SizeOf("BLOSSOM_CRASH_ROUNDS", 8);
+    private static readonly int Operations = SizeOf("BLOSSOM_CRASH_OPERATIONS", 200);
 
     [Fact]
     public async Task Killed_under_load_it_keeps_every_acknowledged_upload_and_deletion_and_verifies_clean()
     {
-        var folder = Directory.CreateTempSubdirectory("blossom-crash-").FullName;
+        using var folder = new TemporaryFolder();
         using var key = SecretKey.Generate();
+        var random = new Random(20261121);
+        var (allKept, allDeleted) = (new HashSet<Bytes32>(), new HashSet<Bytes32>());
         var kept = new ConcurrentDictionary<Bytes32, byte>();
         var deleted = new ConcurrentDictionary<Bytes32, byte>();
         for (var round = 0; round < Rounds; round++)
         {
-            using var server = await BlossomProcess.StartAsync(folder);
+            using var server = await BlossomProcess.StartAsync(folder.Path);
             using var http = new HttpClient { BaseAddress = server.Address };
-            await CheckAsync(http, kept.Keys, deleted.Keys);
+            await CheckAsync(http, kept.Keys, deleted.Keys); // of the round before
+            allKept.UnionWith(kept.Keys);
+            allDeleted.UnionWith(deleted.Keys);
+            kept.Clear();
+            deleted.Clear();
+            var beforeTheKill = random.Next(1, Operations);
             var answers = 0;
             var enough = new TaskCompletionSource();
-            var load = Enumerable.Range(0, 4).Select(_ => LoadAsync(http, key, kept, deleted, () =>
+            var load = Enumerable.Range(0, Sides).Select(_ => LoadAsync(http, key, kept, deleted, () =>
             {
-                if (Interlocked.Increment(ref answers) == AnswersBeforeTheKill)
+                if (Interlocked.Increment(ref answers) == beforeTheKill)
                 {
                     enough.TrySetResult();
                 }
@@ -37,14 +47,23 @@ public sealed class CrashTests
             await Task.WhenAll(load);
         }
 
-        Assert.True(kept.Count > 100 && deleted.Count > 20, $"{kept.Count} kept, {deleted.Count} deleted");
-        var (collected, _) = await BlossomProcess.RunAsync("gc", $"--Storage:DataDirectory={folder}");
+        allKept.UnionWith(kept.Keys);
+        allDeleted.UnionWith(deleted.Keys);
+        Assert.True(allKept.Count > Rounds && allDeleted.Count > Rounds, $"{allKept.Count} kept, {allDeleted.Count} deleted");
+        var (collected, _) = await BlossomProcess.RunAsync("gc", $"--Storage:DataDirectory={folder.Path}");
         Assert.Equal(0, collected);
-        var (exit, output) = await BlossomProcess.RunAsync("verify", $"--Storage:DataDirectory={folder}");
+        var (exit, output) = await BlossomProcess.RunAsync("verify", $"--Storage:DataDirectory={folder.Path}");
         Assert.True(exit == 0, output);
         Assert.Contains("\"damaged\":0,\"missing\":0,\"unclaimed\":0", output, StringComparison.Ordinal);
-        Directory.Delete(folder, recursive: true);
+        var (_, list) = await BlossomProcess.RunAsync("list", $"--Storage:DataDirectory={folder.Path}");
+        var claimed = list.Split('\n', StringSplitOptions.RemoveEmptyEntries).Where(line => line.StartsWith('{'))
+            .Select(line => Bytes32.ParseHex(System.Text.Json.JsonDocument.Parse(line).RootElement.GetProperty("sha256").GetString()!)).ToHashSet();
+        Assert.Empty(allKept.Except(claimed));
+        Assert.Empty(allDeleted.Intersect(claimed));
     }
+
+    private static int SizeOf(string name, int normal) =>
+        int.TryParse(Environment.GetEnvironmentVariable(name), System.Globalization.CultureInfo.InvariantCulture, out var size) ? size : normal;
 
     private static async Task LoadAsync(HttpClient http, SecretKey key, ConcurrentDictionary<Bytes32, byte> kept, ConcurrentDictionary<Bytes32, byte> deleted, Action answered)
     {

@@ -37,6 +37,11 @@ public sealed class BlobTests : IAsyncLifetime
     }
 
     [Fact]
+    [Trait("Spec", "BUD-10")]
+    public async Task Hints_of_a_blossom_URI_are_ignored() =>
+        Assert.Equal(_blob, await _server.Http.GetByteArrayAsync($"{_path}.bin?xs=cdn.example.com&as={new string('a', 64)}&sz=5"));
+
+    [Fact]
     public async Task A_blob_runs_nothing_in_a_browser_and_may_be_read_from_any_page()
     {
         using var answer = await _server.Http.GetAsync(_path);

@@ -13,7 +13,7 @@ public sealed class SlotFileIndexTests : BlobIndexContract, IDisposable
     [Fact]
     public async Task A_slot_cut_at_any_byte_reads_as_free_and_its_remains_are_wiped()
     {
-        await using (var index = Open())
+        await using (var index = await OpenAsync())
         {
             await index.AddAsync(new BlobClaim(Filled(9), Filled(1), 10, "image/png", 5, null), default);
         }
@@ -25,7 +25,7 @@ public sealed class SlotFileIndexTests : BlobIndexContract, IDisposable
             var torn = (byte[])whole.Clone();
             torn.AsSpan(cut).Clear();
             await File.WriteAllBytesAsync(FilePath, torn);
-            await using (var index = Open())
+            await using (var index = await OpenAsync())
             {
                 Assert.Equal(0, index.Totals.Claims);
             }
@@ -37,7 +37,7 @@ public sealed class SlotFileIndexTests : BlobIndexContract, IDisposable
     [Fact]
     public async Task Slots_are_used_again_so_that_the_file_does_not_grow()
     {
-        await using var index = Open();
+        await using var index = await OpenAsync();
         for (var i = 0; i < 300; i++)
         {
             await index.AddAsync(new BlobClaim(Filled(9), Filled(1), 10, "a/b", 5, null), default);
@@ -50,9 +50,9 @@ public sealed class SlotFileIndexTests : BlobIndexContract, IDisposable
     [Fact]
     public async Task A_second_opening_of_the_same_file_fails_at_once()
     {
-        await using var index = Open();
-        Assert.ThrowsAny<IOException>(Open);
+        await using var index = await OpenAsync();
+        await Assert.ThrowsAnyAsync<IOException>(OpenAsync);
     }
 
-    private protected override IBlobIndex Open() => new SlotFileIndex(FilePath, Clock, listable: true);
+    private protected override Task<IBlobIndex> OpenAsync() => Task.Run<IBlobIndex>(() => new SlotFileIndex(FilePath, Clock, listable: true));
 }

@@ -53,6 +53,14 @@ public sealed class AdminServerTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Metrics_tell_which_part_is_ready()
+    {
+        string metrics = await _client.GetStringAsync(new Uri("/metrics", UriKind.Relative));
+        Assert.Contains("marmot_part_ready{part=\"storage\"} 1\n", metrics, StringComparison.Ordinal);
+        Assert.Contains("marmot_part_ready{part=\"broken\"} 0\n", metrics, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task The_public_port_serves_none_of_it()
     {
         var address = new Uri(_app!.Urls.First());

@@ -38,6 +38,17 @@ public class PrometheusTextTests
     }
 
     [Fact]
+    public void An_instrument_without_a_value_is_named_already()
+    {
+        using var text = new PrometheusText();
+        using var meter = new Meter("marmot.test.unused");
+        meter.CreateCounter<long>("marmot.test.never", description: "Not yet.");
+        string written = text.Write();
+        Assert.Contains("# TYPE marmot_test_never_total counter\n", written, StringComparison.Ordinal);
+        Assert.DoesNotContain("\nmarmot_test_never_total", written, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Observable_gauges_show_their_last_value_and_strangers_meters_stay_out()
     {
         using var text = new PrometheusText();

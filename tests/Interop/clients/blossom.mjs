@@ -1,8 +1,10 @@
-// blossom-client-sdk uploads, lists, fetches and deletes.
+// blossom-client-sdk uploads, lists, mirrors, fetches and deletes.
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
-import { createDeleteAuth, createDownloadAuth, createListAuth, createUploadAuth } from "blossom-client-sdk/auth";
-import { deleteBlob, downloadBlob, hasBlob, listBlobs, uploadBlob } from "blossom-client-sdk/actions/index";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { createDeleteAuth, createDownloadAuth, createListAuth, createMirrorAuth, createUploadAuth } from "blossom-client-sdk/auth";
+import { deleteBlob, downloadBlob, hasBlob, listBlobs, mirrorBlob, uploadBlob } from "blossom-client-sdk/actions/index";
 import { finalizeEvent, generateSecretKey, getPublicKey } from "nostr-tools/pure";
 import { argument, run, within } from "./support.mjs";
 
@@ -45,6 +47,18 @@ run(async () => {
   assert.deepEqual(list.map((blob) => blob.sha256).sort(), [sha256, second.sha256].sort());
   const strangersList = await within("list", listBlobs(server, getPublicKey(stranger), { auth: true, onAuth: () => createListAuth(strangersSign, { servers: host }) }));
   assert.deepEqual(strangersList, [], "a stranger owns nothing");
+
+  // Mirror: a blob of another server comes over, and is nobody's but who asked.
+  const foreign = randomBytes(50_000);
+  const origin = createServer((_, response) => response.writeHead(200, { "content-type": "video/mp4" }).end(foreign)).listen(0, "127.0.0.1");
+  await once(origin, "listening");
+  const foreignHash = createHash("sha256").update(foreign).digest("hex");
+  const elsewhere = { url: `http://127.0.0.1:${origin.address().port}/${foreignHash}.mp4`, sha256: foreignHash, size: foreign.length, type: "video/mp4", uploaded: 0 };
+  const mirrored = await within("mirror", mirrorBlob(server, elsewhere, { auth: true, onAuth: (_server, hash) => createMirrorAuth(strangersSign, hash, { servers: host }) }));
+  origin.close();
+  assert.equal(mirrored.sha256, foreignHash);
+  assert.ok(Buffer.from(await (await fetch(mirrored.url)).arrayBuffer()).equals(foreign), "the mirrored bytes");
+  assert.equal(await within("delete", deleteBlob(server, foreignHash, { auth: true, onAuth: (_s, hash) => createDeleteAuth(strangersSign, hash, { servers: host }) })), true);
 
   // Delete: only the owner may; gone afterwards.
   await assert.rejects(deleteBlob(server, sha256, { auth: true, onAuth: (_s, hash) => createDeleteAuth(strangersSign, hash, { servers: host }) }), "only the owner deletes");

@@ -64,7 +64,7 @@ public class MessageProtectionVectorTests
             Extensions = [],
         }.Encoded;
 
-        public SecretTree NewTree() => new(suite, 2, item.Bytes("encryption_secret"));
+        public SecretTree NewTree() => new(suite, 2, item.Secret("encryption_secret"));
 
         public AuthenticatedContent OpenPublic(byte[] bytes)
         {
@@ -101,7 +101,7 @@ public class MessageProtectionVectorTests
             {
                 WireFormat = format,
                 Content = framed,
-                Signature = AuthenticatedContent.Sign(suite, format, framed, Context, item.Bytes("signature_priv")),
+                Signature = AuthenticatedContent.Sign(suite, format, framed, Context, suite.Signature.Prepare(item.Bytes("signature_priv"))),
                 ConfirmationTag = type == ContentType.Commit ? new byte[suite.HashLength] : null,
             };
         }

@@ -15,6 +15,7 @@ internal sealed class Client(string name, ushort suite = 1, GroupRules? rules = 
     public CipherSuite Suite { get; } = CipherSuite.Get(suite);
     public string Name => name;
     public KeyPair Signature { get; } = CipherSuite.Get(suite).GenerateSignatureKeyPair();
+    public SecretBytes SigningKey => Suite.Signature.Prepare(Signature.PrivateKey);
     public GroupRules Rules { get; } = rules ?? new GroupRules();
     public KeyPackageSecrets? Package { get; private set; }
     public Group Group { get; set; } = null!;

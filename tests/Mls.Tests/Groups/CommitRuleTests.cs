@@ -92,10 +92,13 @@ public class CommitRuleTests
     }
 
     [Fact]
+    public void Refuses_a_path_whose_secret_opens_and_gives_other_public_keys() => Refuses(MlsError.BadPath, _forger.Commit([], _forger.PathWithOtherSecrets()));
+
+    [Fact]
     public void Refuses_a_wrong_confirmation_tag() => Refuses(MlsError.BadConfirmationTag, _forger.Commit([], _forger.Path()));
 
     [Fact]
-    public void Refuses_a_signature_by_another_key() => Refuses(MlsError.BadSignature, _forger.Commit([], _forger.Path(), signatureKey: _clients[2].Signature.PrivateKey));
+    public void Refuses_a_signature_by_another_key() => Refuses(MlsError.BadSignature, _forger.Commit([], _forger.Path(), signatureKey: _clients[2].SigningKey));
 
     [Fact]
     public void Refuses_senders_that_are_no_members()
@@ -111,7 +114,7 @@ public class CommitRuleTests
     public void A_newcomer_may_propose_to_add_himself()
     {
         var client = new Client("new");
-        var message = _forger.Proposal(new AddProposal(client.NewPackage()), new Sender(SenderType.NewMemberProposal, 0), client.Signature.PrivateKey);
+        var message = _forger.Proposal(new AddProposal(client.NewPackage()), new Sender(SenderType.NewMemberProposal, 0), client.SigningKey);
         Assert.IsType<ReceivedProposal>(_clients[1].Group.Process(message));
     }
 
@@ -130,12 +133,12 @@ public class CommitRuleTests
             [init, new AddProposal(new Client("x").NewPackage())],
             [init, new GroupContextExtensionsProposal([])]])
         {
-            Refuses(MlsError.NotAllowedInExternalCommit, _forger.Commit(list, path, sender, joiner.Signature.PrivateKey));
+            Refuses(MlsError.NotAllowedInExternalCommit, _forger.Commit(list, path, sender, joiner.SigningKey));
         }
         var leave = Assert.IsType<ReceivedProposal>(_clients[1].Group.Process(_forger.Proposal(new RemoveProposal(3)))).Reference;
-        Refuses(MlsError.NotAllowedInExternalCommit, _forger.Commit([init], path, sender, joiner.Signature.PrivateKey, leave));
-        Refuses(MlsError.PathRequired, _forger.Commit([init], null, sender, joiner.Signature.PrivateKey));
-        Refuses(MlsError.BadPath, _forger.Commit([init], path, sender, joiner.Signature.PrivateKey));
+        Refuses(MlsError.NotAllowedInExternalCommit, _forger.Commit([init], path, sender, joiner.SigningKey, leave));
+        Refuses(MlsError.PathRequired, _forger.Commit([init], null, sender, joiner.SigningKey));
+        Refuses(MlsError.BadPath, _forger.Commit([init], path, sender, joiner.SigningKey));
     }
 
     [Fact]
@@ -154,7 +157,7 @@ public class CommitRuleTests
     {
         var epoch = _clients[0].Group.Current;
         var framed = new FramedContent { GroupId = epoch.Context.GroupId, Epoch = 1, Sender = Sender.Member(0), AuthenticatedData = [], ContentType = ContentType.Proposal, Proposal = new SelfRemoveProposal() };
-        var content = new AuthenticatedContent { WireFormat = WireFormat.PrivateMessage, Content = framed, Signature = AuthenticatedContent.Sign(epoch.Suite, WireFormat.PrivateMessage, framed, epoch.Context.Encoded, _clients[0].Signature.PrivateKey) };
+        var content = new AuthenticatedContent { WireFormat = WireFormat.PrivateMessage, Content = framed, Signature = AuthenticatedContent.Sign(epoch.Suite, WireFormat.PrivateMessage, framed, epoch.Context.Encoded, _clients[0].SigningKey) };
         Refuses(MlsError.WrongWireFormat, new MlsMessage(WireFormat.PrivateMessage, MessageProtection.ProtectPrivate(content, epoch.Suite, epoch.SecretTree, epoch.Secrets.SenderData, 0)));
     }
 
@@ -181,8 +184,8 @@ public class CommitRuleTests
         sender.WriteUInt32(0);
         sender.WriteUInt32(generation);
         sender.WriteUInt32(0);
-        var (senderKey, senderNonce) = MessageProtection.SenderDataKey(suite, epoch.Secrets.SenderData, ciphertext);
-        var message = new PrivateMessage(framed.GroupId, 1, ContentType.Application, [], suite.Seal(senderKey, senderNonce, senderAad, sender.Written), ciphertext);
+        var senderKey = MessageProtection.SenderDataKey(suite, epoch.Secrets.SenderData, ciphertext);
+        var message = new PrivateMessage(framed.GroupId, 1, ContentType.Application, [], suite.Seal(senderKey.Key, senderKey.Nonce, senderAad, sender.Written), ciphertext);
         Refuses(MlsError.BadPadding, new MlsMessage(WireFormat.PrivateMessage, message));
     }
 

@@ -158,7 +158,7 @@ public class GroupTests
         clients[1].Follows(commit.Message!);
         clients[2].Follows(commit.Message!);
         Client.AssertAgree(clients);
-        Assert.NotEmpty(ended.SecretTree.Find(0, false, 0, confirm: false).Key);
+        Assert.NotEmpty(ended.SecretTree.Find(0, false, 0, confirm: false).Key.ToArray());
         clients[1].Group.ForgetRollback();
         Assert.Equal(MlsError.GenerationUsed, Client.Refusal(() => ended.SecretTree.Find(0, false, 0, confirm: false)));
     }
@@ -290,7 +290,7 @@ public class GroupTests
         {
             WireFormat = WireFormat.PublicMessage,
             Content = framed,
-            Signature = AuthenticatedContent.Sign(service.Suite, WireFormat.PublicMessage, framed, [], service.Signature.PrivateKey),
+            Signature = AuthenticatedContent.Sign(service.Suite, WireFormat.PublicMessage, framed, [], service.SigningKey),
         };
         var message = new MlsMessage(WireFormat.PublicMessage, new PublicMessage(content, null));
         foreach (var client in clients) Assert.Equal(SenderType.External, Assert.IsType<ReceivedProposal>(client.Group.Process(Client.Wire(message))).Sender.Type);

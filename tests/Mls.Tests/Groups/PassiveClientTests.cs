@@ -16,7 +16,7 @@ public class PassiveClientTests
         foreach (var (item, suite) in VectorFile.Suites("welcome", skipped: 2))
         {
             var package = MlsMessage.Read(item.Bytes("key_package")).KeyPackage!;
-            var own = new KeyPackageSecrets(package, item.Bytes("init_priv"), [], []);
+            var own = new KeyPackageSecrets(package, item.Secret("init_priv"), new SecretBytes(0), new SecretBytes(0));
             var (secrets, info, psk) = Group.OpenWelcome(MlsMessage.Read(item.Bytes("welcome")), own, new JoinRequest());
             Assert.True(info.HasValidSignature(item.Bytes("signer_pub")));
             var epoch = EpochSecrets.FromJoiner(suite, secrets.JoinerSecret, psk, info.Context.Encoded);
@@ -43,7 +43,10 @@ public class PassiveClientTests
     }
 
     private static KeyPackageSecrets Own(JsonElement item)
-        => new(MlsMessage.Read(item.Bytes("key_package")).KeyPackage!, item.Bytes("init_priv"), item.Bytes("encryption_priv"), item.Bytes("signature_priv"));
+    {
+        var package = MlsMessage.Read(item.Bytes("key_package")).KeyPackage!;
+        return new(package, item.Secret("init_priv"), item.Secret("encryption_priv"), CipherSuite.Get(package.CipherSuite).Signature.Prepare(item.Bytes("signature_priv")));
+    }
 
     private static JoinRequest Request(JsonElement item, DateTimeOffset? now = null)
     {

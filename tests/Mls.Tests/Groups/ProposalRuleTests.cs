@@ -103,7 +103,7 @@ public class ProposalRuleTests
     {
         var client = new Client("new");
         var good = client.NewPackage();
-        var forged = new KeyPackage { Version = 1, CipherSuite = 1, InitKey = good.Leaf.EncryptionKey, Leaf = good.Leaf, Extensions = [] }.Signed(client.Suite, client.Signature.PrivateKey);
+        var forged = new KeyPackage { Version = 1, CipherSuite = 1, InitKey = good.Leaf.EncryptionKey, Leaf = good.Leaf, Extensions = [] }.Signed(client.Suite, client.SigningKey);
         Refuses(MlsError.InitKeyReused, new AddProposal(forged));
     }
 
@@ -178,8 +178,8 @@ public class ProposalRuleTests
             Source = LeafNodeSource.KeyPackage,
             Lifetime = Lifetime.Unlimited,
             Extensions = [],
-        }.Signed(client.Suite, client.Signature.PrivateKey, [], 0);
-        var forged = new KeyPackage { Version = 1, CipherSuite = 1, InitKey = good.InitKey, Leaf = leaf, Extensions = [] }.Signed(client.Suite, client.Signature.PrivateKey);
+        }.Signed(client.Suite, client.SigningKey, [], 0);
+        var forged = new KeyPackage { Version = 1, CipherSuite = 1, InitKey = good.InitKey, Leaf = leaf, Extensions = [] }.Signed(client.Suite, client.SigningKey);
         Refuses(MlsError.DuplicateKey, new AddProposal(forged));
     }
 

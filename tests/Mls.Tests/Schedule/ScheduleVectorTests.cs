@@ -28,22 +28,22 @@ public class ScheduleVectorTests
                 };
                 Assert.Equal(epoch.Bytes("group_context"), context.Encoded);
                 var joiner = EpochSecrets.Joiner(suite, init, epoch.Bytes("commit_secret"), context.Encoded);
-                Assert.Equal(epoch.Bytes("joiner_secret"), joiner);
-                Assert.Equal(epoch.Bytes("welcome_secret"), EpochSecrets.Welcome(suite, joiner, epoch.Bytes("psk_secret")));
+                Assert.Equal(epoch.Bytes("joiner_secret"), joiner.ToArray());
+                Assert.Equal(epoch.Bytes("welcome_secret"), EpochSecrets.Welcome(suite, joiner, epoch.Bytes("psk_secret")).ToArray());
                 var secrets = EpochSecrets.FromJoiner(suite, joiner, epoch.Bytes("psk_secret"), context.Encoded);
-                Assert.Equal(epoch.Bytes("sender_data_secret"), secrets.SenderData);
-                Assert.Equal(epoch.Bytes("encryption_secret"), secrets.Encryption);
-                Assert.Equal(epoch.Bytes("exporter_secret"), secrets.Exporter);
-                Assert.Equal(epoch.Bytes("external_secret"), secrets.External);
-                Assert.Equal(epoch.Bytes("confirmation_key"), secrets.ConfirmationKey);
-                Assert.Equal(epoch.Bytes("membership_key"), secrets.MembershipKey);
-                Assert.Equal(epoch.Bytes("resumption_psk"), secrets.Resumption);
-                Assert.Equal(epoch.Bytes("epoch_authenticator"), secrets.Authenticator);
-                Assert.Equal(epoch.Bytes("init_secret"), secrets.Init);
+                Assert.Equal(epoch.Bytes("sender_data_secret"), secrets.SenderData.ToArray());
+                Assert.Equal(epoch.Bytes("encryption_secret"), secrets.Encryption.ToArray());
+                Assert.Equal(epoch.Bytes("exporter_secret"), secrets.Exporter.ToArray());
+                Assert.Equal(epoch.Bytes("external_secret"), secrets.External.ToArray());
+                Assert.Equal(epoch.Bytes("confirmation_key"), secrets.ConfirmationKey.ToArray());
+                Assert.Equal(epoch.Bytes("membership_key"), secrets.MembershipKey.ToArray());
+                Assert.Equal(epoch.Bytes("resumption_psk"), secrets.Resumption.ToArray());
+                Assert.Equal(epoch.Bytes("epoch_authenticator"), secrets.Authenticator.ToArray());
+                Assert.Equal(epoch.Bytes("init_secret"), secrets.Init.ToArray());
                 Assert.Equal(epoch.Bytes("external_pub"), secrets.ExternalKeyPair(suite).PublicKey);
                 var exporter = epoch.GetProperty("exporter");
                 Assert.Equal(exporter.Bytes("secret"), suite.Export(secrets.Exporter, exporter.GetProperty("label").GetString()!, exporter.Bytes("context"), (int)exporter.UInt("length")));
-                init = secrets.Init;
+                init = secrets.Init.ToArray();
             }
         }
     }
@@ -53,8 +53,8 @@ public class ScheduleVectorTests
     {
         foreach (var (item, suite) in VectorFile.Suites("psk_secret", skipped: 22))
         {
-            var psks = item.GetProperty("psks").EnumerateArray().Select(p => (PreSharedKeyId.External(p.Bytes("psk_id"), p.Bytes("psk_nonce")), p.Bytes("psk"))).ToList();
-            Assert.Equal(item.Bytes("psk_secret"), PskSecret.Compute(suite, psks));
+            var psks = item.GetProperty("psks").EnumerateArray().Select(p => (PreSharedKeyId.External(p.Bytes("psk_id"), p.Bytes("psk_nonce")), p.Secret("psk"))).ToList();
+            Assert.Equal(item.Bytes("psk_secret"), PskSecret.Compute(suite, psks).ToArray());
         }
     }
 
@@ -79,11 +79,11 @@ public class ScheduleVectorTests
         foreach (var (item, suite) in VectorFile.Suites("secret-tree", skipped: 6))
         {
             var sender = item.GetProperty("sender_data");
-            var (key, nonce) = MessageProtection.SenderDataKey(suite, sender.Bytes("sender_data_secret"), sender.Bytes("ciphertext"));
-            Assert.Equal(sender.Bytes("key"), key);
-            Assert.Equal(sender.Bytes("nonce"), nonce);
+            var key = MessageProtection.SenderDataKey(suite, sender.Bytes("sender_data_secret"), sender.Bytes("ciphertext"));
+            Assert.Equal(sender.Bytes("key"), key.Key.ToArray());
+            Assert.Equal(sender.Bytes("nonce"), key.Nonce.ToArray());
             var leaves = item.GetProperty("leaves").EnumerateArray().ToArray();
-            var tree = new SecretTree(suite, leaves.Length, item.Bytes("encryption_secret"));
+            var tree = new SecretTree(suite, leaves.Length, item.Secret("encryption_secret"));
             for (var leaf = 0; leaf < leaves.Length; leaf++)
             {
                 foreach (var step in leaves[leaf].EnumerateArray())
@@ -91,11 +91,11 @@ public class ScheduleVectorTests
                     foreach (var confirm in (bool[])[false, true])
                     {
                         var application = tree.Find(leaf, true, step.UInt("generation"), confirm);
-                        Assert.Equal(step.Bytes("application_key"), application.Key);
-                        Assert.Equal(step.Bytes("application_nonce"), application.Nonce);
+                        Assert.Equal(step.Bytes("application_key"), application.Key.ToArray());
+                        Assert.Equal(step.Bytes("application_nonce"), application.Nonce.ToArray());
                         var handshake = tree.Find(leaf, false, step.UInt("generation"), confirm);
-                        Assert.Equal(step.Bytes("handshake_key"), handshake.Key);
-                        Assert.Equal(step.Bytes("handshake_nonce"), handshake.Nonce);
+                        Assert.Equal(step.Bytes("handshake_key"), handshake.Key.ToArray());
+                        Assert.Equal(step.Bytes("handshake_nonce"), handshake.Nonce.ToArray());
                     }
                     Assert.Equal(MlsError.GenerationUsed, Assert.Throws<MlsException>(() => tree.Find(leaf, true, step.UInt("generation"), false)).Error);
                 }

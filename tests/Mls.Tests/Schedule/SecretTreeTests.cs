@@ -10,7 +10,7 @@ public class SecretTreeTests
 {
     private static readonly CipherSuite Suite = CipherSuite.Get(1);
 
-    private static SecretTree Create(int leaves = 8) => new(Suite, leaves, SHA256.HashData("secret"u8));
+    private static SecretTree Create(int leaves = 8) => new(Suite, leaves, SecretBytes.Copy(SHA256.HashData("secret"u8)));
 
     private static byte[] Stored(SecretTree tree)
     {
@@ -38,15 +38,18 @@ public class SecretTreeTests
         Assert.True(stored.AsSpan().IndexOf(key.Key) < 0);
         Assert.True(stored.AsSpan().IndexOf(root) < 0);
         Assert.Equal(MlsError.GenerationUsed, Assert.Throws<MlsException>(() => tree.Find(5, true, 3, true)).Error);
-        Assert.NotEmpty(tree.Find(5, true, 1, confirm: true).Key);
+        Assert.NotEmpty(tree.Find(5, true, 1, confirm: true).Key.ToArray());
     }
 
     [Fact]
-    public void Taking_the_root_secret_wipes_the_callers_array()
+    public void The_root_secret_is_wiped_once_it_was_split()
     {
-        var secret = SHA256.HashData("x"u8);
-        _ = new SecretTree(Suite, 2, secret);
-        Assert.Equal(new byte[32], secret);
+        var secret = SecretBytes.Copy(SHA256.HashData("x"u8));
+        var tree = new SecretTree(Suite, 2, secret);
+        tree.Find(0, true, 0, confirm: false).Dispose();
+        Assert.False(secret.IsWiped);
+        tree.Next(1, true);
+        Assert.True(secret.IsWiped);
     }
 
     [Fact]
@@ -55,7 +58,7 @@ public class SecretTreeTests
         var tree = Create();
         tree.Find(1, false, 150, confirm: true);
         Assert.Throws<MlsException>(() => tree.Find(1, false, 49, false));
-        Assert.NotEmpty(tree.Find(1, false, 50, false).Key);
+        Assert.NotEmpty(tree.Find(1, false, 50, false).Key.ToArray());
     }
 
     [Fact]
@@ -73,8 +76,8 @@ public class SecretTreeTests
         reader.ExpectEnd();
         var (generation, key) = restored.Next(2, true);
         Assert.Equal(1u, generation);
-        Assert.Equal(tree.Next(2, true).Key.Key, key.Key);
-        Assert.Equal(tree.Find(3, true, 2, true).Key, restored.Find(3, true, 2, true).Key);
-        Assert.Equal(tree.Find(7, false, 0, true).Key, restored.Find(7, false, 0, true).Key);
+        Assert.Equal(tree.Next(2, true).Key.Key.ToArray(), key.Key.ToArray());
+        Assert.Equal(tree.Find(3, true, 2, true).Key.ToArray(), restored.Find(3, true, 2, true).Key.ToArray());
+        Assert.Equal(tree.Find(7, false, 0, true).Key.ToArray(), restored.Find(7, false, 0, true).Key.ToArray());
     }
 }

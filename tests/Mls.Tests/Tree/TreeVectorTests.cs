@@ -66,35 +66,33 @@ public class TreeVectorTests
                 Extensions = [],
             }.Encoded;
 
-            // P-384 has no fast code in OpenSSL: fewer senders, still every receiver.
-            var paths = item.GetProperty("update_paths").EnumerateArray();
-            foreach (var v in suiteId is 5 or 7 ? paths.Take(2) : paths)
+            foreach (var v in item.GetProperty("update_paths").EnumerateArray())
             {
                 var sender = (int)v.UInt("sender");
                 var reader = new TlsReader(v.Bytes("update_path"));
                 var path = UpdatePath.Read(ref reader);
                 reader.ExpectEnd();
                 var after = tree.Clone();
-                TreeKem.ApplyPublic(after, sender, path, groupId, [], new HashSet<int>());
+                TreeKem.ApplyPublic(after, sender, path, groupId, new ContextRules([]), new HashSet<int>());
                 Assert.Equal(v.Bytes("tree_hash_after"), after.TreeHash());
                 foreach (var (index, keys) in members.Where(m => m.Key != sender))
                 {
                     var mine = keys.Clone();
-                    Assert.Equal(v.Bytes("commit_secret"), TreeKem.Decrypt(after, sender, path, mine, new HashSet<int>(), Context(after.TreeHash())));
+                    Assert.Equal(v.Bytes("commit_secret"), TreeKem.Decrypt(after, sender, path, mine, new HashSet<int>(), Context(after.TreeHash())).ToArray());
                     Assert.True(mine.Match(after));
                 }
 
                 var ownTree = tree.Clone();
-                var created = TreeKem.Create(ownTree, sender, tree.Leaf(sender)!, signatureKeys[sender], groupId, members[sender], new HashSet<int>(), Context);
+                var created = TreeKem.Create(ownTree, sender, tree.Leaf(sender)!, suite.Signature.Prepare(signatureKeys[sender]), groupId, members[sender], new HashSet<int>(), Context);
                 Assert.True(created.Keys.Match(ownTree));
                 var seen = tree.Clone();
-                TreeKem.ApplyPublic(seen, sender, created.Path, groupId, [], new HashSet<int>());
+                TreeKem.ApplyPublic(seen, sender, created.Path, groupId, new ContextRules([]), new HashSet<int>());
                 Assert.Equal(ownTree.TreeHash(), seen.TreeHash());
                 Assert.True(seen.HasValidParentHashes());
                 foreach (var (index, keys) in members.Where(m => m.Key != sender))
                 {
                     var mine = keys.Clone();
-                    Assert.Equal(created.CommitSecret, TreeKem.Decrypt(seen, sender, created.Path, mine, new HashSet<int>(), Context(seen.TreeHash())));
+                    Assert.Equal(created.CommitSecret.ToArray(), TreeKem.Decrypt(seen, sender, created.Path, mine, new HashSet<int>(), Context(seen.TreeHash())).ToArray());
                 }
             }
         }
@@ -103,7 +101,7 @@ public class TreeVectorTests
     private static TreeKeys Keys(RatchetTree tree, JsonElement member)
     {
         var keys = new TreeKeys { Leaf = (int)member.UInt("index") };
-        keys.ByNode[2 * keys.Leaf] = member.Bytes("encryption_priv");
+        keys.ByNode[2 * keys.Leaf] = member.Secret("encryption_priv");
         foreach (var entry in member.GetProperty("path_secrets").EnumerateArray())
         {
             var pair = TreeKem.NodeKey(tree.Suite, entry.Bytes("path_secret"));

@@ -51,5 +51,16 @@ public sealed class SecretFileTests : IDisposable
         Assert.DoesNotContain("super-secret", error.ToString(), StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void Knows_a_file_of_root()
+    {
+        using var roots = File.OpenHandle("/etc/passwd");
+        Assert.True(FileOwner.IsRoot(roots));
+        var path = Path.Combine(_folder, "mine");
+        File.WriteAllText(path, "");
+        using var mine = File.OpenHandle(path);
+        Assert.Equal(Environment.IsPrivilegedProcess, FileOwner.IsRoot(mine));
+    }
+
     public void Dispose() => Directory.Delete(_folder, recursive: true);
 }

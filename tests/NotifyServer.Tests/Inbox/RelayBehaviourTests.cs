@@ -63,17 +63,18 @@ public class RelayBehaviourTests
     }
 
     [Fact]
-    public async Task Case_37_a_flapping_relay_gets_a_fresh_subscription_each_time()
+    public async Task Case_37_a_relay_that_flaps_a_hundred_times_gets_a_fresh_subscription_each_time()
     {
         await using var relay = await TestRelay.StartAsync();
-        await using var server = await RunningServer.StartAsync([relay]);
-        for (var i = 1; i <= 10; i++)
+        await using var server = await RunningServer.StartAsync([relay], options => options.ReconnectBase = options.ReconnectMax = TimeSpan.FromMilliseconds(10));
+        for (var i = 1; i <= 100; i++)
         {
             await relay.SubscribedAsync(i);
             relay.Drop();
         }
 
-        await relay.SubscribedAsync(11);
+        await relay.SubscribedAsync(101);
+        Assert.Equal(relay.Subscriptions.Count, relay.Subscriptions.Distinct().Count());
         await relay.SendAsync(server.Trigger(TokenDialect.MarmotPushV1, Device.Apns(1)));
         await server.Probe.EndedAsync("accepted", 1);
     }

@@ -225,7 +225,7 @@ public sealed class FcmSimulatorTests : IAsyncLifetime
     public static TheoryData<string, string, Func<string, object?, object?>> BadClaims => new()
     {
         { "invalid_grant", "account not found", (name, value) => name == "iss" ? "someone@else" : value },
-        { "invalid_grant", "audience", (name, value) => name == "aud" ? "https://oauth2.googleapis.com/token" : value },
+        { "invalid_grant", "audience", (name, value) => name == "aud" ? "https://oauth2.example.com/token" : value },
         { "invalid_grant", "reasonable timeframe", (name, value) => name == "exp" ? Start.ToUnixTimeSeconds() + 3601 : value },
         { "invalid_grant", "reasonable timeframe", (name, value) => name == "exp" ? Start.ToUnixTimeSeconds() : value },
         { "invalid_grant", "reasonable timeframe", (name, value) => name is "iat" or "exp" ? (long)value! + 600 : value },

@@ -3,21 +3,23 @@ using Marmot.Protocol.Events;
 using Marmot.Protocol.Keys;
 using Marmot.Protocol.Push;
 using Microsoft.Extensions.Logging.Abstractions;
-using Microsoft.Extensions.Options;
 
 namespace Marmot.NotifyServer.Tests.Support;
 
 /// <summary>The whole server against both simulators and scripted relays, in this process.</summary>
 internal sealed class RunningServer : IAsyncDisposable
 {
-    private RunningServer(NotifyService service, NotifyMetrics metrics, MetricsProbe probe, ApnsSimulator apns, FcmSimulator fcm, string folder)
+    private readonly bool _ownsProviders;
+
+    private RunningServer(NotifyService service, NotifyMetrics metrics, MetricsProbe probe, SimulatedProviders providers, bool ownsProviders, string folder, NotifyOptions options)
     {
         Service = service;
         Metrics = metrics;
         Probe = probe;
-        Apns = apns;
-        Fcm = fcm;
+        Providers = providers;
+        _ownsProviders = ownsProviders;
         Folder = folder;
+        Options = options;
     }
 
     public const string Topic = "org.example.app";
@@ -28,32 +30,82 @@ internal sealed class RunningServer : IAsyncDisposable
 
     public MetricsProbe Probe { get; }
 
-    public ApnsSimulator Apns { get; }
+    public SimulatedProviders Providers { get; }
 
-    public FcmSimulator Fcm { get; }
+    public ApnsSimulator Apns => Providers.Apns;
+
+    public FcmSimulator Fcm => Providers.Fcm;
 
     public string Folder { get; }
 
+    public NotifyOptions Options { get; }
+
     public Protocol.Encoding.Bytes32 PublicKey => Service.Apps[0].PublicKey;
 
-    public static async Task<RunningServer> StartAsync(IEnumerable<TestRelay> relays, Action<NotifyOptions>? configure = null, TimeProvider? time = null, string? nsec = null)
+    /// <param name="relays">Its inbox.</param>
+    /// <param name="configure">Changes to the settings.</param>
+    /// <param name="time">The server's clock; the simulators keep theirs.</param>
+    /// <param name="nsec">The app's key.</param>
+    /// <param name="providers">Simulators that outlive this server.</param>
+    /// <param name="extras">What a host would inject.</param>
+    public static async Task<RunningServer> StartAsync(
+        IEnumerable<TestRelay> relays,
+        Action<NotifyOptions>? configure = null,
+        TimeProvider? time = null,
+        string? nsec = null,
+        SimulatedProviders? providers = null,
+        ServerExtras? extras = null)
     {
         var folder = Directory.CreateTempSubdirectory("notify").FullName;
-        var authority = SimulatorAuthority.Create([]);
-        var apns = await ApnsSimulator.StartAsync(new ApnsSimulatorOptions { Authority = authority }, CancellationToken.None);
-        var fcm = await FcmSimulator.StartAsync(new FcmSimulatorOptions { Authority = authority }, CancellationToken.None);
-        Secret("apns.p8", apns.PrivateKeyPem!);
-        Secret("fcm.json", fcm.ServiceAccountJson);
-        Secret("ca.pem", apns.CaCertificatePem);
+        var ownsProviders = providers is null;
+        providers ??= await SimulatedProviders.StartAsync();
+        var options = CreateOptions(folder, providers, relays.Select(relay => relay.Url), nsec);
+        configure?.Invoke(options);
+        var check = new NotifyOptionsValidator().Validate(null, options);
+        Assert.True(check.Succeeded, check.FailureMessage);
+
+        time ??= TimeProvider.System;
+        var metrics = new NotifyMetrics(time);
+        var probe = new MetricsProbe(metrics);
+        var service = new NotifyService(
+            Microsoft.Extensions.Options.Options.Create(options),
+            new OwnRelay(null, null),
+            metrics,
+            time,
+            extras?.Logger ?? NullLogger<NotifyService>.Instance,
+            extras?.Lifetime,
+            extras?.Settings,
+            extras?.Claims,
+            extras?.SharedTokens)
+        {
+            ExitWith = code => extras?.ExitCodes.Add(code),
+        };
+        await service.StartAsync(CancellationToken.None);
+        return new RunningServer(service, metrics, probe, providers, ownsProviders, folder, options);
+    }
+
+    /// <summary>The settings of a server against these simulators, its secrets written into the folder.</summary>
+    public static NotifyOptions CreateOptions(string folder, SimulatedProviders providers, IEnumerable<string> relays, string? nsec = null)
+    {
+        Secret(folder, "apns.p8", providers.Apns.PrivateKeyPem ?? "set by the test");
+        Secret(folder, "fcm.json", providers.Fcm.ServiceAccountJson);
+        Secret(folder, "ca.pem", providers.Apns.CaCertificatePem);
         if (nsec is not null)
         {
-            Secret("notify.key", nsec);
+            Secret(folder, "notify.key", nsec);
         }
 
-        var options = new NotifyOptions { EcOperationsPerSecond = 1_000_000, ReconnectBase = TimeSpan.FromMilliseconds(20), ReconnectMax = TimeSpan.FromMilliseconds(200) };
+        var options = new NotifyOptions
+        {
+            EcOperationsPerSecond = 1_000_000,
+            ReconnectBase = TimeSpan.FromMilliseconds(20),
+            ReconnectMax = TimeSpan.FromMilliseconds(200),
+            CanaryInterval = TimeSpan.Zero,
+            ReloadInterval = TimeSpan.Zero,
+        };
         foreach (var relay in relays)
         {
-            options.Relays.Add(relay.Url);
+            options.Relays.Add(relay);
         }
 
         options.Apps.Add(new NotifyAppOptions
@@ -63,29 +115,24 @@ internal sealed class RunningServer : IAsyncDisposable
             CaFile = Path.Combine(folder, "ca.pem"),
             Apns = new ApnsOptions
             {
-                TeamId = apns.TeamId,
-                KeyId = apns.KeyId,
+                TeamId = providers.Apns.TeamId,
+                KeyId = providers.Apns.KeyId,
                 KeyFile = Path.Combine(folder, "apns.p8"),
                 Topic = Topic,
-                Endpoint = apns.Endpoint.AbsoluteUri,
+                Endpoint = providers.Apns.Endpoint.AbsoluteUri,
             },
-            Fcm = new FcmOptions { ServiceAccountFile = Path.Combine(folder, "fcm.json"), Endpoint = fcm.Endpoint.AbsoluteUri },
+            Fcm = new FcmOptions { ServiceAccountFile = Path.Combine(folder, "fcm.json"), Endpoint = providers.Fcm.Endpoint.AbsoluteUri },
         });
-        configure?.Invoke(options);
-        var check = new NotifyOptionsValidator().Validate(null, options);
-        Assert.True(check.Succeeded, check.FailureMessage);
+        return options;
+    }
 
-        time ??= TimeProvider.System;
-        var metrics = new NotifyMetrics(time);
-        var probe = new MetricsProbe(metrics);
-        var service = new NotifyService(Options.Create(options), new OwnRelay(null, null), metrics, time, NullLogger<NotifyService>.Instance);
-        await service.StartAsync(CancellationToken.None);
-        return new RunningServer(service, metrics, probe, apns, fcm, folder);
-
-        void Secret(string name, string text)
+    public static void Secret(string folder, string name, string text)
+    {
+        if (!OperatingSystem.IsWindows())
         {
-            var path = Path.Combine(folder, name);
-            Assert.True(NotifyServer.Apps.SecretFile.TryCreate(path, System.Text.Encoding.UTF8.GetBytes(text)));
+            var options = new FileStreamOptions { Mode = FileMode.Create, Access = FileAccess.Write, UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite };
+            using var file = new FileStream(Path.Combine(folder, name), options);
+            file.Write(System.Text.Encoding.UTF8.GetBytes(text));
         }
     }
 
@@ -98,9 +145,55 @@ internal sealed class RunningServer : IAsyncDisposable
         await Service.DisposeAsync();
         Probe.Dispose();
         Metrics.Dispose();
-        await Apns.DisposeAsync();
-        await Fcm.DisposeAsync();
+        if (_ownsProviders)
+        {
+            await Providers.DisposeAsync();
+        }
+
         Directory.Delete(Folder, recursive: true);
+    }
+}
+
+/// <summary>What a host would inject into the service.</summary>
+internal sealed class ServerExtras
+{
+    public Microsoft.Extensions.Logging.ILogger<NotifyService>? Logger { get; init; }
+
+    public Microsoft.Extensions.Hosting.IHostApplicationLifetime? Lifetime { get; init; }
+
+    public ISettingsSource? Settings { get; init; }
+
+    public NotifyServer.Triggers.IClaimStore? Claims { get; init; }
+
+    public NotifyServer.Claims.SharedProviderTokens? SharedTokens { get; init; }
+
+    public List<int> ExitCodes { get; } = [];
+}
+
+/// <summary>Both simulators under one authority.</summary>
+internal sealed class SimulatedProviders(ApnsSimulator apns, FcmSimulator fcm) : IAsyncDisposable
+{
+    public ApnsSimulator Apns => apns;
+
+    public FcmSimulator Fcm => fcm;
+
+    /// <summary>For several servers one after the other, each with a provider token of its own.</summary>
+    public static Task<SimulatedProviders> StartSharedAsync() => StartAsync(apns => apns.ProviderTokenUpdateInterval = TimeSpan.Zero);
+
+    public static async Task<SimulatedProviders> StartAsync(Action<ApnsSimulatorOptions>? configureApns = null, Action<FcmSimulatorOptions>? configureFcm = null)
+    {
+        var authority = SimulatorAuthority.Create([]);
+        var apns = new ApnsSimulatorOptions { Authority = authority };
+        var fcm = new FcmSimulatorOptions { Authority = authority };
+        configureApns?.Invoke(apns);
+        configureFcm?.Invoke(fcm);
+        return new SimulatedProviders(await ApnsSimulator.StartAsync(apns, CancellationToken.None), await FcmSimulator.StartAsync(fcm, CancellationToken.None));
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await apns.DisposeAsync();
+        await fcm.DisposeAsync();
     }
 }
 

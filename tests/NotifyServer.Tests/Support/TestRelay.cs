@@ -33,6 +33,24 @@ internal sealed class TestRelay : IAsyncDisposable
 
     public bool SendsEose { get; init; } = true;
 
+    /// <summary>OK false to every AUTH.</summary>
+    public bool RefusesAuth { get; set; }
+
+    /// <summary>Never a word on an AUTH.</summary>
+    public bool IgnoresAuth { get; set; }
+
+    /// <summary>Takes events and passes none on: connected, and deaf for all who listen.</summary>
+    public bool IsDeaf { get; set; }
+
+    /// <summary>OK false to every gift wrap, with this reason.</summary>
+    public string? RefusesWraps { get; set; }
+
+    /// <summary>The NIP-11 document; null: 404.</summary>
+    public string? Information { get; set; }
+
+    /// <summary>The first filter of the last REQ for wraps.</summary>
+    public string LastFilter { get; private set; } = "";
+
     /// <summary>The answers to the first REQs; then EOSE.</summary>
     public ConcurrentQueue<string> CloseReasons { get; } = new();
 
@@ -40,6 +58,9 @@ internal sealed class TestRelay : IAsyncDisposable
     public List<NostrEvent> Backlog { get; } = [];
 
     public ConcurrentQueue<NostrEvent> Published { get; } = new();
+
+    /// <summary>The ids of all REQs for wraps.</summary>
+    public ConcurrentQueue<string> Subscriptions { get; } = new();
 
     public string Url => _app.Urls.First().Replace("http://", "ws://", StringComparison.Ordinal) + "/";
 
@@ -90,6 +111,28 @@ internal sealed class TestRelay : IAsyncDisposable
             await client.SendAsync(text);
         }
     }
+
+    /// <summary>A text frame of these bytes, whatever they are.</summary>
+    public async Task SendBytesAsync(byte[] bytes)
+    {
+        foreach (var client in _clients.Values)
+        {
+            await client.SendAsync(bytes);
+        }
+    }
+
+    /// <summary>Another challenge in the middle of the session; the old one is void.</summary>
+    public async Task ChallengeAgainAsync()
+    {
+        foreach (var client in _clients.Values)
+        {
+            client.Challenge = Guid.NewGuid().ToString();
+            client.IsAuthenticated = false;
+            await client.SendAsync($"""["AUTH","{client.Challenge}"]""");
+        }
+    }
+
+    public Task AuthenticatedAsync(int count) => UntilAsync(() => Auths >= count);
 
     /// <summary>Ends every subscription from the relay's side.</summary>
     public async Task CloseAsync(string reason)
@@ -143,6 +186,13 @@ internal sealed class TestRelay : IAsyncDisposable
 
     private async Task ServeAsync(HttpContext context)
     {
+        if (!context.WebSockets.IsWebSocketRequest)
+        {
+            context.Response.StatusCode = Information is null ? 404 : 200;
+            await context.Response.WriteAsync(Information ?? "");
+            return;
+        }
+
         using var socket = await context.WebSockets.AcceptWebSocketAsync();
         var client = new Client(socket);
         _clients[client.Id] = client;
@@ -199,15 +249,27 @@ internal sealed class TestRelay : IAsyncDisposable
             case "AUTH":
                 var auth = Parse(root[1]);
                 Interlocked.Increment(ref _auths);
-                client.IsAuthenticated = auth.Kind == 22242 && auth.TryVerify(out _) && auth.TagValue("challenge") == client.Challenge && auth.TagValue("relay") is not null;
+                if (IgnoresAuth)
+                {
+                    Changed();
+                    break;
+                }
+
+                client.IsAuthenticated = !RefusesAuth && auth.Kind == 22242 && auth.TryVerify(out _) && auth.TagValue("challenge") == client.Challenge && auth.TagValue("relay") is not null;
                 await client.SendAsync($"""["OK","{auth.Id}",{(client.IsAuthenticated ? "true" : "false")},""]""");
                 Changed();
                 break;
             case "EVENT":
                 var evt = Parse(root[1]);
+                if (evt.Kind == 1059 && RefusesWraps is { } refusal)
+                {
+                    await client.SendAsync($"""["OK","{evt.Id}",false,"{refusal}"]""");
+                    break;
+                }
+
                 Published.Enqueue(evt);
                 await client.SendAsync($"""["OK","{evt.Id}",true,""]""");
-                if (evt.Kind == 1059)
+                if (evt.Kind == 1059 && !IsDeaf)
                 {
                     await SendAsync(evt);
                 }
@@ -234,6 +296,8 @@ internal sealed class TestRelay : IAsyncDisposable
         }
 
         Interlocked.Increment(ref _reqs);
+        LastFilter = root[2].GetRawText();
+        Subscriptions.Enqueue(id);
         if (RequireAuth && !client.IsAuthenticated)
         {
             await client.SendAsync($"""["CLOSED","{id}","auth-required: who are you"]""");
@@ -276,18 +340,20 @@ internal sealed class TestRelay : IAsyncDisposable
 
         public WebSocket Socket => socket;
 
-        public string Challenge { get; } = Guid.NewGuid().ToString();
+        public string Challenge { get; set; } = Guid.NewGuid().ToString();
 
         public bool IsAuthenticated { get; set; }
 
         public ConcurrentDictionary<string, byte> Subscriptions { get; } = new();
 
-        public async Task SendAsync(string text)
+        public Task SendAsync(string text) => SendAsync(System.Text.Encoding.UTF8.GetBytes(text));
+
+        public async Task SendAsync(byte[] text)
         {
             await _sending.WaitAsync();
             try
             {
-                await socket.SendAsync(System.Text.Encoding.UTF8.GetBytes(text), WebSocketMessageType.Text, true, CancellationToken.None);
+                await socket.SendAsync(text, WebSocketMessageType.Text, true, CancellationToken.None);
             }
             finally
             {

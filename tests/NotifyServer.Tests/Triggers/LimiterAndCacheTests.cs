@@ -56,7 +56,7 @@ public class LimiterAndCacheTests
     public void Case_30_a_flood_of_keys_neither_grows_the_table_nor_shuts_out_a_new_one()
     {
         var clock = new ManualTime();
-        var limiter = new KeyedLimiter(1024, TimeSpan.FromSeconds(1), burst: 3, clock);
+        var limiter = new KeyedLimiter(1024, clock, new Rate(TimeSpan.FromSeconds(1), 3));
         Assert.True(limiter.TryAdmit(Key(1)) && limiter.TryAdmit(Key(1)) && limiter.TryAdmit(Key(1)));
         for (var i = 100; i < 50_000; i++)
         {
@@ -72,7 +72,7 @@ public class LimiterAndCacheTests
     public void Cases_31_and_33_a_key_is_held_to_its_rate_and_a_refund_counts()
     {
         var clock = new ManualTime();
-        var limiter = new KeyedLimiter(1024, TimeSpan.FromSeconds(1), burst: 2, clock);
+        var limiter = new KeyedLimiter(1024, clock, new Rate(TimeSpan.FromSeconds(1), 2));
         Assert.True(limiter.TryAdmit(Key(1)));
         Assert.True(limiter.TryAdmit(Key(1)));
         Assert.False(limiter.TryAdmit(Key(1)));

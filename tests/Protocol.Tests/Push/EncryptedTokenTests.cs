@@ -14,6 +14,17 @@ public class EncryptedTokenTests
     public static TheoryData<TokenDialect> Dialects => [TokenDialect.Mip05Short, TokenDialect.Mip05Long, TokenDialect.MarmotPushV1];
 
     [Theory]
+    [MemberData(nameof(Dialects))]
+    [Trait("Spec", "marmot-push-v1")]
+    public void Case_23_a_shared_x_of_zeros_gives_no_key(TokenDialect dialect)
+    {
+        byte[] key = new byte[32];
+        Assert.False(EncryptedToken.TryDeriveKey(dialect, new byte[32], key));
+        Assert.All(key, b => Assert.Equal(0, b));
+        Assert.True(EncryptedToken.TryDeriveKey(dialect, [.. new byte[31], 1], key));
+    }
+
+    [Theory]
     [InlineData("mip05-280", TokenDialect.Mip05Short, 15)]
     [InlineData("mip05-1084", TokenDialect.Mip05Long, 14)]
     [InlineData("marmot-push-v1", TokenDialect.MarmotPushV1, 14)]

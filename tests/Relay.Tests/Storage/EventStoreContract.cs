@@ -3,6 +3,7 @@ using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Filters;
 using Marmot.Protocol.Keys;
+using Marmot.Relay.Operator;
 using Marmot.Relay.Storage;
 
 namespace Marmot.Relay.Tests.Storage;
@@ -14,6 +15,9 @@ public abstract class EventStoreContract : IAsyncLifetime
     private protected IEventStore Store { get; private set; } = null!;
 
     private protected abstract Task<IEventStore> OpenAsync();
+
+    /// <summary>An empty store of each kind, to import into.</summary>
+    private protected abstract Task<IReadOnlyList<IEventStore>> OpenOthersAsync();
 
     public async Task InitializeAsync() => Store = await OpenAsync();
 
@@ -37,6 +41,9 @@ public abstract class EventStoreContract : IAsyncLifetime
         return write.Verdict;
     }
 
+    private protected async Task<IReadOnlyList<StoredKey>> QueryAsync(Filter filter) =>
+        await Store.QueryAsync(filter, ReadScope.Everything(Now), Store.HighWaterMark, 10_000, CancellationToken.None);
+
     private protected async Task<List<string>> FindAsync(Filter filter, ReadScope? scope = null, int limit = 10_000)
     {
         var keys = await Store.QueryAsync(filter, scope ?? ReadScope.Everything(Now), Store.HighWaterMark, limit, CancellationToken.None);
@@ -53,6 +60,7 @@ public abstract class EventStoreContract : IAsyncLifetime
         Assert.Equal(1UL, Store.HighWaterMark);
         await ReopenAsync();
         Assert.Equal(1UL, Store.HighWaterMark);
+        Assert.Equal(StoreVerdict.Duplicate, await WriteAsync(first));
         Assert.True(Store.IsKnown(first.Id));
         var second = NostrEvent.Create(key, 1, [], "b", Now + 1);
         await WriteAsync(second);
@@ -109,6 +117,9 @@ public abstract class EventStoreContract : IAsyncLifetime
                 .OrderByDescending(e => e.CreatedAt).ThenBy(e => e.Id.ToString(), StringComparer.Ordinal)
                 .Take(filter.Limit ?? int.MaxValue).Select(e => e.Id.ToString());
             Assert.Equal(expected, await FindAsync(filter));
+            Assert.Equal(
+                events.Count(e => Obvious(filter, e)),
+                await Store.CountAsync(filter, ReadScope.Everything(Now), Store.HighWaterMark, CancellationToken.None));
         }
     }
 
@@ -160,14 +171,232 @@ public abstract class EventStoreContract : IAsyncLifetime
         Assert.Equal(Encoding.UTF8.GetString(evt.Json.Span), sink.Texts.Single());
     }
 
+    [Fact]
+    [Trait("Spec", "NIP-59")]
+    public async Task Shows_a_wrap_only_to_the_keys_in_its_p_tags()
+    {
+        using var sender = SecretKey.Generate();
+        using var recipient = SecretKey.Generate();
+        using var stranger = SecretKey.Generate();
+        var wrap = NostrEvent.Create(sender, 1059, [["p", recipient.PublicKey.ToString()]], "sealed", Now);
+        var note = NostrEvent.Create(sender, 1, [["p", recipient.PublicKey.ToString()]], "open", Now);
+        await Store.WriteAsync([new EventWrite(Record(wrap)), new EventWrite(Record(note))], CancellationToken.None);
+
+        foreach (var filter in new[]
+        {
+            new Filter(), new Filter { Authors = [sender.PublicKey] }, new Filter { Kinds = [1059, 1] }, new Filter { Ids = [wrap.Id, note.Id] },
+            new Filter { Tags = new Dictionary<char, string[]> { ['p'] = [recipient.PublicKey.ToString()] } },
+        })
+        {
+            Assert.Equal([note.Id.ToString()], await FindAsync(filter, new ReadScope([], false, Now)));
+            Assert.Equal([note.Id.ToString()], await FindAsync(filter, new ReadScope([stranger.PublicKey, sender.PublicKey], false, Now)));
+            Assert.Equal(2, (await FindAsync(filter, new ReadScope([stranger.PublicKey, recipient.PublicKey], false, Now))).Count);
+            Assert.Equal(2, (await FindAsync(filter)).Count);
+        }
+    }
+
+    [Fact]
+    [Trait("Spec", "NIP-40")]
+    public async Task Leaves_out_what_expired_and_removes_it_on_the_next_round()
+    {
+        using var key = SecretKey.Generate();
+        var passing = NostrEvent.Create(key, 1, [["expiration", $"{Now + 5}"]], "a", Now);
+        await WriteAsync(passing);
+        Assert.Single(await FindAsync(new Filter(), ReadScope.Everything(Now + 4)));
+        Assert.Empty(await FindAsync(new Filter(), ReadScope.Everything(Now + 5)));
+        Assert.Empty(await FindAsync(new Filter { Ids = [passing.Id] }, ReadScope.Everything(Now + 5)));
+        while (await Store.MaintainAsync(Now + 4, CancellationToken.None))
+        {
+        }
+
+        Assert.Equal(1, (await Store.ReadStatisticsAsync(CancellationToken.None)).Events);
+        while (await Store.MaintainAsync(Now + 5, CancellationToken.None))
+        {
+        }
+
+        Assert.Equal(0, (await Store.ReadStatisticsAsync(CancellationToken.None)).Events);
+    }
+
+    [Fact]
+    [Trait("Spec", "NIP-09")]
+    public async Task Deletes_for_the_author_and_for_the_recipient_of_a_wrap_and_for_nobody_else()
+    {
+        using var key = SecretKey.Generate();
+        using var recipient = SecretKey.Generate();
+        var note = NostrEvent.Create(key, 1, [["p", recipient.PublicKey.ToString()]], "a", Now);
+        var wrap = NostrEvent.Create(key, 1059, [["p", recipient.PublicKey.ToString()]], "b", Now);
+        var own = NostrEvent.Create(key, 5, [["e", new string('1', 64)]], "", Now);
+        await Store.WriteAsync([.. new[] { note, wrap, own }.Select(e => new EventWrite(Record(e)))], CancellationToken.None);
+        string[][] all = [.. new[] { note, wrap, own }.Select(e => new[] { "e", e.Id.ToString() })];
+
+        await WriteAsync(NostrEvent.Create(recipient, 5, all, "", Now));
+        Assert.Equal([note.Id.ToString(), own.Id.ToString()], (await FindAsync(new Filter { Authors = [key.PublicKey] })).Order(), SameSet);
+        Assert.Equal(StoreVerdict.Deleted, await WriteAsync(wrap));
+        await WriteAsync(NostrEvent.Create(key, 5, all, "", Now));
+        Assert.Empty(await FindAsync(new Filter { Kinds = [1, 1059] }));
+        Assert.Equal(StoreVerdict.Duplicate, await WriteAsync(own)); // deleting a deletion has no effect
+        Assert.Equal(StoreVerdict.Deleted, await WriteAsync(note));
+    }
+
+    [Fact]
+    [Trait("Spec", "NIP-09")]
+    public async Task Refuses_what_was_deleted_before_it_came()
+    {
+        using var key = SecretKey.Generate();
+        using var other = SecretKey.Generate();
+        var note = NostrEvent.Create(key, 1, [], "a", Now);
+        await WriteAsync(NostrEvent.Create(other, 5, [["e", note.Id.ToString()]], "", Now));
+        Assert.Equal(StoreVerdict.Stored, await WriteAsync(note)); // not hers to delete
+        var late = NostrEvent.Create(key, 1, [], "b", Now);
+        await WriteAsync(NostrEvent.Create(key, 5, [["e", late.Id.ToString()]], "", Now));
+        Assert.Equal(StoreVerdict.Deleted, await WriteAsync(late));
+    }
+
+    [Fact]
+    [Trait("Spec", "NIP-09")]
+    public async Task Deletes_an_address_up_to_the_time_of_the_deletion()
+    {
+        using var key = SecretKey.Generate();
+        using var other = SecretKey.Generate();
+        var address = $"30443:{key.PublicKey}:a \"quoted\" d";
+        NostrEvent Version(long at) => NostrEvent.Create(key, 30443, [["d", "a \"quoted\" d"]], $"{at}", at);
+        await WriteAsync(Version(Now));
+        await WriteAsync(NostrEvent.Create(other, 5, [["a", address]], "", Now + 9));
+        Assert.Single(await FindAsync(new Filter { Kinds = [30443] }));
+        await WriteAsync(NostrEvent.Create(key, 5, [["a", address]], "", Now + 5));
+        Assert.Empty(await FindAsync(new Filter { Kinds = [30443] }));
+        Assert.Equal(StoreVerdict.Deleted, await WriteAsync(Version(Now + 5)));
+        Assert.Equal(StoreVerdict.Stored, await WriteAsync(Version(Now + 6)));
+    }
+
+    [Fact]
+    [Trait("Spec", "NIP-01")]
+    public async Task Keeps_the_newest_of_a_slot_and_of_equals_the_lowest_id()
+    {
+        using var key = SecretKey.Generate();
+        var twins = Enumerable.Range(0, 6).Select(i => NostrEvent.Create(key, 10002, [], $"{i}", Now)).ToList();
+        await Store.WriteAsync([.. twins.Select(e => new EventWrite(Record(e)))], CancellationToken.None);
+        var lowest = twins.MinBy(e => e.Id.ToString(), StringComparer.Ordinal)!;
+        Assert.Equal([lowest.Id.ToString()], await FindAsync(new Filter { Kinds = [10002] }));
+        Assert.All(twins, twin => Assert.NotEqual(StoreVerdict.Stored, WriteAsync(twin).GetAwaiter().GetResult()));
+        var newer = NostrEvent.Create(key, 10002, [], "new", Now + 1);
+        Assert.Equal(StoreVerdict.Stored, await WriteAsync(newer));
+        Assert.Equal(StoreVerdict.Superseded, await WriteAsync(lowest));
+        Assert.Equal([newer.Id.ToString()], await FindAsync(new Filter { Authors = [key.PublicKey] }));
+    }
+
+    [Fact]
+    [Trait("Spec", "NIP-62")]
+    public async Task Vanishing_takes_the_wraps_to_the_key_and_keeps_them_out()
+    {
+        using var sender = SecretKey.Generate();
+        using var gone = SecretKey.Generate();
+        NostrEvent To(long at, int kind) => NostrEvent.Create(sender, kind, [["p", gone.PublicKey.ToString()]], $"{at}", at);
+        await WriteAsync(To(Now, 1059));
+        await WriteAsync(To(Now, 1));
+        await WriteAsync(To(Now + 9, 1059));
+        await WriteAsync(NostrEvent.Create(gone, 62, [["relay", "ALL_RELAYS"]], "", Now + 5), vanishesHere: true);
+        Assert.Equal([1, 1059], (await QueryAsync(new Filter { Authors = [sender.PublicKey] })).Select(k => k.Kind).Order());
+        Assert.Equal(StoreVerdict.Vanished, await WriteAsync(To(Now + 1, 1059)));
+        Assert.Equal(StoreVerdict.Stored, await WriteAsync(To(Now + 1, 1)));
+        Assert.Equal(StoreVerdict.Stored, await WriteAsync(To(Now + 6, 1059)));
+    }
+
+    [Fact]
+    public async Task Removes_for_the_operator_without_forbidding_a_return()
+    {
+        using var key = SecretKey.Generate();
+        var events = Enumerable.Range(0, 20).Select(i => NostrEvent.Create(key, 1, [["t", $"{i % 2}"]], $"{i}", Now + i)).ToList();
+        await Store.WriteAsync([.. events.Select(e => new EventWrite(Record(e)))], CancellationToken.None);
+        var chosen = await QueryAsync(new Filter { Tags = new Dictionary<char, string[]> { ['t'] = ["1"] } });
+        Assert.Equal(10, await Store.RemoveAsync(chosen, CancellationToken.None));
+        Assert.Equal(0, await Store.RemoveAsync(chosen, CancellationToken.None));
+        Assert.Equal(10, (await FindAsync(new Filter())).Count);
+        var sink = new CollectingSink();
+        Assert.Equal(10, await Store.ReadAsync(chosen, 0, sink, CancellationToken.None));
+        Assert.Empty(sink.Texts);
+        Assert.False(Store.IsKnown(events[1].Id));
+        Assert.Equal(StoreVerdict.Stored, await WriteAsync(events[1]));
+    }
+
+    [Fact]
+    public async Task Stops_reading_when_the_sink_has_enough_and_goes_on_from_there()
+    {
+        using var key = SecretKey.Generate();
+        var events = Enumerable.Range(0, 300).Select(i => NostrEvent.Create(key, 1, [], $"{i}", Now + i)).ToList();
+        await Store.WriteAsync([.. events.Select(e => new EventWrite(Record(e)))], CancellationToken.None);
+        var keys = await QueryAsync(new Filter());
+        var sink = new CollectingSink { Most = 7 };
+        var next = 0;
+        while (next < keys.Count)
+        {
+            sink.Left = sink.Most;
+            next += await Store.ReadAsync(keys, next, sink, CancellationToken.None);
+        }
+
+        Assert.Equal(events.AsEnumerable().Reverse().Select(e => Encoding.UTF8.GetString(e.Json.Span)), sink.Texts);
+    }
+
+    [Fact]
+    public async Task Keeps_events_of_every_size()
+    {
+        using var key = SecretKey.Generate();
+        int[] sizes = [0, 1, 1500, 2000, 2100, 9000, 120_000, 500_000];
+        var events = sizes.Select((size, i) => NostrEvent.Create(key, 1, [], new string('x', size), Now + i)).ToList();
+        await Store.WriteAsync([.. events.Select(e => new EventWrite(Record(e)))], CancellationToken.None);
+        await ReopenAsync();
+        var sink = new CollectingSink();
+        await Store.ReadAsync(await QueryAsync(new Filter()), 0, sink, CancellationToken.None);
+        Assert.Equal(events.AsEnumerable().Reverse().Select(e => Encoding.UTF8.GetString(e.Json.Span)), sink.Texts);
+    }
+
+    [Fact]
+    public async Task Exports_what_another_store_imports_with_its_deletions()
+    {
+        using var key = SecretKey.Generate();
+        var doomed = NostrEvent.Create(key, 1, [], "doomed", Now - 99);
+        await WriteAsync(doomed);
+        for (var i = 0; i < 30; i++)
+        {
+            await WriteAsync(NostrEvent.Create(key, 1, [], $"{i}", Now - i));
+        }
+
+        await WriteAsync(NostrEvent.Create(key, 5, [["e", doomed.Id.ToString()]], "", Now));
+        using var lines = new MemoryStream();
+        Assert.Equal(31, await EventExport.RunAsync(Store, new Filter(), lines, Now));
+        var before = await FindAsync(new Filter());
+        foreach (var copy in await OpenOthersAsync())
+        {
+            await using (copy)
+            {
+                var input = new MemoryStream([.. lines.ToArray(), .. "{\"not\":\"an event\"}\n"u8]);
+                Assert.Equal(new EventImport.Result(31, 0, 1), await EventImport.RunAsync(copy, input));
+                input = new MemoryStream(lines.ToArray());
+                Assert.Equal(new EventImport.Result(0, 31, 0), await EventImport.RunAsync(copy, input));
+                var keys = await copy.QueryAsync(new Filter(), ReadScope.Everything(Now), copy.HighWaterMark, 100, CancellationToken.None);
+                Assert.Equal(before, keys.Select(k => k.Id.ToString()));
+                var again = new EventWrite(Record(doomed));
+                await copy.WriteAsync([again], CancellationToken.None);
+                Assert.Equal(StoreVerdict.Deleted, again.Verdict);
+            }
+        }
+    }
+
+    private static readonly IEqualityComparer<IEnumerable<string>> SameSet =
+        EqualityComparer<IEnumerable<string>>.Create((a, b) => a!.ToHashSet().SetEquals(b!));
+
     private protected sealed class CollectingSink : IStoredEventSink
     {
         public List<string> Texts { get; } = [];
 
+        public int Most { get; init; } = int.MaxValue;
+
+        public int Left { get; set; } = int.MaxValue;
+
         public bool Accept(ulong arrival, ReadOnlySpan<byte> json)
         {
             Texts.Add(Encoding.UTF8.GetString(json));
-            return true;
+            return --Left > 0;
         }
     }
 }

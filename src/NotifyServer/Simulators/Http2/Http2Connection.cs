@@ -185,7 +185,14 @@ internal sealed class Http2Connection : IDisposable
             left = [.. _open.Values];
             _open.Clear();
         }
-        _closing.Cancel();
+        try
+        {
+            _closing.Cancel();
+        }
+        catch (ObjectDisposedException)
+        {
+            // Dropped from outside while it was ending by itself.
+        }
         foreach (var exchange in left) exchange.Abort();
         _stream.Dispose();
         _socket.Dispose();

@@ -410,7 +410,7 @@ internal sealed class EventIndex : IDisposable
                     Remove(txn, arrival);
                 }
             }
-            else if (tag.Name.SequenceEqual("a"u8) && TryReadAddress(tag.Value, deletion.PublicKey, out var address))
+            else if (tag.Name.SequenceEqual("a"u8) && EventRecord.TryReadAddress(tag.Value, deletion.PublicKey, out var address))
             {
                 IndexKeys.WriteDeletedSlot(key, address);
                 var slot = key[..IndexKeys.DeletedSlotSize];
@@ -442,22 +442,6 @@ internal sealed class EventIndex : IDisposable
         return target.Kind == EventKinds.GiftWrap
             && NostrEventReader.TryRead(_log.PeekAsWriter(target.Position, target.Length), out var view, out _)
             && GiftWrapAccess.IsFor(view, by);
-    }
-
-    // "kind:author:d"; only the author's own slots.
-    private static bool TryReadAddress(ReadOnlySpan<byte> text, in Bytes32 author, out UInt128 address)
-    {
-        address = 0;
-        if (!System.Buffers.Text.Utf8Parser.TryParse(text, out int kind, out var used)
-            || !(EventKinds.IsReplaceable(kind) || EventKinds.IsAddressable(kind))
-            || text.Length < used + 1 + Bytes32.HexSize + 1 || text[used] != (byte)':' || text[used + 1 + Bytes32.HexSize] != (byte)':'
-            || !Bytes32.TryParseHex(text.Slice(used + 1, Bytes32.HexSize), out var key) || key != author)
-        {
-            return false;
-        }
-
-        address = EventRecord.HashAddress(author, kind, EventKinds.IsAddressable(kind) ? text[(used + 2 + Bytes32.HexSize)..] : default);
-        return true;
     }
 
     // NIP-62: everything of the key up to the request, its deletions included, and the wraps addressed to it. The request itself stays.

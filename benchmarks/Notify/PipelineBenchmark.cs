@@ -1,0 +1,160 @@
+using System.Diagnostics;
+using Marmot.NotifyServer;
+using Marmot.NotifyServer.Apps;
+using Marmot.NotifyServer.Dispatch;
+using Marmot.NotifyServer.Inbox;
+using Marmot.NotifyServer.Providers;
+using Marmot.NotifyServer.Triggers;
+using Marmot.Protocol.Keys;
+using Marmot.Protocol.Push;
+
+namespace Marmot.Benchmarks.Notify;
+
+/// <summary>Triggers a second through unwrap, decrypt and dispatch into a sink, on one and on two cores, beside the curve operations alone in C.</summary>
+/// <remarks>CPU time of the whole process, so that queues, lanes and the collector count and other work on the machine does not.</remarks>
+internal sealed class PipelineBenchmark : IDisposable
+{
+    private readonly SecretKey _key = SecretKey.Generate();
+
+    public void Dispose() => _key.Dispose();
+
+    public bool Run(int rounds)
+    {
+        Console.WriteLine($"Trigger pipeline: wrap JSON in, accepted by a sink; {rounds} rounds, medians; the bound is libsecp256k1 in C for the same operations");
+        Console.WriteLine($"{"dialect",-16}{"tokens",7}{"triggers/s",12}{"tokens/s",11}{"bound/s",10}{"ratio",8}{"target",8}   two cores: {"triggers/s",10}{"bound/s",10}{"ratio",8}");
+        var holds = true;
+        (TokenDialect Dialect, int Tokens, double Target)[] cases =
+        [
+            (TokenDialect.Mip05Short, 1, 0.8), (TokenDialect.Mip05Short, 10, 0.8), (TokenDialect.Mip05Short, 32, 0.8), (TokenDialect.Mip05Short, 76, 0.8),
+            (TokenDialect.Mip05Long, 1, 0.75), (TokenDialect.Mip05Long, 10, 0.65), (TokenDialect.Mip05Long, 32, 0.55),
+            (TokenDialect.MarmotPushV1, 1, 0.75), (TokenDialect.MarmotPushV1, 10, 0.65), (TokenDialect.MarmotPushV1, 32, 0.55),
+        ];
+        foreach (var (dialect, tokens, target) in cases)
+        {
+            var set = new TriggerSet(_key, dialect, tokens, count: Math.Max(40, 800 / (tokens + 4)));
+            using var c = EcLoop.TryStart(set.Records, out var missing);
+            using var second = EcLoop.TryStart(set.Records, out _);
+            if (c is null || second is null)
+            {
+                Console.WriteLine("the bound is not measured: " + missing);
+                return false;
+            }
+
+            holds &= Measure(set, target, rounds, c, second);
+        }
+
+        Console.WriteLine(holds ? "holds" : "DOES NOT HOLD");
+        return holds;
+    }
+
+    private bool Measure(TriggerSet set, double target, int rounds, EcLoop c, EcLoop second)
+    {
+        var one = new List<double>();
+        var bound = new List<double>();
+        var two = new List<double>();
+        var boundOfTwo = new List<double>();
+        for (var i = -2; i < rounds; i++)
+        {
+            c.Begin();
+            var (cCpu, _) = c.End();
+            var (cpu, _) = Process(set, workers: 1);
+            c.Begin();
+            second.Begin();
+            var cTwo = Math.Max(c.End().Wall, second.End().Wall);
+            var (_, wall) = Process(set, workers: 2);
+            if (i >= 0)
+            {
+                bound.Add(cCpu);
+                one.Add(cpu);
+                boundOfTwo.Add(cTwo / 2.0); // two sets were done in that time
+                two.Add(wall);
+            }
+        }
+
+        var count = set.Wraps.Length;
+        var ratio = Median(bound) / Median(one);
+        var rate = count * 1e9 / Median(one);
+        Console.WriteLine(
+            $"{TriggerPipeline.Label(set.Dialect),-16}{set.Tokens,7}{rate,12:N0}{rate * set.Tokens,11:N0}{count * 1e9 / Median(bound),10:N0}{ratio,8:F2}{target,8:F2}   "
+            + $"{"",11}{count * 1e9 / Median(two),10:N0}{count * 1e9 / Median(boundOfTwo),10:N0}{Median(boundOfTwo) / Median(two),8:F2}");
+        return ratio >= target;
+    }
+
+    /// <summary>All triggers once through fresh caches; nanoseconds of process CPU and of wall time until the sink has taken the last token.</summary>
+    private (double Cpu, double Wall) Process(TriggerSet set, int workers)
+    {
+        var options = new NotifyOptions { CoalescingWindow = TimeSpan.Zero, QueueCapacity = 1_000_000, LimiterCapacity = 16_384 };
+        using var metrics = new NotifyMetrics(TimeProvider.System);
+        using var sink = new Sink(set.Wraps.Length * set.Tokens);
+        var lane = new PushLane("bench", sink, options.QueueCapacity, options.Concurrency, metrics, TimeProvider.System);
+        var app = new NotifyApp("bench", [_key], lane, null);
+        var context = new TriggerPipelineContext(
+            options,
+            new KeyRing([app]),
+            new SeenEvents(100_000),
+            new ReplayCache(100_000, TimeSpan.FromMinutes(5), TimeProvider.System),
+            new DeviceGate(options, TimeProvider.System),
+            new Canaries(metrics, TimeProvider.System),
+            metrics,
+            TimeProvider.System);
+        var pipelines = Enumerable.Range(0, workers).Select(_ => new TriggerPipeline(context)).ToArray();
+        GC.Collect();
+        var started = Stopwatch.GetTimestamp();
+        var cpu = System.Diagnostics.Process.GetCurrentProcess().TotalProcessorTime;
+        var threads = pipelines.Select((pipeline, place) => new Thread(() =>
+        {
+            for (var i = place; i < set.Wraps.Length; i += workers)
+            {
+                var json = set.Wraps[i];
+                var buffer = System.Buffers.ArrayPool<byte>.Shared.Rent(json.Length);
+                json.CopyTo(buffer, 0);
+                using var item = new IntakeItem(buffer, json.Length, 0, DateTimeOffset.UtcNow);
+                var outcome = pipeline.ProcessAsync(item, static _ => { }, CancellationToken.None).AsTask().GetAwaiter().GetResult();
+                if (outcome != "done")
+                {
+                    throw new InvalidOperationException("a trigger of the benchmark was " + outcome);
+                }
+            }
+        })).ToArray();
+        Array.ForEach(threads, thread => thread.Start());
+        Array.ForEach(threads, thread => thread.Join());
+        sink.Done.Wait();
+        var used = (System.Diagnostics.Process.GetCurrentProcess().TotalProcessorTime - cpu).TotalNanoseconds;
+        var elapsed = Stopwatch.GetElapsedTime(started).TotalNanoseconds;
+        lane.DrainAsync(CancellationToken.None).GetAwaiter().GetResult();
+        Array.ForEach(pipelines, pipeline => pipeline.Dispose());
+        return (used, elapsed);
+    }
+
+    private static double Median(List<double> values)
+    {
+        var sorted = values.Order().ToArray();
+        return sorted[sorted.Length / 2];
+    }
+
+    /// <summary>Takes every push at once.</summary>
+    private sealed class Sink(int expected) : IPushProvider
+    {
+        private int _taken;
+
+        public ManualResetEventSlim Done { get; } = new();
+
+        public string Name => "sink";
+
+        public int RepeatsAfterTimeout => 0;
+
+        public bool IsPlausible(ReadOnlySpan<byte> deviceToken) => true;
+
+        public ValueTask<PushVerdict> SendAsync(PushJob job, CancellationToken cancellationToken)
+        {
+            if (Interlocked.Increment(ref _taken) == expected)
+            {
+                Done.Set();
+            }
+
+            return new ValueTask<PushVerdict>(PushVerdict.Accepted);
+        }
+
+        public void Dispose() => Done.Dispose();
+    }
+}

@@ -1,0 +1,20 @@
+using Marmot.Blossom.Storage;
+using Npgsql;
+
+namespace Marmot.Blossom.Index.Postgres;
+
+/// <summary>Tells a database that is away from one that refuses what it is asked.</summary>
+internal static class PostgresFaults
+{
+    public const string Part = "PostgreSQL";
+    private const int NoSpace = 28; // ENOSPC, see DiskErrors
+
+    /// <summary>What callers of the index are told; null when it is a fault of ours that must be seen as one.</summary>
+    public static IOException? Translate(Exception error) => error switch
+    {
+        PostgresException { SqlState: PostgresErrorCodes.DiskFull } => new IOException("the database has no space left", NoSpace),
+        PostgresException { SqlState: ['2', '2' or '3', ..] or ['4', '2', ..] } => null, // bad data, constraint, syntax
+        NpgsqlException or TimeoutException => new StorageUnavailableException(Part, error),
+        _ => null,
+    };
+}

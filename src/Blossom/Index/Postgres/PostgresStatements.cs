@@ -1,0 +1,100 @@
+using Marmot.Protocol.Encoding;
+using Npgsql;
+using NpgsqlTypes;
+
+namespace Marmot.Blossom.Index.Postgres;
+
+/// <summary>What <see cref="PostgresBlobIndex"/> asks of the tables of <see cref="BlossomDbContext"/>. A claim lives while it has no end or its end lies after "now".</summary>
+internal static class PostgresStatements
+{
+    private const string EntryText = """
+        SELECT size, type, mark, min(uploaded), CASE WHEN bool_or(expires IS NULL) THEN NULL ELSE max(expires) END, count(*)
+        FROM blossom_blobs JOIN blossom_claims USING (hash) WHERE hash = $1 AND (expires IS NULL OR expires > $2) GROUP BY hash
+        """;
+
+    private const string LockText = "SELECT mark FROM blossom_blobs WHERE hash = $1 FOR UPDATE";
+
+    private const string LockOrCreateText = """
+        INSERT INTO blossom_blobs (hash, size, type, mark) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (hash) DO UPDATE SET hash = EXCLUDED.hash RETURNING xmax = 0
+        """;
+
+    private const string CountLiveText = "SELECT count(*) FROM blossom_claims WHERE hash = $1 AND (expires IS NULL OR expires > $2)";
+
+    private const string PutClaimText = """
+        INSERT INTO blossom_claims (hash, owner, uploaded, expires) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (hash, owner) DO UPDATE SET uploaded = EXCLUDED.uploaded, expires = EXCLUDED.expires RETURNING xmax = 0
+        """;
+
+    private const string JoinClaimText = """
+        INSERT INTO blossom_claims (hash, owner, uploaded, expires)
+        SELECT $1, $2, $3, $4 WHERE EXISTS (SELECT FROM blossom_claims WHERE hash = $1 AND (expires IS NULL OR expires > $5))
+        ON CONFLICT (hash, owner) DO UPDATE SET uploaded = EXCLUDED.uploaded, expires = EXCLUDED.expires RETURNING xmax = 0
+        """;
+
+    private const string DropIfFreeText =
+        "DELETE FROM blossom_blobs WHERE hash = $1 AND NOT EXISTS (SELECT FROM blossom_claims WHERE hash = $1) RETURNING mark, size";
+
+    public const string Ended = "SELECT DISTINCT hash FROM blossom_claims WHERE expires <= $1 LIMIT $2";
+
+    public const string Count = "SELECT count(*), (SELECT count(*) FROM blossom_claims), coalesce(sum(size), 0)::bigint FROM blossom_blobs";
+
+    public const string All =
+        "SELECT c.hash, c.owner, b.size, b.type, c.uploaded, c.expires, b.mark FROM blossom_claims c JOIN blossom_blobs b USING (hash)";
+
+    /// <summary>$1 owner, $2 now, $3 last hash of the page before or null, $4 limit.</summary>
+    public const string Page = """
+        SELECT b.size, b.type, b.mark, mine.uploaded, life.ends, life.claims, mine.hash
+        FROM blossom_claims mine JOIN blossom_blobs b USING (hash),
+        LATERAL (SELECT CASE WHEN bool_or(c.expires IS NULL) THEN NULL ELSE max(c.expires) END AS ends, count(*) AS claims
+                 FROM blossom_claims c WHERE c.hash = mine.hash AND (c.expires IS NULL OR c.expires > $2)) life
+        WHERE mine.owner = $1 AND (mine.expires IS NULL OR mine.expires > $2)
+          AND ($3 IS NULL OR EXISTS (SELECT FROM blossom_claims last WHERE last.owner = $1 AND last.hash = $3
+               AND (mine.uploaded < last.uploaded OR (mine.uploaded = last.uploaded AND mine.hash > last.hash))))
+        ORDER BY mine.uploaded DESC, mine.hash LIMIT $4
+        """;
+
+    public static NpgsqlBatchCommand Entry(Bytes32 hash, long now) => Command(EntryText, Bytes(hash), Number(now));
+
+    /// <summary>Every change begins with this or <see cref="LockOrCreate"/>.</summary>
+    public static NpgsqlBatchCommand Lock(Bytes32 hash) => Command(LockText, Bytes(hash));
+
+    /// <summary>True when the row is new.</summary>
+    public static NpgsqlBatchCommand LockOrCreate(in BlobClaim claim) => Command(
+        LockOrCreateText, Bytes(claim.Hash), Number(claim.Size), new NpgsqlParameter<string> { TypedValue = claim.Type }, new NpgsqlParameter<Guid> { TypedValue = claim.Mark });
+
+    public static NpgsqlBatchCommand CountLive(Bytes32 hash, long now) => Command(CountLiveText, Bytes(hash), Number(now));
+
+    /// <summary>True when the claim is new, false when renewed.</summary>
+    public static NpgsqlBatchCommand PutClaim(in BlobClaim claim) => Command(PutClaimText, Bytes(claim.Hash), Bytes(claim.Owner), Number(claim.UploadedAt), Number(claim.ExpiresAt));
+
+    /// <summary>As <see cref="PutClaim"/>; no row when no claim lives.</summary>
+    public static NpgsqlBatchCommand JoinClaim(in BlobClaim claim, long now) =>
+        Command(JoinClaimText, Bytes(claim.Hash), Bytes(claim.Owner), Number(claim.UploadedAt), Number(claim.ExpiresAt), Number(now));
+
+    public static NpgsqlBatchCommand DeleteClaim(Bytes32 hash, Bytes32 owner) =>
+        Command("DELETE FROM blossom_claims WHERE hash = $1 AND owner = $2 RETURNING true", Bytes(hash), Bytes(owner));
+
+    public static NpgsqlBatchCommand DeleteClaims(Bytes32 hash) => Command("DELETE FROM blossom_claims WHERE hash = $1 RETURNING true", Bytes(hash));
+
+    public static NpgsqlBatchCommand DeleteEnded(Bytes32 hash, long now) =>
+        Command("DELETE FROM blossom_claims WHERE hash = $1 AND expires <= $2 RETURNING true", Bytes(hash), Number(now));
+
+    /// <summary>Mark and size when that was the last claim.</summary>
+    public static NpgsqlBatchCommand DropIfFree(Bytes32 hash) => Command(DropIfFreeText, Bytes(hash));
+
+    public static NpgsqlParameter Bytes(Bytes32? value) => new() { Value = value is { } bytes ? bytes.Span.ToArray() : DBNull.Value, NpgsqlDbType = NpgsqlDbType.Bytea };
+
+    public static NpgsqlParameter Number(long? value) => new() { Value = value ?? (object)DBNull.Value, NpgsqlDbType = NpgsqlDbType.Bigint };
+
+    private static NpgsqlBatchCommand Command(string text, params ReadOnlySpan<NpgsqlParameter> parameters)
+    {
+        var command = new NpgsqlBatchCommand(text);
+        foreach (var parameter in parameters)
+        {
+            command.Parameters.Add(parameter);
+        }
+
+        return command;
+    }
+}

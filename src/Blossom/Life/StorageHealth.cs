@@ -1,0 +1,32 @@
+using Marmot.Blossom.Storage;
+
+namespace Marmot.Blossom.Life;
+
+/// <summary>Whether index and store answer, as the last who asked found out. A request that fails says so at once; the janitor's probe clears it.</summary>
+internal sealed class StorageHealth(ILogger<StorageHealth> logger)
+{
+    private volatile string? _away;
+
+    /// <summary>The part that does not answer, or null.</summary>
+    public string? Away => _away;
+
+    public void Down(StorageUnavailableException error)
+    {
+        if (_away is null)
+        {
+            BlossomLog.StorageAway(logger, error.Part, error.InnerException?.GetType().Name ?? "none"); // the message might name hosts, keys or hashes
+        }
+
+        _away = error.Part;
+    }
+
+    public void Up()
+    {
+        if (_away is not null)
+        {
+            BlossomLog.StorageBack(logger);
+        }
+
+        _away = null;
+    }
+}

@@ -1,0 +1,110 @@
+using System.Text.Json.Nodes;
+using Marmot.Cli.Agent;
+using Marmot.Client;
+using Marmot.Client.Accounts;
+using Marmot.Protocol.Encoding;
+using Marmot.Protocol.Keys;
+
+namespace Marmot.Cli.Commands;
+
+/// <summary><c>init</c>, <c>whoami</c>, <c>key-package</c>.</summary>
+internal static class AccountCommands
+{
+    public static async Task InitAsync(Context context, Arguments args)
+    {
+        var settings = new AccountSettings
+        {
+            Name = args.Option("--name") ?? "",
+            Relays = args.Options("--relay"),
+            InboxRelays = args.Options("--inbox-relay"),
+            KeyPackageRelays = args.Options("--key-package-relay"),
+            BlossomServers = args.Options("--blossom"),
+        };
+        string? keyFile = args.Option("--key-file");
+        args.End();
+        if (settings.Relays.Count == 0)
+        {
+            throw new UsageException("init needs --relay URL");
+        }
+
+        SecretKey? key = null;
+        if (keyFile is not null && !SecretKey.TryParse((await File.ReadAllTextAsync(keyFile)).AsSpan().Trim(), out key))
+        {
+            throw new ClientException($"{keyFile} holds neither an nsec nor 64 hex digits");
+        }
+
+        using (key)
+        {
+            context.Use(MarmotClient.Create(context.Store, key, settings));
+        }
+
+        var published = await context.Client.PublishRelayListsAsync();
+        var package = await context.Client.PublishKeyPackageAsync();
+        string npub = Nip19.EncodePublicKey(context.Client.PublicKey);
+        context.Say(
+            new JsonObject { ["pubkey"] = context.Client.PublicKey.ToString(), ["npub"] = npub, ["published"] = AgentJson.Of([.. published, .. package.Published]) },
+            $"you are {npub}",
+            $"relay lists and a key package are published: {Context.Fate(package.Published[0])}",
+            "others can invite you now; 'marmot sync' joins");
+    }
+
+    public static void WhoAmI(Context context, Arguments args)
+    {
+        args.End();
+        string npub = Nip19.EncodePublicKey(context.Client.PublicKey);
+        var settings = context.Client.Settings;
+        context.Say(
+            new JsonObject
+            {
+                ["pubkey"] = context.Client.PublicKey.ToString(),
+                ["npub"] = npub,
+                ["name"] = settings.Name,
+                ["relays"] = new JsonArray([.. settings.Relays.Select(relay => JsonValue.Create(relay))]),
+                ["blossomServers"] = new JsonArray([.. settings.BlossomServers.Select(server => JsonValue.Create(server))]),
+                ["outbox"] = context.Client.OutboxCount,
+            },
+            npub,
+            $"relays: {string.Join(' ', settings.Relays)}",
+            $"waiting to be sent: {context.Client.OutboxCount}");
+    }
+
+    public static async Task KeyPackageAsync(Context context, Arguments args)
+    {
+        switch (args.OptionalWord() ?? "list")
+        {
+            case "list":
+                args.End();
+                var packages = context.Client.ListKeyPackages();
+                context.Say(
+                    new JsonArray([.. packages.Select(AgentJson.Of)]),
+                    packages.Select(package => $"{package.Reference}  {(package.IsRetired ? "retired" : package.IsLastResort ? "last resort" : "one use")}, used {package.Uses} times"));
+                break;
+            case "publish":
+                bool legacy = args.Flag("--legacy");
+                bool once = args.Flag("--once");
+                string? slot = args.Option("--slot");
+                args.End();
+                Published(context, await context.Client.PublishKeyPackageAsync(slot, !once, legacy));
+                break;
+            case "rotate":
+                var old = Reference(args.OptionalWord() ?? context.Client.ListKeyPackages().First(package => !package.IsRetired).Reference.ToString());
+                args.End();
+                Published(context, await context.Client.RotateKeyPackageAsync(old));
+                break;
+            case "delete":
+                var gone = Reference(args.Word("the key package's reference"));
+                args.End();
+                var published = await context.Client.DeleteKeyPackageAsync(gone);
+                context.Say(AgentJson.Of(published), $"deletion asked for: {Context.Fate(published[0])}");
+                break;
+            default:
+                throw new UsageException("key-package list|publish|rotate|delete");
+        }
+    }
+
+    private static void Published(Context context, PublishedKeyPackage package) => context.Say(
+        new JsonObject { ["ref"] = package.Reference.ToString(), ["published"] = AgentJson.Of(package.Published) },
+        $"key package {package.Reference}: {Context.Fate(package.Published[0])}");
+
+    private static Bytes32 Reference(string text) => Bytes32.TryParseHex(text.AsSpan(), out var reference) ? reference : throw new UsageException("a key package's reference is 64 hex digits");
+}

@@ -1,0 +1,149 @@
+using System.Text.Json.Nodes;
+using Marmot.Cli.Agent;
+using Marmot.Client;
+using Marmot.Client.Groups;
+using Marmot.Protocol.Encoding;
+
+namespace Marmot.Cli.Commands;
+
+/// <summary><c>send</c>, <c>react</c>, <c>messages</c>, <c>sync</c>, <c>media</c>.</summary>
+internal static class MessageCommands
+{
+    private const int ShownByDefault = 50;
+
+    public static async Task SendAsync(Context context, Arguments args)
+    {
+        string group = context.Group(args.Word("the group"));
+        string text = string.Join(' ', args.Words("the text"));
+        args.End();
+        await context.Client.SyncAsync(group, commitLeaves: true);
+        Sent(context, await context.Client.SendAsync(group, text));
+    }
+
+    public static async Task ReactAsync(Context context, Arguments args)
+    {
+        string group = context.Group(args.Word("the group"));
+        var message = Message(context, group, args.Word("the message's id"));
+        string emoji = args.OptionalWord() ?? "+";
+        args.End();
+        Sent(context, await context.Client.ReactAsync(group, message.Rumor, emoji));
+    }
+
+    public static void Messages(Context context, Arguments args)
+    {
+        string group = context.Group(args.Word("the group"));
+        int last = args.Option("--last") is { } text ? int.TryParse(text, out int number) && number > 0 ? number : throw new UsageException("--last takes a number") : ShownByDefault;
+        args.End();
+        var messages = context.Client.GetMessages(group).TakeLast(last).ToList();
+        context.Say(new JsonArray([.. messages.Select(message => AgentJson.Of(message.Rumor))]), messages.Select(Line));
+    }
+
+    /// <summary>Joins, reads, renews; with <c>--follow</c> it stays and prints messages as they come.</summary>
+    public static async Task SyncAsync(Context context, Arguments args)
+    {
+        bool follow = args.Flag("--follow");
+        args.End();
+        var client = context.Client;
+        await client.ResumeAsync();
+        var invites = await client.AcceptInvitesAsync();
+        var reports = await client.SyncAllAsync(commitLeaves: true);
+        await client.MaintainAsync();
+        var messages = reports.Values.SelectMany(report => report.Messages).ToList();
+        if (!follow)
+        {
+            context.Say(
+                new JsonObject
+                {
+                    ["joined"] = new JsonArray([.. invites.Joined.Select(AgentJson.Of)]),
+                    ["failed"] = new JsonArray([.. invites.Failed.Select(failed => new JsonObject { ["wrapId"] = failed.WrapId.ToString(), ["reason"] = failed.Reason })]),
+                    ["messages"] = new JsonArray([.. messages.Select(message => new JsonObject { ["group"] = message.GroupId, ["rumor"] = AgentJson.Of(message.Rumor) })]),
+                    ["reports"] = new JsonObject(reports.Select(pair => KeyValuePair.Create(pair.Key, (JsonNode?)AgentJson.Of(pair.Value)))),
+                },
+                [
+                    .. invites.Joined.Select(joined => $"joined {joined.State.Name} ({joined.State.GroupId[..8]})"),
+                    .. invites.Failed.Select(failed => $"an invitation was refused: {failed.Reason}"),
+                    .. messages.Select(message => $"{message.GroupId[..8]}  {Line(message)}"),
+                    .. reports.Values.SelectMany(report => report.Unreachable).Distinct().Select(relay => $"not reached: {relay}"),
+                ]);
+            return;
+        }
+
+        foreach (var message in messages)
+        {
+            Print(context, message);
+        }
+
+        using var ending = new CancellationTokenSource();
+        Console.CancelKeyPress += (_, pressed) =>
+        {
+            pressed.Cancel = true;
+            ending.Cancel();
+        };
+        await client.WatchAsync(
+            message =>
+            {
+                Print(context, message);
+                return Task.CompletedTask;
+            },
+            ending.Token);
+    }
+
+    public static async Task MediaAsync(Context context, Arguments args)
+    {
+        string verb = args.Word("media put|get");
+        string group = context.Group(args.Word("the group"));
+        if (verb == "put")
+        {
+            string path = args.Word("the file");
+            string type = args.Option("--type") ?? "application/octet-stream";
+            string caption = args.Option("--caption") ?? "";
+            args.End();
+            await context.Client.SyncAsync(group);
+            Sent(context, await context.Client.SendFileAsync(group, await File.ReadAllBytesAsync(path), type, Path.GetFileName(path), caption));
+            return;
+        }
+
+        if (verb != "get")
+        {
+            throw new UsageException("media put GROUP FILE|get GROUP MESSAGE");
+        }
+
+        var message = Message(context, group, args.Word("the message's id"));
+        string? target = args.Option("--out");
+        args.End();
+        var (media, file) = await context.Client.GetFileAsync(group, message.Rumor);
+
+        // A name from another member is a name, not a path.
+        target ??= Path.GetFileName(media.Filename.Replace('\\', '/')) is { Length: > 0 } name && name is not ("." or "..") ? name : "file";
+        await using (var stream = new FileStream(target, FileMode.CreateNew, FileAccess.Write))
+        {
+            await stream.WriteAsync(file);
+        }
+
+        context.Say(new JsonObject { ["file"] = target, ["type"] = media.MimeType, ["size"] = file.Length }, $"{file.Length} bytes in {target}");
+    }
+
+    private static void Sent(Context context, SentMessage sent) => context.Say(
+        new JsonObject { ["rumor"] = AgentJson.Of(sent.Rumor), ["published"] = AgentJson.Of([sent.Published]) },
+        $"{sent.Rumor.Id.ToString()[..8]}  {Context.Fate(sent.Published)}");
+
+    private static void Print(Context context, GroupMessage message) =>
+        context.Say(new JsonObject { ["group"] = message.GroupId, ["rumor"] = AgentJson.Of(message.Rumor) }, $"{message.GroupId[..8]}  {Line(message)}");
+
+    private static string Line(GroupMessage message) =>
+        $"{DateTimeOffset.FromUnixTimeSeconds(message.Rumor.CreatedAt).ToLocalTime():yyyy-MM-dd HH:mm:ss}  {message.Rumor.Id.ToString()[..8]}  {(message.IsOwn ? "you" : Nip19.EncodePublicKey(message.Rumor.PublicKey)[..16])}  {Shown(message)}";
+
+    // Text of others goes to a terminal: control characters stay out.
+    private static string Shown(GroupMessage message)
+    {
+        string text = string.Concat(message.Rumor.Content.Select(c => char.IsControl(c) && c != '\t' ? ' ' : c));
+        string kind = message.Rumor.Kind is 9 ? "" : $"[kind {message.Rumor.Kind}] ";
+        return kind + text + (message.Rumor.Tags.Any(tag => tag[0] == "imeta") ? " [file]" : "");
+    }
+
+    private static GroupMessage Message(Context context, string group, string id)
+    {
+        var found = context.Client.GetMessages(group).Where(message => id.Length >= 4 && message.Rumor.Id.ToString().StartsWith(id, StringComparison.Ordinal)).ToList();
+        return found.Count == 1 ? found[0] : throw new ClientException(found.Count == 0 ? $"no message {id}" : $"more than one message begins with {id}");
+    }
+}

@@ -1,0 +1,1 @@
+return await Marmot.Cli.CommandLine.RunAsync(args);

@@ -1,0 +1,49 @@
+using Marmot.Protocol.Encoding;
+
+namespace Marmot.Client.Accounts;
+
+/// <summary>What an account is told once; stored with its key.</summary>
+public sealed record AccountSettings
+{
+    /// <summary>A name for people; never published.</summary>
+    public string Name { get; init; } = string.Empty;
+
+    /// <summary>Relays for everything that has no relays of its own: new groups, looking up others. At least one.</summary>
+    public IReadOnlyList<string> Relays { get; init; } = [];
+
+    /// <summary>Where gift wraps are to be sent, kind 10050. Empty: <see cref="Relays"/>.</summary>
+    public IReadOnlyList<string> InboxRelays { get; init; } = [];
+
+    /// <summary>Where key packages lie, kind 10051. Empty: <see cref="Relays"/>.</summary>
+    public IReadOnlyList<string> KeyPackageRelays { get; init; } = [];
+
+    /// <summary>The <c>d</c> tag of this device's key package, 64 hex digits. Empty: made at random once.</summary>
+    public string Slot { get; init; } = string.Empty;
+
+    /// <summary>Blossom servers for media and avatars, best first.</summary>
+    public IReadOnlyList<string> BlossomServers { get; init; } = [];
+}
+
+/// <summary>The stored account.</summary>
+internal sealed record AccountRecord(byte[] SecretKey, AccountSettings Settings)
+{
+    internal const string Key = "account";
+
+    /// <summary>Our clock when the inbox was last read to the end.</summary>
+    public long InboxReadAt { get; init; }
+}
+
+/// <summary>An own key package.</summary>
+internal sealed record KeyPackageRecord(byte[] Secrets, string Slot, bool IsLastResort, Bytes32 EventId, Bytes32? LegacyEventId, long CreatedAt, List<string> Relays)
+{
+    /// <summary>Welcomes it has opened.</summary>
+    public int Uses { get; init; }
+
+    /// <summary>When its private keys are to be wiped, since another took its place; 0 for never.</summary>
+    public long RetireAt { get; init; }
+
+    /// <summary>True once a relay took it.</summary>
+    public bool IsPublished { get; init; }
+
+    internal static string Key(in Bytes32 reference) => $"k/{reference}";
+}

@@ -1,0 +1,447 @@
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
+using Marmot.Client.Profiles;
+using Marmot.Client.Storage;
+using Marmot.Mls.Codec;
+using Marmot.Mls.Groups;
+using Marmot.Mls.Messages;
+using Marmot.Protocol.Encoding;
+using Marmot.Protocol.Events;
+using Marmot.Protocol.Groups;
+using MlsGroup = Marmot.Mls.Groups.Group;
+
+namespace Marmot.Client.Groups;
+
+/// <summary>
+/// One group of one account: the MLS state, what is stored beside it, and the order in which events take effect (MIP-03). No sockets: it makes events and takes events.
+/// Each method writes all it changed in one batch before it returns, so nothing leaves the process that the disk does not know. One caller at a time.
+/// </summary>
+internal sealed partial class GroupSession : IDisposable
+{
+    /// <summary>Application plaintext is padded to a multiple of this, as marmot-ts does: lengths tell less.</summary>
+    private const int PadTo = 256;
+
+    /// <summary>Own messages that may share one second. Peers order a second by event id, that is by chance, and keep 100 skipped keys.</summary>
+    private const int MaxMessagesASecond = 64;
+
+    private const int MaxRoutingIds = 6;
+
+    /// <summary>Epochs a message may wait before it is sealed anew; readers keep five.</summary>
+    private const ulong MaxMessageLag = 2;
+
+    private readonly ClientStore _store;
+    private readonly TimeProvider _time;
+    private readonly Bytes32 _account;
+    private readonly GroupRecord _record;
+    private readonly HashSet<Bytes32> _seenEvents = [];
+    private readonly HashSet<Bytes32> _seenMessages = [];
+    private readonly HashSet<Bytes32> _rumors = [];
+    private readonly Dictionary<Bytes32, ParkedEvent> _parked = [];
+    private readonly List<byte> _newSeen = []; // pairs of event id and message hash, written with the next batch
+    private MlsGroup? _mls;
+
+    private GroupSession(ClientStore store, TimeProvider time, in Bytes32 account, GroupRecord record, MlsGroup? mls)
+        => (_store, _time, _account, _record, _mls) = (store, time, account, record, mls);
+
+    public string GroupId => _record.GroupId;
+
+    public bool IsActive => _record.IsActive;
+
+    public bool NeedsSelfUpdate => _record is { NeedsSelfUpdate: true, IsActive: true };
+
+    public bool WantsToLeave => _record is { WantsToLeave: true, IsActive: true };
+
+    public long JoinedAt => _record.JoinedAt;
+
+    /// <summary>
+    /// True when a new Welcome into this group may be followed: after a removal; when nobody else was ever heard; or when an admin, as known here, invites into a branch where our leaf is
+    /// not: the commit that brought us in has lost its race. A stranger who knows the group's id cannot lure us away, nor can a second invitation while we are a member. The leaf just made
+    /// may have our key, when a key package of last resort was used twice; no tree has two leaves with one key (RFC 9420, 7.3).
+    /// </summary>
+    public bool MayBeReplacedBy(MlsGroup other, in Bytes32 inviter)
+    {
+        if (_mls is null || !_record.IsActive || (!_record.HasHeard && Epoch == _record.JoinEpoch))
+        {
+            return true;
+        }
+
+        byte[] own = _mls.Leaf(_mls.OwnLeaf)!.SignatureKey;
+        var account = inviter;
+        return Data.Admins.Contains(account) && LeavesOf(account).Count > 0 && !other.Members.Any(member => member.Index != other.OwnLeaf && member.Leaf.SignatureKey.AsSpan().SequenceEqual(own));
+    }
+
+    public ulong Epoch => _mls?.Epoch ?? _record.LastState?.Epoch ?? 0;
+
+    public PendingCommit? Pending => _record.Pending;
+
+    public IReadOnlyList<Bytes32> RoutingIds => _record.RoutingIds;
+
+    public int MessageCount => _record.Messages;
+
+    public int ParkedCount => _parked.Count;
+
+    /// <summary>Relays the group has left not long ago: read, never written.</summary>
+    public IReadOnlyList<string> FormerRelays =>
+        [.. RelayUrls.Distinct(_record.FormerRelays.Where(one => one.LeftAt > Now - (long)FormerRelayWindow.TotalSeconds && one.LeftInEpoch + RaceEpochs >= Epoch).Select(one => one.Url)).Except(Relays)];
+
+    /// <summary>Relays of the group.</summary>
+    public IReadOnlyList<string> Relays => RelayUrls.Distinct(_mls is null ? _record.LastState?.Relays ?? [] : Data.Relays);
+
+    /// <summary>The group data of the current epoch.</summary>
+    public GroupData Data => MipGroup.DataOf(Mls.Extensions) ?? throw new ClientException("the group has no group data");
+
+    public bool IsAdmin => _mls is not null && Data.Admins.Contains(_account);
+
+    public bool RequiresSelfRemove => MipGroup.RequiresSelfRemove(Mls.Extensions);
+
+    internal MlsGroup Mls => _mls ?? throw new ClientException("you are no longer a member of this group");
+
+    private long Now => _time.GetUtcNow().ToUnixTimeSeconds();
+
+    private string Prefix => PrefixOf(_record.GroupId);
+
+    internal static string PrefixOf(string groupId) => $"g/{groupId}/";
+
+    /// <summary>Seconds by which the next own message would be dated ahead of the clock: the price of many messages at once.</summary>
+    public long SecondsAhead => Math.Max(0, _record.LastCreatedAt + (_record.SharingLast >= MaxMessagesASecond ? 1 : 0) - Now);
+
+    /// <summary>A new group of one, in epoch 0.</summary>
+    public static GroupSession Create(ClientStore store, TimeProvider time, in Bytes32 account, GroupData data, bool requireSelfRemove, StoreBatch batch)
+    {
+        using var leaf = MipGroup.CreateKeyPackage(account, lastResort: false, time.GetUtcNow());
+        byte[] id = RandomNumberGenerator.GetBytes(16);
+        var mls = MlsGroup.Create(id, leaf, MipGroup.ContextExtensions(data, requireSelfRemove), MipGroup.Rules);
+        long now = time.GetUtcNow().ToUnixTimeSeconds();
+        var record = new GroupRecord { GroupId = Convert.ToHexStringLower(id), RoutingIds = [data.NostrGroupId], JoinedAt = now, HasHeard = true };
+        var session = new GroupSession(store, time, account, record, mls);
+        session.Save(batch);
+        return session;
+    }
+
+    /// <summary>A group joined by a Welcome; what this client knew of the same group before is dropped.</summary>
+    public static GroupSession Join(ClientStore store, TimeProvider time, in Bytes32 account, MlsGroup mls, GroupData data, long welcomedAt, StoreBatch batch)
+    {
+        string id = Convert.ToHexStringLower(mls.GroupId.Span);
+        foreach (var (key, _) in store.Scan(PrefixOf(id)).Where(pair => !pair.Key.StartsWith(PrefixOf(id) + "msg/", StringComparison.Ordinal)))
+        {
+            batch.Delete(key);
+        }
+
+        var old = store.GetJson<GroupRecord>(PrefixOf(id) + "record");
+        var record = new GroupRecord
+        {
+            GroupId = id,
+            Profile = ProfileDetector.OfGroup(mls.Extensions),
+            RoutingIds = [data.NostrGroupId],
+            JoinedAt = welcomedAt,
+            JoinEpoch = mls.Epoch,
+            NeedsSelfUpdate = true,
+            Messages = old?.Messages ?? 0,
+        };
+        var session = new GroupSession(store, time, account, record, mls);
+        session.LoadRumors();
+        session.Save(batch);
+        return session;
+    }
+
+    /// <summary>All groups of the store.</summary>
+    public static IEnumerable<GroupSession> LoadAll(ClientStore store, TimeProvider time, Bytes32 account)
+    {
+        var ids = store.Scan("g/").Where(pair => pair.Key.EndsWith("/record", StringComparison.Ordinal)).Select(pair => pair.Key.Split('/')[1]);
+        foreach (string id in ids)
+        {
+            yield return Load(store, time, account, id);
+        }
+    }
+
+    public static GroupSession Load(ClientStore store, TimeProvider time, in Bytes32 account, string groupId)
+    {
+        string prefix = PrefixOf(groupId);
+        var record = store.GetJson<GroupRecord>(prefix + "record") ?? throw new InvalidDataException("the store lacks a group's record");
+        MlsGroup? mls = null;
+        if (store.Get(prefix + "mls") is { } state && !MlsGroup.TryRestore(state, MipGroup.Rules, out mls))
+        {
+            throw new InvalidDataException("the store holds a group state that cannot be read");
+        }
+
+        var session = new GroupSession(store, time, account, record, mls);
+        foreach (var (key, value) in store.Scan(prefix + "seen/"))
+        {
+            for (int at = 0; at + 64 <= value.Length; at += 64)
+            {
+                session._seenEvents.Add(new Bytes32(value.AsSpan(at, 32)));
+                session._seenMessages.Add(new Bytes32(value.AsSpan(at + 32, 32)));
+            }
+        }
+
+        foreach (var (key, value) in store.Scan(prefix + "park/"))
+        {
+            session._parked[Bytes32.ParseHex(key[(prefix.Length + 5)..])] = StoreJson.Read<ParkedEvent>(value);
+        }
+
+        session.LoadRumors();
+        return session;
+    }
+
+    /// <summary>Seals a rumor as a group event; the message, its outbox entry and the ratchet are stored together.</summary>
+    public (NostrEvent Event, int Index) CreateMessage(Rumor rumor)
+    {
+        RequireActive();
+        var batch = new StoreBatch();
+        var (evt, index) = Seal(rumor, null, batch);
+        Save(batch);
+        _store.Commit(batch);
+        return (evt, index);
+    }
+
+    /// <summary>Messages that no relay took while the group moved on: soon nobody would have their epoch's keys, so they are sealed anew under the same inner id.</summary>
+    public void SealOldMessagesAnew(IEnumerable<OutboxEntry> waiting)
+    {
+        if (_mls is null)
+        {
+            return;
+        }
+
+        var batch = new StoreBatch();
+        foreach (var entry in waiting.Where(one => one is { Message: not null, AckedAt: 0 } && one.GroupId == GroupId && one.Epoch + MaxMessageLag < Epoch))
+        {
+            if (Stored(entry.Message!.Value) is { IsOwn: true } stored && Rumor.TryParse(Encoding.UTF8.GetBytes(stored.RumorJson), out var rumor, out _))
+            {
+                batch.Delete(OutboxKey(stored.EventId));
+                Seal(rumor, entry.Message, batch);
+            }
+        }
+
+        if (!batch.IsEmpty)
+        {
+            Save(batch);
+            _store.Commit(batch);
+        }
+    }
+
+    /// <summary>The own messages and those of others, oldest first.</summary>
+    public IReadOnlyList<GroupMessage> Messages(int skip = 0)
+    {
+        var list = new List<GroupMessage>(Math.Max(0, _record.Messages - skip));
+        for (int index = skip; index < _record.Messages; index++)
+        {
+            if (Stored(index) is { } stored && Rumor.TryParse(Encoding.UTF8.GetBytes(stored.RumorJson), out var rumor, out _))
+            {
+                list.Add(new GroupMessage(GroupId, rumor, stored.Epoch, stored.EventId, stored.IsOwn, stored.SenderLeaf));
+            }
+        }
+
+        return list;
+    }
+
+    /// <summary>The media secret of a message with an attachment; null when there is none or its epoch was gone.</summary>
+    public byte[]? MediaSecretOf(in Bytes32 rumorId)
+    {
+        for (int index = _record.Messages - 1; index >= 0; index--)
+        {
+            if (Stored(index) is { } stored && stored.RumorJson.Contains(rumorId.ToString(), StringComparison.Ordinal)
+                && Rumor.TryParse(Encoding.UTF8.GetBytes(stored.RumorJson), out var rumor, out _) && rumor.Id == rumorId)
+            {
+                return stored.MediaSecret ?? (_mls is not null && _mls.KnownEpochs.Contains(stored.Epoch) ? MipGroup.MediaSecret(_mls, stored.Epoch) : null);
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>Every media secret at hand, the current epoch's first: for an attachment whose message is not known.</summary>
+    public IEnumerable<byte[]> MediaSecrets()
+    {
+        if (_mls is not null)
+        {
+            foreach (ulong epoch in _mls.KnownEpochs)
+            {
+                yield return MipGroup.MediaSecret(_mls, epoch);
+            }
+        }
+
+        for (int index = _record.Messages - 1; index >= 0; index--)
+        {
+            if (Stored(index)?.MediaSecret is { } secret)
+            {
+                yield return secret;
+            }
+        }
+    }
+
+    /// <summary>The group as it is.</summary>
+    public GroupState State()
+    {
+        if (_mls is null)
+        {
+            return _record.LastState ?? throw new ClientException("the group's state is not known");
+        }
+
+        var data = Data;
+        return new GroupState
+        {
+            GroupId = GroupId,
+            NostrGroupId = data.NostrGroupId,
+            Epoch = _mls.Epoch,
+            Leaves = [.. _mls.Members.Select(member => new GroupLeaf(member.Index, MarmotIdentity.Of(member.Leaf)))],
+            OwnLeaf = _mls.OwnLeaf,
+            IsActive = _record.IsActive,
+            Name = data.Name,
+            Description = data.Description,
+            Admins = [.. data.Admins.Distinct().Order()],
+            Relays = [.. data.Relays],
+            PendingProposals = WaitingProposals().Count,
+            Check = Convert.ToHexStringLower(_mls.Export("interop-check", "epoch"u8, 16)),
+            EpochAuthenticator = Convert.ToHexStringLower(_mls.EpochAuthenticator),
+            TreeHash = Convert.ToHexStringLower(_mls.TreeHash),
+            ConfirmedTranscriptHash = ConfirmedTranscriptHash(_mls),
+            DisappearingSeconds = data.DisappearingSeconds,
+            HasImage = data.ImageHash is not null,
+            NeedsSelfUpdate = NeedsSelfUpdate,
+        };
+    }
+
+    /// <summary>The leaves of an account.</summary>
+    public IReadOnlyList<int> LeavesOf(Bytes32 account) => [.. Mls.Members.Where(member => MarmotIdentity.Of(member.Leaf) == account).Select(member => member.Index)];
+
+    /// <summary>Remembers that a relay gave everything it had when our clock showed this.</summary>
+    public void MarkCaughtUp(string relay, long startedAt)
+    {
+        if (_record.CaughtUp.GetValueOrDefault(relay) < startedAt)
+        {
+            _record.CaughtUp[relay] = startedAt;
+        }
+    }
+
+    /// <summary>From when on a relay is asked; it must reach behind clocks that go wrong and events that waited in an outbox.</summary>
+    public long Since(string relay) => Math.Max(0, (_record.CaughtUp.TryGetValue(relay, out long at) ? Math.Max(at, _record.JoinedAt) : _record.JoinedAt) - 3600);
+
+    public void Dispose() => _mls?.Dispose();
+
+    private void RequireActive()
+    {
+        if (!_record.IsActive || _mls is null)
+        {
+            throw new ClientException("you are no longer a member of this group");
+        }
+    }
+
+    // Seals under the current epoch. A resent message keeps its index.
+    private (NostrEvent Event, int Index) Seal(Rumor rumor, int? index, StoreBatch batch)
+    {
+        byte[] json = rumor.ToJson();
+        byte[] message = Mls.Protect(json, padTo: PadTo, evenWithPendingProposals: true).ToBytes();
+        var evt = Envelope(message, NextCreatedAt(isMessage: true), Data.DisappearingSeconds is { } seconds ? rumor.CreatedAt + (long)Math.Min(seconds, int.MaxValue) : null);
+        int place = index ?? _record.Messages++;
+        PutMessage(batch, place, rumor, Encoding.UTF8.GetString(json), Mls.Epoch, evt.Id, isOwn: true, Mls.OwnLeaf);
+        CryptographicOperations.ZeroMemory(json);
+        PutOutbox(batch, evt, place);
+        MarkSeen(evt.Id, HashOf(message));
+        return (evt, place);
+    }
+
+    private NostrEvent Envelope(byte[] message, long createdAt, long? expiration = null)
+    {
+        byte[] key = MipGroup.EnvelopeKey(Mls, Mls.Epoch);
+        var evt = GroupEvent.Create(key, _record.RoutingIds[0], message, createdAt, expiration);
+        CryptographicOperations.ZeroMemory(key);
+        return evt;
+    }
+
+    private void PutMessage(StoreBatch batch, int index, Rumor rumor, string json, ulong epoch, in Bytes32 eventId, bool isOwn, int senderLeaf)
+    {
+        // An attachment's key dies with its epoch unless it is kept with the message (MIP-04).
+        byte[]? secret = rumor.Tags.Any(tag => tag[0] == "imeta") ? MipGroup.MediaSecret(Mls, epoch) : null;
+        batch.PutJson($"{Prefix}msg/{index:D10}", new StoredMessage(json, epoch, eventId, isOwn, senderLeaf, secret));
+        _rumors.Add(rumor.Id);
+    }
+
+    private void PutOutbox(StoreBatch batch, NostrEvent evt, int? message) =>
+        batch.PutJson(OutboxKey(evt.Id), new OutboxEntry(Encoding.UTF8.GetString(evt.Json.Span), evt.Kind, evt.CreatedAt, [.. Relays], GroupId, Mls.Epoch, message));
+
+    internal static string OutboxKey(in Bytes32 id) => $"o/{id}";
+
+    private void MarkSeen(in Bytes32 evt, in Bytes32 message)
+    {
+        _seenEvents.Add(evt);
+        _seenMessages.Add(message);
+        _newSeen.AddRange(evt.Span);
+        _newSeen.AddRange(message.Span);
+    }
+
+    private void Save(StoreBatch batch)
+    {
+        if (_newSeen.Count > 0)
+        {
+            batch.Put($"{Prefix}seen/{_record.SeenBatches++:D8}", [.. _newSeen]);
+            _newSeen.Clear();
+        }
+
+        batch.PutJson(Prefix + "record", _record);
+        if (_mls is null)
+        {
+            batch.Delete(Prefix + "mls");
+        }
+        else
+        {
+            batch.Put(Prefix + "mls", _mls.Serialize());
+        }
+    }
+
+    private StoredMessage? Stored(int index, StoreBatch? batch = null)
+    {
+        string key = $"{Prefix}msg/{index:D10}";
+        return (batch is null ? _store.Get(key) : batch.Get(key, _store)) is { } json ? StoreJson.Read<StoredMessage>(json) : null;
+    }
+
+    private void LoadRumors()
+    {
+        for (int index = 0; index < _record.Messages; index++)
+        {
+            if (Stored(index) is { } stored)
+            {
+                using var json = JsonDocument.Parse(stored.RumorJson);
+                _rumors.Add(Bytes32.ParseHex(json.RootElement.GetProperty("id").GetString()!));
+            }
+        }
+    }
+
+    // Own commits and proposals strictly later than anything before them; messages may share a second.
+    private long NextCreatedAt(bool isMessage)
+    {
+        long now = Now;
+        if (now > _record.LastCreatedAt)
+        {
+            (_record.LastCreatedAt, _record.SharingLast) = (now, 1);
+        }
+        else if (isMessage && _record.SharingLast < MaxMessagesASecond)
+        {
+            _record.SharingLast++;
+        }
+        else
+        {
+            (_record.LastCreatedAt, _record.SharingLast) = (_record.LastCreatedAt + 1, 1);
+        }
+
+        return _record.LastCreatedAt;
+    }
+
+    private static Bytes32 HashOf(ReadOnlySpan<byte> bytes)
+    {
+        Span<byte> hash = stackalloc byte[32];
+        SHA256.HashData(bytes, hash);
+        return new Bytes32(hash);
+    }
+
+    // The engine does not hand it out by itself; a GroupInfo begins with the group context, which holds it behind the tree hash (RFC 9420, 8.1).
+    private static string ConfirmedTranscriptHash(MlsGroup mls)
+    {
+        var reader = new TlsReader(mls.GroupInfo(withTree: false).ToBytes());
+        reader.ReadFixed(2 + 2 + 2 + 2); // version, wire format; version, cipher suite
+        reader.ReadOpaque();
+        reader.ReadUInt64();
+        reader.ReadOpaque();
+        return Convert.ToHexStringLower(reader.ReadOpaque());
+    }
+}

@@ -1,0 +1,241 @@
+using Marmot.Client.Accounts;
+using Marmot.Client.Groups;
+using Marmot.Client.Profiles;
+using Marmot.Client.Storage;
+using Marmot.Mls.Codec;
+using Marmot.Mls.Groups;
+using Marmot.Mls.Messages;
+using Marmot.Protocol.Encoding;
+using Marmot.Protocol.Events;
+using Marmot.Protocol.Filters;
+using Marmot.Protocol.GiftWraps;
+using MlsGroup = Marmot.Mls.Groups.Group;
+
+namespace Marmot.Client;
+
+/// <summary>A group joined by a Welcome.</summary>
+/// <param name="State">The group.</param>
+/// <param name="Welcome">The Welcome's inner event; its author is the admin who invited.</param>
+/// <param name="WrapId">The gift wrap that carried it.</param>
+public sealed record JoinedGroup(GroupState State, Rumor Welcome, Bytes32 WrapId);
+
+/// <summary>A Welcome that was not followed.</summary>
+/// <param name="WrapId">The gift wrap.</param>
+/// <param name="Reason">Why; never content.</param>
+public sealed record FailedWelcome(Bytes32 WrapId, string Reason);
+
+/// <summary>What a look into the inbox brought.</summary>
+/// <param name="Joined">Groups joined.</param>
+/// <param name="Failed">Welcomes refused.</param>
+public sealed record JoinReport(IReadOnlyList<JoinedGroup> Joined, IReadOnlyList<FailedWelcome> Failed);
+
+public sealed partial class MarmotClient
+{
+    /// <summary>A Welcome whose key package is not here may be for one that another start of this client still brings; afterwards it is dropped.</summary>
+    private const long UnknownKeyPackageSeconds = 24 * 60 * 60;
+
+    private const long InboxMarginSeconds = 60 * 60;
+
+    /// <summary>Reads the inbox and joins every group somebody rightly invites to.</summary>
+    /// <param name="wait">How long to listen when the inbox brings nothing new.</param>
+    /// <param name="cancellationToken">Ends it.</param>
+    public async Task<JoinReport> AcceptInvitesAsync(TimeSpan? wait = null, CancellationToken cancellationToken = default)
+    {
+        var joined = new List<JoinedGroup>();
+        var failed = new List<FailedWelcome>();
+        long askedAt = Now;
+        var answers = await Task.WhenAll(Settings.InboxRelays.Select(relay => _network.FetchAsync(relay, InboxFilter(), asAccount: true, cancellationToken)));
+        await OpenWrapsAsync(answers.SelectMany(answer => answer.Events), joined, failed, cancellationToken);
+        if (answers.Length > 0 && Array.TrueForAll(answers, answer => answer.Complete))
+        {
+            _account = _account with { InboxReadAt = askedAt };
+            SaveAccount(durable: false);
+        }
+
+        if (joined.Count == 0 && failed.Count == 0 && wait is { } limit && limit > TimeSpan.Zero)
+        {
+            await ListenForWelcomeAsync(limit, joined, failed, cancellationToken);
+        }
+
+        return new JoinReport(joined, failed);
+    }
+
+    // Wraps are dated up to two days back (NIP-59): never ask for less than that.
+    private Filter InboxFilter() => new()
+    {
+        Kinds = [GiftWrap.Kind],
+        Tags = new Dictionary<char, string[]> { ['p'] = [PublicKey.ToString()] },
+        Since = _account.InboxReadAt == 0 ? null : Math.Max(0, _account.InboxReadAt - GiftWrap.MaxBackdateSeconds - InboxMarginSeconds),
+    };
+
+    private async Task ListenForWelcomeAsync(TimeSpan limit, List<JoinedGroup> joined, List<FailedWelcome> failed, CancellationToken cancellationToken)
+    {
+        using var deadline = new CancellationTokenSource(limit, _time);
+        using var turn = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
+        var arrived = System.Threading.Channels.Channel.CreateUnbounded<NostrEvent>();
+        var filter = InboxFilter();
+        var listening = Settings.InboxRelays.Select(relay => _network.ListenAsync(relay, filter, asAccount: true, evt => arrived.Writer.TryWrite(evt), turn.Token)).ToList();
+        try
+        {
+            while (joined.Count == 0 && failed.Count == 0)
+            {
+                await OpenWrapsAsync([await arrived.Reader.ReadAsync(turn.Token)], joined, failed, turn.Token);
+            }
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            // The time is over.
+        }
+        finally
+        {
+            await turn.CancelAsync();
+            await Task.WhenAll(listening);
+        }
+    }
+
+    private async Task OpenWrapsAsync(IEnumerable<NostrEvent> wraps, List<JoinedGroup> joined, List<FailedWelcome> failed, CancellationToken cancellationToken)
+    {
+        using var gate = await EnterAsync(cancellationToken);
+
+        // The newest Welcome into a group counts, so they are taken in the order they were written, not in that of their made-up dates.
+        var opened = new List<(Bytes32 WrapId, Rumor Rumor)>();
+        foreach (var wrap in wraps.Where(wrap => !_processedWraps.Contains(wrap.Id)).DistinctBy(wrap => wrap.Id))
+        {
+            if (GiftWrap.TryOpen(wrap, _key, out var rumor, out _) && rumor.Kind == MarmotNumbers.WelcomeKind)
+            {
+                opened.Add((wrap.Id, rumor));
+            }
+            else
+            {
+                Forget(wrap.Id, new StoreBatch());
+            }
+        }
+
+        foreach (var (wrapId, rumor) in opened.OrderBy(one => one.Rumor.CreatedAt))
+        {
+            var batch = new StoreBatch();
+            string? refusal = Join(rumor, batch, out var session, out bool isPermanent);
+            if (session is not null)
+            {
+                Forget(wrapId, batch);
+                if (_sessions.TryRemove(session.GroupId, out var old))
+                {
+                    old.Dispose();
+                }
+
+                _sessions[session.GroupId] = session;
+                joined.Add(new JoinedGroup(session.State(), rumor, wrapId));
+                continue;
+            }
+
+            failed.Add(new FailedWelcome(wrapId, refusal!));
+            if (isPermanent)
+            {
+                Forget(wrapId, new StoreBatch());
+            }
+        }
+    }
+
+    private void Forget(in Bytes32 wrapId, StoreBatch batch)
+    {
+        batch.Put($"w/{wrapId}", []);
+        _store.Commit(batch);
+        _processedWraps.Add(wrapId);
+    }
+
+    // Null and a session when the Welcome was followed; its effects are in the batch.
+    private string? Join(Rumor rumor, StoreBatch batch, out GroupSession? session, out bool isPermanent)
+    {
+        session = null;
+        isPermanent = true;
+
+        // 1. The bytes.
+        byte[] bytes;
+        try
+        {
+            bytes = rumor.TagValue("encoding") == "base64" ? Convert.FromBase64String(rumor.Content) : Convert.FromHexString(rumor.Content);
+        }
+        catch (FormatException)
+        {
+            return "the Welcome is not in its encoding";
+        }
+
+        if (!MlsMessage.TryRead(bytes, out var message, out var error) || message!.WireFormat != WireFormat.Welcome)
+        {
+            return $"not an MLS Welcome ({error})";
+        }
+
+        // 2. Our key package: by what the Welcome itself names, since the e tag may be wrong.
+        MlsGroup? mls = null;
+        (Bytes32 Reference, KeyPackageRecord Record)? used = null;
+        foreach (var (reference, record) in StoredKeyPackages())
+        {
+            if (!KeyPackageSecrets.TryRead(record.Secrets, out var secrets))
+            {
+                continue;
+            }
+
+            using (secrets)
+            {
+                if (MlsGroup.TryJoin(message, secrets!, new JoinRequest { Rules = MipGroup.Rules }, out mls, out error))
+                {
+                    used = (reference, record);
+                    break;
+                }
+
+                if (error != MlsError.NotForThisKeyPackage)
+                {
+                    return $"the Welcome is not valid: {error}";
+                }
+            }
+        }
+
+        if (mls is null || used is null)
+        {
+            isPermanent = rumor.CreatedAt < Now - UnknownKeyPackageSeconds;
+            return "the Welcome is for a key package that is not here";
+        }
+
+        // 3. The group and who invites.
+        if (Refusal(rumor, mls) is { } refusal)
+        {
+            mls.Dispose();
+            return refusal;
+        }
+
+        // 4. Joined; a key package for one use has had it, and its keys are gone with the same write.
+        session = GroupSession.Join(_store, _time, PublicKey, mls, MipGroup.DataOf(mls.Extensions)!, rumor.CreatedAt, batch);
+        if (used.Value.Record.IsLastResort)
+        {
+            batch.PutJson(KeyPackageRecord.Key(used.Value.Reference), used.Value.Record with { Uses = used.Value.Record.Uses + 1 });
+        }
+        else
+        {
+            batch.Delete(KeyPackageRecord.Key(used.Value.Reference));
+        }
+
+        return null;
+    }
+
+    private string? Refusal(Rumor rumor, MlsGroup mls)
+    {
+        if (ProfileDetector.OfGroup(mls.Extensions) == MarmotProfile.Adopted)
+        {
+            return "the group is of a later generation";
+        }
+
+        if (MipGroup.DataOf(mls.Extensions) is not { } data)
+        {
+            return "the group has no readable Marmot group data";
+        }
+
+        if (!data.Admins.Contains(rumor.PublicKey) || !mls.Members.Any(member => MarmotIdentity.Of(member.Leaf) == rumor.PublicKey))
+        {
+            return "the inviter is not an admin of the group";
+        }
+
+        // A group known already is only joined anew when we are out of it, or stand on a branch that lost.
+        string id = Convert.ToHexStringLower(mls.GroupId.Span);
+        return _sessions.TryGetValue(id, out var known) && !known.MayBeReplacedBy(mls, rumor.PublicKey) ? "the group is joined already" : null;
+    }
+}

@@ -1,0 +1,463 @@
+using System.Collections.Concurrent;
+using System.Globalization;
+using System.Net.Security;
+using System.Net.WebSockets;
+using System.Security.Cryptography.X509Certificates;
+using Marmot.Protocol.Encoding;
+using Marmot.Protocol.Events;
+using Marmot.Protocol.Filters;
+using Marmot.Protocol.Keys;
+using Marmot.Protocol.Messages;
+
+namespace Marmot.Client.Relays;
+
+/// <summary>One relay, connected when something is asked of it and again when the connection was cut; answers NIP-42 challenges when it has a key.</summary>
+/// <remarks>The standing subscription of <c>Protocol.RelayClient</c> serves servers that listen for ever; a client asks many short questions. Thread-safe.</remarks>
+internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOptions options, TimeProvider time) : IAsyncDisposable
+{
+    private const int AuthKind = 22242; // NIP-42
+
+    private readonly SemaphoreSlim _connecting = new(1, 1);
+    private Wire? _wire;
+    private long _subscriptions;
+    private bool _disposed;
+
+    /// <summary>True for <c>auth-required:</c>.</summary>
+    internal static bool WantsAuth(string message) => message.StartsWith(RejectPrefix.AuthRequired, StringComparison.Ordinal);
+
+    public async Task<RelayReply> PublishAsync(NostrEvent evt, CancellationToken cancellationToken)
+    {
+        for (int attempt = 0; ; attempt++)
+        {
+            if (await ConnectAsync(cancellationToken) is not { } wire)
+            {
+                return new RelayReply(relay, RelayAnswer.Unknown, "no connection");
+            }
+
+            var (answer, message) = await wire.PublishAsync(evt, cancellationToken);
+            if (answer == RelayAnswer.Refused && attempt == 0 && account is not null && WantsAuth(message) && await wire.WaitForAuthAsync(options.AnswerTimeout, cancellationToken))
+            {
+                continue;
+            }
+
+            // A connection that died while it was idle shows itself now: once more over a new one.
+            if (answer == RelayAnswer.Unknown && attempt == 0 && wire.IsClosed && !cancellationToken.IsCancellationRequested)
+            {
+                continue;
+            }
+
+            return new RelayReply(relay, answer, message);
+        }
+    }
+
+    public async Task<RelayFetch> FetchAsync(Filter filter, CancellationToken cancellationToken)
+    {
+        for (int attempt = 0; ; attempt++)
+        {
+            if (await ConnectAsync(cancellationToken) is not { } wire)
+            {
+                return new RelayFetch(relay, [], false, "no connection");
+            }
+
+            if (account is not null)
+            {
+                await wire.WaitForAuthAsync(options.ChallengeWait, cancellationToken);
+            }
+
+            var (events, complete, message) = await wire.QueryAsync(NextId(), filter, cancellationToken);
+            bool again = attempt == 0 && !complete && !cancellationToken.IsCancellationRequested
+                && (wire.IsClosed || (account is not null && WantsAuth(message) && await wire.WaitForAuthAsync(options.AnswerTimeout, cancellationToken)));
+            if (!again)
+            {
+                return new RelayFetch(relay, events, complete, message);
+            }
+        }
+    }
+
+    /// <summary>Listens until cancelled or cut; true when the subscription stood at all.</summary>
+    public async Task<bool> ListenAsync(Filter filter, Action<NostrEvent> onEvent, CancellationToken cancellationToken)
+    {
+        if (await ConnectAsync(cancellationToken) is not { } wire)
+        {
+            return false;
+        }
+
+        if (account is not null)
+        {
+            await wire.WaitForAuthAsync(options.ChallengeWait, cancellationToken);
+        }
+
+        return await wire.ListenAsync(NextId(), filter, onEvent, cancellationToken);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        _disposed = true;
+        if (Interlocked.Exchange(ref _wire, null) is { } wire)
+        {
+            await wire.DisposeAsync();
+        }
+    }
+
+    private string NextId() => Interlocked.Increment(ref _subscriptions).ToString("x", CultureInfo.InvariantCulture);
+
+    private async Task<Wire?> ConnectAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            await _connecting.WaitAsync(cancellationToken);
+        }
+        catch (OperationCanceledException)
+        {
+            return null;
+        }
+
+        try
+        {
+            if (_wire is { IsClosed: false } open)
+            {
+                return open;
+            }
+
+            if (_wire is { } dead)
+            {
+                _wire = null;
+                await dead.DisposeAsync();
+            }
+
+            return _disposed ? null : _wire = await Wire.OpenAsync(relay, account, options, time, cancellationToken);
+        }
+        catch (Exception exception) when (exception is WebSocketException or HttpRequestException or IOException or OperationCanceledException or UriFormatException or InvalidOperationException or ArgumentException)
+        {
+            return null;
+        }
+        finally
+        {
+            _connecting.Release();
+        }
+    }
+
+    /// <summary>One WebSocket and its reader loop.</summary>
+    private sealed class Wire : IAsyncDisposable
+    {
+        private readonly ClientWebSocket _socket;
+        private readonly string _relay;
+        private readonly SecretKey? _account;
+        private readonly RelayNetworkOptions _options;
+        private readonly TimeProvider _time;
+        private readonly SemaphoreSlim _sending = new(1, 1);
+        private readonly CancellationTokenSource _closing = new();
+        private readonly ConcurrentDictionary<Bytes32, TaskCompletionSource<(RelayAnswer, string)>> _publishing = new();
+        private readonly ConcurrentDictionary<string, Subscription> _subscriptions = new(StringComparer.Ordinal);
+        private readonly TaskCompletionSource<bool> _authenticated = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        private Bytes32? _authId;
+        private Task _reading = Task.CompletedTask;
+
+        private Wire(ClientWebSocket socket, string relay, SecretKey? account, RelayNetworkOptions options, TimeProvider time)
+        {
+            _socket = socket;
+            _relay = relay;
+            _account = account;
+            _options = options;
+            _time = time;
+        }
+
+        public bool IsClosed { get; private set; }
+
+        public static async Task<Wire> OpenAsync(string relay, SecretKey? account, RelayNetworkOptions options, TimeProvider time, CancellationToken cancellationToken)
+        {
+            var socket = new ClientWebSocket();
+            try
+            {
+                socket.Options.KeepAliveInterval = TimeSpan.FromSeconds(30);
+                socket.Options.KeepAliveTimeout = TimeSpan.FromSeconds(20);
+                using var handler = CreateHandler(options.TrustedRoots);
+                using var invoker = new HttpMessageInvoker(handler, disposeHandler: false);
+                using var deadline = new CancellationTokenSource(options.ConnectTimeout, time);
+                using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
+                await socket.ConnectAsync(new Uri(relay), invoker, either.Token);
+            }
+            catch
+            {
+                socket.Dispose();
+                throw;
+            }
+
+            var wire = new Wire(socket, relay, account, options, time);
+            wire._reading = wire.ReadAsync();
+            return wire;
+        }
+
+        public async Task<(RelayAnswer Answer, string Message)> PublishAsync(NostrEvent evt, CancellationToken cancellationToken)
+        {
+            var answer = _publishing.GetOrAdd(evt.Id, _ => new(TaskCreationOptions.RunContinuationsAsynchronously));
+            try
+            {
+                await SendAsync(ClientMessageWriter.Event(evt.Json.Span), cancellationToken);
+                return await answer.Task.WaitAsync(_options.AnswerTimeout, _time, cancellationToken);
+            }
+            catch (TimeoutException)
+            {
+                return (RelayAnswer.Unknown, "no answer in time");
+            }
+            catch (Exception exception) when (IsEnd(exception))
+            {
+                return (RelayAnswer.Unknown, "the connection was cut");
+            }
+            finally
+            {
+                _publishing.TryRemove(evt.Id, out _);
+            }
+        }
+
+        public async Task<(IReadOnlyList<NostrEvent> Events, bool Complete, string Message)> QueryAsync(string id, Filter filter, CancellationToken cancellationToken)
+        {
+            var events = new List<NostrEvent>();
+            var subscription = new Subscription(events.Add);
+            _subscriptions[id] = subscription;
+            string message;
+            try
+            {
+                await SendAsync(ClientMessageWriter.Req(id, filter), cancellationToken);
+
+                // The limit is on silence, not on the whole: a long history may take its time.
+                while (true)
+                {
+                    int seen = subscription.Count;
+                    try
+                    {
+                        message = await subscription.Stored.Task.WaitAsync(_options.AnswerTimeout, _time, cancellationToken);
+                        break;
+                    }
+                    catch (TimeoutException) when (subscription.Count > seen)
+                    {
+                        // Still sending.
+                    }
+                }
+
+                if (message.Length == 0)
+                {
+                    await SendAsync(ClientMessageWriter.Close(id), cancellationToken);
+                }
+            }
+            catch (TimeoutException)
+            {
+                message = "no answer in time";
+            }
+            catch (Exception exception) when (IsEnd(exception))
+            {
+                message = "the connection was cut";
+            }
+            finally
+            {
+                _subscriptions.TryRemove(id, out _);
+            }
+
+            lock (subscription)
+            {
+                return ([.. events], message.Length == 0, message);
+            }
+        }
+
+        public async Task<bool> ListenAsync(string id, Filter filter, Action<NostrEvent> onEvent, CancellationToken cancellationToken)
+        {
+            var subscription = new Subscription(onEvent);
+            _subscriptions[id] = subscription;
+            try
+            {
+                await SendAsync(ClientMessageWriter.Req(id, filter), cancellationToken);
+                await subscription.Ended.Task.WaitAsync(cancellationToken);
+            }
+            catch (OperationCanceledException) when (!IsClosed)
+            {
+                _subscriptions.TryRemove(id, out _);
+                try
+                {
+                    await SendAsync(ClientMessageWriter.Close(id), CancellationToken.None);
+                }
+                catch (Exception exception) when (IsEnd(exception))
+                {
+                    // It is closed anyway.
+                }
+            }
+            catch (Exception exception) when (IsEnd(exception))
+            {
+                // Cut; the caller connects again.
+            }
+            finally
+            {
+                _subscriptions.TryRemove(id, out _);
+            }
+
+            return subscription.Stored.Task.IsCompletedSuccessfully;
+        }
+
+        /// <summary>True when the relay has accepted our key; waits a bounded time for its challenge and its verdict.</summary>
+        public async Task<bool> WaitForAuthAsync(TimeSpan limit, CancellationToken cancellationToken)
+        {
+            try
+            {
+                return await _authenticated.Task.WaitAsync(_authId is null ? limit : _options.AnswerTimeout, _time, cancellationToken);
+            }
+            catch (Exception exception) when (exception is TimeoutException or OperationCanceledException)
+            {
+                return false;
+            }
+        }
+
+        public async ValueTask DisposeAsync()
+        {
+            await _closing.CancelAsync();
+            await _reading;
+            _socket.Dispose();
+            _sending.Dispose();
+            _closing.Dispose();
+        }
+
+        private async Task SendAsync(ReadOnlyMemory<byte> message, CancellationToken cancellationToken)
+        {
+            await _sending.WaitAsync(cancellationToken);
+            try
+            {
+                // A send that is cancelled half-way kills the socket, so only its own end cancels it.
+                await _socket.SendAsync(message, WebSocketMessageType.Text, endOfMessage: true, _closing.Token);
+            }
+            finally
+            {
+                _sending.Release();
+            }
+        }
+
+        private async Task ReadAsync()
+        {
+            byte[] buffer = new byte[32 * 1024];
+            try
+            {
+                while (true)
+                {
+                    int length = 0;
+                    ValueWebSocketReceiveResult result;
+                    do
+                    {
+                        if (length == buffer.Length)
+                        {
+                            if (length >= _options.MaxMessageBytes)
+                            {
+                                return;
+                            }
+
+                            Array.Resize(ref buffer, length * 2);
+                        }
+
+                        result = await _socket.ReceiveAsync(buffer.AsMemory(length), _closing.Token);
+                        length += result.Count;
+                    }
+                    while (!result.EndOfMessage);
+                    if (result.MessageType != WebSocketMessageType.Text)
+                    {
+                        return;
+                    }
+
+                    await HandleAsync(buffer.AsMemory(0, length));
+                }
+            }
+            catch (Exception exception) when (IsEnd(exception))
+            {
+                // Any end of the connection is the same.
+            }
+            finally
+            {
+                IsClosed = true;
+                _authenticated.TrySetResult(false);
+                foreach (var answer in _publishing.Values)
+                {
+                    answer.TrySetResult((RelayAnswer.Unknown, "the connection was cut"));
+                }
+
+                foreach (var subscription in _subscriptions.Values)
+                {
+                    subscription.End("the connection was cut");
+                }
+            }
+        }
+
+        private ValueTask HandleAsync(ReadOnlyMemory<byte> frame)
+        {
+            if (!RelayMessageReader.TryRead(frame.Span, out var message, out _))
+            {
+                return ValueTask.CompletedTask;
+            }
+
+            switch (message.Kind)
+            {
+                case RelayMessageKind.Event when _subscriptions.TryGetValue(message.SubscriptionId!, out var subscription):
+                    subscription.Take(NostrEvent.FromView(message.Event));
+                    break;
+                case RelayMessageKind.Eose when _subscriptions.TryGetValue(message.SubscriptionId!, out var subscription):
+                    subscription.Stored.TrySetResult(string.Empty);
+                    break;
+                case RelayMessageKind.Closed when _subscriptions.TryGetValue(message.SubscriptionId!, out var subscription):
+                    subscription.End(message.Text.Length > 0 ? message.Text : "closed by the relay");
+                    break;
+                case RelayMessageKind.Ok when _authId == message.EventId:
+                    _authenticated.TrySetResult(message.Accepted);
+                    break;
+                case RelayMessageKind.Ok when _publishing.TryGetValue(message.EventId, out var answer):
+                    answer.TrySetResult((message.Accepted ? RelayAnswer.Accepted : RelayAnswer.Refused, message.Text));
+                    break;
+                case RelayMessageKind.Auth when _account is not null && message.Text.Length > 0:
+                    return AnswerAsync(message.Text);
+            }
+
+            return ValueTask.CompletedTask;
+        }
+
+        private async ValueTask AnswerAsync(string challenge)
+        {
+            var answer = NostrEvent.Create(_account!, AuthKind, [["relay", _relay], ["challenge", challenge]], string.Empty, _time.GetUtcNow().ToUnixTimeSeconds());
+            _authId = answer.Id;
+            await SendAsync(ClientMessageWriter.Auth(answer.Json.Span), _closing.Token);
+        }
+
+        private static bool IsEnd(Exception exception) =>
+            exception is WebSocketException or IOException or OperationCanceledException or ObjectDisposedException or InvalidOperationException;
+
+        private static SocketsHttpHandler CreateHandler(X509Certificate2Collection? roots)
+        {
+            var handler = new SocketsHttpHandler { AllowAutoRedirect = false, UseCookies = false, ActivityHeadersPropagator = null };
+            if (roots is not null)
+            {
+                var policy = new X509ChainPolicy { TrustMode = X509ChainTrustMode.CustomRootTrust, RevocationMode = X509RevocationMode.NoCheck };
+                policy.CustomTrustStore.AddRange(roots);
+                handler.SslOptions = new SslClientAuthenticationOptions { CertificateChainPolicy = policy };
+            }
+
+            return handler;
+        }
+    }
+
+    private sealed class Subscription(Action<NostrEvent> onEvent)
+    {
+        public int Count { get; private set; }
+
+        /// <summary>Empty at EOSE, the reason at CLOSED.</summary>
+        public TaskCompletionSource<string> Stored { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public TaskCompletionSource Ended { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public void Take(NostrEvent evt)
+        {
+            lock (this)
+            {
+                Count++;
+                onEvent(evt);
+            }
+        }
+
+        public void End(string reason)
+        {
+            Stored.TrySetResult(reason);
+            Ended.TrySetResult();
+        }
+    }
+}

@@ -1,0 +1,118 @@
+using System.Collections.Concurrent;
+using Marmot.Protocol.Encoding;
+using Marmot.Protocol.Events;
+using Marmot.Protocol.Filters;
+
+namespace Marmot.Client.Relays;
+
+/// <summary>Relays over WebSockets: at most two connections a relay, one that never says who the account is unless the relay insists, and one that authenticates (NIP-42).</summary>
+/// <remarks>Group events are read and written over the nameless connection, so a relay that serves both cannot tie an account to its groups by the connection.</remarks>
+public sealed class RelayNetwork(RelayNetworkOptions options, TimeProvider time) : IRelayNetwork
+{
+    // A page shorter than this is the last one: no relay caps its answers lower.
+    private const int SmallestPage = 64;
+
+    private readonly ConcurrentDictionary<(string Relay, bool AsAccount), RelayLink> _links = new();
+
+    /// <inheritdoc/>
+    public async Task<RelayReply> PublishAsync(string relay, NostrEvent evt, CancellationToken cancellationToken)
+    {
+        var reply = await Link(relay, asAccount: false).PublishAsync(evt, cancellationToken);
+        return reply.Answer == RelayAnswer.Refused && RelayLink.WantsAuth(reply.Message) && options.Account is not null
+            ? await Link(relay, asAccount: true).PublishAsync(evt, cancellationToken)
+            : reply;
+    }
+
+    /// <inheritdoc/>
+    public async Task<RelayFetch> FetchAsync(string relay, Filter filter, bool asAccount, CancellationToken cancellationToken)
+    {
+        var found = new List<NostrEvent>();
+        var seen = new HashSet<Bytes32>();
+        long? until = filter.Until;
+        while (true)
+        {
+            var page = new Filter
+            {
+                Ids = filter.Ids,
+                Authors = filter.Authors,
+                Kinds = filter.Kinds,
+                Tags = filter.Tags,
+                Since = filter.Since,
+                Until = until,
+                Limit = filter.Limit ?? options.PageSize,
+            };
+            var answer = await Link(relay, asAccount).FetchAsync(page, cancellationToken);
+            if (!answer.Complete && !asAccount && options.Account is not null && RelayLink.WantsAuth(answer.Message))
+            {
+                asAccount = true;
+                continue;
+            }
+
+            int before = found.Count;
+            foreach (var evt in answer.Events)
+            {
+                // A relay is a stranger: what was not asked for and what is not signed is as unsaid.
+                if (Matches(page, evt) && seen.Add(evt.Id) && evt.TryVerify(out _))
+                {
+                    found.Add(evt);
+                }
+            }
+
+            if (!answer.Complete)
+            {
+                return new RelayFetch(relay, found, false, answer.Message);
+            }
+
+            if (filter.Limit is not null || answer.Events.Count < SmallestPage || found.Count == before)
+            {
+                return new RelayFetch(relay, found, true);
+            }
+
+            // Inclusive, since one second may hold more than the page showed.
+            until = found.Skip(before).Min(evt => evt.CreatedAt);
+        }
+    }
+
+    /// <inheritdoc/>
+    public async Task ListenAsync(string relay, Filter filter, bool asAccount, Action<NostrEvent> onEvent, CancellationToken cancellationToken)
+    {
+        var pause = options.ReconnectPause;
+        while (!cancellationToken.IsCancellationRequested)
+        {
+            bool held = await Link(relay, asAccount).ListenAsync(
+                filter,
+                evt =>
+                {
+                    if (Matches(filter, evt) && evt.TryVerify(out _))
+                    {
+                        onEvent(evt);
+                    }
+                },
+                cancellationToken);
+            pause = held ? options.ReconnectPause : TimeSpan.FromTicks(Math.Min(pause.Ticks * 2, TimeSpan.FromMinutes(1).Ticks));
+            try
+            {
+                await Task.Delay(pause * (0.5 + Random.Shared.NextDouble()), time, cancellationToken);
+            }
+            catch (OperationCanceledException)
+            {
+                return;
+            }
+        }
+    }
+
+    /// <summary>Closes every connection.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        foreach (var link in _links.Values)
+        {
+            await link.DisposeAsync();
+        }
+
+        _links.Clear();
+    }
+
+    private RelayLink Link(string relay, bool asAccount) => _links.GetOrAdd((relay, asAccount), key => new RelayLink(key.Relay, key.AsAccount ? options.Account : null, options, time));
+
+    private static bool Matches(Filter filter, NostrEvent evt) => NostrEventReader.TryRead(evt.Json.Span, out var view, out _) && filter.Matches(view);
+}

@@ -1,0 +1,141 @@
+namespace Marmot.Client.Storage;
+
+/// <summary>The client's one store: small values by key, changed in batches that are on disk, whole, when <see cref="Commit"/> returns.</summary>
+/// <remarks>
+/// An encrypted log (<see cref="EncryptedLog"/>) with all live values in memory. One process at a time: the file is locked while it is open. Thread-safe.
+/// </remarks>
+public sealed class ClientStore : IDisposable
+{
+    /// <summary>Name of the log inside the folder.</summary>
+    public const string FileName = "client.store";
+
+    // Below this a log is not worth rewriting; above it, when three quarters are history.
+    private const long MinCompactionBytes = 16 * 1024 * 1024;
+    private const int CompactionFactor = 4;
+
+    private readonly Lock _gate = new();
+    private readonly Dictionary<string, byte[]> _values = new(StringComparer.Ordinal);
+    private readonly Action<IReadOnlyList<(string Key, byte[]? Value)>, bool>? _journal;
+    private EncryptedLog? _log;
+    private long _liveBytes;
+
+    private ClientStore(Action<IReadOnlyList<(string Key, byte[]? Value)>, bool>? journal = null) => _journal = journal;
+
+    /// <summary>Bytes of the log on disk; 0 in memory.</summary>
+    public long FileBytes => _log?.Length ?? 0;
+
+    /// <summary>Bytes of the live values.</summary>
+    public long LiveBytes => _liveBytes;
+
+    /// <summary>Opens the store in a folder (made with mode 0700 when missing); a torn tail of a crash is cut off.</summary>
+    /// <exception cref="InvalidDataException">The secret is wrong, the file is damaged, or it is no store.</exception>
+    /// <exception cref="IOException">Another process has it open.</exception>
+    public static ClientStore Open(string folder, StoreSecret secret)
+    {
+        if (OperatingSystem.IsWindows())
+        {
+            Directory.CreateDirectory(folder);
+        }
+        else
+        {
+            Directory.CreateDirectory(folder, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        }
+
+        var store = new ClientStore();
+        store._log = EncryptedLog.Open(Path.Combine(folder, FileName), secret, store.Apply);
+        return store;
+    }
+
+    /// <summary>A store that ends with the process.</summary>
+    public static ClientStore InMemory() => new();
+
+    /// <summary>A store in memory that hands each batch to a journal before it counts; a journal that throws is a crash of the process.</summary>
+    internal static ClientStore InMemory(IEnumerable<KeyValuePair<string, byte[]>> values, Action<IReadOnlyList<(string Key, byte[]? Value)>, bool> journal)
+    {
+        var store = new ClientStore(journal);
+        foreach (var (key, value) in values)
+        {
+            store.Apply(key, value);
+        }
+
+        return store;
+    }
+
+    /// <summary>A value, or null. Do not change the array.</summary>
+    public byte[]? Get(string key)
+    {
+        lock (_gate)
+        {
+            return _values.GetValueOrDefault(key);
+        }
+    }
+
+    /// <summary>A value read as JSON, or null.</summary>
+    public T? GetJson<T>(string key)
+        where T : class => Get(key) is { } json ? StoreJson.Read<T>(json) : null;
+
+    /// <summary>All values whose key starts so, by key.</summary>
+    public IReadOnlyList<(string Key, byte[] Value)> Scan(string prefix)
+    {
+        lock (_gate)
+        {
+            return [.. _values.Where(pair => pair.Key.StartsWith(prefix, StringComparison.Ordinal)).Select(pair => (pair.Key, pair.Value)).OrderBy(pair => pair.Key, StringComparer.Ordinal)];
+        }
+    }
+
+    /// <summary>Makes all changes of a batch true at once.</summary>
+    /// <param name="batch">The changes; used up.</param>
+    /// <param name="durable">False leaves the flush to the next durable batch: for what may be lost and found again, such as a delivered outbox entry.</param>
+    public void Commit(StoreBatch batch, bool durable = true)
+    {
+        if (batch.IsEmpty)
+        {
+            return;
+        }
+
+        lock (_gate)
+        {
+            _journal?.Invoke(batch.Changes, durable);
+            _log?.Append(batch.Changes, durable);
+            foreach (var (key, value) in batch.Changes)
+            {
+                Apply(key, value);
+            }
+
+            if (_log is not null && _log.Length > Math.Max(MinCompactionBytes, CompactionFactor * _liveBytes))
+            {
+                _log.Rewrite(_values);
+            }
+        }
+    }
+
+    /// <summary>Closes the file; values in memory are wiped.</summary>
+    public void Dispose()
+    {
+        lock (_gate)
+        {
+            _log?.Dispose();
+            foreach (byte[] value in _values.Values)
+            {
+                System.Security.Cryptography.CryptographicOperations.ZeroMemory(value);
+            }
+
+            _values.Clear();
+        }
+    }
+
+    private void Apply(string key, byte[]? value)
+    {
+        // Old values may still be in a reader's hand, so they are left to the collector; Dispose wipes what is live.
+        if (_values.Remove(key, out byte[]? old))
+        {
+            _liveBytes -= key.Length + old.Length;
+        }
+
+        if (value is not null)
+        {
+            _values[key] = value;
+            _liveBytes += key.Length + value.Length;
+        }
+    }
+}

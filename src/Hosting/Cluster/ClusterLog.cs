@@ -1,0 +1,10 @@
+using Microsoft.Extensions.Logging;
+
+namespace Marmot.Hosting.Cluster;
+
+/// <summary>Every log line of the cluster's own parts.</summary>
+internal static partial class ClusterLog
+{
+    [LoggerMessage(1, LogLevel.Warning, "the cluster's connection to PostgreSQL failed and is tried again: {Kind}")]
+    public static partial void Failed(ILogger logger, string kind);
+}

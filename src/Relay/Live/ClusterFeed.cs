@@ -1,0 +1,265 @@
+using System.Threading.Channels;
+using Marmot.Hosting.Cluster;
+using Marmot.Relay.Storage;
+using Marmot.Relay.Storage.Postgres;
+using Microsoft.Extensions.Options;
+
+namespace Marmot.Relay.Live;
+
+/// <summary>The live events of all replicas in one order: this one's own and the others', each once, by arrival number.</summary>
+/// <remarks>
+/// Arrival numbers are committed in order and without holes, so the feed knows at once when it misses something, and reads it from the
+/// store. The bus only makes it quick: what the bus loses, or everything while it is down, comes by looking at the newest number every
+/// <see cref="ClusterOptions.PollInterval"/>. One loop owns the position.
+/// </remarks>
+internal sealed class ClusterFeed : BackgroundService, ILiveFeed, IClusterListener
+{
+    public const string Channel = "events";
+    private const int MaxDrained = 500;
+    private const int CatchUpPage = 500;
+
+    private readonly PostgresEventStore _store;
+    private readonly FanOut _fanOut;
+    private readonly IClusterBus _bus;
+    private readonly TimeSpan _pollInterval;
+    private readonly TimeProvider _clock;
+    private readonly RelayMetrics _metrics;
+    private readonly ILogger<ClusterFeed> _log;
+    private readonly Channel<LiveEvent> _own = System.Threading.Channels.Channel.CreateBounded<LiveEvent>(
+        new BoundedChannelOptions(8192) { SingleReader = true, FullMode = BoundedChannelFullMode.Wait });
+
+    private readonly Channel<ReadOnlyMemory<byte>> _foreign = System.Threading.Channels.Channel.CreateBounded<ReadOnlyMemory<byte>>(
+        new BoundedChannelOptions(1024) { SingleReader = true });
+
+    private readonly SemaphoreSlim _wake = new(0, 1);
+    private ulong _delivered;
+    private volatile bool _mayMiss = true;
+    private volatile string? _failure;
+
+    public ClusterFeed(PostgresEventStore store, FanOut fanOut, IClusterBus bus, IOptions<ClusterOptions> options, TimeProvider clock, RelayMetrics metrics, ILogger<ClusterFeed> log)
+    {
+        (_store, _fanOut, _bus, _pollInterval, _clock, _metrics, _log) = (store, fanOut, bus, options.Value.PollInterval, clock, metrics, log);
+        _delivered = store.HighWaterMark;
+    }
+
+    /// <summary>Why the store could not be asked when it was last looked at; null when it could.</summary>
+    public string? StoreFailure => _failure;
+
+    public async ValueTask PublishAsync(LiveEvent live, CancellationToken cancel)
+    {
+        if (live.Arrival == 0)
+        {
+            // Ephemeral: stored nowhere, so the others hear it now or never.
+            _bus.Publish(Channel, FeedMessage.WriteEphemeral(live.Record));
+            await _fanOut.PublishAsync(live, cancel);
+            return;
+        }
+
+        await _own.Writer.WriteAsync(live, cancel);
+        Wake();
+    }
+
+    public void OnMessage(ReadOnlyMemory<byte> message)
+    {
+        if (!_foreign.Writer.TryWrite(message))
+        {
+            _mayMiss = true; // full: what is stored comes from the store
+        }
+
+        Wake();
+    }
+
+    public void OnGap()
+    {
+        _mayMiss = true;
+        Wake();
+    }
+
+    public override void Dispose()
+    {
+        _wake.Dispose();
+        base.Dispose();
+    }
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        using var listening = _bus.Subscribe(Channel, this);
+        var own = new List<LiveEvent>(MaxDrained);
+        var polled = _clock.GetTimestamp();
+        while (true)
+        {
+            await _wake.WaitAsync(_pollInterval, stoppingToken);
+            try
+            {
+                // 1. Look at the newest number when something may be missing, and every now and then.
+                if (_mayMiss || _clock.GetElapsedTime(polled) >= _pollInterval)
+                {
+                    _mayMiss = false;
+                    polled = _clock.GetTimestamp();
+                    await CatchUpAsync(await _store.ReadHeadAsync(stoppingToken), stoppingToken);
+                    Succeeded();
+                }
+
+                // 2. Our own: told to the others first, since they have the longer way.
+                while (Drain(own))
+                {
+                    Tell(own);
+                    foreach (var live in own)
+                    {
+                        await DeliverAsync(live, stoppingToken);
+                    }
+                }
+
+                // 3. The others'.
+                while (_foreign.Reader.TryRead(out var message))
+                {
+                    await TakeAsync(message, stoppingToken);
+                }
+            }
+            catch (IOException exception)
+            {
+                // What was not delivered is in the store behind the position, and comes when the store can be read again.
+                if (_failure is null)
+                {
+                    _log.StoreLost(exception.Message);
+                }
+
+                _failure = "PostgreSQL cannot be reached";
+                _mayMiss = true;
+                await Task.Delay(TimeSpan.FromMilliseconds(100), stoppingToken);
+            }
+            catch (Exception exception) when (exception is not OperationCanceledException)
+            {
+                _log.LoopFailed(nameof(ClusterFeed), exception);
+                _mayMiss = true;
+                await Task.Delay(TimeSpan.FromMilliseconds(100), stoppingToken);
+            }
+        }
+    }
+
+    private void Succeeded()
+    {
+        if (_failure is not null)
+        {
+            _failure = null;
+            _log.StoreBack();
+        }
+    }
+
+    private void Wake()
+    {
+        try
+        {
+            if (_wake.CurrentCount == 0)
+            {
+                _wake.Release();
+            }
+        }
+        catch (Exception exception) when (exception is SemaphoreFullException or ObjectDisposedException)
+        {
+            // Somebody else woke it, or it has ended.
+        }
+    }
+
+    private bool Drain(List<LiveEvent> into)
+    {
+        into.Clear();
+        while (into.Count < MaxDrained && _own.Reader.TryRead(out var live))
+        {
+            into.Add(live);
+        }
+
+        return into.Count > 0;
+    }
+
+    // Runs of numbers without a hole go as they are; a replica that has all before them needs nothing from the store.
+    private void Tell(List<LiveEvent> own)
+    {
+        var all = System.Runtime.InteropServices.CollectionsMarshal.AsSpan(own);
+        for (var start = 0; start < all.Length;)
+        {
+            var end = start + 1;
+            while (end < all.Length && all[end].Arrival == all[end - 1].Arrival + 1)
+            {
+                end++;
+            }
+
+            _bus.Publish(Channel, FeedMessage.WriteArrivals(all[start..end], _bus.MaxMessageBytes));
+            start = end;
+        }
+    }
+
+    private async Task TakeAsync(ReadOnlyMemory<byte> message, CancellationToken cancel)
+    {
+        switch (message.Length > 0 ? message.Span[0] : 0)
+        {
+            case FeedMessage.Arrivals:
+                foreach (var live in FeedMessage.ReadArrivals(message.Span))
+                {
+                    if (live.Record.Kind is EventKinds.Deletion or EventKinds.Vanish)
+                    {
+                        _store.ForgetKnown();
+                    }
+
+                    await DeliverAsync(live, cancel);
+                }
+
+                break;
+            case FeedMessage.Hint:
+                await CatchUpAsync(FeedMessage.ReadHint(message.Span), cancel);
+                break;
+            case FeedMessage.Ephemeral when FeedMessage.TryReadEvent(message.Span[1..]) is { } record:
+                await _fanOut.PublishAsync(new LiveEvent(record, Arrival: 0), cancel);
+                break;
+        }
+    }
+
+    private async ValueTask DeliverAsync(LiveEvent live, CancellationToken cancel)
+    {
+        if (live.Arrival <= _delivered)
+        {
+            return; // it came another way
+        }
+
+        if (live.Arrival > _delivered + 1)
+        {
+            await CatchUpAsync(live.Arrival - 1, cancel);
+        }
+
+        // The mark moves first: a subscription that reads it finds the event in the store, one that does not hears it live.
+        _store.Advance(live.Arrival);
+        await _fanOut.PublishAsync(live, cancel);
+        _delivered = live.Arrival;
+    }
+
+    private async Task CatchUpAsync(ulong upTo, CancellationToken cancel)
+    {
+        var page = new List<LiveEvent>(CatchUpPage);
+        while (_delivered < upTo)
+        {
+            page.Clear();
+            var reached = await _store.ReadArrivalsAsync(
+                _delivered,
+                upTo,
+                CatchUpPage,
+                (arrival, json) =>
+                {
+                    if (FeedMessage.TryReadEvent(json) is { } record)
+                    {
+                        page.Add(new LiveEvent(record, arrival));
+                    }
+                },
+                cancel);
+            foreach (var live in page)
+            {
+                _store.Advance(live.Arrival);
+                await _fanOut.PublishAsync(live, cancel);
+                _delivered = live.Arrival;
+            }
+
+            _metrics.CaughtUp(page.Count);
+            _store.Advance(reached);
+            _delivered = reached; // numbers in between belong to events that were removed meanwhile
+        }
+    }
+}

@@ -1,0 +1,200 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Text;
+using Marmot.Protocol.Encoding;
+using Marmot.Protocol.Filters;
+using Npgsql;
+using NpgsqlTypes;
+
+namespace Marmot.Relay.Storage.Postgres;
+
+/// <summary>One filter as one SQL statement: the narrowest index decides, each list of it is read in answer order up to the limit, and the lists are merged.</summary>
+/// <remarks>The same plan as the embedded store's: ids; author and kind; the tag with the fewest values; author (kind by kind); kind; everything.</remarks>
+[SuppressMessage("Security", "CA2100", Justification = "put together from constants, numbers and parameter names only")]
+internal sealed class PostgresQuery
+{
+    /// <summary>Above this many lists one merge costs more than a walk of a wider list.</summary>
+    private const int MaxLists = 4096;
+
+    private const string Columns = "e.arrival, e.created_at, e.rank, e.id, e.kind";
+    private readonly Filter _filter;
+    private readonly ReadScope _scope;
+    private readonly NpgsqlCommand _command;
+    private readonly string? _limitParameter; // null when counting
+    private readonly StringBuilder _sql = new(512);
+
+    private PostgresQuery(NpgsqlCommand command, Filter filter, ReadScope scope, ulong upTo, int? limit)
+    {
+        (_command, _filter, _scope) = (command, filter, scope);
+        _limitParameter = limit is { } most ? Add(most) : null;
+        var mark = Add((long)Math.Min(upTo, long.MaxValue));
+        Write(mark);
+        command.CommandText = _sql.ToString();
+    }
+
+    /// <summary>False when nothing can match, so that nobody needs to be asked.</summary>
+    public static bool TryWrite(NpgsqlCommand command, Filter filter, ReadScope scope, ulong upTo, int limit)
+    {
+        limit = Math.Min(limit, filter.Limit ?? int.MaxValue);
+        if (limit <= 0 || filter.Search is not null)
+        {
+            return false; // NIP-01: limit 0 asks for live events only. Search (NIP-50) is not offered.
+        }
+
+        _ = new PostgresQuery(command, filter, scope, upTo, limit);
+        return true;
+    }
+
+    /// <summary>How many events match, whatever the filter's limit says.</summary>
+    public static bool TryWriteCount(NpgsqlCommand command, Filter filter, ReadScope scope, ulong upTo)
+    {
+        if (filter.Search is not null)
+        {
+            return false;
+        }
+
+        _ = new PostgresQuery(command, filter, scope, upTo, limit: null);
+        command.CommandText = $"SELECT count(*) FROM ({command.CommandText}) AS found";
+        return true;
+    }
+
+    private void Write(string mark)
+    {
+        if (_filter.Ids is { } ids)
+        {
+            _sql.Append($"SELECT {Columns} FROM relay.events e WHERE e.id = ANY ({Add(ids)})");
+            Conditions(mark, kinds: true, authors: true, tagLetter: null);
+            Order("e.");
+        }
+        else if (_filter.Authors is { } authors && _filter.Kinds is { } kinds && (long)authors.Length * kinds.Length <= MaxLists)
+        {
+            Lists($"unnest({Add(authors)}) AS a (author) CROSS JOIN unnest({Add(kinds)}) AS k (kind)", distinct: false,
+                () => Events("e.author = a.author AND e.kind = k.kind", mark, kinds: false, authors: false));
+        }
+        else if (_filter.Tags.Count > 0)
+        {
+            var (letter, values) = _filter.Tags.MinBy(tag => tag.Value.Length);
+            var keys = values.Distinct().Select(value => PostgresTagKey.FromText(letter, value)).ToArray();
+            Lists($"unnest({Add(keys)}) AS l (key)", distinct: keys.Length > 1, () => TaggedEvents(letter, mark));
+        }
+        else if (_filter.Authors is not null)
+        {
+            // Jumps from kind to kind of one author, so that no index over authors alone is needed.
+            Lists($$"""
+                unnest({{Add(_filter.Authors)}}) AS a (author) CROSS JOIN LATERAL (
+                WITH RECURSIVE step (kind) AS (
+                    (SELECT s.kind FROM relay.events s WHERE s.author = a.author ORDER BY s.kind LIMIT 1)
+                    UNION ALL
+                    SELECT (SELECT s.kind FROM relay.events s WHERE s.author = a.author AND s.kind > step.kind ORDER BY s.kind LIMIT 1)
+                    FROM step WHERE step.kind IS NOT NULL)
+                SELECT step.kind FROM step WHERE step.kind IS NOT NULL) AS k
+                """, distinct: false, () => Events("e.author = a.author AND e.kind = k.kind", mark, kinds: true, authors: false));
+        }
+        else if (_filter.Kinds is not null)
+        {
+            Lists($"unnest({Add(_filter.Kinds)}) AS k (kind)", distinct: false, () => Events("e.kind = k.kind", mark, kinds: false, authors: false));
+        }
+        else
+        {
+            _sql.Append($"SELECT {Columns} FROM relay.events e WHERE true");
+            Conditions(mark, kinds: false, authors: false, tagLetter: null);
+            Order("e.");
+        }
+    }
+
+    private void Lists(string lists, bool distinct, Action oneList)
+    {
+        _sql.Append(distinct ? "SELECT DISTINCT " : "SELECT ").Append(Columns).Append(" FROM ").Append(lists).Append(" CROSS JOIN LATERAL (");
+        oneList();
+        _sql.Append(") AS e");
+        Order("e.");
+    }
+
+    private void Events(string which, string mark, bool kinds, bool authors)
+    {
+        _sql.Append($"SELECT {Columns} FROM relay.events e WHERE {which}");
+        Conditions(mark, kinds, authors, tagLetter: null);
+        Order("e.");
+    }
+
+    private void TaggedEvents(char letter, string mark)
+    {
+        _sql.Append($"SELECT {Columns} FROM relay.event_tags t JOIN relay.events e ON e.arrival = t.arrival WHERE t.key = l.key AND t.arrival <= {mark}");
+        Times("t.");
+        if (_filter.Kinds is { } kinds)
+        {
+            _sql.Append($" AND t.kind = ANY ({Add(kinds)})");
+        }
+
+        Conditions(mark, kinds: false, authors: true, letter);
+        Order("t.");
+    }
+
+    private void Conditions(string mark, bool kinds, bool authors, char? tagLetter)
+    {
+        _sql.Append($" AND e.arrival <= {mark} AND (e.expires_at IS NULL OR e.expires_at > {Add(_scope.Now)})");
+        Times("e.");
+        if (kinds && _filter.Kinds is { } wantedKinds)
+        {
+            _sql.Append($" AND e.kind = ANY ({Add(wantedKinds)})");
+        }
+
+        if (authors && _filter.Authors is { } wantedAuthors)
+        {
+            _sql.Append($" AND e.author = ANY ({Add(wantedAuthors)})");
+        }
+
+        foreach (var (letter, values) in _filter.Tags)
+        {
+            if (letter != tagLetter)
+            {
+                var keys = Add([.. values.Distinct().Select(value => PostgresTagKey.FromText(letter, value))]);
+                _sql.Append($" AND EXISTS (SELECT FROM relay.event_tags x WHERE x.arrival = e.arrival AND x.key = ANY ({keys}))");
+            }
+        }
+
+        // NIP-59: a wrap is for the keys in its p tags and nobody else.
+        if (!_scope.GiftWrapsOpen && (_filter.Kinds is null || Array.Exists(_filter.Kinds, EventKinds.IsGiftWrap)))
+        {
+            var mine = Add([.. _scope.Keys.Select(key => PostgresTagKey.FromKey('p', key))]);
+            _sql.Append($" AND (e.kind NOT IN (1059, 21059) OR EXISTS (SELECT FROM relay.event_tags w WHERE w.arrival = e.arrival AND w.key = ANY ({mine})))");
+        }
+    }
+
+    private void Times(string table)
+    {
+        if (_filter.Since is { } since)
+        {
+            _sql.Append($" AND {table}created_at >= {Add(since)}");
+        }
+
+        if (_filter.Until is { } until)
+        {
+            _sql.Append($" AND {table}created_at <= {Add(until)}");
+        }
+    }
+
+    private void Order(string table)
+    {
+        if (_limitParameter is not null)
+        {
+            _sql.Append($" ORDER BY {table}created_at DESC, {table}rank LIMIT {_limitParameter}");
+        }
+    }
+
+    private string Add(long value) => Add(new NpgsqlParameter<long> { TypedValue = value });
+
+    private string Add(int value) => Add(new NpgsqlParameter<int> { TypedValue = value });
+
+    private string Add(int[] values) => Add(new NpgsqlParameter<int[]> { TypedValue = [.. values.Distinct()] });
+
+    private string Add(Bytes32[] values) => Add([.. values.Distinct().Select(value => value.Span.ToArray())]);
+
+    private string Add(byte[][] values) =>
+        Add(new NpgsqlParameter<byte[][]> { TypedValue = values, NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bytea });
+
+    private string Add(NpgsqlParameter parameter)
+    {
+        _command.Parameters.Add(parameter);
+        return $"${_command.Parameters.Count}";
+    }
+}

@@ -1,0 +1,17 @@
+using Microsoft.EntityFrameworkCore;
+
+namespace Marmot.Relay.Storage.Postgres.Schema;
+
+/// <summary>The relay's tables as EF Core knows them: it carries the migrations in order and remembers which have run. Events never pass through it.</summary>
+internal sealed class RelaySchema(DbContextOptions<RelaySchema> options) : DbContext(options)
+{
+    /// <summary>Everything of the relay stands in a PostgreSQL schema of its own.</summary>
+    public const string Name = "relay";
+
+    /// <summary>Where EF Core remembers which migrations have run.</summary>
+    public const string HistoryTable = "migrations";
+
+    public static RelaySchema Open(string connectionString) => new(new DbContextOptionsBuilder<RelaySchema>()
+        .UseNpgsql(connectionString, npgsql => npgsql.MigrationsHistoryTable(HistoryTable, Name).MigrationsAssembly(typeof(RelaySchema).Assembly.GetName().Name))
+        .Options);
+}

@@ -1,0 +1,70 @@
+using System.Text.Json;
+using Marmot.TestKit;
+
+namespace Marmot.Scenarios.Client;
+
+/// <summary>The built <c>marmot</c> command, one process a step, as a person or a script calls it.</summary>
+public sealed class CommandTests(SuiteFixture fixture) : IClassFixture<SuiteFixture>, IDisposable
+{
+    private readonly TemporaryFolder _folders = new();
+
+    public void Dispose() => _folders.Dispose();
+
+    [Fact]
+    public async Task Two_people_meet_talk_and_share_a_file_by_the_command_line()
+    {
+        string relay = fixture.Suite.RelayUrl.ToString(), blossom = fixture.Suite.HttpUrl.ToString();
+        await RunAsync("alice", "init", "--relay", relay, "--blossom", blossom);
+        var bob = await RunAsync("bob", "init", "--relay", relay, "--blossom", blossom);
+        string group = (await RunAsync("alice", "group", "create", "tea")).GetProperty("groupId").GetString()!;
+        await RunAsync("alice", "group", "invite", "tea", bob.GetProperty("npub").GetString()!);
+        var joined = await RunAsync("bob", "sync");
+        Assert.Equal(group, joined.GetProperty("joined")[0].GetProperty("state").GetProperty("groupId").GetString());
+        await RunAsync("bob", "send", "tea", "milk", "or", "lemon?");
+        await File.WriteAllTextAsync(_folders.File("note.txt"), "lemon");
+        await RunAsync("alice", "sync");
+        await RunAsync("alice", "media", "put", "tea", _folders.File("note.txt"), "--type", "text/plain");
+        var read = await RunAsync("bob", "sync");
+        string message = read.GetProperty("messages")[0].GetProperty("rumor").GetProperty("id").GetString()!;
+        await RunAsync("bob", "media", "get", "tea", message, "--out", _folders.File("got.txt"));
+        Assert.Equal("lemon", await File.ReadAllTextAsync(_folders.File("got.txt")));
+        await RunAsync("alice", "group", "rename", "tea", "tea at four");
+        await RunAsync("bob", "sync");
+        var members = await RunAsync("bob", "group", "members", "tea at four");
+        Assert.Equal(2, members.GetProperty("members").GetArrayLength());
+        var messages = await RunAsync("alice", "messages", group[..8]);
+        Assert.Contains(messages.EnumerateArray(), one => one.GetProperty("content").GetString() == "milk or lemon?");
+
+        // For a person: plain lines.
+        var (exitCode, output) = await StartAsync("bob", "group", "list");
+        Assert.Equal(0, exitCode);
+        Assert.Contains("tea at four", output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Wrong_usage_ends_with_2_and_what_cannot_be_done_with_1()
+    {
+        Assert.Equal(2, (await StartAsync("x", "dance")).ExitCode);
+        Assert.Equal(2, (await StartAsync("x", "init")).ExitCode);
+        Assert.Equal(2, (await StartAsync("x", "whoami", "--colour", "red")).ExitCode);
+        var (exitCode, output) = await StartAsync("x", "whoami");
+        Assert.Equal(1, exitCode);
+        Assert.Contains("no account", output, StringComparison.Ordinal);
+    }
+
+    private async Task<JsonElement> RunAsync(string home, params string[] arguments)
+    {
+        var (exitCode, output) = await StartAsync(home, [.. arguments, "--json"]);
+        Assert.True(exitCode == 0, $"marmot {string.Join(' ', arguments)} ended with {exitCode}:\n{output}");
+        using var document = JsonDocument.Parse(output);
+        return document.RootElement.Clone();
+    }
+
+    private async Task<(int ExitCode, string Output)> StartAsync(string home, params string[] arguments)
+    {
+        string configuration = AppContext.BaseDirectory.Contains($"{Path.DirectorySeparatorChar}Release{Path.DirectorySeparatorChar}", StringComparison.Ordinal) ? "Release" : "Debug";
+        string program = Path.Combine(MarmotServerProcess.RepositoryRoot, "src", "Cli", "bin", configuration, "net10.0", "marmot.dll");
+        await using var process = ChildProcess.Start("dotnet", [program, .. arguments, "--home", _folders.File(home)]);
+        return (await process.WaitForExitAsync(TimeSpan.FromSeconds(60)), process.Output);
+    }
+}

@@ -1,0 +1,110 @@
+// The proxy snippets of docs/operate.md, run as they stand but for name, port and certificate.
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import https from "node:https";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { docker, freePort, image, root, run, until } from "./lib/docker.mjs";
+import { Client, blossomToken, download, groupEvent, newGroup, upload } from "./lib/nostr.mjs";
+
+process.env.NODE_TLS_REJECT_UNAUTHORIZED = "0"; // certificates made here
+// Longer than the 60 s after which proxies cut by default; the relay is told not to ping meanwhile.
+const silenceSeconds = 66;
+const page = readFileSync(join(root, "docs", "operate.md"), "utf8");
+const snippet = (language) => new RegExp("```" + language + "\n([\\s\\S]*?)```").exec(page)[1];
+
+const proxies = {
+  caddy: {
+    image: "caddy",
+    mount: "/etc/caddy/Caddyfile",
+    file: ({ port, backend }) => "{\n  admin off\n  auto_https disable_redirects\n  skip_install_trust\n}\n" + snippet("caddy").replace("relay.example.org {", `https://localhost:${port} {\n  tls internal`).replace(":8080", `:${backend}`),
+  },
+  nginx: {
+    image: "nginx",
+    mount: "/etc/nginx/conf.d/default.conf",
+    file: ({ port, backend }) => snippet("nginx").replace("443 ssl", `127.0.0.1:${port} ssl`).replace("relay.example.org;", "localhost;").replace(":8080", `:${backend}`)
+      .replace(/ssl_certificate .*;/, "ssl_certificate /tls/cert.pem;").replace(/ssl_certificate_key .*;/, "ssl_certificate_key /tls/key.pem;"),
+  },
+};
+
+describe("proxies", { concurrency: true }, () => {
+  for (const [name, proxy] of Object.entries(proxies)) {
+    describe(`behind ${name}, as docs/operate.md has it`, () => {
+      const started = [];
+      const folder = mkdtempSync(join(tmpdir(), "marmot-proxy-"));
+      let http, relay, backend, admin, silent;
+
+      before(async () => {
+        const port = await freePort();
+        backend = await freePort();
+        admin = await freePort();
+        http = `https://localhost:${port}`;
+        relay = `wss://localhost:${port}`;
+        await run("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1", "-subj", "/CN=localhost", "-keyout", join(folder, "key.pem"), "-out", join(folder, "cert.pem")]);
+        writeFileSync(join(folder, "conf"), proxy.file({ port, backend }));
+        await start("-p", `127.0.0.1:${backend}:8080`, "-p", `127.0.0.1:${admin}:8081`, "-e", `Public__Origin=${relay}`, "-e", "Public__TrustedProxies=172.16.0.0/12;192.168.0.0/16;10.0.0.0/8",
+          "-e", "Admin__Urls=http://0.0.0.0:8081", "-e", "Relay__PingInterval=00:10:00", "-e", "Blossom__UploadBurst=4", "-e", "Blossom__UploadsPerMinute=1", image);
+        await start("--network", "host", "-v", `${join(folder, "conf")}:${proxy.mount}:ro`, "-v", `${folder}:/tls:ro`, proxy.image);
+        await until(`${name} answers`, async () => (await fetch(http, { headers: { Accept: "application/nostr+json" } })).ok);
+        const client = await Client.connect(relay);
+        silent = { client, since: Date.now() };
+      });
+      after(async () => {
+        await docker("rm", "-fv", ...started);
+        rmSync(folder, { recursive: true, force: true });
+      });
+
+      async function start(...args) {
+        started.push((await docker("run", "-d", ...args)).trim());
+      }
+
+      it("gives the relay's document and takes and returns an event", async () => {
+        assert.ok((await (await fetch(http, { headers: { Accept: "application/nostr+json" } })).json()).supported_nips.includes(1));
+        const client = await Client.connect(relay);
+        const event = groupEvent(newGroup());
+        assert.equal((await client.publish(event)).accepted, true);
+        assert.equal((await client.query({ ids: [event.id] })).length, 1);
+        await client.close();
+      });
+
+      it("passes a large blob up and down, whole and by range", async () => {
+        const bytes = randomBytes(64_000_000);
+        const hash = await upload(http, bytes);
+        assert.ok((await download(http, hash)).equals(bytes));
+        const range = await fetch(`${http}/${hash}`, { headers: { Range: "bytes=63000000-63000009" } });
+        assert.equal(range.status, 206);
+        assert.ok(Buffer.from(await range.arrayBuffer()).equals(bytes.subarray(63_000_000, 63_000_010)));
+      });
+
+      it("passes an upload on while it is still coming", async () => {
+        const bytes = randomBytes(4_000_000);
+        const hash = createHash("sha256").update(bytes).digest("hex");
+        const answer = new Promise((resolve, reject) => {
+          const request = https.request(`${http}/upload`, { method: "PUT", headers: { Authorization: blossomToken("upload", hash, "localhost"), "Content-Length": bytes.length, "X-SHA-256": hash } }, resolve);
+          request.on("error", reject);
+          request.write(bytes.subarray(0, 2_000_000));
+          until("the server has the first half", async () => /marmot_blossom_uploads_under_way 1\n/.test(await (await fetch(`http://127.0.0.1:${admin}/metrics`)).text()))
+            .then(() => request.end(bytes.subarray(2_000_000)), reject);
+        });
+        assert.ok([200, 201].includes((await answer).statusCode));
+      });
+
+      it("tells the server the caller's own address, which limits count", async () => {
+        // The limit here is four: this machine's own address, which the proxy names, has none; the proxy's would have one.
+        for (let i = 0; i < 6; i++) await upload(http, randomBytes(100));
+        const direct = async () => { for (let i = 0; i < 6; i++) await upload(`http://127.0.0.1:${backend}`, randomBytes(100), { server: "localhost" }); };
+        await assert.rejects(direct, /429/);
+      });
+
+      it(`leaves a WebSocket open that is silent for ${silenceSeconds} seconds`, async () => {
+        const left = silenceSeconds * 1000 - (Date.now() - silent.since);
+        const outcome = await Promise.race([silent.client.closed.then((code) => `closed with ${code}`), new Promise((resolve) => setTimeout(resolve, left, "open"))]);
+        assert.equal(outcome, "open");
+        assert.equal((await silent.client.publish(groupEvent(newGroup()))).accepted, true);
+        await silent.client.close();
+      });
+    });
+  }
+});

@@ -42,7 +42,7 @@ files=()
 if [ $# -gt 0 ]; then for name in "$@"; do files+=("tests/containers/$name.test.mjs"); done; else files=(tests/containers/*.test.mjs); fi
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-node --test --test-concurrency=1 --test-reporter=spec --test-reporter-destination=stdout --test-reporter=tap --test-reporter-destination="$log" "${files[@]}"
+node --test --test-concurrency=2 --test-reporter=spec --test-reporter-destination=stdout --test-reporter=tap --test-reporter-destination="$log" "${files[@]}"
 status=$?
 
 # Leaf tests only: a suite that fails because a test of it failed is not counted again.

@@ -18,6 +18,9 @@ if [ -d "$tools" ]; then
   export MARMOT_TOOLS; MARMOT_TOOLS=$(cd "$tools" && pwd)
   "$MARMOT_TOOLS/get-helm.sh" "$PWD/.tools/bin" >/dev/null && "$MARMOT_TOOLS/get-helm.sh" --helm3 "$PWD/.tools/bin/3" >/dev/null || cannot "helm could not be installed"
   "$MARMOT_TOOLS/get-docker.sh" >/dev/null || cannot "Docker could not be installed"
+  # The SDK's own folder: the stand-ins copy it, and `dotnet` in PATH may be a script in front of it.
+  sdk=$(dotnet --list-sdks 2>/dev/null | sed -nE 's/.*\[(.*)\/sdk\]$/\1/p' | tail -1)
+  [ -z "$sdk" ] || export PATH="$sdk:$PATH"
   "$MARMOT_TOOLS/offline-images.sh" nginx caddy >/dev/null && "$MARMOT_TOOLS/offline-images.sh" --strict --scan Dockerfile >/dev/null && "$MARMOT_TOOLS/offline-images.sh" --scan docker-compose.yml >/dev/null || cannot "the Docker daemon does not run here, or a base image is missing"
 else
   unset MARMOT_TOOLS
@@ -42,7 +45,7 @@ files=()
 if [ $# -gt 0 ]; then for name in "$@"; do files+=("tests/containers/$name.test.mjs"); done; else files=(tests/containers/*.test.mjs); fi
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-node --test --test-concurrency=1 --test-reporter=spec --test-reporter-destination=stdout --test-reporter=tap --test-reporter-destination="$log" "${files[@]}"
+node --test --test-concurrency=2 --test-reporter=spec --test-reporter-destination=stdout --test-reporter=tap --test-reporter-destination="$log" "${files[@]}"
 status=$?
 
 # Leaf tests only: a suite that fails because a test of it failed is not counted again.

@@ -27,6 +27,7 @@ internal static class CommandLine
                                   work on the blobs
           notify                  the push server (MIP-05, marmot-push-v1)
           notify test             send a trigger through a running push server
+          notify doctor           look at its key, clock, credentials and relays from where it runs
           keys new|show           the operator's keys
           config check            validate all settings, all mistakes at once
           sim apns|fcm            a push provider simulator

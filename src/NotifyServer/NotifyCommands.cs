@@ -1,8 +1,9 @@
 using Marmot.NotifyServer.Apps;
+using Marmot.NotifyServer.Doctor;
 
 namespace Marmot.NotifyServer;
 
-/// <summary><c>notify test</c> and <c>keys new|show</c>. Exit codes: 0 done, 1 failed, 2 wrong usage.</summary>
+/// <summary><c>notify test|doctor</c> and <c>keys new|show</c>. Exit codes: 0 done, 1 failed, 2 wrong usage.</summary>
 public static class NotifyCommands
 {
     // Where a server started in this folder with default settings keeps its key.
@@ -16,6 +17,8 @@ public static class NotifyCommands
                 return RunKeys(rest);
             case ["test", .. var rest]:
                 return await TestTrigger.RunAsync(rest, Console.Out, Console.Error);
+            case ["doctor", .. var rest]:
+                return await DoctorCommand.RunAsync(rest, Console.Out, Console.Error);
             default:
                 return Usage();
         }
@@ -72,6 +75,7 @@ public static class NotifyCommands
             keys show [FILE] [--secret]    print the public key, or on request the secret
             notify test --npub KEY --token TOKEN --relay URL [--platform apns|fcm] [--dialect a|b|c] [--ca FILE]
                                            send one trigger to a notification server through a relay
+            notify doctor [SETTINGS]       look at key, clock, names, TLS, both providers' credentials and the relays; rings nobody
             """);
         return 2;
     }

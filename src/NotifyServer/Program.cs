@@ -1,7 +1,7 @@
 using Marmot.Hosting;
 using Marmot.NotifyServer;
 
-if (args is ["test" or "keys", ..])
+if (args is ["test" or "doctor" or "keys", ..])
 {
     return await NotifyCommands.RunAsync(args);
 }

@@ -12,6 +12,8 @@ public sealed class DoctorTests : IAsyncLifetime
     private SimulatedProviders _providers = null!;
     private TestRelay _relay = null!;
 
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+
     public async Task InitializeAsync()
     {
         _providers = await SimulatedProviders.StartAsync(apns =>
@@ -43,6 +45,23 @@ public sealed class DoctorTests : IAsyncLifetime
         Assert.Contains("h2", Detail(findings, "apns tls"), StringComparison.Ordinal);
         Assert.Contains("authenticated", Detail(findings, "subscription"), StringComparison.Ordinal);
         Assert.DoesNotContain(_providers.Apns.Requests.Concat(_providers.Fcm.Requests), request => request.Accepted);
+    }
+
+    [Fact]
+    public async Task The_command_prints_every_check_and_its_exit_code_says_whether_one_failed()
+    {
+        var settings = ServerProgram.WriteSettings(_folder.Path, Options());
+        await using var healthy = ServerProgram.Start("notify", "doctor", "--config=" + settings);
+        Assert.True(await healthy.WaitForExitAsync(Patience) == 0, healthy.Output);
+        Assert.Contains("BadDeviceToken", healthy.Output, StringComparison.Ordinal);
+
+        _providers.Apns.RevokeKey(_providers.Apns.KeyId);
+        await using var sick = ServerProgram.Start("notify", "doctor", "--config=" + settings);
+        Assert.Equal(1, await sick.WaitForExitAsync(Patience));
+        Assert.Contains("InvalidProviderToken", sick.Output, StringComparison.Ordinal);
+
+        await using var wrong = ServerProgram.Start("notify", "doctor", "--config=" + settings, "--Notify:HintLifetime=soon");
+        Assert.Equal(2, await wrong.WaitForExitAsync(Patience));
     }
 
     [Fact]

@@ -87,6 +87,28 @@ public class EndToEndTests
         Assert.Equal(1, server.Apns.DeliveriesFor(Device.ApnsName(7)));
     }
 
+    [Theory]
+    [InlineData(TokenDialect.Mip05Short)]
+    [InlineData(TokenDialect.Mip05Long)]
+    public async Task The_same_MIP_05_tokens_ring_again_for_the_next_message_and_once_for_each(TokenDialect dialect)
+    {
+        await using var relay = await TestRelay.StartAsync();
+        await using var server = await RunningServer.StartAsync([relay], options => options.CoalescingWindow = TimeSpan.Zero);
+        await relay.SubscribedAsync();
+        using var author = SecretKey.Generate();
+        var token = Forge.Token(dialect, Device.Apns(9), server.PublicKey);
+
+        foreach (long second in new[] { 1, 2, 2, 1 })
+        {
+            var rumor = Trigger.CreateRumor(author.PublicKey, dialect, token, second);
+            await relay.SendAsync(GiftWrap.Create(rumor, author, server.PublicKey, TimeProvider.System));
+        }
+
+        await server.Probe.EventsAsync("duplicate", 2);
+        await server.Probe.EndedAsync("accepted", 2);
+        Assert.Equal(2, server.Apns.DeliveriesFor(Device.ApnsName(9)));
+    }
+
     [Fact]
     public async Task Case_8_one_device_under_two_ciphertexts_rings_once()
     {

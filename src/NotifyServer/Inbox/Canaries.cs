@@ -23,7 +23,7 @@ internal sealed class Canaries(NotifyMetrics metrics, TimeProvider time)
         using var author = SecretKey.Generate();
         var rumor = Trigger.CreateRumor(author.PublicKey, TokenDialect.MarmotPushV1, padding, time.GetUtcNow().ToUnixTimeSeconds());
         var wrap = GiftWrap.Create(rumor, author, key.PublicKey, time);
-        var flight = new Flight(relay, wrap, TriggerPipeline.ContentHash(TokenDialect.MarmotPushV1, key.PublicKey, padding), time.GetTimestamp());
+        var flight = new Flight(relay, wrap, TriggerPipeline.TriggerHash(TokenDialect.MarmotPushV1, key.PublicKey, padding, createdAt: 0), time.GetTimestamp());
         lock (_gate)
         {
             _byWrap[wrap.Id] = flight;

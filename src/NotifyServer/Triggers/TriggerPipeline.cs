@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Diagnostics.CodeAnalysis;
 using System.Security.Cryptography;
 using Marmot.NotifyServer.Apps;
@@ -164,7 +165,7 @@ internal sealed class TriggerPipeline : IDisposable
         }
 
         var dialect = trigger.Dialect;
-        var hash = ContentHash(dialect, key.PublicKey, trigger.Content);
+        var hash = TriggerHash(dialect, key.PublicKey, trigger.Content, rumor.CreatedAt);
         if (_context.Canaries.TryRecognise(hash))
         {
             return "canary";
@@ -325,12 +326,17 @@ internal sealed class TriggerPipeline : IDisposable
         CryptographicOperations.ZeroMemory(_scratch);
     }
 
-    // The key and dialect are part of it: the same bytes to another app are another trigger.
-    internal static Bytes32 ContentHash(TokenDialect dialect, in Bytes32 key, ReadOnlySpan<byte> content)
+    // What a trigger is known by, however it is wrapped. The key and dialect are part of it: the same bytes to another app are another trigger.
+    // MIP-05 tokens are made once and sent with every message, so there the rumor's second tells the next message from the last one
+    // wrapped anew; marmot-push-v1 tells requests by their content alone.
+    internal static Bytes32 TriggerHash(TokenDialect dialect, in Bytes32 key, ReadOnlySpan<byte> content, long createdAt)
     {
+        Span<byte> second = stackalloc byte[sizeof(long)];
+        BinaryPrimitives.WriteInt64BigEndian(second, dialect is TokenDialect.MarmotPushV1 ? 0 : createdAt);
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         hash.AppendData([(byte)dialect]);
         hash.AppendData(key.Span);
+        hash.AppendData(second);
         hash.AppendData(content);
         Span<byte> digest = stackalloc byte[32];
         hash.GetHashAndReset(digest);

@@ -15,7 +15,10 @@ internal static class ServerProgram
 
     private static readonly JsonSerializerOptions Names = new() { WriteIndented = true, Converters = { new System.Text.Json.Serialization.JsonStringEnumConverter() } };
 
-    public static ChildProcess Start(params IEnumerable<string> arguments) => ChildProcess.Start("dotnet", [Program, .. arguments]);
+    /// <remarks>A runner started under nohup hands an ignored SIGHUP on to its children; the server is to have it as from a shell.</remarks>
+    public static ChildProcess Start(params IEnumerable<string> arguments) => OperatingSystem.IsLinux()
+        ? ChildProcess.Start("env", ["--default-signal=HUP", "dotnet", Program, .. arguments])
+        : ChildProcess.Start("dotnet", [Program, .. arguments]);
 
     /// <summary>A settings file for the notify role.</summary>
     public static string WriteSettings(string folder, NotifyOptions options)

@@ -194,8 +194,8 @@ public sealed class LifecycleCases
                 await process.WritesAsync("listening as");
                 using var ready = await admin.GetAsync(new Uri("readyz", UriKind.Relative));
                 Assert.Equal(HttpStatusCode.ServiceUnavailable, ready.StatusCode);
-                var metrics = await admin.GetStringAsync(new Uri("metrics", UriKind.Relative));
-                Assert.Contains("marmot_notify_relay_live{", metrics, StringComparison.Ordinal);
+                await ServerProgram.PollAsync(process, async () =>
+                    (await admin.GetStringAsync(new Uri("metrics", UriKind.Relative))).Contains("marmot_notify_relay_live{", StringComparison.Ordinal));
                 process.Terminate();
                 Assert.Equal(0, await process.WaitForExitAsync(Patience));
             }

@@ -4,25 +4,8 @@ using Marmot.TestKit;
 namespace Marmot.Scenarios.Client;
 
 /// <summary>Stories told with real <c>marmot agent</c> processes through the real relay; one of them is killed with SIGKILL in the middle.</summary>
-public sealed class AgentTests(SuiteFixture fixture) : IClassFixture<SuiteFixture>, IAsyncLifetime
+public sealed class AgentTests(SuiteFixture fixture) : AgentStories(fixture), IClassFixture<SuiteFixture>
 {
-    private readonly TemporaryFolder _folders = new();
-    private readonly List<AgentProcess> _agents = [];
-
-    private string[] Relays => [fixture.Suite.RelayUrl.ToString()];
-
-    public Task InitializeAsync() => Task.CompletedTask;
-
-    public async Task DisposeAsync()
-    {
-        foreach (var agent in _agents)
-        {
-            await agent.DisposeAsync();
-        }
-
-        _folders.Dispose();
-    }
-
     [Fact]
     [Trait("Spec", "MIP-03")]
     public async Task Three_members_whole_life_with_one_of_them_killed_again_and_again()
@@ -31,12 +14,12 @@ public sealed class AgentTests(SuiteFixture fixture) : IClassFixture<SuiteFixtur
 
         // Bob is killed between a message and the next step, and goes on with what his store holds.
         await SendAsync(bob, group, "before the kill");
-        bob = await KillAndRestartAsync(bob, "bob");
+        bob = await KillAndRestartAsync(bob);
         await bob.AskAsync("selfUpdate", new { group });
         await SyncAsync(group, alice, carol);
         await SendAsync(alice, group, "hello");
         await SendAsync(carol, group, "hi", kind: 7);
-        bob = await KillAndRestartAsync(bob, "bob");
+        bob = await KillAndRestartAsync(bob);
         await SyncAsync(group, alice, bob, carol);
         await AssertAgreeAsync(group, alice, bob, carol);
 
@@ -54,8 +37,8 @@ public sealed class AgentTests(SuiteFixture fixture) : IClassFixture<SuiteFixtur
         await AssertAgreeAsync(group, alice, bob);
         Assert.Contains("carol is gone", await TextsAsync(bob, group));
         Assert.DoesNotContain("carol is gone", await TextsAsync(carol, group));
-        Assert.Equal(["before the kill", "carol is gone", "hello", "hi"], (await TextsAsync(alice, group)).Order(StringComparer.Ordinal));
-        Assert.Equal(0, await alice.EndAsync());
+        Assert.Equal(["before the kill", "carol is gone", "hello", "hi"], await TextsAsync(alice, group));
+        Assert.Equal(0, await alice.Agent.EndAsync());
     }
 
     [Fact]
@@ -63,7 +46,7 @@ public sealed class AgentTests(SuiteFixture fixture) : IClassFixture<SuiteFixtur
     public async Task Two_admins_race_and_the_loser_takes_his_epoch_back()
     {
         var (alice, bob, carol, group) = await ThreeAsync();
-        await alice.AskAsync("updateMetadata", new { group, adminPubkeys = new[] { await KeyAsync(alice, group), await KeyAsync(bob, group) } });
+        await alice.AskAsync("updateMetadata", new { group, adminPubkeys = new[] { alice.Key, bob.Key } });
         await SyncAsync(group, bob, carol);
 
         // Both commits are made before either is sent; the later one gets to the relay first.
@@ -90,10 +73,11 @@ public sealed class AgentTests(SuiteFixture fixture) : IClassFixture<SuiteFixtur
     {
         var (alice, _, _, group) = await ThreeAsync();
         var dave = await StartAsync("dave");
+        await RotateKeyPackageAsync(dave);
         await alice.AskAsync("hold", new { kinds = new[] { 1059 } });
-        var inviting = alice.AskAsync("invite", new { group, pubkey = await KeyOfAsync(dave) });
+        var inviting = alice.AskAsync("invite", new { group, pubkey = dave.Key });
         await alice.AskAsync("held", new { count = 1, waitMs = 20_000 });
-        alice = await KillAndRestartAsync(alice, "alice"); // the commit is out, the Welcome is not
+        alice = await KillAndRestartAsync(alice); // the commit is out, the Welcome is not
         await Assert.ThrowsAsync<EndOfStreamException>(() => inviting);
         var joined = await dave.AskAsync("acceptInvites", new { waitMs = 20_000 });
         Assert.Equal(group, joined["groups"]![0]!["state"]!["groupId"]!.GetValue<string>());
@@ -103,11 +87,10 @@ public sealed class AgentTests(SuiteFixture fixture) : IClassFixture<SuiteFixtur
     [Fact]
     public async Task A_wrong_request_is_answered_with_what_is_wrong_and_changes_nothing()
     {
-        var alice = AgentProcess.Start();
-        _agents.Add(alice);
+        var alice = StartProcess();
         Assert.Contains("init", await alice.RefusalAsync("createGroup", new { name = "x", description = "" }), StringComparison.Ordinal);
         Assert.Contains("relays", await alice.RefusalAsync("init"), StringComparison.Ordinal);
-        await alice.AskAsync("init", new { relays = Relays });
+        await alice.AskAsync("init", new { relays = new[] { Relay } });
         Assert.Contains("unknown cmd", await alice.RefusalAsync("dance"), StringComparison.Ordinal);
         Assert.Contains("no group", await alice.RefusalAsync("groupState", new { group = "00" }), StringComparison.Ordinal);
         var commands = (await alice.AskAsync("ping"))["commands"]!.AsArray().Select(name => name!.GetValue<string>()).ToHashSet();
@@ -141,83 +124,8 @@ public sealed class AgentTests(SuiteFixture fixture) : IClassFixture<SuiteFixtur
         Assert.Equal(data, opened["data"]!.GetValue<string>());
     }
 
-    private async Task<(AgentProcess Alice, AgentProcess Bob, AgentProcess Carol, string Group)> ThreeAsync()
-    {
-        var alice = await StartAsync("alice");
-        var bob = await StartAsync("bob");
-        var carol = await StartAsync("carol");
-        var created = await alice.AskAsync("createGroup", new { name = "three", description = "a story" });
-        string group = created["state"]!["groupId"]!.GetValue<string>();
-        await alice.AskAsync("inviteMany", new { group, pubkeys = new[] { await KeyOfAsync(bob), await KeyOfAsync(carol) } });
-        foreach (var joiner in new[] { bob, carol })
-        {
-            Assert.Single((await joiner.AskAsync("acceptInvites", new { waitMs = 20_000 }))["groups"]!.AsArray());
-        }
+    private static Task<JsonObject> SendAsync(Named agent, string group, string content, int kind = 9) => agent.AskAsync("send", new { group, content, kind });
 
-        await AssertAgreeAsync(group, alice, bob, carol);
-        return (alice, bob, carol, group);
-    }
-
-    private async Task<AgentProcess> StartAsync(string name)
-    {
-        var agent = AgentProcess.Start();
-        _agents.Add(agent);
-        await agent.AskAsync("init", new { relays = Relays, name, stateDir = _folders.File(name) });
-        await agent.AskAsync("publishRelayLists");
-        await agent.AskAsync("publishKeyPackage");
-        return agent;
-    }
-
-    private async Task<AgentProcess> KillAndRestartAsync(AgentProcess agent, string name)
-    {
-        await agent.KillAsync();
-        var again = AgentProcess.Start();
-        _agents.Add(again);
-        await again.AskAsync("init", new { relays = Relays, name, stateDir = _folders.File(name) });
-        return again;
-    }
-
-    private static async Task<(string Id, long CreatedAt)> HeldAsync(AgentProcess agent)
-    {
-        var held = (await agent.AskAsync("held", new { count = 1, waitMs = 20_000 }))["events"]!.AsArray().Single()!;
-        return (held["id"]!.GetValue<string>(), held["created_at"]!.GetValue<long>());
-    }
-
-    private static async Task SyncAsync(string group, params AgentProcess[] agents)
-    {
-        foreach (var agent in agents)
-        {
-            await agent.AskAsync("sync", new { group });
-        }
-    }
-
-    private static Task<JsonObject> SendAsync(AgentProcess agent, string group, string content, int kind = 9) => agent.AskAsync("send", new { group, content, kind });
-
-    private static async Task<JsonObject> StateAsync(AgentProcess agent, string group) => (await agent.AskAsync("groupState", new { group }))["state"]!.AsObject();
-
-    private static async Task<List<string>> TextsAsync(AgentProcess agent, string group) =>
-        [.. (await agent.AskAsync("listMessages", new { group }))["messages"]!.AsArray().Select(message => message!["content"]!.GetValue<string>())];
-
-    private static async Task<string> KeyAsync(AgentProcess agent, string group)
-    {
-        var state = await StateAsync(agent, group);
-        int own = state["ownLeaf"]!.GetValue<int>();
-        return state["leaves"]!.AsArray().Single(leaf => leaf!["index"]!.GetValue<int>() == own)!["pubkey"]!.GetValue<string>();
-    }
-
-    private static async Task<string> KeyOfAsync(AgentProcess agent) =>
-        (await agent.AskAsync("rotateKeyPackage", new { @ref = (await agent.AskAsync("listKeyPackages"))["keyPackages"]![0]!["ref"]!.GetValue<string>() }))["event"]!["pubkey"]!.GetValue<string>();
-
-    private static async Task AssertAgreeAsync(string group, params AgentProcess[] agents)
-    {
-        var first = await StateAsync(agents[0], group);
-        foreach (var agent in agents[1..])
-        {
-            var state = await StateAsync(agent, group);
-            foreach (string field in new[] { "epoch", "check", "epochAuthenticator", "treeHash", "confirmedTranscriptHash", "nostrGroupId", "name" })
-            {
-                Assert.Equal(first[field]!.ToJsonString(), state[field]!.ToJsonString());
-            }
-        }
-    }
+    private static async Task RotateKeyPackageAsync(Named agent) =>
+        await agent.AskAsync("rotateKeyPackage", new { @ref = (await agent.AskAsync("listKeyPackages"))["keyPackages"]![0]!["ref"]!.GetValue<string>() });
 }

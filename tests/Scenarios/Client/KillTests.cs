@@ -3,26 +3,9 @@ using Marmot.TestKit;
 
 namespace Marmot.Scenarios.Client;
 
-/// <summary>Stories of `marmot agent` processes through the real relay in which one is killed with SIGKILL at the worst moment.</summary>
-public sealed class KillTests(SuiteFixture fixture) : IClassFixture<SuiteFixture>, IAsyncLifetime
+/// <summary>Stories of <c>marmot agent</c> processes through the real relay in which one is killed with SIGKILL at the worst moment.</summary>
+public sealed class KillTests(SuiteFixture fixture) : AgentStories(fixture), IClassFixture<SuiteFixture>
 {
-    private readonly TemporaryFolder _folders = new();
-    private readonly List<AgentProcess> _agents = [];
-
-    private string Relay => fixture.Suite.RelayUrl.ToString();
-
-    public Task InitializeAsync() => Task.CompletedTask;
-
-    public async Task DisposeAsync()
-    {
-        foreach (var agent in _agents)
-        {
-            await agent.DisposeAsync();
-        }
-
-        _folders.Dispose();
-    }
-
     [Fact]
     [Trait("Spec", "MIP-03")]
     public async Task A_member_who_was_dead_for_many_epochs_catches_up_although_he_is_killed_while_he_reads()
@@ -125,75 +108,6 @@ public sealed class KillTests(SuiteFixture fixture) : IClassFixture<SuiteFixture
         {
             Assert.Equal(["to the new relay", "to the old relay"], await TextsAsync(member, group));
         }
-    }
-
-    private async Task<(Named Alice, Named Bob, Named Carol, string Group)> ThreeAsync()
-    {
-        var alice = await StartAsync("alice");
-        var bob = await StartAsync("bob");
-        var carol = await StartAsync("carol");
-        string group = (await alice.AskAsync("createGroup", new { name = "three", description = "a story" }))["state"]!["groupId"]!.GetValue<string>();
-        await alice.AskAsync("inviteMany", new { group, pubkeys = new[] { bob.Key, carol.Key } });
-        foreach (var joiner in new[] { bob, carol })
-        {
-            Assert.Single((await joiner.AskAsync("acceptInvites", new { waitMs = 20_000 }))["groups"]!.AsArray());
-        }
-
-        return (alice, bob, carol, group);
-    }
-
-    private async Task<Named> StartAsync(string name, bool isNew = true)
-    {
-        var agent = AgentProcess.Start();
-        _agents.Add(agent);
-        string key = (await agent.AskAsync("init", new { relays = new[] { Relay }, name, stateDir = _folders.File(name) }))["pubkey"]!.GetValue<string>();
-        if (isNew)
-        {
-            await agent.AskAsync("publishRelayLists");
-            await agent.AskAsync("publishKeyPackage");
-        }
-
-        return new Named(agent, key);
-    }
-
-    private static async Task<(string Id, long CreatedAt)> HeldAsync(Named agent)
-    {
-        var held = (await agent.AskAsync("held", new { count = 1, waitMs = 20_000 }))["events"]!.AsArray().Single()!;
-        return (held["id"]!.GetValue<string>(), held["created_at"]!.GetValue<long>());
-    }
-
-    private static async Task SyncAsync(string group, params Named[] agents)
-    {
-        foreach (var agent in agents)
-        {
-            await agent.AskAsync("sync", new { group });
-        }
-    }
-
-    private static async Task<JsonObject> StateAsync(Named agent, string group) => (await agent.AskAsync("groupState", new { group }))["state"]!.AsObject();
-
-    private static async Task<List<string>> TextsAsync(Named agent, string group) =>
-        [.. (await agent.AskAsync("listMessages", new { group }))["messages"]!.AsArray().Select(message => message!["content"]!.GetValue<string>()).Order(StringComparer.Ordinal)];
-
-    private static async Task AssertAgreeAsync(string group, params Named[] agents)
-    {
-        var first = await StateAsync(agents[0], group);
-        foreach (var agent in agents[1..])
-        {
-            var state = await StateAsync(agent, group);
-            foreach (string field in new[] { "epoch", "check", "epochAuthenticator", "treeHash", "confirmedTranscriptHash", "nostrGroupId", "name" })
-            {
-                Assert.Equal(first[field]!.ToJsonString(), state[field]!.ToJsonString());
-            }
-        }
-    }
-
-    /// <summary>An agent and whose it is.</summary>
-    private sealed record Named(AgentProcess Agent, string Key)
-    {
-        public Task<JsonObject> AskAsync(string command, object? arguments = null) => Agent.AskAsync(command, arguments);
-
-        public Task KillAsync() => Agent.KillAsync();
     }
 
     /// <summary>Another relay, in a process of its own.</summary>

@@ -20,7 +20,7 @@ internal static class CommandLine
 
           all                     relay, Blossom and notification server in one process
           relay                   the Nostr relay
-          relay import|export|stats|delete|compact|migrate
+          relay import|export|stats|delete|compact|sync|migrate
                                   work on the relay's store, while the relay is stopped
           blossom                 the blob store
           blossom stats|list|delete|verify|import|export|gc

@@ -16,15 +16,19 @@ internal static class DoctorCommand
             await using var app = builder.Build();
             options = app.Services.GetRequiredService<IOptions<NotifyOptions>>().Value;
         }
-        catch (Exception exception) when (exception is OptionsValidationException or IOException or InvalidDataException or InvalidOperationException)
+        catch (OptionsValidationException exception)
+        {
+            foreach (var mistake in exception.Failures)
+            {
+                await error.WriteLineAsync("settings: " + mistake);
+            }
+
+            return 2;
+        }
+        catch (Exception exception) when (exception is IOException or InvalidDataException or InvalidOperationException)
         {
             await error.WriteLineAsync("settings: " + exception.Message);
             return 2;
-        }
-
-        if (options.Relays.Count == 0)
-        {
-            await error.WriteLineAsync("no relay is named: only the key and the providers are looked at; name the server's with --Notify:Relays:0=URL");
         }
 
         var failed = 0;

@@ -144,7 +144,6 @@ public sealed class BlossomOptions : IValidatableObject
     public IEnumerable<ValidationResult> Validate(ValidationContext validationContext)
     {
         var results = new List<ValidationResult>();
-        Validator.TryValidateObject(S3, new ValidationContext(S3), results, validateAllProperties: true);
         if (Blobs == BlobStorage.S3 && S3.Bucket.Length == 0)
         {
             results.Add(new ValidationResult("S3:Bucket is needed with Blobs=S3"));

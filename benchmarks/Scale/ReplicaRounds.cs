@@ -24,11 +24,13 @@ internal sealed class ReplicaRounds(PostgresServer postgres, RedisServer redis, 
             ScaleBenchmark.Row("embedded", embedded, "events/s");
         }
 
+        var beside = await IngestNostreamAsync(frames);
         foreach (var (name, count, settings) in await ShapesAsync())
         {
             var relays = Enumerable.Range(0, count).Select(_ => Start(settings)).ToArray();
             var (perSecond, p50, p99) = Ingest(frames, relays);
-            ScaleBenchmark.Row(name, perSecond, "events/s", embedded, "embedded", string.Create(CultureInfo.InvariantCulture, $"OK p50 {p50:N1} ms, p99 {p99:N1} ms"));
+            ScaleBenchmark.Row(name, perSecond, "events/s", embedded, "embedded", string.Create(CultureInfo.InvariantCulture, $"OK p50 {p50:N1} ms, p99 {p99:N1} ms")
+                + (beside is { } nostream ? string.Create(CultureInfo.InvariantCulture, $", {perSecond / nostream:N1} x nostream") : ""));
             var single = frames.Length / 40;
             var one = PublishLoad.Run(relays[0], Events.GroupEvents(single, 10).Select(Events.EventFrame).ToArray(), 1, 1);
             ScaleBenchmark.Row("  one at a time", one.PerSecond, "events/s", null, "", string.Create(CultureInfo.InvariantCulture, $"p50 {one.Latencies.At(0.5):N2} ms"));
@@ -91,6 +93,22 @@ internal sealed class ReplicaRounds(PostgresServer postgres, RedisServer redis, 
         }
     }
 
+    // A tenth of the events: it is that much slower.
+    private async Task<double?> IngestNostreamAsync(byte[][] frames)
+    {
+        if (Nostream.Folder is not { } folder)
+        {
+            Console.WriteLine("  nostream is not here: NOSTREAM names no folder of a built checkout");
+            return null;
+        }
+
+        using var relay = new Nostream(folder, await postgres.CreateDatabaseAsync(), redis.Port);
+        relay.Start();
+        var (perSecond, p50, p99) = Ingest(frames[..(frames.Length / 10)], relay);
+        ScaleBenchmark.Row("nostream, same PostgreSQL", perSecond, "events/s", null, "", string.Create(CultureInfo.InvariantCulture, $"OK p50 {p50:N1} ms, p99 {p99:N1} ms"));
+        return perSecond;
+    }
+
     private async Task<List<(string Name, int Count, string[] Settings)>> ShapesAsync() =>
     [
         ("PostgreSQL, 1 replica", 1, [$"--Storage:Postgres={await postgres.CreateDatabaseAsync()}"]),
@@ -105,7 +123,7 @@ internal sealed class ReplicaRounds(PostgresServer postgres, RedisServer redis, 
         return relay;
     }
 
-    private static (double PerSecond, double P50, double P99) Ingest(byte[][] frames, params OwnRelay[] relays)
+    private static (double PerSecond, double P50, double P99) Ingest(byte[][] frames, params Peer[] relays)
     {
         var started = Stopwatch.GetTimestamp();
         var results = relays.Select((relay, r) => Task.Run(() =>

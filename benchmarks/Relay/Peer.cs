@@ -144,7 +144,7 @@ internal sealed class Strfry(string program) : Peer("strfry")
     private string WriteConfiguration()
     {
         var file = Path.Combine(Directory, "strfry.conf");
-        File.WriteAllText(file, $"db = \"{Directory}/\"\nrelay {{\n  bind = \"127.0.0.1\"\n  port = {EndPoint.Port}\n  nofiles = 0\n}}\n");
+        File.WriteAllText(file, $"db = \"{Directory}/\"\nrelay {{\n  bind = \"127.0.0.1\"\n  port = {EndPoint.Port}\n  nofiles = 0\n  auth {{\n    enabled = true\n    serviceUrl = \"ws://{EndPoint}/\"\n  }}\n}}\n");
         return file;
     }
 }

@@ -5,11 +5,12 @@ namespace Marmot.Benchmarks.Mls;
 /// <summary>What one row cost: elapsed time and processor time of all threads in ms; for sizes the same number of bytes twice.</summary>
 internal sealed record Figure(double Elapsed, double Processor);
 
-/// <summary>Collects what each round of a row cost. The median counts: a round in which the machine did something else, or a garbage collection fell, is neither hidden nor decisive.</summary>
+/// <summary>Collects what each round of a row cost.</summary>
 internal sealed class Figures
 {
     private readonly Dictionary<string, List<Figure>> _rounds = [];
 
+    /// <summary>A round in which the machine did something else, or a garbage collection fell, is neither hidden nor decisive.</summary>
     public Figure this[string row] => new(Median(_rounds[row].Select(f => f.Elapsed)), Median(_rounds[row].Select(f => f.Processor)));
 
     public T Time<T>(string row, Func<T> action, int times = 1)

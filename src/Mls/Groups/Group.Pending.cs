@@ -17,6 +17,7 @@ public sealed partial class Group
         var taken = new List<PendingProposal>();
         var own = Sender.Member(OwnLeaf);
         List<PendingProposal> waiting = [.. _epoch.Proposals.Where(p => p.Proposal is not UpdateProposal || p.Sender != own)];
+        if (waiting.Count == 0) return [];
         // The last Update of a leaf comes first among them, the others keep their order.
         List<PendingProposal> preferred = [.. Enumerable.Reverse(waiting).Where(p => p.Proposal is UpdateProposal), .. waiting.Where(p => p.Proposal is not UpdateProposal)];
         Take(CollectionsMarshal.AsSpan([.. preferred.OrderBy(p => Precedence(p.Proposal))]));

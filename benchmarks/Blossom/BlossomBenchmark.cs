@@ -28,7 +28,7 @@ internal static class BlossomBenchmark
             Console.WriteLine($"{"",-34}{"blossom",14}{"nginx",14}{"ratio",8}  target");
             foreach (var (name, measure) in ((string, Func<Task>)[])
             [
-                ("put-1k", () => PutAsync(blossom, nginx, rounds, KiB, 3000, 8, 0)),
+                ("put-1k", () => PutAsync(blossom, nginx, rounds, KiB, 6000, 8, 0)),
                 ("put-100k", () => PutAsync(blossom, nginx, rounds, 100 * KiB, 800, 8, 0)),
                 ("put-10m", () => PutAsync(blossom, nginx, rounds, 10 * MiB, 24, 4, sha)),
                 ("put-1g", () => PutHugeAsync(blossom, nginx)),

@@ -8,8 +8,8 @@ namespace Marmot.Hosting;
 /// <summary>Serves what it knows straight from a connection, before the HTTP server, and passes every other request on unread.</summary>
 public interface IConnectionShortcut
 {
-    /// <summary>Ends with the connection, or with <paramref name="next"/>, which then has it for good.</summary>
-    Task RunAsync(ConnectionContext connection, ConnectionDelegate next);
+    /// <summary>Ends with the connection, or with <paramref name="onward"/>, which then has it for good.</summary>
+    Task RunAsync(ConnectionContext connection, ConnectionDelegate onward);
 }
 
 /// <summary>Registers shortcuts; they see a connection in the order of their registration.</summary>

@@ -24,7 +24,7 @@ internal sealed class DownloadShortcut(
     private const int ChunkBytes = 128 * 1024;
     private static readonly TimeSpan SlowReader = TimeSpan.FromMinutes(5); // for one chunk; the HTTP server's slowest rate comes to nine
 
-    public async Task RunAsync(ConnectionContext connection, ConnectionDelegate next)
+    public async Task RunAsync(ConnectionContext connection, ConnectionDelegate onward)
     {
         if (options.Value.Blobs == BlobStorage.Disk && !options.Value.RequireGetToken
             && connection.Features.Get<IConnectionSocketFeature>()?.Socket is { } socket && !await ServeAsync(connection, socket))
@@ -32,7 +32,7 @@ internal sealed class DownloadShortcut(
             return;
         }
 
-        await next(connection);
+        await onward(connection);
     }
 
     /// <returns>True when a request stands unread that is not for here; false when the connection has ended.</returns>

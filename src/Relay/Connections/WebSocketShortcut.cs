@@ -11,7 +11,7 @@ internal sealed class WebSocketShortcut(ConnectionSet connections, RelayIdentity
     // As long as Kestrel gives a client for the head of its request.
     private static readonly TimeSpan HeadTimeout = TimeSpan.FromSeconds(30);
 
-    public async Task RunAsync(ConnectionContext connection, ConnectionDelegate next)
+    public async Task RunAsync(ConnectionContext connection, ConnectionDelegate onward)
     {
         WebSocketRequest? request;
         try
@@ -26,7 +26,7 @@ internal sealed class WebSocketShortcut(ConnectionSet connections, RelayIdentity
 
         if (request is not { } handshake)
         {
-            await next(connection);
+            await onward(connection);
             return;
         }
 

@@ -16,6 +16,7 @@ internal sealed class NotifyMetrics : IDisposable
     private readonly Counter<long> _admitted;
     private readonly Counter<long> _ended;
     private readonly Counter<long> _retries;
+    private readonly Counter<long> _held;
     private readonly Counter<long> _faults;
     private readonly Counter<long> _operations;
     private readonly Counter<long> _relay;
@@ -41,6 +42,7 @@ internal sealed class NotifyMetrics : IDisposable
         _chunksLost = _meter.CreateCounter<long>("marmot_notify_tokens_lost", description: "Tokens that were not pushed, by cause.");
         _admitted = _meter.CreateCounter<long>("marmot_notify_pushes_admitted", description: "Pushes taken by a lane, by app and platform.");
         _ended = _meter.CreateCounter<long>("marmot_notify_pushes_ended", description: "Pushes that came to an end, by app, platform, end and reason.");
+        _held = _meter.CreateCounter<long>("marmot_notify_pushes_held", description: "Pushes held until the end of their device's coalescing window, by app and platform.");
         _retries = _meter.CreateCounter<long>("marmot_notify_push_retries", description: "Tries after the first.");
         _faults = _meter.CreateCounter<long>("marmot_notify_faults", description: "Unexpected exceptions by type.");
         _operations = _meter.CreateCounter<long>("marmot_notify_ec_operations", description: "Elliptic-curve operations spent, by relay.");
@@ -125,6 +127,8 @@ internal sealed class NotifyMetrics : IDisposable
 
     public void Answered(string app, string platform, string reason, TimeSpan time) =>
         _request.Record(time.TotalSeconds, new("app", app), new("platform", platform), new("reason", reason));
+
+    public void Held(string app, string platform) => _held.Add(1, new("app", app), new("platform", platform));
 
     public void Retried(string app, string platform) => _retries.Add(1, new("app", app), new("platform", platform));
 

@@ -250,14 +250,32 @@ internal sealed class TriggerPipeline : IDisposable
             return;
         }
 
-        var verdict = _context.Devices.TryTake(app.Name, token.Platform, token.Value, out var device);
-        if (verdict is not null)
+        // A device twice in one trigger is one hint, now or later.
+        var device = _context.Devices.Identify(app.Name, token.Platform, token.Value);
+        var wait = TimeSpan.Zero;
+        var refusal = IsTaken(device) ? DeviceGate.CoalescedLabel : _context.Devices.TryTake(device, out wait);
+        if (refusal is not null)
         {
-            _context.Metrics.TokensLost(verdict, 1);
+            _context.Metrics.TokensLost(refusal, 1);
             return;
         }
 
-        _jobs.Add((token.Platform, new PushJob(token.Value, arrived, arrived + _context.Options.HintLifetime), device));
+        var job = new PushJob(token.Value, arrived, arrived + _context.Options.HintLifetime);
+        job.Hold(wait);
+        _jobs.Add((token.Platform, job, device));
+    }
+
+    private bool IsTaken(in Bytes32 device)
+    {
+        foreach (var (_, _, taken) in _jobs)
+        {
+            if (taken == device)
+            {
+                return true;
+            }
+        }
+
+        return false;
     }
 
     /// <summary>All jobs of the trigger onto the lanes, or none.</summary>

@@ -26,6 +26,7 @@ internal sealed class NotifyMetrics : IDisposable
     private readonly Counter<long> _reloads;
     private readonly Counter<long> _canaries;
     private readonly Counter<long> _claimedAlone;
+    private readonly Counter<long> _devicesAlone;
     private readonly Histogram<double> _canaryRelay;
     private readonly Histogram<double> _canaryDone;
     private readonly Histogram<double> _request;
@@ -52,6 +53,7 @@ internal sealed class NotifyMetrics : IDisposable
         _lists = _meter.CreateCounter<long>("marmot_notify_inbox_lists", description: "Kind 10050 lists by relay and outcome.");
         _reloads = _meter.CreateCounter<long>("marmot_notify_reloads", description: "Reloads of settings and credentials by outcome.");
         _claimedAlone = _meter.CreateCounter<long>("marmot_notify_claims_alone", description: "Triggers taken without the replicas' shared ledger, which could not be asked.");
+        _devicesAlone = _meter.CreateCounter<long>("marmot_notify_device_claims_alone", description: "Devices rung without asking the replicas' shared ledger, which could not be asked.");
         _canaries = _meter.CreateCounter<long>("marmot_notify_canaries", description: "Padding-only triggers to ourselves, by relay and outcome.");
         _canaryRelay = _meter.CreateHistogram<double>("marmot_notify_canary_relay_seconds", "s", "From sending our own trigger to its arrival, by relay.");
         _canaryDone = _meter.CreateHistogram<double>("marmot_notify_canary_done_seconds", "s", "From sending our own trigger to the end of its way through the pipeline, by relay.");
@@ -118,6 +120,8 @@ internal sealed class NotifyMetrics : IDisposable
     public void Canary(string relay, string outcome) => _canaries.Add(1, new("relay", relay), new("outcome", outcome));
 
     public void ClaimedAlone() => _claimedAlone.Add(1);
+
+    public void DeviceClaimedAlone() => _devicesAlone.Add(1);
 
     public void CanaryArrived(string relay, TimeSpan time) => _canaryRelay.Record(time.TotalSeconds, new KeyValuePair<string, object?>("relay", relay));
 

@@ -6,7 +6,7 @@ namespace Marmot.NotifyServer.Dispatch;
 /// <summary>The way of one app to one provider: its own bounded queue, concurrency and circuit, so that no other lane feels its trouble.</summary>
 /// <remarks>Owns every job from <see cref="Enqueue"/> to its end, and wipes it then. A push that waits for its next try holds no permit.
 /// A request begins on the thread that enqueues while there is a permit: a hop to another thread would cost more than decrypting the token did.
-/// Each admitted job ends once: accepted, dead, foreign, refused, uncertain, expired or abandoned.</remarks>
+/// Each admitted job ends once: accepted, dead, foreign, refused, uncertain, expired, abandoned, or coalesced with another replica's push.</remarks>
 internal sealed class PushLane : IAsyncDisposable
 {
     private const string Circuited = "circuit";
@@ -130,7 +130,11 @@ internal sealed class PushLane : IAsyncDisposable
     public async Task DrainAsync(CancellationToken deadline)
     {
         _draining = true;
-        await _hurry.CancelAsync();
+        if (!_hurry.IsCancellationRequested)
+        {
+            await _hurry.CancelAsync();
+        }
+
         if (Pending == 0)
         {
             _empty.TrySetResult();
@@ -418,10 +422,29 @@ internal sealed class PushLane : IAsyncDisposable
         if (_stop.IsCancellationRequested)
         {
             Finish(job, "abandoned", "stopped");
-            return;
         }
+        else if (job.Attempts == 0 && !_draining && await IsRungByAnotherAsync(job))
+        {
+            Finish(job, "coalesced", "replica");
+        }
+        else
+        {
+            Start(job);
+        }
+    }
 
-        Start(job);
+    private async ValueTask<bool> IsRungByAnotherAsync(PushJob job)
+    {
+        try
+        {
+            return job.ClaimAsync is { } claim && !await claim();
+        }
+        catch (Exception e)
+        {
+            // A bug there must not lose the count nor the buffer.
+            _metrics.Fault(e);
+            return false;
+        }
     }
 
     private void Finish(PushJob job, string end, string reason)

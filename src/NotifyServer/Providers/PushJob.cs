@@ -37,6 +37,9 @@ internal sealed class PushJob : IDisposable
     /// <summary>Requests that went out and were never answered.</summary>
     public int Uncertain { get; set; }
 
+    /// <summary>Asks when the hold ends: false when another replica has rung the device since the hint came. Null where there is but one.</summary>
+    public Func<Task<bool>>? ClaimAsync { get; set; }
+
     public ReadOnlySpan<byte> DeviceToken => _token is { } token ? token.AsSpan(0, _length) : throw new ObjectDisposedException(nameof(PushJob));
 
     /// <summary>Puts the first try off; the hint's life begins then. To be called by its maker only.</summary>

@@ -1,5 +1,7 @@
 using System.Collections.Concurrent;
+using Marmot.Hosting.Cluster;
 using Marmot.NotifyServer.Apps;
+using Marmot.NotifyServer.Claims;
 using Marmot.NotifyServer.Dispatch;
 using Marmot.NotifyServer.Inbox;
 using Marmot.NotifyServer.Providers;
@@ -16,12 +18,14 @@ internal sealed class PipelineRig : IAsyncDisposable
     private readonly NotifyApp _app;
     private readonly NotifyMetrics _metrics;
     private readonly TriggerPipeline _pipeline;
+    private readonly SharedDevices? _devices;
     private readonly TimeProvider _time;
 
     /// <param name="time">The clock.</param>
     /// <param name="configure">Changes to the settings.</param>
     /// <param name="nsec">The app's key in hex; none, a fresh one.</param>
-    public PipelineRig(TimeProvider time, Action<NotifyOptions>? configure = null, string? nsec = null)
+    /// <param name="ledger">What it shares with other replicas.</param>
+    public PipelineRig(TimeProvider time, Action<NotifyOptions>? configure = null, string? nsec = null, IClaimLedger? ledger = null)
     {
         _time = time;
         Assert.True(SecretKey.TryParse(nsec ?? Convert.ToHexStringLower(System.Security.Cryptography.RandomNumberGenerator.GetBytes(32)), out var key));
@@ -32,20 +36,26 @@ internal sealed class PipelineRig : IAsyncDisposable
         Probe = new MetricsProbe(_metrics);
         Lane = new PushLane("app", Sent, options.QueueCapacity, options.Concurrency, _metrics, time);
         _app = new NotifyApp("app", [key], Lane, null);
+        var replays = new ReplayCache(1000, options.ReplayWindow, time);
+        Claims = ledger is null ? null : new SharedClaims(replays, ledger, options.ReplayWindow, _metrics, time);
+        _devices = ledger is null ? null : new SharedDevices(ledger, Claims!, _metrics, time);
         _pipeline = new TriggerPipeline(new TriggerPipelineContext(
             options,
             new KeyRing([_app]),
             new SeenEvents(1000),
-            new ReplayCache(1000, TimeSpan.FromMinutes(5), time),
+            Claims ?? (IClaimStore)replays,
             new DeviceGate(options, time),
             new Canaries(_metrics, time),
             _metrics,
-            time));
+            time,
+            _devices));
     }
 
     public MetricsProbe Probe { get; }
 
     public PushLane Lane { get; }
+
+    public SharedClaims? Claims { get; }
 
     public SendList Sent { get; } = new();
 
@@ -63,6 +73,7 @@ internal sealed class PipelineRig : IAsyncDisposable
     {
         _pipeline.Dispose();
         await _app.DisposeAsync();
+        _devices?.Dispose();
         Probe.Dispose();
         _metrics.Dispose();
     }

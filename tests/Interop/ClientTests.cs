@@ -8,6 +8,10 @@ public sealed class ClientTests(SuiteFixture fixture) : IClassFixture<SuiteFixtu
     public Task Nostr_tools_publishes_queries_subscribes_live_and_deletes() => NodeClient.RunAsync("nostr-tools.mjs", fixture.Suite);
 
     [Fact]
+    [Trait("Spec", "RFC 7692")]
+    public Task Ws_reads_and_writes_compressed_messages() => NodeClient.RunAsync("ws-deflate.mjs", fixture.Suite);
+
+    [Fact]
     [Trait("Spec", "NIP-42")]
     public Task Rust_nostr_publishes_queries_subscribes_and_reads_its_own_gift_wraps_after_auth() => NodeClient.RunAsync("rust-nostr.mjs", fixture.Suite);
 

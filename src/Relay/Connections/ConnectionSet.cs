@@ -35,11 +35,16 @@ internal sealed class ConnectionSet(
         {
             context.Response.StatusCode = StatusCodes.Status503ServiceUnavailable;
         }
-        else if (await WebSocketHandshake.AcceptAsync(context) is { } stream)
+        else if (AgreeOnExtensions(context.Request.Headers.SecWebSocketExtensions) is var extensions
+            && await WebSocketHandshake.AcceptAsync(context, extensions) is { } stream)
         {
-            await ServeAsync(new ClientTransport(context, stream, identity.UrlFor(context.Request)));
+            await ServeAsync(new ClientTransport(context, stream, identity.UrlFor(context.Request)) { IsDeflating = extensions is not null });
         }
     }
+
+    /// <summary>What a handshake is answered about <c>Sec-WebSocket-Extensions</c>; null for nothing.</summary>
+    public string? AgreeOnExtensions(string? offers) =>
+        offers is null || options.Value.Compression == RelayCompression.Off ? null : PerMessageDeflate.Negotiate(offers);
 
     /// <summary>Runs an upgraded client to its end.</summary>
     public async Task ServeAsync(ClientTransport transport)

@@ -59,7 +59,7 @@ internal static class StoredEventScan
 
         public bool Accept(ulong arrival, ReadOnlySpan<byte> json)
         {
-            subscription.Connection.Outbox.Send(subscription.Head, json, "]"u8);
+            subscription.Send(json);
             _bytes += json.Length;
             return _bytes < pageBytes;
         }

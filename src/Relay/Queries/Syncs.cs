@@ -136,7 +136,7 @@ internal sealed class Syncs(IEventStore store, TimeProvider clock, RelayBudgets 
     {
         if (Reconciliation.TryRespond(set, message, MaxAnswerBytes, out var answer))
         {
-            sync.Connection.Outbox.SendSyncMessage(sync.Id, answer);
+            sync.Connection.Outbox.SendSyncMessage(sync.Id, answer, sync.Connection.Compression == RelayCompression.All);
             return;
         }
 

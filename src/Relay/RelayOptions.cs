@@ -64,6 +64,9 @@ public sealed class RelayOptions
     [Range(1000, int.MaxValue)]
     public int MaxQueryWork { get; set; } = 500_000;
 
+    /// <summary>Answer searches (NIP-50) in public text: profiles, notes, threads, comments and articles. Default false: each may read 50,000 events.</summary>
+    public bool Search { get; set; }
+
     /// <summary>Events in one reconciliation (NIP-77). Default 500,000, at 40 bytes each while it is open; four such snapshots fit into memory together.</summary>
     [Range(1000, 10_000_000)]
     public int MaxSyncEvents { get; set; } = 500_000;

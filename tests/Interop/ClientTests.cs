@@ -20,6 +20,10 @@ public sealed class ClientTests(SuiteFixture fixture) : IClassFixture<SuiteFixtu
     public Task Applesauce_publishes_requests_subscribes_and_reads_its_own_gift_wraps_after_auth() => NodeClient.RunAsync("applesauce.mjs", fixture.Suite);
 
     [Fact]
+    [Trait("Spec", "NIP-77")]
+    public Task Nostr_tools_reconciles_thousands_of_events_both_ways_and_applesauce_a_round_of_them() => NodeClient.RunAsync("negentropy.mjs", fixture.Suite);
+
+    [Fact]
     [Trait("Spec", "BUD-02")]
     public Task Blossom_client_sdk_uploads_lists_mirrors_fetches_and_deletes() => NodeClient.RunAsync("blossom.mjs", fixture.Suite);
 

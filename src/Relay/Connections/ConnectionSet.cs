@@ -77,18 +77,6 @@ internal sealed class ConnectionSet(
         }
     }
 
-    /// <summary>Ends the connections of blocked addresses (NIP-86).</summary>
-    public void DropBlocked()
-    {
-        foreach (var connection in _connections.Keys)
-        {
-            if (moderation.IsBlocked(connection.Address))
-            {
-                connection.Drop("blocked");
-            }
-        }
-    }
-
     /// <summary>SIGTERM: farewell to all, nobody new. Called before the web server stops, since that waits for open connections until its deadline.</summary>
     public void BeginStop()
     {
@@ -101,8 +89,15 @@ internal sealed class ConnectionSet(
         _stopping.Cancel();
     }
 
+    public override Task StartAsync(CancellationToken cancellationToken)
+    {
+        moderation.Changed += DropBlocked;
+        return base.StartAsync(cancellationToken);
+    }
+
     public override async Task StopAsync(CancellationToken cancellationToken)
     {
+        moderation.Changed -= DropBlocked;
         BeginStop();
         var started = clock.GetTimestamp();
         while (!_connections.IsEmpty && clock.GetElapsedTime(started) < DrainTime && !cancellationToken.IsCancellationRequested)
@@ -121,6 +116,18 @@ internal sealed class ConnectionSet(
             foreach (var connection in _connections.Keys)
             {
                 connection.CheckAlive();
+            }
+        }
+    }
+
+    // NIP-86: the connections of addresses that are blocked now.
+    private void DropBlocked()
+    {
+        foreach (var connection in _connections.Keys)
+        {
+            if (moderation.IsBlocked(connection.Address))
+            {
+                connection.Drop("blocked");
             }
         }
     }

@@ -26,7 +26,11 @@ internal sealed class PostgresEventStore : IEventStore
     {
         _source = source;
         _erasure = new PostgresErasure(source);
+        Moderation = new PostgresModeration(source);
     }
+
+    /// <summary>Where the operator's decisions lie, in the same database.</summary>
+    public PostgresModeration Moderation { get; }
 
     public ulong HighWaterMark => Volatile.Read(ref _highWaterMark);
 

@@ -37,7 +37,7 @@ internal sealed class PostgresQuery
         limit = Math.Min(limit, filter.Limit ?? int.MaxValue);
         if (limit <= 0 || filter.Search is not null)
         {
-            return false; // NIP-01: limit 0 asks for live events only. Search (NIP-50) is not offered.
+            return false; // NIP-01: limit 0 asks for live events only. A search (NIP-50) is not this room's.
         }
 
         _ = new PostgresQuery(command, filter, scope, upTo, limit);

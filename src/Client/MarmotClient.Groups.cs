@@ -43,6 +43,8 @@ public sealed partial class MarmotClient
     /// <summary>Members added by one commit: above about 80 a Welcome no longer passes through deployed clients.</summary>
     public const int InviteBatch = 50;
 
+    private const int LookedUpAtOnce = 16;
+
     /// <summary>Own messages run this many seconds ahead of the clock at most; then sending waits.</summary>
     private const int MaxSecondsAhead = 240;
 
@@ -110,18 +112,24 @@ public sealed partial class MarmotClient
     }
 
     /// <summary>Adds accounts by their published key packages, <see cref="InviteBatch"/> a commit; each Welcome leaves after a relay took its commit.</summary>
+    /// <returns>What was published; empty when all of them are members by these key packages already, as after an invitation that was cut off and is repeated.</returns>
     /// <exception cref="ClientException">An account has no usable key package (then nobody is added), or no relay took a commit.</exception>
     public async Task<IReadOnlyList<PublishedEvent>> InviteAsync(string groupId, IReadOnlyList<Bytes32> accounts, CancellationToken cancellationToken = default)
     {
-        var relays = Session(groupId).Relays;
-        var found = new List<KeyPackageEvent>();
-        foreach (var part in accounts.Distinct().Chunk(8))
+        IReadOnlyList<string> relays;
+        HashSet<string> members;
+        using (await EnterAsync(cancellationToken))
         {
-            var packages = await Task.WhenAll(part.Select(account => FetchKeyPackageAsync(account, null, relays, cancellationToken)));
-            for (int i = 0; i < part.Length; i++)
-            {
-                found.Add(packages[i] ?? throw new ClientException($"{part[i]} has no usable key package"));
-            }
+            var session = AdminSession(groupId);
+            relays = session.Relays;
+            members = [.. session.Mls.Members.Select(member => Convert.ToHexString(member.Leaf.SignatureKey))];
+        }
+
+        var found = new List<KeyPackageEvent>();
+        foreach (var part in accounts.Distinct().Chunk(LookedUpAtOnce))
+        {
+            var packages = await Task.WhenAll(part.Select(account => RequireKeyPackageAsync(account, relays, cancellationToken)));
+            found.AddRange(packages.Where(package => !members.Contains(Convert.ToHexString(package.KeyPackage.Leaf.SignatureKey))));
         }
 
         var published = new List<PublishedEvent>();

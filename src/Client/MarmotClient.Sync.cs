@@ -64,11 +64,7 @@ public sealed partial class MarmotClient
             published.AddRange(await SelfUpdateAsync(session.GroupId, cancellationToken));
         }
 
-        foreach (var package in ListKeyPackages().Where(one => one.Uses > 0 && !one.IsRetired).ToList())
-        {
-            published.AddRange((await RotateKeyPackageAsync(package.Reference, cancellationToken)).Published);
-        }
-
+        published.AddRange(await RenewKeyPackagesAsync(cancellationToken));
         published.AddRange(await RenewPushAsync(cancellationToken));
         return published;
     }

@@ -203,17 +203,10 @@ public sealed partial class MarmotClient
             return refusal;
         }
 
-        // 4. Joined; a key package for one use has had it, and its keys are gone with the same write.
+        // 4. Joined; a key package for one use has had it, and its keys are gone with the same write. What stays of it reminds of the slot that is empty now.
         session = GroupSession.Join(_store, _time, PublicKey, mls, MipGroup.DataOf(mls.Extensions)!, rumor.CreatedAt, batch);
-        if (used.Value.Record.IsLastResort)
-        {
-            batch.PutJson(KeyPackageRecord.Key(used.Value.Reference), used.Value.Record with { Uses = used.Value.Record.Uses + 1 });
-        }
-        else
-        {
-            batch.Delete(KeyPackageRecord.Key(used.Value.Reference));
-        }
-
+        var after = used.Value.Record with { Uses = used.Value.Record.Uses + 1 };
+        batch.PutJson(KeyPackageRecord.Key(used.Value.Reference), after.IsLastResort ? after : after with { Secrets = [] });
         return null;
     }
 
@@ -221,7 +214,7 @@ public sealed partial class MarmotClient
     {
         if (ProfileDetector.OfGroup(mls.Extensions) == MarmotProfile.Adopted)
         {
-            return "the group is of a later generation";
+            return $"the group is of {ProfileDetector.AdoptedName}";
         }
 
         if (MipGroup.DataOf(mls.Extensions) is not { } data)

@@ -52,33 +52,25 @@ public sealed partial class MarmotClient
     public IReadOnlyList<string> GroupIds => [.. _sessions.Values.OrderByDescending(one => one.IsActive).ThenBy(one => one.JoinedAt).Select(one => one.GroupId)];
 
     /// <summary>The group as it is here; ask relays with <see cref="SyncAsync"/> first.</summary>
-    public GroupState GetState(string groupId)
-    {
-        _gate.Wait();
-        try
-        {
-            return Session(groupId).State();
-        }
-        finally
-        {
-            _gate.Release();
-        }
-    }
+    public GroupState GetState(string groupId) => Read(groupId, session => session.State());
 
-    /// <summary>Messages in arrival order, own ones too.</summary>
+    /// <summary>How many messages a group has here, own ones too.</summary>
+    public int CountMessages(string groupId) => Read(groupId, session => session.MessageCount);
+
+    /// <summary>Messages in arrival order, own ones too. Old ones are read from disk: ask for a part of a long history, not for all of it.</summary>
     /// <param name="groupId">MLS group id or public id, hex.</param>
     /// <param name="skip">How many of the oldest to leave out.</param>
-    public IReadOnlyList<GroupMessage> GetMessages(string groupId, int skip = 0)
+    /// <param name="take">How many at most.</param>
+    public IReadOnlyList<GroupMessage> GetMessages(string groupId, int skip = 0, int take = int.MaxValue) => Read(groupId, session => session.Messages(skip, take));
+
+    /// <summary>The message with this inner event.</summary>
+    /// <param name="groupId">MLS group id or public id, hex.</param>
+    /// <param name="id">The inner event's id, hex, or the start of it, four digits at least.</param>
+    /// <exception cref="ClientException">There is none, or more than one begins so.</exception>
+    public GroupMessage GetMessage(string groupId, string id)
     {
-        _gate.Wait();
-        try
-        {
-            return Session(groupId).Messages(skip);
-        }
-        finally
-        {
-            _gate.Release();
-        }
+        var found = id.Length < 4 ? [] : Read(groupId, session => session.FindMessages(id).Take(2).ToList());
+        return found.Count == 1 ? found[0] : throw new ClientException(found.Count == 0 ? $"no message {id}" : $"more than one message begins with {id}");
     }
 
     /// <summary>Makes a group of one; nothing is published (MIP-01).</summary>
@@ -285,6 +277,19 @@ public sealed partial class MarmotClient
         var published = await PublishAsync(evt, relays, cancellationToken);
         SettleOutbox(published);
         return published.IsRefused && relays.Count > 0 ? throw new ClientException($"no relay took the message: {published.Reasons}") : new SentMessage(rumor, published);
+    }
+
+    private T Read<T>(string groupId, Func<GroupSession, T> read)
+    {
+        _gate.Wait();
+        try
+        {
+            return read(Session(groupId));
+        }
+        finally
+        {
+            _gate.Release();
+        }
     }
 
     private GroupSession AdminSession(string groupId)

@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using Marmot.Client.Accounts;
 using Marmot.Client.Groups;
 using Marmot.Client.Profiles;
@@ -35,6 +36,9 @@ public sealed partial class MarmotClient
     private const long UnknownKeyPackageSeconds = 24 * 60 * 60;
 
     private const long InboxMarginSeconds = 60 * 60;
+    private const string WrapPrefix = "w/";
+
+    private readonly Dictionary<Bytes32, long> _processedWraps = []; // and our clock when each was opened
 
     /// <summary>Reads the inbox and joins every group somebody rightly invites to.</summary>
     /// <param name="wait">How long to listen when the inbox brings nothing new.</param>
@@ -99,7 +103,7 @@ public sealed partial class MarmotClient
 
         // The newest Welcome into a group counts, so they are taken in the order they were written, not in that of their made-up dates.
         var opened = new List<(Bytes32 WrapId, Rumor Rumor)>();
-        foreach (var wrap in wraps.Where(wrap => !_processedWraps.Contains(wrap.Id)).DistinctBy(wrap => wrap.Id))
+        foreach (var wrap in wraps.Where(wrap => !_processedWraps.ContainsKey(wrap.Id)).DistinctBy(wrap => wrap.Id))
         {
             if (GiftWrap.TryOpen(wrap, _key, out var rumor, out _) && rumor.Kind == MarmotNumbers.WelcomeKind)
             {
@@ -110,6 +114,8 @@ public sealed partial class MarmotClient
                 Forget(wrap.Id, new StoreBatch());
             }
         }
+
+        ForgetOldWraps();
 
         foreach (var (wrapId, rumor) in opened.OrderBy(one => one.Rumor.CreatedAt))
         {
@@ -138,9 +144,25 @@ public sealed partial class MarmotClient
 
     private void Forget(in Bytes32 wrapId, StoreBatch batch)
     {
-        batch.Put($"w/{wrapId}", []);
+        long now = Now;
+        byte[] value = new byte[sizeof(long)];
+        BinaryPrimitives.WriteInt64BigEndian(value, now);
+        batch.Put(WrapPrefix + wrapId, value);
         _store.Commit(batch);
-        _processedWraps.Add(wrapId);
+        _processedWraps[wrapId] = now;
+    }
+
+    // What was opened so long ago is older than anything the inbox is asked for.
+    private void ForgetOldWraps()
+    {
+        var batch = new StoreBatch();
+        foreach (var (wrapId, _) in _processedWraps.Where(pair => pair.Value < _account.InboxReadAt - (2 * (GiftWrap.MaxBackdateSeconds + InboxMarginSeconds))).ToList())
+        {
+            batch.Delete(WrapPrefix + wrapId);
+            _processedWraps.Remove(wrapId);
+        }
+
+        _store.Commit(batch, durable: false);
     }
 
     // Null and a session when the Welcome was followed; its effects are in the batch.

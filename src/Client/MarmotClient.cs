@@ -26,7 +26,6 @@ public sealed partial class MarmotClient : IAsyncDisposable
     private readonly IRelayNetwork _network;
     private readonly SemaphoreSlim _gate = new(1, 1);
     private readonly ConcurrentDictionary<string, GroupSession> _sessions = new(StringComparer.Ordinal);
-    private readonly HashSet<Bytes32> _processedWraps = [];
     private readonly BlossomClient _blossom;
     private AccountRecord _account;
 
@@ -39,9 +38,9 @@ public sealed partial class MarmotClient : IAsyncDisposable
             _sessions[session.GroupId] = session;
         }
 
-        foreach (var (id, _) in store.Scan("w/"))
+        foreach (var (id, value) in store.Scan(WrapPrefix))
         {
-            _processedWraps.Add(Bytes32.ParseHex(id[2..]));
+            _processedWraps[Bytes32.ParseHex(id[WrapPrefix.Length..])] = BinaryPrimitives.ReadInt64BigEndian(value);
         }
     }
 

@@ -41,8 +41,7 @@ internal sealed partial class AgentSession
 
     private async Task<JsonObject> GetFileAsync(AgentRequest request, CancellationToken cancellationToken)
     {
-        var id = Bytes32.TryParseHex(request.Text("message").AsSpan(), out var rumor) ? rumor : throw new ClientException("message must be 64 hex digits");
-        var message = Client.GetMessages(request.Group).FirstOrDefault(one => one.Rumor.Id == id) ?? throw new ClientException("no such message");
+        var message = Client.GetMessage(request.Group, request.Text("message"));
         var (media, file) = await Client.GetFileAsync(request.Group, message.Rumor, cancellationToken);
         return new JsonObject { ["data"] = Convert.ToBase64String(file), ["attachment"] = AgentJson.Of(media, file.Length) };
     }

@@ -23,7 +23,7 @@ internal static class MessageCommands
     public static async Task ReactAsync(Context context, Arguments args)
     {
         string group = context.Group(args.Word("the group"));
-        var message = Message(context, group, args.Word("the message's id"));
+        var message = context.Client.GetMessage(group, args.Word("the message's id"));
         string emoji = args.OptionalWord() ?? "+";
         args.End();
         Sent(context, await context.Client.ReactAsync(group, message.Rumor, emoji));
@@ -34,7 +34,7 @@ internal static class MessageCommands
         string group = context.Group(args.Word("the group"));
         int last = args.Option("--last") is { } text ? int.TryParse(text, out int number) && number > 0 ? number : throw new UsageException("--last takes a number") : ShownByDefault;
         args.End();
-        var messages = context.Client.GetMessages(group).TakeLast(last).ToList();
+        var messages = context.Client.GetMessages(group, Math.Max(0, context.Client.CountMessages(group) - last));
         context.Say(new JsonArray([.. messages.Select(message => AgentJson.Of(message.Rumor))]), messages.Select(Line));
     }
 
@@ -108,7 +108,7 @@ internal static class MessageCommands
             throw new UsageException("media put GROUP FILE|get GROUP MESSAGE");
         }
 
-        var message = Message(context, group, args.Word("the message's id"));
+        var message = context.Client.GetMessage(group, args.Word("the message's id"));
         string? target = args.Option("--out");
         args.End();
         var (media, file) = await context.Client.GetFileAsync(group, message.Rumor);
@@ -139,11 +139,5 @@ internal static class MessageCommands
         string text = string.Concat(message.Rumor.Content.Select(c => char.IsControl(c) && c != '\t' ? ' ' : c));
         string kind = message.Rumor.Kind is 9 ? "" : $"[kind {message.Rumor.Kind}] ";
         return kind + text + (message.Rumor.Tags.Any(tag => tag[0] == "imeta") ? " [file]" : "");
-    }
-
-    private static GroupMessage Message(Context context, string group, string id)
-    {
-        var found = context.Client.GetMessages(group).Where(message => id.Length >= 4 && message.Rumor.Id.ToString().StartsWith(id, StringComparison.Ordinal)).ToList();
-        return found.Count == 1 ? found[0] : throw new ClientException(found.Count == 0 ? $"no message {id}" : $"more than one message begins with {id}");
     }
 }

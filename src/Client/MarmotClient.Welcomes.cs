@@ -28,7 +28,11 @@ public sealed record FailedWelcome(Bytes32 WrapId, string Reason);
 /// <summary>What a look into the inbox brought.</summary>
 /// <param name="Joined">Groups joined.</param>
 /// <param name="Failed">Welcomes refused.</param>
-public sealed record JoinReport(IReadOnlyList<JoinedGroup> Joined, IReadOnlyList<FailedWelcome> Failed);
+public sealed record JoinReport(IReadOnlyList<JoinedGroup> Joined, IReadOnlyList<FailedWelcome> Failed)
+{
+    /// <summary>Inbox relays that could not be asked to the end, with the reason.</summary>
+    public IReadOnlyList<string> Unreachable { get; init; } = [];
+}
 
 public sealed partial class MarmotClient
 {
@@ -61,7 +65,7 @@ public sealed partial class MarmotClient
             await ListenForWelcomeAsync(limit, joined, failed, cancellationToken);
         }
 
-        return new JoinReport(joined, failed);
+        return new JoinReport(joined, failed) { Unreachable = [.. answers.Where(answer => !answer.Complete).Select(answer => $"{answer.Relay}: {answer.Message}")] };
     }
 
     // Wraps are dated up to two days back (NIP-59): never ask for less than that.

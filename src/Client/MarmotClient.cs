@@ -153,6 +153,11 @@ public sealed partial class MarmotClient : IAsyncDisposable
 
     private static AccountSettings Checked(AccountSettings settings)
     {
+        if (settings.Relays.Concat(settings.InboxRelays).Concat(settings.KeyPackageRelays).FirstOrDefault(url => !RelayUrls.IsValid(url)) is { } wrong)
+        {
+            throw new ClientException($"a relay is a ws:// or wss:// URL, not {wrong}");
+        }
+
         var relays = RelayUrls.Distinct(settings.Relays);
         var inbox = RelayUrls.Distinct(settings.InboxRelays);
         var keyPackages = RelayUrls.Distinct(settings.KeyPackageRelays);

@@ -47,7 +47,7 @@ internal sealed partial class GroupSession : IDisposable
 
     public bool IsActive => _record.IsActive;
 
-    public bool NeedsSelfUpdate => _record is { NeedsSelfUpdate: true, IsActive: true };
+    public bool NeedsSelfUpdate => _record is { NeedsSelfUpdate: true, IsActive: true, Profile: MarmotProfile.Mip };
 
     public bool WantsToLeave => _record is { WantsToLeave: true, IsActive: true };
 
@@ -304,11 +304,17 @@ internal sealed partial class GroupSession : IDisposable
 
     public void Dispose() => _mls?.Dispose();
 
+    // Before anything is written.
     private void RequireActive()
     {
         if (!_record.IsActive || _mls is null)
         {
             throw new ClientException("you are no longer a member of this group");
+        }
+
+        if (_record.Profile == MarmotProfile.Legacy)
+        {
+            throw new ClientException("this group is of the first generation of Marmot (P1): its members could not read what this client writes");
         }
     }
 

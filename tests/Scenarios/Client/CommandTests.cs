@@ -55,7 +55,7 @@ public sealed class CommandTests(SuiteFixture fixture) : IClassFixture<SuiteFixt
     [Fact]
     public async Task What_goes_wrong_is_said_with_what_to_do_and_nothing_is_left_half()
     {
-        string relay = fixture.Suite.RelayUrl.ToString(), nobody = $"ws://127.0.0.1:{FreePort.Next()}";
+        string relay = fixture.Suite.RelayUrl.ToString(), nobody = $"ws://127.0.0.1:{FreePort.Take(1)[0]}";
 
         // A folder mistyped is not made; a URL mistyped is named.
         Assert.Equal(1, (await StartAsync("typo", "whoami")).ExitCode);

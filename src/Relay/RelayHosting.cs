@@ -83,7 +83,7 @@ public static class RelayHosting
         }
 
         services.AddCluster();
-        services.AddSingleton(_ => PostgresEventStore.OpenAsync(storage.Postgres, CancellationToken.None).GetAwaiter().GetResult());
+        services.AddSingleton(_ => PostgresEventStore.Create(storage.Postgres));
         services.AddSingleton<IEventStore>(provider => provider.GetRequiredService<PostgresEventStore>());
         services.AddSingleton<ClusterFeed>();
         services.AddSingleton<ILiveFeed>(provider => provider.GetRequiredService<ClusterFeed>());

@@ -61,6 +61,9 @@ public sealed class PostgresServer : IAsyncDisposable
     /// <summary>Cuts every connection without a word and ends, as a crash would; <see cref="StartAgainAsync"/> brings it back on the same port with what was committed.</summary>
     public Task CrashAsync() => RunToolAsync("pg_ctl", "stop", "--pgdata", Data, "--mode", "immediate", "--wait");
 
+    /// <summary>Tells every connection that it shuts down, and ends, as a service manager or an operator's restart does it.</summary>
+    public Task StopAsync() => RunToolAsync("pg_ctl", "stop", "--pgdata", Data, "--mode", "fast", "--wait");
+
     /// <summary>Returns when it takes connections.</summary>
     public Task StartAgainAsync() => RunToolAsync(
         "pg_ctl", "start", "--pgdata", Data, "--log", LogFile, "--wait", "--timeout", "60",

@@ -4,6 +4,7 @@ using System.Security.Cryptography;
 using System.Text.Json;
 using Marmot.Benchmarks.RelayLoad;
 using Marmot.TestKit.Servers;
+using Npgsql;
 
 namespace Marmot.Benchmarks.Scale;
 
@@ -27,6 +28,7 @@ internal sealed class ReplicaRounds(PostgresServer postgres, RedisServer redis, 
         {
             embedded = Ingest(frames, relay).PerSecond;
             ScaleBenchmark.Row("embedded", embedded, "events/s");
+            ScaleBenchmark.Row("  on disk, an event", DiskBytes(relay.Directory) / (double)frames.Length, "bytes");
         }
 
         using var nostream = await Nostream.FindAsync(postgres, redis);
@@ -53,6 +55,10 @@ internal sealed class ReplicaRounds(PostgresServer postgres, RedisServer redis, 
             var one = PublishLoad.Run(relays[0], Events.GroupEvents(single, 10).Select(Events.EventFrame).ToArray(), 1, 1);
             ScaleBenchmark.Row("  one at a time", one.PerSecond, "events/s", null, "", string.Create(CultureInfo.InvariantCulture, $"p50 {one.Latencies.At(0.5):N2} ms"));
             Array.ForEach(relays, relay => relay.Dispose());
+            if (count == 1)
+            {
+                ScaleBenchmark.Row("  on disk, an event", await DatabaseBytesAsync(settings[0]["--Storage:Postgres=".Length..]) / (frames.Length + single), "bytes");
+            }
         }
     }
 
@@ -137,6 +143,21 @@ internal sealed class ReplicaRounds(PostgresServer postgres, RedisServer redis, 
     ];
 
     private static string Text(double p50, double p99) => string.Create(CultureInfo.InvariantCulture, $"OK p50 {p50:N1} ms, p99 {p99:N1} ms");
+
+    // Blocks, not lengths: the log's files are sparse.
+    private static double DiskBytes(string folder)
+    {
+        using var du = Process.Start(new ProcessStartInfo("du", ["-s", "--block-size=1", folder]) { RedirectStandardOutput = true })!;
+        return double.Parse(du.StandardOutput.ReadToEnd().Split('\t')[0], CultureInfo.InvariantCulture);
+    }
+
+    // Tables and indexes, without the write-ahead log.
+    private static async Task<double> DatabaseBytesAsync(string database)
+    {
+        await using var source = NpgsqlDataSource.Create(database);
+        await using var ask = source.CreateCommand("SELECT sum(pg_total_relation_size(c.oid))::bigint FROM pg_class c WHERE c.relnamespace = 'relay'::regnamespace AND c.relkind = 'r'");
+        return (long)(await ask.ExecuteScalarAsync())!;
+    }
 
     private static OwnRelay Start(string[] settings)
     {

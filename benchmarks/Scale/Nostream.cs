@@ -1,85 +1,69 @@
 using System.Diagnostics;
 using System.Globalization;
-using System.Text;
 using Marmot.Benchmarks.RelayLoad;
+using Marmot.TestKit.Servers;
 using Npgsql;
 
 namespace Marmot.Benchmarks.Scale;
 
-/// <summary>nostream, built in the folder that the environment variable NOSTREAM names, on a database of the same PostgreSQL and on the same Redis; its rate limits are off.</summary>
-internal sealed class Nostream(string folder, string database, int redisPort) : Peer("nostream")
+/// <summary>nostream, a relay in TypeScript on PostgreSQL and Redis, built in the folder that the variable NOSTREAM names; two workers, its rate limits lifted.</summary>
+internal sealed class Nostream : Peer
 {
-    public static string? Folder => Environment.GetEnvironmentVariable("NOSTREAM") is { Length: > 0 } folder ? folder : null;
+    private const string Settings = """
+        limits:
+          connection: { rateLimits: [] }
+          event: { rateLimits: [] }
+          message: { rateLimits: [] }
+        """;
+
+    private readonly string _folder;
+    private readonly Dictionary<string, string> _environment;
+
+    private Nostream(string folder, string database, RedisServer redis)
+        : base("nostream")
+    {
+        _folder = folder;
+        var postgres = new NpgsqlConnectionStringBuilder(database);
+        _environment = new()
+        {
+            ["DB_HOST"] = postgres.Host!, ["DB_PORT"] = postgres.Port.ToString(CultureInfo.InvariantCulture), ["DB_USER"] = postgres.Username!, ["DB_PASSWORD"] = "none",
+            ["DB_NAME"] = postgres.Database!, ["DB_MIN_POOL_SIZE"] = "4", ["DB_MAX_POOL_SIZE"] = "16", ["REDIS_URI"] = "redis://" + redis.Endpoint,
+            ["SECRET"] = new string('a', 128), ["RELAY_PORT"] = EndPoint.Port.ToString(CultureInfo.InvariantCulture), ["WORKER_COUNT"] = "2", ["NOSTR_CONFIG_DIR"] = Directory,
+        };
+    }
+
+    /// <summary>Null when the variable names no folder with a built nostream.</summary>
+    public static async Task<Nostream?> FindAsync(PostgresServer postgres, RedisServer redis)
+    {
+        if (Environment.GetEnvironmentVariable("NOSTREAM") is not { Length: > 0 } folder || !File.Exists(Path.Combine(folder, "dist", "src", "index.js")))
+        {
+            return null;
+        }
+
+        var nostream = new Nostream(folder, await postgres.CreateDatabaseAsync(), redis);
+        await File.WriteAllTextAsync(Path.Combine(nostream.Directory, "settings.yaml"), Settings);
+        using var migrate = nostream.Run("node_modules/.bin/knex", "migrate:latest");
+        await migrate.WaitForExitAsync();
+        return migrate.ExitCode == 0 ? nostream : throw new InvalidOperationException("nostream's migrations failed");
+    }
 
     public override TimeSpan? Import(string file) => null;
 
-    protected override Process StartProcess()
-    {
-        WriteSettings();
-        using (var migration = Run("node_modules/knex/bin/cli.js", "migrate:latest"))
-        {
-            migration.WaitForExit();
-            if (migration.ExitCode != 0)
-            {
-                throw new InvalidOperationException($"nostream's migrations ended with {migration.ExitCode}; is {folder} built (npm install, npm run build)?");
-            }
-        }
-
-        return Run("dist/src/index.js");
-    }
+    protected override Process StartProcess() => Run("dist/src/index.js");
 
     private Process Run(params string[] arguments)
     {
-        var connection = new NpgsqlConnectionStringBuilder(database);
-        var uri = $"postgres://{connection.Username}@{connection.Host}:{connection.Port}/{connection.Database}";
-        var start = new ProcessStartInfo("node", arguments) { WorkingDirectory = folder, RedirectStandardOutput = true, RedirectStandardError = true };
-        (string Key, string Value)[] environment =
-        [
-            ("DB_URI", uri), ("DATABASE_URI", uri), ("DB_MIN_POOL_SIZE", "4"), ("DB_MAX_POOL_SIZE", "32"), ("DB_ACQUIRE_CONNECTION_TIMEOUT", "60000"),
-            ("REDIS_URI", $"redis://127.0.0.1:{redisPort}"), ("RELAY_PORT", EndPoint.Port.ToString(CultureInfo.InvariantCulture)),
-            ("NOSTR_CONFIG_DIR", Directory), ("SECRET", Convert.ToHexStringLower(new byte[64])), ("NODE_ENV", "production"),
-        ];
-        foreach (var (key, value) in environment)
+        var start = new ProcessStartInfo("node", arguments) { WorkingDirectory = _folder, RedirectStandardOutput = true, RedirectStandardError = true };
+        foreach (var (name, value) in _environment)
         {
-            start.Environment[key] = value;
+            start.Environment[name] = value;
         }
 
         var process = Process.Start(start)!;
-        process.OutputDataReceived += Discard;
-        process.ErrorDataReceived += Discard;
+        process.OutputDataReceived += static (_, _) => { };
+        process.ErrorDataReceived += static (_, _) => { };
         process.BeginOutputReadLine();
         process.BeginErrorReadLine();
         return process;
-    }
-
-    private static void Discard(object sender, DataReceivedEventArgs line)
-    {
-    }
-
-    // The defaults with every rateLimits list emptied: what is measured is its work, not its patience.
-    private void WriteSettings()
-    {
-        var settings = new StringBuilder();
-        int? skipFrom = null;
-        foreach (var line in File.ReadLines(Path.Combine(folder, "resources", "default-settings.yaml")))
-        {
-            var indent = line.Length - line.TrimStart().Length;
-            if (skipFrom is { } from && indent > from)
-            {
-                continue;
-            }
-
-            skipFrom = null;
-            if (line.TrimEnd().EndsWith("rateLimits:", StringComparison.Ordinal))
-            {
-                settings.AppendLine(line.TrimEnd() + " []");
-                skipFrom = indent;
-                continue;
-            }
-
-            settings.AppendLine(line);
-        }
-
-        File.WriteAllText(Path.Combine(Directory, "settings.yaml"), settings.ToString());
     }
 }

@@ -92,7 +92,7 @@ public static class RelayHosting
         }
 
         services.AddCluster();
-        services.AddSingleton(_ => PostgresEventStore.OpenAsync(storage.Postgres, CancellationToken.None).GetAwaiter().GetResult());
+        services.AddSingleton(_ => PostgresEventStore.Create(storage.Postgres));
         services.AddSingleton<IEventStore>(provider => provider.GetRequiredService<PostgresEventStore>());
         services.AddSingleton<IModerationStore>(provider => provider.GetRequiredService<PostgresEventStore>().Moderation);
         services.AddSingleton<ClusterFeed>();

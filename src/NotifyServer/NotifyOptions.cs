@@ -77,7 +77,7 @@ public sealed class NotifyOptions
     /// <summary>How long a relay may keep back EOSE before the subscription counts as live. Default: 10 s.</summary>
     public TimeSpan EoseTimeout { get; set; } = TimeSpan.FromSeconds(10);
 
-    /// <summary>First pause before a reconnect; doubles up to <see cref="ReconnectMax"/>, full jitter. Default: 0.2 s, so that a server started together with its relay hears it within a second or two.</summary>
+    /// <summary>First pause before a reconnect; grows by a quarter each time up to <see cref="ReconnectMax"/>, full jitter. Default: 0.2 s, so that a server started together with its relay hears it within a second or two.</summary>
     public TimeSpan ReconnectBase { get; set; } = TimeSpan.FromSeconds(0.2);
 
     /// <summary>Longest pause before a reconnect. Default: 1 min.</summary>

@@ -78,23 +78,7 @@ internal sealed class ConnectionSet(
         }
     }
 
-<<<<<<< HEAD
     /// <summary>SIGTERM: farewell to all, nobody new. Called before the web server stops, since that waits for open connections until its deadline.</summary>
-=======
-    /// <summary>Ends the connections of blocked addresses (NIP-86).</summary>
-    public void DropBlocked()
-    {
-        foreach (var connection in _connections.Keys)
-        {
-            if (moderation.IsBlocked(connection.Address))
-            {
-                connection.Drop("blocked");
-            }
-        }
-    }
-
-    /// <summary>SIGTERM: nobody new, and farewell to all. Called before the web server stops, since that waits for open connections until its deadline.</summary>
->>>>>>> scale
     public void BeginStop()
     {
         if (Interlocked.Exchange(ref _isStopping, 1) == 0)

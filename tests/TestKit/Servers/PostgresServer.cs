@@ -85,7 +85,6 @@ public sealed class PostgresServer : IAsyncDisposable
     /// <summary>Cuts every connection without a word and ends, as a crash would; <see cref="StartAgainAsync"/> brings it back on the same port with what was committed.</summary>
     public Task CrashAsync() => RunToolAsync("pg_ctl", "stop", "--pgdata", Data, "--mode", "immediate", "--wait");
 
-<<<<<<< HEAD
     /// <summary>SIGKILL to all its processes at once, as an end of its container is: nobody hears a word.</summary>
     public async Task KillAsync()
     {
@@ -99,10 +98,9 @@ public sealed class PostgresServer : IAsyncDisposable
 
         File.Delete(Path.Combine(Data, "postmaster.pid"));
     }
-=======
+
     /// <summary>Tells every connection that it shuts down, and ends, as a service manager or an operator's restart does it.</summary>
     public Task StopAsync() => RunToolAsync("pg_ctl", "stop", "--pgdata", Data, "--mode", "fast", "--wait");
->>>>>>> scale
 
     /// <summary>Returns when it takes connections.</summary>
     public Task StartAgainAsync() => RunToolAsync(

@@ -30,15 +30,10 @@ internal sealed class PostgresEventStore : IEventStore
 
     private PostgresEventStore(string connectionString)
     {
-<<<<<<< HEAD
-        _source = source;
-        _erasure = new PostgresErasure(source);
-        Moderation = new PostgresModeration(source);
-=======
         _connectionString = connectionString;
         _source = PostgresSource.Create(connectionString);
         _erasure = new PostgresErasure(_source);
->>>>>>> scale
+        Moderation = new PostgresModeration(_source);
     }
 
     /// <summary>Where the operator's decisions lie, in the same database.</summary>

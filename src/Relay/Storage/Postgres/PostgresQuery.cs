@@ -37,11 +37,7 @@ internal sealed class PostgresQuery
         limit = Math.Min(limit, filter.Limit ?? int.MaxValue);
         if (!CanMatch(filter, limit))
         {
-<<<<<<< HEAD
-            return false; // NIP-01: limit 0 asks for live events only. A search (NIP-50) is not this room's.
-=======
             return false;
->>>>>>> scale
         }
 
         command.CommandText = new PostgresQuery(command, filter, scope, upTo, limit)._sql.ToString();

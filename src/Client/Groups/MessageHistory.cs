@@ -62,10 +62,10 @@ internal sealed class MessageHistory(ClientStore store, GroupRecord record)
         {
             var batch = new StoreBatch();
             using var content = new MemoryStream();
-            Span<byte> length = stackalloc byte[sizeof(int)];
             for (int index = record.PagedMessages; index < record.PagedMessages + PageMessages; index++)
             {
                 byte[] json = store.Get(MessageKey(index)) ?? throw new InvalidDataException("the store lacks a message");
+                byte[] length = new byte[sizeof(int)];
                 BinaryPrimitives.WriteInt32BigEndian(length, json.Length);
                 content.Write(length);
                 content.Write(json);

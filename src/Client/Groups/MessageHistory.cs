@@ -66,6 +66,7 @@ internal sealed class MessageHistory(ClientStore store, GroupRecord record)
             for (int index = record.PagedMessages; index < record.PagedMessages + PageMessages; index++)
             {
                 byte[] json = store.Get(MessageKey(index)) ?? throw new InvalidDataException("the store lacks a message");
+                byte[] length = new byte[sizeof(int)];
                 BinaryPrimitives.WriteInt32BigEndian(length, json.Length);
                 content.Write(length);
                 content.Write(json);

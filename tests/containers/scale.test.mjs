@@ -131,6 +131,30 @@ describe("docker compose, profile scale", () => {
     });
   }
 
+  it("starts without its database, waits and heals when it comes", async () => {
+    const [{ Id: database }] = await running("postgres");
+    await docker("stop", database);
+    const started = {};
+    for (const role of replicated) {
+      const [{ Id }] = await running(role);
+      await docker("restart", "--time", "45", Id);
+      started[Id] = JSON.parse(await docker("inspect", Id))[0].State.StartedAt;
+    }
+    const [relay, blossom] = await Promise.all(["relay", "blossom"].map(async (role) => (await suite.containers(role)).find(({ Id }) => started[Id])));
+    const client = await until("the relay answers", () => Client.connect(`ws://${address(relay)}:8080`), { pause: 500 });
+    const { accepted, reason } = await client.publish(groupEvent(newGroup()));
+    assert.equal(accepted, false);
+    assert.match(reason, /^error: /);
+    await assert.rejects(client.query({ kinds: [445], limit: 1 }), /^Error: error: /);
+    assert.equal(await isReady(relay), false);
+    assert.equal(await isReady(blossom), false);
+    await docker("start", database);
+    for (const role of replicated) await ready(role);
+    assert.equal((await client.publish(groupEvent(newGroup()))).accepted, true);
+    await client.close();
+    for (const [Id, at] of Object.entries(started)) assert.equal(JSON.parse(await docker("inspect", Id))[0].State.StartedAt, at, "it ended and was started anew");
+  });
+
   it("replaces the relays one by one without losing an acknowledged event", async () => {
     const load = new Load(suite.relay, { connections: 3 });
     await load.more(50);

@@ -132,7 +132,7 @@ public sealed class PostgresBlobIndexTests(PostgresFixture postgres) : BlobIndex
                 async (connection, _) =>
                 {
                     await using var question = new Npgsql.NpgsqlCommand("SELECT 1", connection);
-                    await question.ExecuteScalarAsync();
+                    await question.ExecuteScalarAsync(CancellationToken.None);
                     if (Interlocked.Increment(ref count) == 12)
                     {
                         all.SetResult();

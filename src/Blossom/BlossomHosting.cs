@@ -27,7 +27,7 @@ public static class BlossomHosting
 
         // Uploads wait for the disk on their threads; while they do, requests that need none find one.
         ThreadPool.GetMinThreads(out var workers, out var ports);
-        ThreadPool.SetMinThreads(Math.Max(workers, 16), ports);
+        ThreadPool.SetMinThreads(Math.Max(workers, Environment.ProcessorCount * 2), ports);
         services.AddSettings<BlossomOptions>(BlossomOptions.Section);
         services.TryAddSingleton(TimeProvider.System);
         services.AddSingleton<BlossomFolders>();

@@ -2,12 +2,19 @@ namespace Marmot.Client.Storage;
 
 /// <summary>The client's one store: small values by key, changed in batches that are on disk, whole, when <see cref="Commit"/> returns.</summary>
 /// <remarks>
-/// An encrypted log (<see cref="EncryptedLog"/>) with all live values in memory. One process at a time: the file is locked while it is open. Thread-safe.
+/// An encrypted log (<see cref="EncryptedLog"/>) with all live values in memory, and beside it pages (<see cref="PageFolder"/>) for what is seldom read. One process at a time: the log is locked
+/// while it is open. Thread-safe.
 /// </remarks>
 public sealed class ClientStore : IDisposable
 {
     /// <summary>Name of the log inside the folder.</summary>
     public const string FileName = "client.store";
+
+    /// <summary>Name of the folder of pages inside the folder.</summary>
+    public const string PageFolderName = "history";
+
+    /// <summary>Keys of values that are a <see cref="PageReference"/> begin so.</summary>
+    internal const string PagePrefix = "h/";
 
     // Below this a log is not worth rewriting; above it, when three quarters are history.
     private const long MinCompactionBytes = 16 * 1024 * 1024;
@@ -17,6 +24,8 @@ public sealed class ClientStore : IDisposable
     private readonly Dictionary<string, byte[]> _values = new(StringComparer.Ordinal);
     private readonly Action<IReadOnlyList<(string Key, byte[]? Value)>, bool>? _journal;
     private EncryptedLog? _log;
+    private PageFolder? _pages;
+    private (string Name, byte[] Content) _lastPage = ("", []);
     private long _liveBytes;
 
     private ClientStore(Action<IReadOnlyList<(string Key, byte[]? Value)>, bool>? journal = null) => _journal = journal;
@@ -43,7 +52,16 @@ public sealed class ClientStore : IDisposable
 
         var store = new ClientStore();
         store._log = EncryptedLog.Open(Path.Combine(folder, FileName), secret, store.Apply);
-        return store;
+        try
+        {
+            store._pages = new PageFolder(Path.Combine(folder, PageFolderName), store.Scan(PagePrefix).Select(pair => StoreJson.Read<PageReference>(pair.Value)));
+            return store;
+        }
+        catch
+        {
+            store.Dispose();
+            throw;
+        }
     }
 
     /// <summary>A store that ends with the process.</summary>
@@ -109,6 +127,28 @@ public sealed class ClientStore : IDisposable
         }
     }
 
+    /// <summary>False when everything must stay in memory.</summary>
+    internal bool HasPages => _pages is not null;
+
+    /// <summary>Writes a page, which is on disk when this returns; it is deleted at the next start unless a value under <see cref="PagePrefix"/> refers to it.</summary>
+    internal PageReference WritePage(ReadOnlySpan<byte> content) => _pages!.Write(content);
+
+    /// <summary>A page's content; the last one read is kept. Do not change the array.</summary>
+    /// <exception cref="InvalidDataException">It is missing or was changed.</exception>
+    internal byte[] ReadPage(PageReference page)
+    {
+        lock (_gate)
+        {
+            if (_lastPage.Name != page.Name)
+            {
+                byte[] content = _pages?.Read(page) ?? throw new InvalidDataException("a store in memory has no pages");
+                _lastPage = (page.Name, content);
+            }
+
+            return _lastPage.Content;
+        }
+    }
+
     /// <summary>Closes the file; values in memory are wiped.</summary>
     public void Dispose()
     {
@@ -121,6 +161,8 @@ public sealed class ClientStore : IDisposable
             }
 
             _values.Clear();
+            System.Security.Cryptography.CryptographicOperations.ZeroMemory(_lastPage.Content);
+            _lastPage = ("", []);
         }
     }
 

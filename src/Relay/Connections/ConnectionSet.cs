@@ -36,11 +36,16 @@ internal sealed class ConnectionSet(
         {
             context.Response.StatusCode = StatusCodes.Status503ServiceUnavailable;
         }
-        else if (await WebSocketHandshake.AcceptAsync(context) is { } stream)
+        else if (AgreeOnExtensions(context.Request.Headers.SecWebSocketExtensions) is var extensions
+            && await WebSocketHandshake.AcceptAsync(context, extensions) is { } stream)
         {
-            await ServeAsync(new ClientTransport(context, stream, identity.UrlFor(context.Request)));
+            await ServeAsync(new ClientTransport(context, stream, identity.UrlFor(context.Request)) { IsDeflating = extensions is not null });
         }
     }
+
+    /// <summary>What a handshake is answered about <c>Sec-WebSocket-Extensions</c>; null for nothing.</summary>
+    public string? AgreeOnExtensions(string? offers) =>
+        offers is null || options.Value.Compression == RelayCompression.Off ? null : PerMessageDeflate.Negotiate(offers);
 
     /// <summary>Runs an upgraded client to its end.</summary>
     public async Task ServeAsync(ClientTransport transport)
@@ -73,18 +78,6 @@ internal sealed class ConnectionSet(
         }
     }
 
-    /// <summary>Ends the connections of blocked addresses (NIP-86).</summary>
-    public void DropBlocked()
-    {
-        foreach (var connection in _connections.Keys)
-        {
-            if (moderation.IsBlocked(connection.Address))
-            {
-                connection.Drop("blocked");
-            }
-        }
-    }
-
     /// <summary>SIGTERM: nobody new, and farewell to all. Called before the web server stops, since that waits for open connections until its deadline.</summary>
     public void BeginStop()
     {
@@ -111,8 +104,15 @@ internal sealed class ConnectionSet(
         await _stopping.CancelAsync(); // and whoever was just being admitted
     }
 
+    public override Task StartAsync(CancellationToken cancellationToken)
+    {
+        moderation.Changed += DropBlocked;
+        return base.StartAsync(cancellationToken);
+    }
+
     public override async Task StopAsync(CancellationToken cancellationToken)
     {
+        moderation.Changed -= DropBlocked;
         BeginStop();
         var started = clock.GetTimestamp();
         while (!_connections.IsEmpty && clock.GetElapsedTime(started) < DrainTime && !cancellationToken.IsCancellationRequested)
@@ -131,6 +131,18 @@ internal sealed class ConnectionSet(
             foreach (var connection in _connections.Keys)
             {
                 connection.CheckAlive();
+            }
+        }
+    }
+
+    // NIP-86: the connections of addresses that are blocked now.
+    private void DropBlocked()
+    {
+        foreach (var connection in _connections.Keys)
+        {
+            if (moderation.IsBlocked(connection.Address))
+            {
+                connection.Drop("blocked");
             }
         }
     }

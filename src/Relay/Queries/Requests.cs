@@ -21,7 +21,7 @@ internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeP
     {
         // 1. May it?
         Close(connection, id);
-        if (!ReadPolicy.Allows(filters, connection.Keys, IsOpen, out var reason))
+        if (!ReadPolicy.Allows(filters, connection.Keys, IsOpen, _options.Search, out var reason))
         {
             connection.Outbox.SendClosed(id, reason);
             return;
@@ -72,7 +72,7 @@ internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeP
     /// <summary>NIP-45. Counts what the connection may see, so that nothing is learnt by counting.</summary>
     public async ValueTask CountAsync(Connection connection, string id, Filter[] filters, CancellationToken cancel)
     {
-        if (!ReadPolicy.Allows(filters, connection.Keys, IsOpen, out var reason))
+        if (!ReadPolicy.Allows(filters, connection.Keys, IsOpen, _options.Search, out var reason))
         {
             connection.Outbox.SendClosed(id, reason);
             return;
@@ -88,7 +88,7 @@ internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeP
         var scope = Scope(connection);
         try
         {
-            if (filters is [var single])
+            if (filters is [{ Search: null } single])
             {
                 await CountAsync(connection, id, single, scope, cancel);
                 return;

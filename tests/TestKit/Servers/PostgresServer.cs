@@ -85,6 +85,20 @@ public sealed class PostgresServer : IAsyncDisposable
     /// <summary>Cuts every connection without a word and ends, as a crash would; <see cref="StartAgainAsync"/> brings it back on the same port with what was committed.</summary>
     public Task CrashAsync() => RunToolAsync("pg_ctl", "stop", "--pgdata", Data, "--mode", "immediate", "--wait");
 
+    /// <summary>SIGKILL to all its processes at once, as an end of its container is: nobody hears a word.</summary>
+    public async Task KillAsync()
+    {
+        var main = (await File.ReadAllLinesAsync(Path.Combine(Data, "postmaster.pid")))[0];
+        var children = (await File.ReadAllTextAsync($"/proc/{main}/task/{main}/children")).Split(' ', StringSplitOptions.RemoveEmptyEntries);
+        await RunAsync("kill", ["-KILL", main, .. children]);
+        while (children.Append(main).Any(id => Directory.Exists($"/proc/{id}") && !File.ReadAllText($"/proc/{id}/stat").Contains(") Z ", StringComparison.Ordinal)))
+        {
+            await Task.Yield();
+        }
+
+        File.Delete(Path.Combine(Data, "postmaster.pid"));
+    }
+
     /// <summary>Tells every connection that it shuts down, and ends, as a service manager or an operator's restart does it.</summary>
     public Task StopAsync() => RunToolAsync("pg_ctl", "stop", "--pgdata", Data, "--mode", "fast", "--wait");
 

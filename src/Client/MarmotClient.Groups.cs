@@ -273,7 +273,8 @@ public sealed partial class MarmotClient
             relays = session.Relays;
         }
 
-        // Outside the gate: many messages may be under way at once.
+        // Outside the gate: many messages may be under way at once, and share a flush.
+        await _store.FlushAsync(CancellationToken.None);
         var published = await PublishAsync(evt, relays, cancellationToken);
         SettleOutbox(published);
         return published.IsRefused && relays.Count > 0 ? throw new ClientException($"no relay took the message: {published.Reasons}") : new SentMessage(rumor, published);

@@ -68,6 +68,7 @@ public sealed partial class MarmotClient
     /// <summary>Sends what waits, the oldest first, several at a time.</summary>
     private async Task<IReadOnlyList<PublishedEvent>> FlushOutboxAsync(Func<OutboxEntry, bool> wanted, CancellationToken cancellationToken)
     {
+        await _store.FlushAsync(cancellationToken);
         var waiting = _store.Scan("o/").Select(pair => StoreJson.Read<OutboxEntry>(pair.Value)).Where(entry => entry.AckedAt == 0 && wanted(entry)).OrderBy(entry => entry.CreatedAt).ToList();
         var published = new PublishedEvent?[waiting.Count];
         await Parallel.ForEachAsync(

@@ -180,13 +180,13 @@ internal sealed partial class GroupSession : IDisposable
         return session;
     }
 
-    /// <summary>Seals a rumor as a group event; the message, its outbox entry and the ratchet are stored together.</summary>
+    /// <summary>Seals a rumor as a group event; the message, its outbox entry and the ratchet are stored together. The one step that is not flushed: the store's flush must be done before the event leaves.</summary>
     public (NostrEvent Event, int Index) CreateMessage(Rumor rumor)
     {
         RequireActive();
         var batch = new StoreBatch();
         var (evt, index) = Seal(rumor, null, batch);
-        Commit(batch);
+        Commit(batch, durable: false);
         return (evt, index);
     }
 
@@ -366,10 +366,10 @@ internal sealed partial class GroupSession : IDisposable
     }
 
     // All that a step changed, in one batch.
-    private void Commit(StoreBatch batch)
+    private void Commit(StoreBatch batch, bool durable = true)
     {
         Save(batch);
-        _store.Commit(batch);
+        _store.Commit(batch, durable);
         _history.PageOut();
     }
 

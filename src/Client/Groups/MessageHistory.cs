@@ -58,14 +58,15 @@ internal sealed class MessageHistory(ClientStore store, GroupRecord record)
     /// <summary>Moves the oldest messages in memory to disk, once there are two pages of them. Call it when everything is in the store; a crash in between costs nothing.</summary>
     public void PageOut()
     {
+        Span<byte> length = stackalloc byte[sizeof(int)];
         while (store.HasPages && record.Messages - record.PagedMessages >= 2 * PageMessages)
         {
             var batch = new StoreBatch();
             using var content = new MemoryStream();
-            Span<byte> length = stackalloc byte[sizeof(int)];
             for (int index = record.PagedMessages; index < record.PagedMessages + PageMessages; index++)
             {
                 byte[] json = store.Get(MessageKey(index)) ?? throw new InvalidDataException("the store lacks a message");
+                byte[] length = new byte[sizeof(int)];
                 BinaryPrimitives.WriteInt32BigEndian(length, json.Length);
                 content.Write(length);
                 content.Write(json);

@@ -1,3 +1,5 @@
+using Microsoft.Win32.SafeHandles;
+
 namespace Marmot.Client.Storage;
 
 /// <summary>The client's one store: small values by key, changed in batches that are on disk, whole, when <see cref="Commit"/> returns.</summary>
@@ -26,7 +28,10 @@ public sealed class ClientStore : IDisposable
     private EncryptedLog? _log;
     private PageFolder? _pages;
     private (string Name, byte[] Content) _lastPage = ("", []);
+    private readonly SemaphoreSlim _flushing = new(1, 1);
     private long _liveBytes;
+    private long _commits;
+    private long _flushed; // all of the first so many commits are on disk
 
     private ClientStore(Action<IReadOnlyList<(string Key, byte[]? Value)>, bool>? journal = null) => _journal = journal;
 
@@ -103,7 +108,7 @@ public sealed class ClientStore : IDisposable
 
     /// <summary>Makes all changes of a batch true at once.</summary>
     /// <param name="batch">The changes; used up.</param>
-    /// <param name="durable">False leaves the flush to the next durable batch: for what may be lost and found again, such as a delivered outbox entry.</param>
+    /// <param name="durable">False leaves the flush to <see cref="FlushAsync"/> or the next durable batch: for what may be lost and found again, such as a delivered outbox entry.</param>
     public void Commit(StoreBatch batch, bool durable = true)
     {
         if (batch.IsEmpty)
@@ -120,10 +125,56 @@ public sealed class ClientStore : IDisposable
                 Apply(key, value);
             }
 
+            _commits++;
+            _flushed = durable ? _commits : _flushed;
+
             if (_log is not null && _log.Length > Math.Max(MinCompactionBytes, CompactionFactor * _liveBytes))
             {
                 _log.Rewrite(_values);
             }
+        }
+    }
+
+    /// <summary>Everything committed so far is on disk when this is done. Steps that ask at the same time share one flush.</summary>
+    internal async Task FlushAsync(CancellationToken cancellationToken)
+    {
+        long wanted = Interlocked.Read(ref _commits);
+        await _flushing.WaitAsync(cancellationToken);
+        try
+        {
+            long upTo;
+            SafeFileHandle? file;
+            lock (_gate)
+            {
+                (upTo, file) = (_commits, _log?.Handle);
+                if (_flushed >= wanted)
+                {
+                    return;
+                }
+
+                _journal?.Invoke([], true);
+            }
+
+            try
+            {
+                if (file is not null)
+                {
+                    RandomAccess.FlushToDisk(file);
+                }
+            }
+            catch (ObjectDisposedException)
+            {
+                // Rewritten meanwhile: the new file is on disk.
+            }
+
+            lock (_gate)
+            {
+                _flushed = Math.Max(_flushed, upTo);
+            }
+        }
+        finally
+        {
+            _flushing.Release();
         }
     }
 
@@ -155,6 +206,7 @@ public sealed class ClientStore : IDisposable
         lock (_gate)
         {
             _log?.Dispose();
+            _flushing.Dispose();
             foreach (byte[] value in _values.Values)
             {
                 System.Security.Cryptography.CryptographicOperations.ZeroMemory(value);

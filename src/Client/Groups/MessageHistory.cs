@@ -58,7 +58,6 @@ internal sealed class MessageHistory(ClientStore store, GroupRecord record)
     /// <summary>Moves the oldest messages in memory to disk, once there are two pages of them. Call it when everything is in the store; a crash in between costs nothing.</summary>
     public void PageOut()
     {
-        Span<byte> length = stackalloc byte[sizeof(int)];
         while (store.HasPages && record.Messages - record.PagedMessages >= 2 * PageMessages)
         {
             var batch = new StoreBatch();

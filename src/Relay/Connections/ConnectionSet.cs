@@ -78,7 +78,7 @@ internal sealed class ConnectionSet(
         }
     }
 
-    /// <summary>SIGTERM: farewell to all, nobody new. Called before the web server stops, since that waits for open connections until its deadline.</summary>
+    /// <summary>SIGTERM: nobody new, and farewell to all. Called before the web server stops, since that waits for open connections until its deadline.</summary>
     public void BeginStop()
     {
         if (Interlocked.Exchange(ref _isStopping, 1) == 0)

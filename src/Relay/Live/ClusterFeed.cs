@@ -1,5 +1,6 @@
 using System.Threading.Channels;
 using Marmot.Hosting.Cluster;
+using Marmot.Relay.Management;
 using Marmot.Relay.Storage;
 using Marmot.Relay.Storage.Postgres;
 using Microsoft.Extensions.Options;
@@ -25,6 +26,7 @@ internal sealed class ClusterFeed : BackgroundService, ILiveFeed, IClusterListen
     private static readonly TimeSpan StartPatience = TimeSpan.FromSeconds(5);
 
     private readonly PostgresEventStore _store;
+    private readonly Moderation _moderation;
     private readonly FanOut _fanOut;
     private readonly IClusterBus _bus;
     private readonly TimeSpan _pollInterval;
@@ -45,9 +47,9 @@ internal sealed class ClusterFeed : BackgroundService, ILiveFeed, IClusterListen
     private volatile bool _mayMiss = true;
     private volatile string? _failure = "PostgreSQL has not been reached yet";
 
-    public ClusterFeed(PostgresEventStore store, FanOut fanOut, IClusterBus bus, IOptions<ClusterOptions> options, TimeProvider clock, RelayMetrics metrics, ILogger<ClusterFeed> log)
+    public ClusterFeed(PostgresEventStore store, Moderation moderation, FanOut fanOut, IClusterBus bus, IOptions<ClusterOptions> options, TimeProvider clock, RelayMetrics metrics, ILogger<ClusterFeed> log)
     {
-        (_store, _fanOut, _bus, _pollInterval, _clock, _metrics, _log) = (store, fanOut, bus, options.Value.PollInterval, clock, metrics, log);
+        (_store, _moderation, _fanOut, _bus, _pollInterval, _clock, _metrics, _log) = (store, moderation, fanOut, bus, options.Value.PollInterval, clock, metrics, log);
     }
 
     /// <summary>Why the store could not be asked when it was last looked at; null when it could.</summary>
@@ -109,7 +111,7 @@ internal sealed class ClusterFeed : BackgroundService, ILiveFeed, IClusterListen
                 // 0. Nothing is stored and nobody subscribes before the database was reached, so the live events begin with its newest number.
                 if (!_isPrepared)
                 {
-                    _delivered = await _store.PrepareAsync(stoppingToken);
+                    _delivered = await _store.PrepareAsync(stoppingToken, _moderation.RefreshAsync); // so that no banned key slips in
                     _isPrepared = true;
                     Succeeded();
                 }

@@ -2,6 +2,7 @@ using Marmot.Hosting.Health;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Filters;
 using Marmot.Protocol.Keys;
+using Marmot.Relay.Management;
 using Marmot.Relay.Storage;
 using Marmot.Relay.Storage.Postgres;
 using Marmot.Relay.Tests.Kit;
@@ -64,6 +65,32 @@ public sealed class AwayDatabaseTests(PostgresFixture postgres)
         }
 
         await ReadyAsync(relay);
+    }
+
+    [Fact]
+    [Trait("Spec", "NIP-86")]
+    public async Task A_banned_key_is_refused_from_the_first_event_on_after_the_database_came_late()
+    {
+        await using var server = await PostgresServer.StartAsync();
+        string[] settings = [$"--Storage:Postgres={await server.CreateDatabaseAsync()}", "--Cluster:PollInterval=00:01:00"];
+        using var key = SecretKey.Generate();
+        await using (var before = await RelayHost.StartAsync(Now, null, settings))
+        {
+            await before.Services.GetRequiredService<Moderation>().ChangeAsync(state => state with { BannedKeys = { [key.PublicKey.ToString()] = "spam" } }, CancellationToken.None);
+        }
+
+        await server.StopAsync();
+        await using var relay = await RelayHost.StartAsync(Now, null, settings);
+        await using var client = await relay.ConnectAsync();
+        await server.StartAgainAsync();
+        string text;
+        do
+        {
+            (var accepted, text) = await client.PublishAsync(NostrEvent.Create(key, 1, [], "spam", Now));
+            Assert.False(accepted);
+        }
+        while (text.StartsWith("error: ", StringComparison.Ordinal));
+        Assert.StartsWith("blocked: ", text, StringComparison.Ordinal);
     }
 
     [Theory]

@@ -63,12 +63,20 @@ internal sealed class PostgresEventStore : IEventStore
     }
 
     /// <summary>Connects and brings the schema up to date. To be called again until it succeeds, by one caller at a time.</summary>
+    /// <param name="cancel">Ends the attempt.</param>
+    /// <param name="first">Done before anybody else can use the store.</param>
     /// <returns>The newest arrival number before this store can have written anything.</returns>
     /// <exception cref="IOException">The server cannot be reached or does not let us in.</exception>
-    public async Task<ulong> PrepareAsync(CancellationToken cancel)
+    public async Task<ulong> PrepareAsync(CancellationToken cancel, Func<CancellationToken, Task>? first = null)
     {
         await PostgresErrors.GuardAsync(() => RelayMigrator.RunAsync(_connectionString, cancel));
         var head = await PostgresErrors.GuardAsync(() => AskHeadAsync(cancel));
+        Moderation.Open();
+        if (first is not null)
+        {
+            await first(cancel);
+        }
+
         _isPrepared = true;
         return head;
     }
@@ -119,7 +127,7 @@ internal sealed class PostgresEventStore : IEventStore
     public async ValueTask<StoredAnswer?> TryAnswerAsync(Filter[] filters, ReadScope scope, int maxLimit, CancellationToken cancel)
     {
         await using var command = new NpgsqlCommand { CommandTimeout = Timeout(scope) };
-        if (!PostgresQuery.TryWriteAnswer(command, filters, scope, maxLimit))
+        if (Array.Exists(filters, filter => filter.Search is not null) || !PostgresQuery.TryWriteAnswer(command, filters, scope, maxLimit))
         {
             return null;
         }

@@ -76,7 +76,7 @@ internal sealed class PostgresQuery
         return true;
     }
 
-    // NIP-01: limit 0 asks for live events only. Search (NIP-50) is not offered.
+    // NIP-01: limit 0 asks for live events only. A search (NIP-50) is not this room's.
     private static bool CanMatch(Filter filter, int limit) => limit > 0 && filter.Search is null;
 
     private void Write()

@@ -111,18 +111,6 @@ public sealed partial class MarmotClient
         return await PublishKeyPackageAsync(record.Slot, record.IsLastResort, record.LegacyEventId is not null, cancellationToken);
     }
 
-    /// <summary>Another key package for every slot whose own was used, or of which no relay has said that it took it.</summary>
-    private async Task<IReadOnlyList<PublishedEvent>> RenewKeyPackagesAsync(CancellationToken cancellationToken)
-    {
-        var published = new List<PublishedEvent>();
-        foreach (var (reference, _) in StoredKeyPackages().Where(one => one.Record.RetireAt == 0 && (one.Record.Uses > 0 || !one.Record.IsPublished)).DistinctBy(one => one.Record.Slot).ToList())
-        {
-            published.AddRange((await RotateKeyPackageAsync(reference, cancellationToken)).Published);
-        }
-
-        return published;
-    }
-
     /// <summary>Asks the relays to delete a key package and wipes its private keys.</summary>
     public async Task<IReadOnlyList<PublishedEvent>> DeleteKeyPackageAsync(Bytes32 reference, CancellationToken cancellationToken = default)
     {
@@ -148,19 +136,6 @@ public sealed partial class MarmotClient
     public async Task<KeyPackageEvent?> FetchKeyPackageAsync(Bytes32 owner, int[]? kinds = null, IReadOnlyList<string>? extraRelays = null, CancellationToken cancellationToken = default) =>
         KeyPackageEvent.Select(await FetchKeyPackageEventsAsync(owner, kinds, extraRelays ?? [], cancellationToken), _time.GetUtcNow());
 
-    private async Task<IReadOnlyList<NostrEvent>> FetchKeyPackageEventsAsync(Bytes32 owner, int[]? kinds, IReadOnlyList<string> extraRelays, CancellationToken cancellationToken)
-    {
-        var lookup = RelayUrls.Distinct([.. Settings.Relays, .. extraRelays]);
-        var lists = await FetchAsync(lookup, new Filter { Authors = [owner], Kinds = [MarmotNumbers.KeyPackageRelaysKind, MarmotNumbers.RelayListKind] }, asAccount: false, cancellationToken);
-        var relays = RelaysOf(lists, MarmotNumbers.KeyPackageRelaysKind, "relay");
-        relays = relays.Count > 0 ? relays : RelaysOf(lists, MarmotNumbers.RelayListKind, "r");
-        return await FetchAsync(
-            relays.Count > 0 ? relays : lookup,
-            new Filter { Authors = [owner], Kinds = kinds ?? [ProfileDetector.KeyPackageKind, ProfileDetector.LegacyKeyPackageKind] },
-            asAccount: false,
-            cancellationToken);
-    }
-
     /// <summary>The same for an invitation, or the reason why there is none.</summary>
     /// <exception cref="ClientException">There is none, all are refused, or they are of a generation this client does not speak; the message says which.</exception>
     public async Task<KeyPackageEvent> RequireKeyPackageAsync(Bytes32 owner, IReadOnlyList<string>? extraRelays = null, CancellationToken cancellationToken = default)
@@ -178,6 +153,31 @@ public sealed partial class MarmotClient
             events.Count == 0 ? $"{npub} has published no key package where this client looks; its owner must publish one first"
             : events.Any(evt => KeyPackageEvent.TryRead(evt, now, out _, out reason)) ? $"{npub} has key packages of the first generation only, which are read and not invited"
             : $"{npub} has no usable key package: {reason}");
+    }
+
+    /// <summary>Another key package for every slot whose own was used, or of which no relay has said that it took it.</summary>
+    private async Task<IReadOnlyList<PublishedEvent>> RenewKeyPackagesAsync(CancellationToken cancellationToken)
+    {
+        var published = new List<PublishedEvent>();
+        foreach (var (reference, _) in StoredKeyPackages().Where(one => one.Record.RetireAt == 0 && (one.Record.Uses > 0 || !one.Record.IsPublished)).DistinctBy(one => one.Record.Slot).ToList())
+        {
+            published.AddRange((await RotateKeyPackageAsync(reference, cancellationToken)).Published);
+        }
+
+        return published;
+    }
+
+    private async Task<IReadOnlyList<NostrEvent>> FetchKeyPackageEventsAsync(Bytes32 owner, int[]? kinds, IReadOnlyList<string> extraRelays, CancellationToken cancellationToken)
+    {
+        var lookup = RelayUrls.Distinct([.. Settings.Relays, .. extraRelays]);
+        var lists = await FetchAsync(lookup, new Filter { Authors = [owner], Kinds = [MarmotNumbers.KeyPackageRelaysKind, MarmotNumbers.RelayListKind] }, asAccount: false, cancellationToken);
+        var relays = RelaysOf(lists, MarmotNumbers.KeyPackageRelaysKind, "relay");
+        relays = relays.Count > 0 ? relays : RelaysOf(lists, MarmotNumbers.RelayListKind, "r");
+        return await FetchAsync(
+            relays.Count > 0 ? relays : lookup,
+            new Filter { Authors = [owner], Kinds = kinds ?? [ProfileDetector.KeyPackageKind, ProfileDetector.LegacyKeyPackageKind] },
+            asAccount: false,
+            cancellationToken);
     }
 
     private IEnumerable<(Bytes32 Reference, KeyPackageRecord Record)> StoredKeyPackages() =>

@@ -1,3 +1,4 @@
+using Marmot.Hosting;
 using Marmot.Hosting.Cluster;
 using Marmot.Hosting.Health;
 using Marmot.Hosting.Settings;
@@ -33,12 +34,7 @@ public static class RelayHosting
 
         // Connection -> Ingester -> policies -> writer -> OK -> fan-out
         services.AddSingleton<ConnectionSet>();
-        services.AddSingleton<WebSocketShortcut>();
-        services.Configure<KestrelServerOptions>(kestrel => kestrel.ConfigureEndpointDefaults(listen =>
-        {
-            var shortcut = listen.ApplicationServices.GetRequiredService<WebSocketShortcut>();
-            listen.Use(next => connection => shortcut.RunAsync(connection, next));
-        }));
+        services.AddConnectionShortcut<WebSocketShortcut>();
         services.AddSingleton<Ingester>();
         services.AddSingleton<WritePolicy>();
         services.AddSingleton(provider => new RelayBudgets(provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<IOptions<RelayOptions>>().Value));
@@ -96,7 +92,7 @@ public static class RelayHosting
         }
 
         services.AddCluster();
-        services.AddSingleton(_ => PostgresEventStore.OpenAsync(storage.Postgres, CancellationToken.None).GetAwaiter().GetResult());
+        services.AddSingleton(_ => PostgresEventStore.Create(storage.Postgres));
         services.AddSingleton<IEventStore>(provider => provider.GetRequiredService<PostgresEventStore>());
         services.AddSingleton<IModerationStore>(provider => provider.GetRequiredService<PostgresEventStore>().Moderation);
         services.AddSingleton<ClusterFeed>();

@@ -13,7 +13,7 @@ namespace Marmot.Relay.Connections;
 internal sealed class Connection : IDisposable
 {
     private const int MaxKeys = 32;
-    private const string ShuttingDown = "shutting down";
+    internal const string ShuttingDown = "shutting down";
     private static readonly TimeSpan SpentPause = TimeSpan.FromMilliseconds(200);
     private static readonly TimeSpan FarewellTime = TimeSpan.FromSeconds(2);
     private readonly ClientTransport _transport;

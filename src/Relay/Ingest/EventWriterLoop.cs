@@ -94,8 +94,16 @@ internal sealed class EventWriterLoop(
 
     public async Task StartAsync(CancellationToken cancellationToken)
     {
-        var statistics = await store.ReadStatisticsAsync(cancellationToken);
-        log.Ready(statistics.Events, statistics.NewestArrival);
+        try
+        {
+            var statistics = await store.ReadStatisticsAsync(cancellationToken);
+            log.Ready(statistics.Events, statistics.NewestArrival);
+        }
+        catch (IOException)
+        {
+            // A database that is away is waited for; until then writes are refused, and /readyz says why.
+        }
+
         _thread = new Thread(Run) { IsBackground = true, Name = nameof(EventWriterLoop) };
         _thread.Start();
     }

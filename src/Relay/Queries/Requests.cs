@@ -47,11 +47,13 @@ internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeP
         var scope = Scope(connection);
         try
         {
-            var mark = await store.ReadMarkAsync(cancel);
+            var answer = await store.TryAnswerAsync(filters, scope, _options.MaxLimit, cancel);
+            var mark = answer?.Mark ?? await store.ReadMarkAsync(cancel);
             subscription.StartFrom(mark);
 
             // 3. What is stored, then EOSE, then live.
-            await StoredEventScan.SendAsync(store, subscription, scope, mark, _options.MaxLimit, _options.MaxOutboxBytes, cancel);
+            var keys = answer?.Keys ?? await StoredEventScan.FindAsync(store, filters, scope, mark, _options.MaxLimit, cancel);
+            await StoredEventScan.SendAsync(store, subscription, keys, _options.MaxOutboxBytes, cancel);
         }
         catch (Exception exception) when (exception is IOException or QueryTooWideException)
         {

@@ -12,10 +12,8 @@ internal static class StoredEventScan
     private const int MaxPageBytes = 256 * 1024;
     private const int ResumeBytes = 64 * 1024;
 
-    public static async ValueTask SendAsync(
-        IEventStore store, Subscription subscription, ReadScope scope, ulong mark, int maxLimit, int maxOutboxBytes, CancellationToken cancel)
+    public static async ValueTask SendAsync(IEventStore store, Subscription subscription, IReadOnlyList<StoredKey> keys, int maxOutboxBytes, CancellationToken cancel)
     {
-        var keys = await FindAsync(store, subscription.Filters, scope, mark, maxLimit, cancel);
         var sink = new OutboxSink(subscription, Math.Min(MaxPageBytes, maxOutboxBytes / 4));
         for (var next = 0; next < keys.Count;)
         {

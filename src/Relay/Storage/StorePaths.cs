@@ -13,6 +13,8 @@ internal sealed class StorePaths(string directory)
 
     public string Mark { get; } = Path.Combine(directory, "index.mark");
 
+    public string Format { get; } = Path.Combine(directory, "format");
+
     public string Lock { get; } = Path.Combine(directory, "lock");
 
     /// <summary>Where a running relay takes its operator's commands.</summary>

@@ -1,5 +1,6 @@
 using Marmot.Hosting;
 using Marmot.Hosting.Settings;
+using Marmot.Relay.Management;
 using Marmot.Relay.Operator;
 using Marmot.Relay.Storage;
 using Marmot.Relay.Storage.Postgres;
@@ -69,7 +70,7 @@ public static class RelayCommands
         }
 
         await using IEventStore store = EmbeddedEventStore.Open(directory);
-        return await RunAsync(line, store);
+        return await RunAsync(line, store, new ModerationFile(directory));
     }
 
     // Replicas may be running: the database keeps the order between them and us.
@@ -89,7 +90,7 @@ public static class RelayCommands
         }
 
         await using var store = await PostgresEventStore.OpenAsync(connectionString, CancellationToken.None);
-        var exitCode = await RunAsync(line, store);
+        var exitCode = await RunAsync(line, store, store.Moderation);
         while (line.Command is "delete" or "import" && await store.EraseAsync(CancellationToken.None))
         {
         }
@@ -97,8 +98,11 @@ public static class RelayCommands
         return exitCode;
     }
 
-    private static Task<int> RunAsync(RelayCommandLine line, IEventStore store) =>
-        WithStreamsAsync(line, streams => StoreCommands.RunAsync(line, store, streams, TimeProvider.System, CancellationToken.None));
+    private static async Task<int> RunAsync(RelayCommandLine line, IEventStore store, IModerationStore decisions)
+    {
+        using var moderation = new Moderation(decisions);
+        return await WithStreamsAsync(line, streams => StoreCommands.RunAsync(line, store, moderation, streams, TimeProvider.System, CancellationToken.None));
+    }
 
     private static async Task<int> WithStreamsAsync(RelayCommandLine line, Func<CommandStreams, Task<int>> run)
     {

@@ -86,7 +86,7 @@ public static class RelayHosting
         {
             services.AddSingleton<IEventStore>(_ => EmbeddedEventStore.Open(Path.Combine(storage.DataDirectory, Folder)));
             services.AddSingleton<ILiveFeed>(provider => provider.GetRequiredService<FanOut>());
-            services.AddSingleton<IModerationStore>(_ => new ModerationFile(Path.Combine(storage.DataDirectory, Folder, "management.json")));
+            services.AddSingleton<IModerationStore>(_ => new ModerationFile(Path.Combine(storage.DataDirectory, Folder)));
             services.AddSingleton<IHealthPart, StorageHealth>();
             return;
         }

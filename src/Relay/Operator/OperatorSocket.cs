@@ -5,6 +5,7 @@ using System.Text;
 using System.Text.Json;
 using Marmot.Hosting.Settings;
 using Marmot.Relay.Ingest;
+using Marmot.Relay.Management;
 using Marmot.Relay.Storage;
 using Microsoft.Extensions.Options;
 
@@ -13,7 +14,7 @@ namespace Marmot.Relay.Operator;
 /// <summary>Carries out operator's commands on the store of this running relay, which no other process can open: a local socket in the data directory.</summary>
 /// <remarks>Who may open the data directory, which is its owner's alone, may command the relay; nothing else is asked.</remarks>
 internal sealed class OperatorSocket(
-    IEventStore store, EventWriterLoop writer, TimeProvider clock, IOptions<StorageOptions> storage, ILogger<OperatorSocket> log) : BackgroundService
+    IEventStore store, EventWriterLoop writer, Moderation moderation, TimeProvider clock, IOptions<StorageOptions> storage, ILogger<OperatorSocket> log) : BackgroundService
 {
     private readonly ConcurrentDictionary<Task, byte> _running = new();
 
@@ -62,6 +63,7 @@ internal sealed class OperatorSocket(
     {
         using var channel = new OperatorChannel(new NetworkStream(socket, ownsSocket: true));
         using var gone = CancellationTokenSource.CreateLinkedTokenSource(stopping);
+        var receiving = Task.CompletedTask;
         try
         {
             if (await channel.ReadAsync(gone.Token) is not (OperatorFrame.Command, var command))
@@ -71,11 +73,9 @@ internal sealed class OperatorSocket(
 
             var args = JsonSerializer.Deserialize<string[]>(command.Span) ?? [];
             var input = new Pipe();
-            var receiving = ReceiveAsync(channel, input.Writer, gone);
+            receiving = ReceiveAsync(channel, input.Writer, gone);
             var exitCode = await RunAsync(args, channel, input.Reader, gone.Token);
             await channel.WriteAsync(OperatorFrame.Exit, new[] { (byte)exitCode }, gone.Token);
-            await gone.CancelAsync();
-            await receiving;
         }
         catch (Exception exception) when (exception is OperationCanceledException or IOException or JsonException)
         {
@@ -85,6 +85,9 @@ internal sealed class OperatorSocket(
         {
             log.LoopFailed(nameof(OperatorSocket), exception);
         }
+
+        await gone.CancelAsync();
+        await receiving;
     }
 
     private async Task<int> RunAsync(string[] args, OperatorChannel channel, PipeReader input, CancellationToken cancel)
@@ -101,7 +104,7 @@ internal sealed class OperatorSocket(
             input.AsStream(), new OutputSender(channel), text => channel.WriteAsync(OperatorFrame.Words, Encoding.UTF8.GetBytes(text), cancel).AsTask(), progress.Send);
         try
         {
-            return await StoreCommands.RunAsync(line, new RunningStore(store, writer), streams, clock, cancel);
+            return await StoreCommands.RunAsync(line, new RunningStore(store, writer), moderation, streams, clock, cancel);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
@@ -133,7 +136,7 @@ internal sealed class OperatorSocket(
 
             await gone.CancelAsync();
         }
-        catch (Exception exception) when (exception is OperationCanceledException or IOException)
+        catch (Exception exception) when (exception is OperationCanceledException or IOException or InvalidOperationException)
         {
             await gone.CancelAsync();
         }

@@ -1,5 +1,6 @@
 using Marmot.Protocol.Filters;
 using Marmot.Protocol.Keys;
+using Marmot.Relay.Management;
 using Marmot.Relay.Storage;
 
 namespace Marmot.Relay.Operator;
@@ -14,14 +15,21 @@ internal sealed record CommandStreams(Stream Input, Stream Output, Func<string, 
 /// <summary>The operator's commands on a store, opened for them or of a running relay: <c>import</c>, <c>export</c>, <c>stats</c>, <c>delete</c>, <c>sync</c>.</summary>
 internal static class StoreCommands
 {
+    /// <param name="line">What to do.</param>
+    /// <param name="store">Where.</param>
+    /// <param name="moderation">What was banned there, and is not taken back.</param>
+    /// <param name="streams">What comes in and goes out.</param>
+    /// <param name="clock">The time.</param>
+    /// <param name="cancel">Gives it up.</param>
     /// <returns>The exit code.</returns>
-    public static Task<int> RunAsync(RelayCommandLine line, IEventStore store, CommandStreams streams, TimeProvider clock, CancellationToken cancel) => line.Command switch
+    public static Task<int> RunAsync(
+        RelayCommandLine line, IEventStore store, Moderation moderation, CommandStreams streams, TimeProvider clock, CancellationToken cancel) => line.Command switch
     {
-        "import" => ImportAsync(store, streams, cancel),
+        "import" => ImportAsync(new ModeratedStore(store, moderation), streams, cancel),
         "export" => ExportAsync(store, line, streams, clock, cancel),
         "stats" => WriteStatisticsAsync(store, line, streams, cancel),
         "delete" => DeleteAsync(store, line.Filter!, streams, cancel),
-        _ => SyncAsync(store, line, streams, clock, cancel),
+        _ => SyncAsync(new ModeratedStore(store, moderation), line, streams, clock, cancel),
     };
 
     private static async Task<int> ImportAsync(IEventStore store, CommandStreams streams, CancellationToken cancel)

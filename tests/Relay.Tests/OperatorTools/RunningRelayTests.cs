@@ -2,10 +2,12 @@ using System.Net.Sockets;
 using System.Text;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Keys;
+using Marmot.Relay.Management;
 using Marmot.Relay.Operator;
 using Marmot.Relay.Storage;
 using Marmot.Relay.Tests.Kit;
 using Marmot.TestKit;
+using Microsoft.Extensions.DependencyInjection;
 
 namespace Marmot.Relay.Tests.OperatorTools;
 
@@ -37,6 +39,9 @@ public sealed class RunningRelayTests
         Assert.Equal(0, await RunAsync(relay, "delete", "--filter", "{\"#h\":[\"g\"]}"));
         Assert.Empty(await client.QueryAsync("{\"#h\":[\"g\"]}"));
         Assert.Equal(1, await RunAsync(relay, "compact"));
+        await relay.Services.GetRequiredService<Moderation>().ChangeAsync(s => s with { BannedKeys = new() { [key.PublicKey.ToString()] = "" } }, CancellationToken.None);
+        Assert.Equal(1, await RunAsync(relay, "import", folder.File("in.jsonl")));
+        Assert.Empty(await client.QueryAsync("{\"#h\":[\"g\"]}")); // what is banned does not come back that way
         await File.WriteAllTextAsync(folder.File("bad.jsonl"), "{}\n");
         Assert.Equal(1, await RunAsync(relay, "import", folder.File("bad.jsonl")));
     }

@@ -86,7 +86,7 @@ public sealed class PostgresWritersTests(PostgresFixture postgres)
     {
         var database = await postgres.Server.CreateDatabaseAsync();
         var ran = await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => Task.Run(() => RelayMigrator.RunAsync(database + ";Pooling=false", CancellationToken.None))));
-        Assert.Equal(3, ran.Count(migrations => migrations == 0)); // one did all of them
+        Assert.Single(ran, migrations => migrations > 0); // one made them all
         Assert.Equal(0, await RelayMigrator.RunAsync(database + ";Pooling=false", CancellationToken.None));
     }
 

@@ -29,17 +29,16 @@ internal sealed class WebSocketShortcut(ConnectionSet connections, RelayIdentity
             return;
         }
 
-        var answer = connections.IsFull
-            ? "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-            : $"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {WebSocketRequest.Accept(handshake.Key)}\r\n\r\n";
-        Encoding.ASCII.GetBytes(answer, connection.Transport.Output);
         if (connections.IsFull)
         {
+            Encoding.ASCII.GetBytes("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", connection.Transport.Output);
             await connection.Transport.Output.FlushAsync();
             return;
         }
 
-        await connections.ServeAsync(new ClientTransport(connection, identity.UrlFor("ws", handshake.Host)));
+        var answer = Encoding.ASCII.GetBytes(
+            $"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {WebSocketRequest.Accept(handshake.Key)}\r\n\r\n");
+        await connections.ServeAsync(new ClientTransport(connection, identity.UrlFor("ws", handshake.Host), answer));
     }
 
     // Null when it is the HTTP server's; the bytes then stand unread before it.

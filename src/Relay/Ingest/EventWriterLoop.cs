@@ -24,6 +24,7 @@ internal sealed class EventWriterLoop(
 {
     private const int MaxBatch = 500;
     private const int MinBatch = 64;
+    private const int MaxInlineFlushes = 16;
     private const int MaxBatchBytes = 2 << 20;
     private static readonly TimeSpan MaintenancePause = TimeSpan.FromSeconds(1);
 
@@ -199,9 +200,9 @@ internal sealed class EventWriterLoop(
             {
                 metrics.Refused(RejectPrefix.Error);
                 pending.Sender.Outbox.SendOk(pending.Write.Record.Id, accepted: false, RejectReason.Error("the relay cannot write to its disk now"));
-                pending.Sender.Settle();
             }
 
+            Flush(batch);
             return;
         }
 
@@ -211,8 +212,9 @@ internal sealed class EventWriterLoop(
         foreach (var pending in batch)
         {
             Answer(pending);
-            pending.Sender.Settle();
         }
+
+        Flush(batch);
 
         // 3. To those who listen.
         foreach (var pending in batch)
@@ -225,6 +227,38 @@ internal sealed class EventWriterLoop(
                     WaitForFanOut(published);
                 }
             }
+        }
+    }
+
+    // Few senders are written to at once; were they many, the next batch would wait for that, so the thread pool does it.
+    private static void Flush(List<PendingEvent> batch)
+    {
+        var senders = new HashSet<Connection>();
+        foreach (var pending in batch)
+        {
+            senders.Add(pending.Sender);
+        }
+
+        if (senders.Count <= MaxInlineFlushes)
+        {
+            Flush(senders);
+        }
+        else
+        {
+            ThreadPool.UnsafeQueueUserWorkItem(Flush, senders, preferLocal: false);
+        }
+
+        foreach (var pending in batch)
+        {
+            pending.Sender.Settle();
+        }
+    }
+
+    private static void Flush(HashSet<Connection> senders)
+    {
+        foreach (var sender in senders)
+        {
+            sender.Outbox.Flush();
         }
     }
 

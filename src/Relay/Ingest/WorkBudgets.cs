@@ -111,10 +111,14 @@ internal sealed class RelayBudgets(TimeProvider clock, RelayOptions options)
     /// <summary>A request by itself, whatever it finds.</summary>
     public const int RequestUnits = 50;
 
+    /// <summary>Any message by itself: reading it and saying no.</summary>
+    private const int UnitsPerMessage = 4;
+
     private static readonly TimeSpan Burst = TimeSpan.FromSeconds(10);
     private readonly WorkBudgets _prefixes = new(clock, options.WorkPerAddress, Burst);
     private readonly WorkBudgets _targets = new(clock, options.WorkPerTarget, Burst);
     private readonly bool _limitLoopback = options.LimitLoopback;
+    private long _strangers;
 
     /// <summary>IPv4 /32 or IPv6 /56; null where the address is not counted.</summary>
     public byte[]? PrefixOf(IPAddress? address)
@@ -132,6 +136,21 @@ internal sealed class RelayBudgets(TimeProvider clock, RelayOptions options)
         var bytes = address.GetAddressBytes();
         return address.AddressFamily == AddressFamily.InterNetworkV6 ? bytes[..7] : bytes;
     }
+
+    /// <summary>Whose turns at the cores it shares (<see cref="Turns.WorkTurns"/>): its address's, or its own where addresses do not count. Lanes that meet by chance share.</summary>
+    public long LaneOf(byte[]? prefix)
+    {
+        if (prefix is null)
+        {
+            return -Interlocked.Increment(ref _strangers);
+        }
+
+        var hash = new HashCode();
+        hash.AddBytes(prefix);
+        return (uint)hash.ToHashCode();
+    }
+
+    public static double MessageUnits(int messages, long bytes) => (messages * UnitsPerMessage) + ((double)bytes / BytesPerUnit);
 
     public static double EventUnits(int bytes) => VerificationUnits + ((double)bytes / BytesPerUnit);
 

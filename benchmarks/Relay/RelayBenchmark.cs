@@ -128,9 +128,16 @@ internal static class RelayBenchmark
         Line("durable OK, 8 connections x 64 in flight", $"{publish.PerSecond:N0}/s, {ratio:F2} of the verify limit (target {IngestTarget})");
         Line("", $"p50 {publish.Latencies.At(0.5):F1} ms, p99 {publish.Latencies.At(0.99):F1} ms, {publish.CpuMicroseconds:F0} us of relay CPU an event, {publish.Accepted:N0} accepted");
 
-        var disk = Limits.Fsync(peer.Directory);
-        var single = PublishLoad.Run(peer, [.. Events.GroupEvents(1000, 10).Select(Events.EventFrame)], 1, 1);
-        Line("one connection, one event at a time", $"{single.PerSecond:N0}/s, p50 {single.Latencies.At(0.5):F2} ms ({single.Latencies.At(0.5) / disk.TotalMilliseconds:F2} x the disk), p99 {single.Latencies.At(0.99):F2} ms");
+        // Disk and load by turns here too.
+        var single = new List<(double Disk, PublishLoad.Result Result)>();
+        for (var turn = 0; turn < 10; turn++)
+        {
+            var disk = Limits.Fsync(peer.Directory, 50).TotalMilliseconds;
+            single.Add((disk, PublishLoad.Run(peer, [.. Events.GroupEvents(100, 10).Select(Events.EventFrame)], 1, 1)));
+        }
+
+        var one = single.OrderBy(s => s.Result.Latencies.At(0.5) / s.Disk).ElementAt(single.Count / 2);
+        Line("one connection, one event at a time", $"{one.Result.PerSecond:N0}/s, p50 {one.Result.Latencies.At(0.5):F2} ms ({one.Result.Latencies.At(0.5) / one.Disk:F2} x the disk's {one.Disk:F2} ms), p99 {one.Result.Latencies.At(0.99):F2} ms");
 
         var duplicates = PublishLoad.Run(peer, frames, 8, 64);
         Line("duplicates answered", $"{duplicates.PerSecond:N0}/s, {duplicates.CpuMicroseconds:F0} us of relay CPU each");
@@ -165,7 +172,7 @@ internal static class RelayBenchmark
         using var storm = new Storm(peer.EndPoint, StormSize.Full with { Idle = connections }, flood);
         var result = storm.Run();
         var grown = peer.ResidentBytes - before;
-        Line($"{result.IdleOpen:N0} idle, {StormSize.Full.SlowReaders} slow readers, {StormSize.Full.HalfOpen} half-open, four floods in a process at the lowest priority", $"{result.HostileActs:N0} hostile acts, memory grew by {grown / 1_048_576:N0} MB");
+        Line($"{result.IdleOpen:N0} idle, {StormSize.Full.SlowReaders} slow readers, {StormSize.Full.HalfOpen} half-open, four floods in a process of low priority", $"{result.HostileActs:N0} hostile acts, memory grew by {grown / 1_048_576:N0} MB");
         Line("honest OK, p99", $"{result.QuietP99:F1} ms quiet, {result.StormP99:F1} ms in the storm, {result.StormP99 / result.QuietP99:F2} x (target 2); {result.Unanswered} refused, {result.IdleLost} idle lost");
         return peer.IsAlive && result.Unanswered == 0 && result.IdleLost == 0 && result.StormP99 <= 2 * result.QuietP99;
     }

@@ -33,6 +33,8 @@ internal sealed class EventWriterLoop(
 
     private readonly Channel<Func<Task>> _work = Channel.CreateUnbounded<Func<Task>>(new UnboundedChannelOptions { SingleReader = true });
     private readonly CancellationTokenSource _stop = new();
+    private readonly AutoResetEvent _wake = new(initialState: false);
+    private bool _sleeping;
     private Thread? _thread;
     private volatile string? _failure;
 
@@ -44,6 +46,7 @@ internal sealed class EventWriterLoop(
         if (_channel.Writer.TryWrite(pending))
         {
             pending.Sender.Owe();
+            Wake();
             return default;
         }
 
@@ -54,6 +57,7 @@ internal sealed class EventWriterLoop(
     {
         await _channel.Writer.WriteAsync(pending, cancel);
         pending.Sender.Owe();
+        Wake();
     }
 
     /// <summary>Runs an operator's change on the writer's thread.</summary>
@@ -71,6 +75,7 @@ internal sealed class EventWriterLoop(
                 done.SetException(exception);
             }
         });
+        Wake();
         return done.Task;
     }
 
@@ -86,6 +91,7 @@ internal sealed class EventWriterLoop(
     public async Task StopAsync(CancellationToken cancellationToken)
     {
         _channel.Writer.TryComplete();
+        Wake();
         await _stop.CancelAsync();
         if (_thread is { } thread)
         {
@@ -93,7 +99,11 @@ internal sealed class EventWriterLoop(
         }
     }
 
-    public void Dispose() => _stop.Dispose();
+    public void Dispose()
+    {
+        _stop.Dispose();
+        _wake.Dispose();
+    }
 
     private void Run()
     {
@@ -166,17 +176,28 @@ internal sealed class EventWriterLoop(
         }
     }
 
-    // False when the channel is complete and empty.
+    // False when the channel is complete and empty; true when something waits or maintenance is due. Sleeps without spinning: the core
+    // belongs to whoever got the last OK and sends the next event.
     private bool WaitForEvents()
     {
-        var wait = _channel.Reader.WaitToReadAsync();
-        if (wait.IsCompleted)
+        Volatile.Write(ref _sleeping, true);
+        Interlocked.MemoryBarrier(); // either we see what was just queued, or who queued it sees that we sleep
+        if (!_channel.Reader.TryPeek(out _) && !_work.Reader.TryPeek(out _) && !_channel.Reader.Completion.IsCompleted)
         {
-            return wait.Result;
+            _wake.WaitOne(MaintenancePause);
         }
 
-        var task = wait.AsTask();
-        return !task.Wait(MaintenancePause) || task.Result;
+        Volatile.Write(ref _sleeping, false);
+        return !_channel.Reader.Completion.IsCompleted;
+    }
+
+    private void Wake()
+    {
+        Interlocked.MemoryBarrier();
+        if (Volatile.Read(ref _sleeping))
+        {
+            _wake.Set();
+        }
     }
 
     private void WriteBatch(List<PendingEvent> batch, List<EventWrite> writes)

@@ -105,7 +105,7 @@ internal sealed class Connection : IDisposable
                 Outbox.Flush();
 
                 // What an address sends costs it, whatever it is; one that has spent its budget is read from slowly.
-                var spent = !_budgets.TryTake(AddressPrefix, RelayBudgets.MessageUnits(messages, read.Buffer.Length - rest.Length));
+                var spent = !_budgets.Charge(AddressPrefix, RelayBudgets.MessageUnits(messages, read.Buffer.Length - rest.Length));
                 reader.AdvanceTo(rest.Start, rest.End);
                 if (read.IsCompleted || _endReason is not null)
                 {

@@ -52,15 +52,20 @@ internal sealed class WorkBudgets
         }
     }
 
-    /// <summary>Takes units whatever is left: the work is done.</summary>
-    public void Charge(ReadOnlySpan<byte> key, double units)
+    /// <summary>Takes units whatever is left: the work is done. The debt ends at as much as a full bucket holds.</summary>
+    /// <returns>False when nothing is left now.</returns>
+    public bool Charge(ReadOnlySpan<byte> key, double units)
     {
-        if (_perSecond > 0)
+        if (_perSecond == 0)
         {
-            lock (_lock)
-            {
-                Refill(key).Left -= units;
-            }
+            return true;
+        }
+
+        lock (_lock)
+        {
+            ref var slot = ref Refill(key);
+            slot.Left = Math.Max(-_burst, slot.Left - units);
+            return slot.Left > 0;
         }
     }
 
@@ -156,13 +161,7 @@ internal sealed class RelayBudgets(TimeProvider clock, RelayOptions options)
 
     public bool TryTake(byte[]? prefix, double units) => prefix is null || _prefixes.TryTake(prefix, units);
 
-    public void Charge(byte[]? prefix, double units)
-    {
-        if (prefix is not null)
-        {
-            _prefixes.Charge(prefix, units);
-        }
-    }
+    public bool Charge(byte[]? prefix, double units) => prefix is null || _prefixes.Charge(prefix, units);
 
     /// <summary>For an <c>h</c> or <c>p</c> value, by its index key.</summary>
     public bool TryTakeTarget(in Storage.TagKey target, double units)

@@ -9,6 +9,7 @@ using Marmot.Blossom.Mirror;
 using Marmot.Blossom.Policies;
 using Marmot.Blossom.Storage;
 using Marmot.Blossom.Storage.S3;
+using Marmot.Hosting;
 using Marmot.Hosting.Health;
 using Marmot.Hosting.Settings;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -23,6 +24,10 @@ public static class BlossomHosting
     public static WebApplicationBuilder AddBlossom(this WebApplicationBuilder builder)
     {
         var services = builder.Services;
+
+        // Uploads wait for the disk on their threads; while they do, requests that need none find one.
+        ThreadPool.GetMinThreads(out var workers, out var ports);
+        ThreadPool.SetMinThreads(Math.Max(workers, 16), ports);
         services.AddSettings<BlossomOptions>(BlossomOptions.Section);
         services.TryAddSingleton(TimeProvider.System);
         services.AddSingleton<BlossomFolders>();
@@ -52,6 +57,7 @@ public static class BlossomHosting
         services.AddSingleton<Janitor>();
         services.AddSingleton<IHealthPart>(provider => provider.GetRequiredService<Janitor>());
         services.AddHostedService(provider => provider.GetRequiredService<Janitor>());
+        services.AddConnectionShortcut<DownloadShortcut>();
         services.Configure<RouteOptions>(routes => routes.ConstraintMap["blob"] = typeof(BlobRouteConstraint));
         return builder;
     }
@@ -65,8 +71,8 @@ public static class BlossomHosting
         var upload = services.GetRequiredService<UploadEndpoint>();
         var refuseMedia = shell.Wrap("/media", _ => Task.FromResult<Refusal?>(Refusal.NoMedia));
 
-        app.MapMethods("/{name:blob}", ["GET", "HEAD"], shell.Wrap("/{sha256}", blob.ServeAsync));
-        app.MapMethods("/{name:blob}", ["DELETE"], shell.Wrap("/{sha256}", services.GetRequiredService<DeleteEndpoint>().DeleteAsync));
+        app.MapMethods("/{name:blob}", ["GET", "HEAD"], shell.Wrap(BlobEndpoint.Route, blob.ServeAsync));
+        app.MapMethods("/{name:blob}", ["DELETE"], shell.Wrap(BlobEndpoint.Route, services.GetRequiredService<DeleteEndpoint>().DeleteAsync));
         app.MapMethods("/upload", ["PUT"], shell.Wrap("/upload", upload.PutAsync));
         app.MapMethods("/upload", ["HEAD"], shell.Wrap("/upload", upload.HeadAsync));
         app.MapMethods("/mirror", ["PUT"], shell.Wrap("/mirror", services.GetRequiredService<MirrorEndpoint>().PutAsync));

@@ -1,3 +1,4 @@
+using Marmot.Hosting;
 using Marmot.Hosting.Cluster;
 using Marmot.Hosting.Health;
 using Marmot.Hosting.Settings;
@@ -6,6 +7,7 @@ using Marmot.Relay.Ingest;
 using Marmot.Relay.Live;
 using Marmot.Relay.Maintenance;
 using Marmot.Relay.Management;
+using Marmot.Relay.Operator;
 using Marmot.Relay.Pages;
 using Marmot.Relay.Queries;
 using Marmot.Relay.Storage;
@@ -37,12 +39,7 @@ public static class RelayHosting
 
         // Connection -> Ingester -> policies -> writer -> OK -> fan-out
         services.AddSingleton<ConnectionSet>();
-        services.AddSingleton<WebSocketShortcut>();
-        services.Configure<KestrelServerOptions>(kestrel => kestrel.ConfigureEndpointDefaults(listen =>
-        {
-            var shortcut = listen.ApplicationServices.GetRequiredService<WebSocketShortcut>();
-            listen.Use(next => connection => shortcut.RunAsync(connection, next));
-        }));
+        services.AddConnectionShortcut<WebSocketShortcut>();
         services.AddSingleton<Ingester>();
         services.AddSingleton<WritePolicy>();
         services.AddSingleton(provider => new RelayBudgets(provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<IOptions<RelayOptions>>().Value));
@@ -55,10 +52,12 @@ public static class RelayHosting
         // REQ -> read policy -> stored scan -> EOSE -> live
         services.AddSingleton<Requests>();
         services.AddSingleton<Syncs>();
-        AddStore(services, builder.Configuration.GetSection(StorageOptions.Section).Get<StorageOptions>() ?? new StorageOptions());
+        var storage = builder.Configuration.GetSection(StorageOptions.Section).Get<StorageOptions>() ?? new StorageOptions();
+        AddStore(services, storage);
 
         services.AddSingleton<RelayPages>();
         services.AddSingleton<Moderation>();
+        services.AddSingleton<BannedEvents>();
         services.AddSingleton<ManagementMethods>();
         services.AddSingleton<ManagementEndpoint>();
         services.AddSingleton<RetentionLoop>();
@@ -74,6 +73,15 @@ public static class RelayHosting
         services.AddHostedService(provider => provider.GetRequiredService<EventWriterLoop>());
         services.AddHostedService(provider => provider.GetRequiredService<ConnectionSet>());
         services.AddHostedService(provider => provider.GetRequiredService<RetentionLoop>());
+        if (storage.Postgres.Length == 0)
+        {
+            services.AddHostedService<OperatorSocket>(); // nobody else can open the embedded store
+        }
+        else
+        {
+            services.AddHostedService<ModerationFeed>();
+        }
+
         return builder;
     }
 
@@ -84,13 +92,15 @@ public static class RelayHosting
         {
             services.AddSingleton<IEventStore>(_ => EmbeddedEventStore.Open(Path.Combine(storage.DataDirectory, Folder)));
             services.AddSingleton<ILiveFeed>(provider => provider.GetRequiredService<FanOut>());
+            services.AddSingleton<IModerationStore>(_ => new ModerationFile(Path.Combine(storage.DataDirectory, Folder, "management.json")));
             services.AddSingleton<IHealthPart, StorageHealth>();
             return;
         }
 
         services.AddCluster();
-        services.AddSingleton(_ => PostgresEventStore.OpenAsync(storage.Postgres, CancellationToken.None).GetAwaiter().GetResult());
+        services.AddSingleton(_ => PostgresEventStore.Create(storage.Postgres));
         services.AddSingleton<IEventStore>(provider => provider.GetRequiredService<PostgresEventStore>());
+        services.AddSingleton<IModerationStore>(provider => provider.GetRequiredService<PostgresEventStore>().Moderation);
         services.AddSingleton<ClusterFeed>();
         services.AddSingleton<ILiveFeed>(provider => provider.GetRequiredService<ClusterFeed>());
         services.AddSingleton<IHealthPart, PostgresHealth>();

@@ -106,12 +106,26 @@ internal sealed class BlossomServer : IAsyncDisposable
         return await Http.SendAsync(request);
     }
 
-    /// <summary>Files below the blob folder, drafts and files on their way out included.</summary>
+    /// <summary>Files below the blob folder, drafts and files on their way out included, and the cells in use of the file of small blobs.</summary>
     public IEnumerable<string> BlobFiles() => BlobFiles(Folder);
 
     public static IEnumerable<string> BlobFiles(string folder) => new[] { "objects", "incoming", "leaving" }
         .Select(name => Path.Combine(folder, "blossom", name)).Where(Directory.Exists)
-        .SelectMany(path => Directory.EnumerateFiles(path, "*", SearchOption.AllDirectories));
+        .SelectMany(path => Directory.EnumerateFiles(path, "*", SearchOption.AllDirectories))
+        .Concat(Cells(Path.Combine(folder, "blossom", "small.cells")));
+
+    private static IEnumerable<string> Cells(string path)
+    {
+        using var file = new FileStream(path, FileMode.OpenOrCreate, FileAccess.Read, FileShare.ReadWrite);
+        var cell = new byte[4096];
+        for (var at = 0; file.ReadAtLeast(cell, cell.Length, throwOnEndOfStream: false) == cell.Length; at++)
+        {
+            if (cell.AsSpan().ContainsAnyExcept((byte)0))
+            {
+                yield return $"{path}#{at}";
+            }
+        }
+    }
 
     public static byte[] RandomBlob(int size) => RandomNumberGenerator.GetBytes(size);
 

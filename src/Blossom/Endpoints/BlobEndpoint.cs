@@ -14,6 +14,8 @@ namespace Marmot.Blossom.Endpoints;
 /// <summary>GET and HEAD of a blob (BUD-01): ranges, validators, caching cut to the blob's end, nothing a browser would run.</summary>
 internal sealed class BlobEndpoint(IBlobIndex index, IBlobStore store, UploadPolicy policy, TokenGate gate, TimeProvider time, BlossomMetrics metrics, IOptions<BlossomOptions> options)
 {
+    public const string Route = "/{sha256}";
+    public const string Sandbox = "sandbox; default-src 'none'";
     private const string Boundary = "marmot-blossom-part"; // parts are read by length, so a fixed boundary is safe
     private const long YearSeconds = 31_536_000;
 
@@ -128,22 +130,24 @@ internal sealed class BlobEndpoint(IBlobIndex index, IBlobStore store, UploadPol
         headers.ContentType = entry.Type;
         headers.ETag = etag;
         headers.AcceptRanges = "bytes";
-        headers.ContentSecurityPolicy = "sandbox; default-src 'none'";
+        headers.ContentSecurityPolicy = Sandbox;
         if (!BlobTypes.IsPassive(entry.Type))
         {
             headers.ContentDisposition = "attachment";
         }
 
-        var fresh = YearSeconds;
         if (entry.ExpiresAt is { } ends)
         {
-            fresh = Math.Min(fresh, Math.Max(0, ends - time.GetUtcNow().ToUnixTimeSeconds()));
             headers["Sunset"] = SunsetText(ends);
         }
 
         var scope = options.Value.RequireGetToken ? "private" : "public";
-        headers.CacheControl = string.Create(CultureInfo.InvariantCulture, $"{scope}, max-age={fresh}, immutable");
+        headers.CacheControl = string.Create(CultureInfo.InvariantCulture, $"{scope}, max-age={FreshSeconds(entry, time.GetUtcNow())}, immutable");
     }
+
+    /// <summary>How long a cache may keep a blob: never past its end.</summary>
+    internal static long FreshSeconds(BlobEntry entry, DateTimeOffset now) =>
+        entry.ExpiresAt is { } ends ? Math.Clamp(ends - now.ToUnixTimeSeconds(), 0, YearSeconds) : YearSeconds;
 
     /// <summary>RFC 8594: an HTTP-date.</summary>
     internal static string SunsetText(long unixSeconds) => DateTimeOffset.FromUnixTimeSeconds(unixSeconds).ToString("R", CultureInfo.InvariantCulture);

@@ -10,7 +10,7 @@ namespace Marmot.Blossom.Endpoints;
 /// <summary>What every answer has in common: CORS and safety headers first, refusals as status and X-Reason, one catch, one count.</summary>
 internal sealed class EndpointShell(BlossomMetrics metrics, StorageHealth health, ILogger<EndpointShell> logger)
 {
-    private const string ExposedHeaders = "X-Reason, Content-Range, Content-Length, Accept-Ranges, ETag, Sunset, Retry-After, X-Cashu, X-Lightning";
+    public const string ExposedHeaders = "X-Reason, Content-Range, Content-Length, Accept-Ranges, ETag, Sunset, Retry-After, X-Cashu, X-Lightning";
 
     public RequestDelegate Wrap(string route, Func<HttpContext, Task<Refusal?>> handler) => context => RunAsync(context, route, handler);
 

@@ -4,8 +4,9 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Marmot.Blossom.Storage;
 
-/// <summary>Blobs as plain files: <c>objects/ab/&lt;hash&gt;</c>, drafts in <c>incoming/</c>, files on their way out in <c>leaving/</c>.</summary>
+/// <summary>Blobs as plain files: <c>objects/ab/&lt;hash&gt;</c>, drafts in <c>incoming/</c>, files on their way out in <c>leaving/</c>; the smallest together in <c>small.cells</c>.</summary>
 /// <remarks>
+/// A blob in a cell has a mark, one in a file has none.
 /// Commit is fsync of the file, rename, fsync of the directory. Deletion renames the file out of sight first and overwrites it when the last
 /// reader has closed it, so that a download under way never sees the overwriting. Paths are built from the hash, never from what a client wrote.
 /// The 256 folders are made once, so that an upload makes one directory durable and not three.
@@ -19,6 +20,7 @@ internal sealed class DiskBlobStore : IBlobStore
     private readonly Lock _readersLock = new();
     private readonly Dictionary<Bytes32, OpenBlob> _readers = [];
     private readonly FreeSpace _free;
+    private readonly CellFile _cells;
 
     public DiskBlobStore(string root, TimeProvider time)
     {
@@ -34,6 +36,7 @@ internal sealed class DiskBlobStore : IBlobStore
 
         FileSync.Directory(_objects);
         _leaving = Directory.CreateDirectory(Path.Combine(full, "leaving")).FullName;
+        _cells = new CellFile(Path.Combine(full, "small.cells"));
     }
 
     public long FreeBytes => _free.Bytes;
@@ -46,13 +49,19 @@ internal sealed class DiskBlobStore : IBlobStore
             Shred(path);
         }
 
+        _cells.Recover(cancellationToken);
         return ValueTask.CompletedTask;
     }
 
-    public BlobDraft Begin(Bytes32? announced) => new DiskBlobDraft(this, Path.Combine(_incoming, Guid.NewGuid().ToString("N")));
+    public BlobDraft Begin(Bytes32? announced) => new DiskBlobDraft(this, _cells, Path.Combine(_incoming, Guid.NewGuid().ToString("N")));
 
     public ValueTask<BlobReader?> OpenAsync(BlobPlace place, CancellationToken cancellationToken)
     {
+        if (place.Mark != Guid.Empty)
+        {
+            return ValueTask.FromResult<BlobReader?>(_cells.Read(place) is { } blob ? new CellBlobReader(blob) : null);
+        }
+
         var hash = place.Hash;
         OpenBlob open;
         SafeFileHandle handle;
@@ -81,6 +90,11 @@ internal sealed class DiskBlobStore : IBlobStore
 
     public ValueTask<bool> DeleteAsync(BlobPlace place, CancellationToken cancellationToken)
     {
+        if (place.Mark != Guid.Empty)
+        {
+            return _cells.RemoveAsync(place);
+        }
+
         var hash = place.Hash;
         var source = PathOf(hash);
         var target = Path.Combine(_leaving, Guid.NewGuid().ToString("N"));
@@ -109,6 +123,11 @@ internal sealed class DiskBlobStore : IBlobStore
     public async IAsyncEnumerable<StoredBlob> ListAsync([EnumeratorCancellation] CancellationToken cancellationToken)
     {
         await Task.Yield();
+        foreach (var place in _cells.All(cancellationToken))
+        {
+            yield return new StoredBlob(place, null);
+        }
+
         foreach (var path in Directory.EnumerateFiles(_objects, "*", SearchOption.AllDirectories))
         {
             cancellationToken.ThrowIfCancellationRequested();
@@ -123,7 +142,11 @@ internal sealed class DiskBlobStore : IBlobStore
 
     public ValueTask ProbeAsync(CancellationToken cancellationToken) => ValueTask.CompletedTask;
 
-    public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+    public ValueTask DisposeAsync()
+    {
+        _cells.Dispose();
+        return ValueTask.CompletedTask;
+    }
 
     /// <summary>The durable half of an upload. The caller holds the stripe of the hash.</summary>
     internal void Publish(string draftPath, Bytes32 hash)

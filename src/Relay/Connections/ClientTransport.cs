@@ -54,6 +54,9 @@ internal sealed class ClientTransport
     /// <summary>What answers the opening handshake; empty when the HTTP server has.</summary>
     public byte[] Handshake { get; } = [];
 
+    /// <summary>permessage-deflate was agreed on (RFC 7692).</summary>
+    public bool IsDeflating { get; init; }
+
     /// <summary>The URL the client used, for NIP-42.</summary>
     public string RelayUrl { get; }
 

@@ -1,16 +1,17 @@
 using System.Text;
+using Marmot.Hosting;
 using Microsoft.AspNetCore.Connections;
 
 namespace Marmot.Relay.Connections;
 
 /// <summary>Takes WebSocket handshakes for <c>/</c> straight from the transport, before the HTTP server, and passes every other connection on untouched.</summary>
 /// <remarks>An upgraded request keeps all of HTTP's objects alive, twice the memory of the connection itself, and copies each byte once more on its way.</remarks>
-internal sealed class WebSocketShortcut(ConnectionSet connections, RelayIdentity identity, TimeProvider clock)
+internal sealed class WebSocketShortcut(ConnectionSet connections, RelayIdentity identity, TimeProvider clock) : IConnectionShortcut
 {
     // As long as Kestrel gives a client for the head of its request.
     private static readonly TimeSpan HeadTimeout = TimeSpan.FromSeconds(30);
 
-    public async Task RunAsync(ConnectionContext connection, ConnectionDelegate next)
+    public async Task RunAsync(ConnectionContext connection, ConnectionDelegate onward)
     {
         WebSocketRequest? request;
         try
@@ -25,7 +26,7 @@ internal sealed class WebSocketShortcut(ConnectionSet connections, RelayIdentity
 
         if (request is not { } handshake)
         {
-            await next(connection);
+            await onward(connection);
             return;
         }
 
@@ -36,9 +37,10 @@ internal sealed class WebSocketShortcut(ConnectionSet connections, RelayIdentity
             return;
         }
 
+        var extensions = connections.AgreeOnExtensions(handshake.Extensions);
         var answer = Encoding.ASCII.GetBytes(
-            $"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {WebSocketRequest.Accept(handshake.Key)}\r\n\r\n");
-        await connections.ServeAsync(new ClientTransport(connection, identity.UrlFor("ws", handshake.Host), answer));
+            $"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {WebSocketRequest.Accept(handshake.Key)}\r\n{(extensions is null ? "" : $"Sec-WebSocket-Extensions: {extensions}\r\n")}\r\n");
+        await connections.ServeAsync(new ClientTransport(connection, identity.UrlFor("ws", handshake.Host), answer) { IsDeflating = extensions is not null });
     }
 
     // Null when it is the HTTP server's; the bytes then stand unread before it.

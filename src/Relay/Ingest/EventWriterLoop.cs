@@ -60,17 +60,34 @@ internal sealed class EventWriterLoop(
         Wake();
     }
 
-    /// <summary>Runs an operator's change on the writer's thread.</summary>
-    public Task<int> RemoveAsync(IReadOnlyList<StoredKey> keys)
+    /// <summary>Removes events by the operator's wish, on the writer's thread.</summary>
+    public Task<int> RemoveAsync(IReadOnlyList<StoredKey> keys) => RunAsync(() => store.RemoveAsync(keys, CancellationToken.None).AsTask());
+
+    /// <summary>Stores what the operator imports, on the writer's thread, and passes it on to those who listen.</summary>
+    public Task WriteAsync(IReadOnlyList<EventWrite> batch) => RunAsync(async () =>
+    {
+        await store.WriteAsync(batch, CancellationToken.None);
+        foreach (var write in batch)
+        {
+            if (write.Verdict == StoreVerdict.Stored)
+            {
+                await feed.PublishAsync(new LiveEvent(write.Record, write.Arrival), _stop.Token);
+            }
+        }
+
+        return batch.Count;
+    });
+
+    private Task<int> RunAsync(Func<Task<int>> change)
     {
         var done = new TaskCompletionSource<int>(TaskCreationOptions.RunContinuationsAsynchronously);
         _work.Writer.TryWrite(async () =>
         {
             try
             {
-                done.SetResult(await store.RemoveAsync(keys, CancellationToken.None));
+                done.SetResult(await change());
             }
-            catch (IOException exception)
+            catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or OperationCanceledException)
             {
                 done.SetException(exception);
             }
@@ -81,8 +98,16 @@ internal sealed class EventWriterLoop(
 
     public async Task StartAsync(CancellationToken cancellationToken)
     {
-        var statistics = await store.ReadStatisticsAsync(cancellationToken);
-        log.Ready(statistics.Events, statistics.NewestArrival);
+        try
+        {
+            var statistics = await store.ReadStatisticsAsync(cancellationToken);
+            log.Ready(statistics.Events, statistics.NewestArrival);
+        }
+        catch (IOException)
+        {
+            // A database that is away is waited for; until then writes are refused, and /readyz says why.
+        }
+
         _thread = new Thread(Run) { IsBackground = true, Name = nameof(EventWriterLoop) };
         _thread.Start();
     }

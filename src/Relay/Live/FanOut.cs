@@ -55,6 +55,7 @@ internal sealed class FanOut(SubscriptionIndex index, IOptions<RelayOptions> opt
 
         _matches.Clear();
         index.Collect(view, live.Record.Tags, ++_number, _matches);
+        live.Subscribers = _matches.Count;
         foreach (var subscription in _matches)
         {
             if (GiftWrapAccess.MayRead(view, subscription.Connection.Keys, _wrapsOpen))

@@ -100,6 +100,53 @@ public sealed class PostgresBlobIndexTests(PostgresFixture postgres) : BlobIndex
         Assert.Null(await index.FindAsync(Filled(8), default));
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task After_a_restart_of_the_database_the_first_request_of_each_kind_succeeds_though_every_pooled_connection_is_dead(bool killed)
+    {
+        await using var server = await Marmot.TestKit.Servers.PostgresServer.StartAsync();
+        await using var database = new PostgresDatabase(await server.CreateDatabaseAsync(), OwnerTags.Plain);
+        await using var index = new PostgresBlobIndex(database, Clock);
+        var mark = Guid.NewGuid();
+        BlobClaim Claim(byte owner) => new(Filled(9), Filled(owner), 10, "a/b", 5, null, mark);
+
+        await RestartAsync();
+        Assert.True((await index.AddAsync(Claim(1), default)).IsNew);
+        await RestartAsync();
+        Assert.NotNull(await index.FindAsync(Filled(9), default));
+        await RestartAsync();
+        Assert.NotNull(await index.JoinAsync(Claim(2), default));
+        await RestartAsync();
+        Assert.Equal(ClaimRemoval.Removed, (await index.RemoveAsync(Filled(9), Filled(1), default)).Removal);
+        await RestartAsync();
+        await index.ProbeAsync(default);
+        await RestartAsync();
+        Assert.Equal(mark, (await index.RemoveBlobAsync(Filled(9), default))!.Value.Mark);
+
+        async Task RestartAsync()
+        {
+            // A dozen connections open at once, then idle in the pool; each with something prepared.
+            var (count, all) = (0, new TaskCompletionSource());
+            await Task.WhenAll(Enumerable.Range(0, 12).Select(_ => database.AskAsync(
+                async (connection, cancellation) =>
+                {
+                    await using var question = new Npgsql.NpgsqlCommand("SELECT 1", connection);
+                    await question.ExecuteScalarAsync(cancellation);
+                    if (Interlocked.Increment(ref count) == 12)
+                    {
+                        all.SetResult();
+                    }
+
+                    await all.Task;
+                    return true;
+                },
+                default).AsTask()));
+            await (killed ? server.KillAsync() : server.CrashAsync());
+            await server.StartAgainAsync();
+        }
+    }
+
     private protected override async Task<IBlobIndex> OpenAsync()
     {
         var index = new PostgresBlobIndex(new PostgresDatabase(_database, OwnerTags.Plain), Clock);

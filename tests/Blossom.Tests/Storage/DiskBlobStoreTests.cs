@@ -42,8 +42,9 @@ public sealed class DiskBlobStoreTests : BlobStoreContract, IDisposable
     public async Task Committing_a_hash_that_is_there_keeps_one_file()
     {
         await using var store = Open();
-        await StoreAsync(store, [1, 2, 3]);
-        await StoreAsync(store, [1, 2, 3]);
+        var blob = BlossomServer.RandomBlob(5000);
+        await StoreAsync(store, blob);
+        await StoreAsync(store, blob);
         Assert.Single(await ListAsync(store));
     }
 
@@ -51,9 +52,105 @@ public sealed class DiskBlobStoreTests : BlobStoreContract, IDisposable
     public async Task The_file_time_tells_the_day_only()
     {
         await using var store = Open();
-        await StoreAsync(store, [1]);
+        await StoreAsync(store, BlossomServer.RandomBlob(5000));
         var file = Directory.EnumerateFiles(Path.Combine(_folder, "objects"), "*", SearchOption.AllDirectories).Single();
         Assert.Equal(TimeSpan.Zero, File.GetLastWriteTimeUtc(file).TimeOfDay);
+    }
+
+    [Theory]
+    [InlineData(4031)]
+    [InlineData(4032)]
+    [InlineData(4033)]
+    public async Task A_blob_around_the_size_of_a_cell_comes_back_in_pieces_and_after_a_restart(int size)
+    {
+        var blob = BlossomServer.RandomBlob(size);
+        BlobPlace place;
+        await using (var store = Open())
+        {
+            await using var draft = store.Begin(null);
+            await draft.AppendAsync(new(blob.AsMemory(0, 4000)), default);
+            await draft.AppendAsync(new(blob.AsMemory(4000)), default);
+            place = await draft.CommitAsync(BlossomServer.HashOf(blob), default);
+            Assert.Equal(size > 4032, place.Mark == Guid.Empty);
+        }
+
+        await using var again = Open();
+        await again.RecoverAsync(default);
+        Assert.Equal(blob, await ReadAsync(again, place, 0, size));
+        Assert.Equal([place.Hash], await ListAsync(again));
+    }
+
+    [Fact]
+    public async Task A_deleted_small_blob_is_zeros_and_its_cell_is_used_again_but_never_by_its_old_name()
+    {
+        await using var store = Open();
+        var old = await StoreAsync(store, BlossomServer.RandomBlob(3000));
+        var size = new FileInfo(Cells).Length;
+        Assert.True(await store.DeleteAsync(old, default));
+        Assert.False(await store.DeleteAsync(old, default));
+        Assert.All(await CellBytesAsync(), value => Assert.Equal(0, value));
+
+        List<BlobPlace> places = [];
+        for (var i = 0; i < 256; i++)
+        {
+            places.Add(await StoreAsync(store, BlossomServer.RandomBlob(100)));
+        }
+
+        Assert.Equal(size, new FileInfo(Cells).Length); // 1 MiB of cells, the freed one among them
+        Assert.Equal(256, places.Distinct().Count());
+        Assert.Null(await store.OpenAsync(old, default));
+        Assert.False(await store.DeleteAsync(old, default));
+        Assert.Equal(256, (await ListAsync(store)).Count);
+    }
+
+    [Fact]
+    public async Task A_cell_torn_by_a_crash_is_not_served_and_is_cleared_and_used_again()
+    {
+        BlobPlace torn, whole;
+        await using (var store = Open())
+        {
+            torn = await StoreAsync(store, BlossomServer.RandomBlob(3000));
+            whole = await StoreAsync(store, [1]);
+        }
+
+        await using (var file = File.OpenWrite(Cells))
+        {
+            file.Position = 2048; // the second half was never written
+            file.Write(new byte[2048]);
+        }
+
+        await using var again = Open();
+        Assert.Null(await again.OpenAsync(torn, default));
+        await again.RecoverAsync(default);
+        Assert.All((await CellBytesAsync())[..4096], value => Assert.Equal(0, value));
+        Assert.Equal([whole.Hash], await ListAsync(again));
+        await StoreAsync(again, [2]);
+        Assert.Equal([1], await ReadAsync(again, whole, 0, 1));
+    }
+
+    [Fact]
+    public async Task Small_blobs_of_many_uploaders_at_once_are_all_there_and_whole()
+    {
+        await using var store = Open();
+        var blobs = Enumerable.Range(0, 600).Select(i => BlossomServer.RandomBlob(i)).ToArray();
+        var places = await Task.WhenAll(blobs.Select(blob => Task.Run(() => StoreAsync(store, blob))));
+        for (var i = 0; i < blobs.Length; i++)
+        {
+            Assert.Equal(blobs[i], await ReadAsync(store, places[i], 0, blobs[i].Length));
+        }
+
+        Assert.All(await Task.WhenAll(places.Select(place => Task.Run(async () => await store.DeleteAsync(place, default)))), Assert.True);
+        Assert.Empty(await ListAsync(store));
+    }
+
+    private string Cells => Path.Combine(_folder, "small.cells");
+
+    private async Task<byte[]> CellBytesAsync()
+    {
+        await using var file = new FileStream(Cells, FileMode.Open, FileAccess.Read, FileShare.ReadWrite);
+        using var copy = new MemoryStream();
+        await file.CopyToAsync(copy);
+        return copy.ToArray();
     }
 
     private protected override Task<int> CountRemainsAsync() => Task.FromResult(Directory.GetFiles(Path.Combine(_folder, "incoming")).Length);

@@ -32,7 +32,7 @@ internal sealed class PostgresBlobIndex(PostgresDatabase database, TimeProvider 
 
     private long Now => time.GetUtcNow().ToUnixTimeSeconds();
 
-    public ValueTask<BlobEntry?> FindAsync(Bytes32 hash, CancellationToken cancellationToken) => database.ReadAsync(
+    public ValueTask<BlobEntry?> FindAsync(Bytes32 hash, CancellationToken cancellationToken) => database.AskAsync(
         async (connection, cancellation) =>
         {
             await using var batch = new NpgsqlBatch(connection) { BatchCommands = { PostgresStatements.Entry(hash, Now) } };
@@ -41,7 +41,7 @@ internal sealed class PostgresBlobIndex(PostgresDatabase database, TimeProvider 
         },
         cancellationToken);
 
-    public ValueTask<AddedClaim> AddAsync(BlobClaim claim, CancellationToken cancellationToken) => database.ChangeAsync(async connection =>
+    public ValueTask<AddedClaim> AddAsync(BlobClaim claim, CancellationToken cancellationToken) => database.ChangeTwiceAsync(async connection =>
     {
         var now = Now;
         await using var batch = new NpgsqlBatch(connection)
@@ -61,10 +61,10 @@ internal sealed class PostgresBlobIndex(PostgresDatabase database, TimeProvider 
         var entry = await ReadEntryAsync(reader, claim.Hash) ?? BlobEntry.Of(claim);
         await FinishAsync(reader);
         Count(isNewRow ? 1 : 0, isNewClaim ? 1 : 0, isNewRow ? claim.Size : 0);
-        return new AddedClaim(entry, !wasLive);
+        return new AddedClaim(entry, !wasLive || (claim.Mark != Guid.Empty && entry.Mark == claim.Mark)); // marks are used once: it was added the first time it was asked
     });
 
-    public ValueTask<BlobEntry?> JoinAsync(BlobClaim claim, CancellationToken cancellationToken) => database.ChangeAsync(async connection =>
+    public ValueTask<BlobEntry?> JoinAsync(BlobClaim claim, CancellationToken cancellationToken) => database.ChangeTwiceAsync(async connection =>
     {
         var now = Now;
         await using var batch = new NpgsqlBatch(connection)
@@ -106,7 +106,7 @@ internal sealed class PostgresBlobIndex(PostgresDatabase database, TimeProvider 
 
     public ValueTask<BlobPlace?> RemoveExpiredAsync(Bytes32 hash, CancellationToken cancellationToken) => RemoveAsync(hash, PostgresStatements.DeleteEnded(hash, Now));
 
-    public ValueTask<IReadOnlyList<Bytes32>> FindExpiredAsync(int limit, CancellationToken cancellationToken) => database.ReadAsync<IReadOnlyList<Bytes32>>(
+    public ValueTask<IReadOnlyList<Bytes32>> FindExpiredAsync(int limit, CancellationToken cancellationToken) => database.AskAsync<IReadOnlyList<Bytes32>>(
         async (connection, cancellation) =>
         {
             await using var command = new NpgsqlCommand(PostgresStatements.Ended, connection)
@@ -124,7 +124,7 @@ internal sealed class PostgresBlobIndex(PostgresDatabase database, TimeProvider 
         },
         cancellationToken);
 
-    public ValueTask<IReadOnlyList<BlobEntry>> ListAsync(Bytes32 owner, Bytes32? after, int limit, CancellationToken cancellationToken) => database.ReadAsync<IReadOnlyList<BlobEntry>>(
+    public ValueTask<IReadOnlyList<BlobEntry>> ListAsync(Bytes32 owner, Bytes32? after, int limit, CancellationToken cancellationToken) => database.AskAsync<IReadOnlyList<BlobEntry>>(
         async (connection, cancellation) =>
         {
             await using var command = new NpgsqlCommand(PostgresStatements.Page, connection)
@@ -159,7 +159,7 @@ internal sealed class PostgresBlobIndex(PostgresDatabase database, TimeProvider 
     {
         if (_countedAt is { } at && time.GetElapsedTime(at) < CountInterval)
         {
-            await database.ReadAsync(
+            await database.AskAsync(
                 async (connection, cancellation) =>
                 {
                     await using var command = new NpgsqlCommand("SELECT 1", connection);
@@ -169,7 +169,7 @@ internal sealed class PostgresBlobIndex(PostgresDatabase database, TimeProvider 
             return;
         }
 
-        var totals = await database.ReadAsync(
+        var totals = await database.AskAsync(
             async (connection, cancellation) =>
             {
                 await using var command = new NpgsqlCommand(PostgresStatements.Count, connection);

@@ -7,6 +7,9 @@ namespace Marmot.Blossom.Index.Postgres;
 /// <summary>The connections to the database: made ready on first use, faults told apart at one place.</summary>
 internal sealed class PostgresDatabase : IAsyncDisposable
 {
+    /// <summary>Before the second and the third attempt. A database that is away for longer is answered with 503.</summary>
+    private static readonly TimeSpan[] Pauses = [TimeSpan.Zero, TimeSpan.FromMilliseconds(250)];
+
     private readonly NpgsqlDataSource _source;
     private readonly OwnerTags _owners;
     private readonly SemaphoreSlim _opening = new(1, 1);
@@ -30,12 +33,7 @@ internal sealed class PostgresDatabase : IAsyncDisposable
     {
         try
         {
-            if (!_open)
-            {
-                await MakeReadyAsync(cancellationToken);
-            }
-
-            return await _source.OpenConnectionAsync(cancellationToken);
+            return await ConnectAsync(cancellationToken);
         }
         catch (Exception error) when (PostgresFaults.Translate(error) is { } told)
         {
@@ -43,37 +41,42 @@ internal sealed class PostgresDatabase : IAsyncDisposable
         }
     }
 
-    /// <summary>A question. Asked again once, because after a restart of the database the pooled connections are all broken.</summary>
-    public async ValueTask<T> ReadAsync<T>(Func<NpgsqlConnection, CancellationToken, ValueTask<T>> read, CancellationToken cancellationToken)
+    /// <summary>A question, asked again on a fresh connection when the one it had turns out to be lost.</summary>
+    public async ValueTask<T> AskAsync<T>(Func<NpgsqlConnection, CancellationToken, ValueTask<T>> ask, CancellationToken cancellationToken)
     {
-        for (var isRetry = false; ; isRetry = true)
+        for (var attempt = 0; ; attempt++)
         {
             try
             {
-                await using var connection = await OpenAsync(cancellationToken);
-                return await read(connection, cancellationToken);
+                await using var connection = await ConnectAsync(cancellationToken);
+                return await ask(connection, cancellationToken);
             }
-            catch (NpgsqlException error) when (!isRetry && error is not PostgresException)
+            catch (Exception error) when (PostgresFaults.IsConnectionLost(error) && attempt < Pauses.Length)
             {
-                _source.Clear();
+                await DropConnectionsAsync(Pauses[attempt], cancellationToken);
             }
             catch (Exception error) when (PostgresFaults.Translate(error) is { } told)
             {
+                _source.Clear();
                 throw told;
             }
         }
     }
 
-    /// <summary>A change. Never asked twice and never cancelled: half an answer would leave the caller not knowing.</summary>
+    /// <summary>A change that comes to the same when it is made twice. Never cancelled: half an answer would leave the caller not knowing.</summary>
+    public ValueTask<T> ChangeTwiceAsync<T>(Func<NpgsqlConnection, ValueTask<T>> change) => AskAsync((connection, _) => change(connection), CancellationToken.None);
+
+    /// <summary>A change that is made once and never cancelled. Its connection is tried first: a pooled one may have died with the database it was opened to.</summary>
     public async ValueTask<T> ChangeAsync<T>(Func<NpgsqlConnection, ValueTask<T>> change)
     {
         try
         {
-            await using var connection = await OpenAsync(CancellationToken.None);
+            await using var connection = await ConnectAndTryAsync();
             return await change(connection);
         }
         catch (Exception error) when (PostgresFaults.Translate(error) is { } told)
         {
+            _source.Clear();
             throw told;
         }
     }
@@ -85,6 +88,47 @@ internal sealed class PostgresDatabase : IAsyncDisposable
     {
         await _source.DisposeAsync();
         _opening.Dispose();
+    }
+
+    private async ValueTask<NpgsqlConnection> ConnectAsync(CancellationToken cancellationToken)
+    {
+        if (!_open)
+        {
+            await MakeReadyAsync(cancellationToken);
+        }
+
+        return await _source.OpenConnectionAsync(cancellationToken);
+    }
+
+    private async ValueTask<NpgsqlConnection> ConnectAndTryAsync()
+    {
+        for (var attempt = 0; ; attempt++)
+        {
+            var connection = await ConnectAsync(CancellationToken.None);
+            try
+            {
+                await using var question = new NpgsqlCommand("SELECT 1", connection);
+                await question.ExecuteScalarAsync(CancellationToken.None);
+                return connection;
+            }
+            catch (Exception error)
+            {
+                await connection.DisposeAsync();
+                if (!PostgresFaults.IsConnectionLost(error) || attempt == Pauses.Length)
+                {
+                    throw;
+                }
+
+                await DropConnectionsAsync(Pauses[attempt], CancellationToken.None);
+            }
+        }
+    }
+
+    /// <summary>After a restart of the database every pooled connection is lost: none of them is handed out again.</summary>
+    private Task DropConnectionsAsync(TimeSpan pause, CancellationToken cancellationToken)
+    {
+        _source.Clear();
+        return Task.Delay(pause, cancellationToken);
     }
 
     private async Task MakeReadyAsync(CancellationToken cancellationToken)

@@ -9,6 +9,14 @@ internal static class PostgresFaults
     public const string Part = "PostgreSQL";
     private const int NoSpace = 28; // ENOSPC, see DiskErrors
 
+    /// <summary>The connection is lost, not the question wrong: another connection may answer. So it is with all that are pooled when the database was restarted.</summary>
+    public static bool IsConnectionLost(Exception error) => error switch
+    {
+        PostgresException { SqlState: ['0', '8', ..] or ['5', '7', 'P', '0', ..] } => true, // connection faults; ended by the operator or a crash, starting up
+        PostgresException or { InnerException: TimeoutException } => false, // who was waited for in vain is not waited for twice
+        _ => error is NpgsqlException,
+    };
+
     /// <summary>What callers of the index are told; null when it is a fault of ours that must be seen as one.</summary>
     public static IOException? Translate(Exception error) => error switch
     {

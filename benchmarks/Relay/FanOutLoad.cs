@@ -4,13 +4,22 @@ using System.Net.Sockets;
 namespace Marmot.Benchmarks.RelayLoad;
 
 /// <summary>Many subscribers of one group on one thread's worth of asynchronous reads, and one who publishes.</summary>
+/// <remarks>
+/// For latencies only every twentieth reads meanwhile: a thousand readers in this process would make each other and the relay wait for the
+/// same cores, which readers on their own machines do not. The relay writes to all of them; their sockets hold what nobody reads yet.
+/// </remarks>
 internal sealed class FanOutLoad : IDisposable
 {
     private readonly Peer _peer;
     private readonly List<Subscriber> _subscribers = [];
+    private readonly List<Socket> _silent = [];
     private readonly string _group;
 
-    public FanOutLoad(Peer peer, int subscribers, string group)
+    /// <param name="peer">The relay.</param>
+    /// <param name="subscribers">How many.</param>
+    /// <param name="group">What they subscribe to.</param>
+    /// <param name="readEvery">1: all read; 20: every twentieth.</param>
+    public FanOutLoad(Peer peer, int subscribers, string group, int readEvery = 1)
     {
         _peer = peer;
         _group = group;
@@ -19,7 +28,14 @@ internal sealed class FanOutLoad : IDisposable
             var connection = new WireConnection(peer.EndPoint);
             connection.Send(WireConnection.Frame($"[\"REQ\",\"live\",{{\"kinds\":[445],\"#h\":[\"{group}\"],\"limit\":0}}]"));
             connection.SkipTo("[\"EOSE\""u8);
-            _subscribers.Add(new Subscriber(connection.Socket));
+            if (i % readEvery == 0)
+            {
+                _subscribers.Add(new Subscriber(connection.Socket));
+            }
+            else
+            {
+                _silent.Add(connection.Socket);
+            }
         }
 
         _subscribers.ForEach(s => s.Start());
@@ -71,7 +87,11 @@ internal sealed class FanOutLoad : IDisposable
         return latencies;
     }
 
-    public void Dispose() => _subscribers.ForEach(s => s.Dispose());
+    public void Dispose()
+    {
+        _subscribers.ForEach(s => s.Dispose());
+        _silent.ForEach(s => s.Dispose());
+    }
 
     private sealed class Subscriber(Socket socket) : IDisposable
     {

@@ -19,14 +19,14 @@ internal static class Limits
     }
 
     /// <summary>Median time to append 4 KB to a file and wait for the disk.</summary>
-    public static TimeSpan Fsync(string directory)
+    public static TimeSpan Fsync(string directory, int writes = 200)
     {
         var path = Path.Combine(directory, "fsync");
         var block = new byte[4096];
         var times = new List<TimeSpan>();
         using (var file = File.OpenHandle(path, FileMode.Create, FileAccess.Write, FileShare.None, FileOptions.None, preallocationSize: 1 << 20))
         {
-            for (var i = 0; i < 200; i++)
+            for (var i = 0; i < writes; i++)
             {
                 var started = Stopwatch.GetTimestamp();
                 RandomAccess.Write(file, block, (long)i * block.Length);

@@ -20,7 +20,7 @@ internal sealed record Settings
     /// <summary>Adds the storm at full size: 10,000 idle subscribers, 200 slow readers, floods, churn and half-open sockets beside honest clients.</summary>
     public bool Storm { get; init; }
 
-    /// <summary>One part alone: <c>import</c>, <c>ingest</c>, <c>fanout</c>, <c>queries</c> or <c>idle</c>; null for all.</summary>
+    /// <summary>One part alone: <c>import</c>, <c>ingest</c>, <c>fanout</c>, <c>queries</c>, <c>idle</c> or <c>storm</c>; null for all.</summary>
     public string? Only { get; init; }
 
     public bool Wants(string part) => Only is null || Only == part;
@@ -40,7 +40,7 @@ internal sealed record Settings
                     settings = settings with { Storm = true };
                     continue;
                 case "--only" when i + 1 < args.Length:
-                    settings = settings with { Only = args[i + 1] };
+                    settings = settings with { Only = args[i + 1], Storm = settings.Storm || args[i + 1] == "storm" };
                     break;
                 case "--events" when number > 0:
                     settings = settings with { Events = number };
@@ -52,7 +52,7 @@ internal sealed record Settings
                     settings = settings with { Connections = number };
                     break;
                 default:
-                    Console.Error.WriteLine("usage: ./bench relay [--quick] [--events N] [--import N] [--connections N] [--storm] [--only import|ingest|fanout|queries|idle]");
+                    Console.Error.WriteLine("usage: ./bench relay [--quick] [--events N] [--import N] [--connections N] [--storm] [--only import|ingest|fanout|queries|idle|storm]");
                     return false;
             }
 

@@ -22,12 +22,9 @@ internal readonly record struct StormResult(int IdleOpen, double QuietP99, doubl
 
 /// <summary>Honest publishers and subscribers, first alone, then among slow readers, floods of malformed frames, bad signatures and giant filters, churn and half-open sockets.</summary>
 /// <remarks>The hostile come from 127.0.0.2, so that budgets by address tell them from the honest on 127.0.0.1; the relay must count loopback.</remarks>
-internal sealed class Storm(IPEndPoint relay, StormSize size) : IDisposable
+internal sealed class Storm(IPEndPoint relay, StormSize size, IFlood flood) : IDisposable
 {
-    private static readonly IPAddress HostileAddress = IPAddress.Parse("127.0.0.2");
     private readonly List<Socket> _open = [];
-    private readonly CancellationTokenSource _stop = new();
-    private long _acts;
 
     public StormResult Run()
     {
@@ -36,21 +33,16 @@ internal sealed class Storm(IPEndPoint relay, StormSize size) : IDisposable
 
         // 2. The honest alone, then among the hostile.
         var quiet = PublishHonestly(out var missing);
-        var threads = StartHostile();
+        StartHostile();
         var storm = PublishHonestly(out var missingInStorm);
-        _stop.Cancel();
-        threads.ForEach(t => t.Join());
+        var acts = flood.Stop();
 
         // 3. Those who only listened are still served.
         var lost = idle.Count(i => !IsServed(i));
-        return new StormResult(idle.Count, quiet.At(0.99), storm.At(0.99), missing + missingInStorm, lost, Interlocked.Read(ref _acts));
+        return new StormResult(idle.Count, quiet.At(0.99), storm.At(0.99), missing + missingInStorm, lost, acts);
     }
 
-    public void Dispose()
-    {
-        _open.ForEach(s => s.Dispose());
-        _stop.Dispose();
-    }
+    public void Dispose() => _open.ForEach(s => s.Dispose());
 
     private List<Socket> OpenIdle()
     {
@@ -122,13 +114,8 @@ internal sealed class Storm(IPEndPoint relay, StormSize size) : IDisposable
         return latencies;
     }
 
-    private List<Thread> StartHostile()
+    private void StartHostile()
     {
-        var forged = Events.GroupEvents(200, 4).Select(Events.Forge).Select(Events.EventFrame).ToArray();
-        var giant = WireConnection.Frame(GiantRequest());
-        var random = new Random(1);
-        var noise = new byte[4096];
-        random.NextBytes(noise);
         OpenSlowReaders();
         for (var i = 0; i < size.HalfOpen; i++)
         {
@@ -139,36 +126,7 @@ internal sealed class Storm(IPEndPoint relay, StormSize size) : IDisposable
             }
         }
 
-        List<Thread> threads =
-        [
-            new(() => Repeat(connection => connection.Send(noise))),
-            new(() => Repeat(connection =>
-            {
-                foreach (var frame in forged)
-                {
-                    connection.Send(frame);
-                }
-
-                Drain(connection, forged.Length);
-            })),
-            new(() => Repeat(connection =>
-            {
-                connection.Send(giant);
-                Drain(connection, 1);
-            })),
-            new(() => Repeat(connection =>
-            {
-                for (var i = 0; i < 100; i++)
-                {
-                    connection.Send(WireConnection.Frame($"[\"REQ\",\"s{i}\",{{\"limit\":1}}]"));
-                    connection.Send(WireConnection.Frame($"[\"CLOSE\",\"s{i}\"]"));
-                }
-
-                Drain(connection, 100);
-            })),
-        ];
-        threads.ForEach(t => t.Start());
-        return threads;
+        flood.Start();
     }
 
     private void OpenSlowReaders()
@@ -185,35 +143,6 @@ internal sealed class Storm(IPEndPoint relay, StormSize size) : IDisposable
                     TrySend(socket, WireConnection.Frame($"[\"REQ\",\"s{k}\",{{\"limit\":5000}}]"));
                 }
             }
-        }
-    }
-
-    // Connects anew whenever it is cut off.
-    private void Repeat(Action<WireConnection> act)
-    {
-        while (!_stop.IsCancellationRequested)
-        {
-            try
-            {
-                using var connection = new WireConnection(relay, HostileAddress);
-                while (!_stop.IsCancellationRequested)
-                {
-                    act(connection);
-                    Interlocked.Increment(ref _acts);
-                }
-            }
-            catch (Exception e) when (e is SocketException or IOException)
-            {
-                Interlocked.Increment(ref _acts);
-            }
-        }
-    }
-
-    private void Drain(WireConnection connection, int messages)
-    {
-        for (var i = 0; i < messages && !_stop.IsCancellationRequested; i++)
-        {
-            connection.Receive();
         }
     }
 
@@ -234,7 +163,7 @@ internal sealed class Storm(IPEndPoint relay, StormSize size) : IDisposable
         socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         try
         {
-            socket.Bind(new IPEndPoint(HostileAddress, 0));
+            socket.Bind(new IPEndPoint(Flood.Address, 0));
             socket.Connect(relay);
             return true;
         }
@@ -243,16 +172,5 @@ internal sealed class Storm(IPEndPoint relay, StormSize size) : IDisposable
             socket.Dispose();
             return false;
         }
-    }
-
-    private static byte[] GiantRequest()
-    {
-        var text = new StringBuilder("[\"REQ\",\"giant\"");
-        for (var f = 0; f < 7; f++)
-        {
-            text.Append(",{\"ids\":[").AppendJoin(',', Enumerable.Range(f * 1000, 1000).Select(i => $"\"{i:x64}\"")).Append("]}");
-        }
-
-        return Encoding.UTF8.GetBytes(text.Append(']').ToString());
     }
 }

@@ -12,6 +12,7 @@ using Marmot.Relay.Pages;
 using Marmot.Relay.Queries;
 using Marmot.Relay.Storage;
 using Marmot.Relay.Storage.Postgres;
+using Marmot.Relay.Turns;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.Options;
@@ -27,6 +28,10 @@ public static class RelayHosting
     public static WebApplicationBuilder AddRelay(this WebApplicationBuilder builder)
     {
         var services = builder.Services;
+
+        // Signature checks and queries may hold a thread on each core (WorkTurns); frames still find one, and the system shares the cores out.
+        ThreadPool.GetMinThreads(out var workers, out var ports);
+        ThreadPool.SetMinThreads(Math.Max(workers, Environment.ProcessorCount * 2), ports);
         services.AddSettings<RelayOptions>(RelayOptions.Section);
         services.AddSingleton<IValidateOptions<RelayOptions>, RelayOptionsValidator>();
         services.AddSingleton<RelayMetrics>();
@@ -38,6 +43,7 @@ public static class RelayHosting
         services.AddSingleton<Ingester>();
         services.AddSingleton<WritePolicy>();
         services.AddSingleton(provider => new RelayBudgets(provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<IOptions<RelayOptions>>().Value));
+        services.AddSingleton<WorkTurns>();
         services.AddSingleton<WritePolicyProgram>();
         services.AddSingleton<EventWriterLoop>();
         services.AddSingleton<SubscriptionIndex>();

@@ -23,7 +23,8 @@ public sealed class StormTests
 
         var result = await Task.Run(() =>
         {
-            using var storm = new Storm(relay, Small);
+            using var flood = new Flood(relay);
+            using var storm = new Storm(relay, Small, flood);
             return storm.Run();
         });
 

@@ -1,18 +1,31 @@
 using System.IO.Pipelines;
 using System.Net;
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
 using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Connections.Features;
 
 namespace Marmot.Relay.Connections;
 
 /// <summary>The bytes of one upgraded connection, either way, and what is known about who is at the other end.</summary>
 internal sealed class ClientTransport
 {
+    private const int TcpLevel = 6; // IPPROTO_TCP
+    private const int TcpNotSentLowWaterMark = 25; // TCP_NOTSENT_LOWAT of Linux
+    private const int MaxUnsentBytes = 128 * 1024;
     private readonly PipeWriter? _writer;
     private readonly Action _abort;
 
-    /// <summary>Straight on the transport: the handshake was read by <see cref="WebSocketShortcut"/>.</summary>
-    public ClientTransport(ConnectionContext connection, string relayUrl)
+    /// <summary>Straight on the transport: the handshake was read by <see cref="WebSocketShortcut"/>, its answer is still to be sent.</summary>
+    public ClientTransport(ConnectionContext connection, string relayUrl, byte[] handshake)
     {
+        Handshake = handshake;
+        Socket = connection.Features.Get<IConnectionSocketFeature>()?.Socket;
+        if (Socket is { } socket)
+        {
+            Prepare(socket);
+        }
+
         Input = connection.Transport.Input;
         _writer = connection.Transport.Output;
         Output = _writer.AsStream(leaveOpen: true);
@@ -35,6 +48,12 @@ internal sealed class ClientTransport
 
     public Stream Output { get; }
 
+    /// <summary>Where <see cref="Output"/> ends, when nothing stands in between and nobody else writes; null inside TLS.</summary>
+    public Socket? Socket { get; }
+
+    /// <summary>What answers the opening handshake; empty when the HTTP server has.</summary>
+    public byte[] Handshake { get; } = [];
+
     /// <summary>permessage-deflate was agreed on (RFC 7692).</summary>
     public bool IsDeflating { get; init; }
 
@@ -45,6 +64,19 @@ internal sealed class ClientTransport
     public IPAddress? Address { get; }
 
     public void Abort() => _abort();
+
+    // For Outbox; the transport's own reads are asynchronous either way.
+    private static void Prepare(Socket socket)
+    {
+        socket.Blocking = false;
+        if (OperatingSystem.IsLinux())
+        {
+            // Else the system takes 4 MiB for a client that does not read, and 200 of those are most of a gigabyte.
+            Span<byte> bytes = stackalloc byte[sizeof(int)];
+            MemoryMarshal.Write(bytes, MaxUnsentBytes);
+            socket.SetRawSocketOption(TcpLevel, TcpNotSentLowWaterMark, bytes);
+        }
+    }
 
     public async ValueTask CloseAsync()
     {

@@ -5,6 +5,7 @@ using Marmot.Protocol.Events;
 using Marmot.Relay.Ingest;
 using Marmot.Relay.Live;
 using Marmot.Relay.Queries;
+using Marmot.Relay.Turns;
 
 namespace Marmot.Relay.Connections;
 
@@ -28,20 +29,27 @@ internal sealed class Connection : IDisposable
     private bool _pinged;
     private int _unanswered;
 
-    public Connection(ClientTransport transport, string challenge, RelayBudgets budgets, OutboxMemory memory, RelayOptions options, TimeProvider clock)
+    public Connection(ClientTransport transport, string challenge, RelayBudgets budgets, WorkTurns turns, OutboxMemory memory, RelayOptions options, TimeProvider clock)
     {
         _budgets = budgets;
         AddressPrefix = budgets.PrefixOf(transport.Address);
+        Turn = new WorkTurn(turns, budgets.LaneOf(AddressPrefix));
         _transport = transport;
         _challenge = challenge;
         _options = options;
         _clock = clock;
         _lastHeard = clock.GetTimestamp();
-        Outbox = new Outbox(transport.Output, memory, options.MaxOutboxBytes, options.WriteTimeout, Drop);
+        Outbox = new Outbox(transport.Output, memory, options.MaxOutboxBytes, options.WriteTimeout, Drop, transport.Socket);
         Budget = new EventBudget(clock, options.MaxEventsPerSecond);
     }
 
+    /// <summary>Its place among the connections of a round of deliveries; the loop of <see cref="FanOut"/> alone uses it.</summary>
+    public (ulong Round, int Index) DeliveryPlace;
+
     public Outbox Outbox { get; }
+
+    /// <summary>Its turns at the cores, for its read loop alone.</summary>
+    public WorkTurn Turn { get; }
 
     public EventBudget Budget { get; }
 
@@ -70,7 +78,9 @@ internal sealed class Connection : IDisposable
     public async Task RunAsync(Ingester ingester, CancellationToken shutdown)
     {
         using var registration = shutdown.UnsafeRegister(static state => ((Connection)state!).Drop(ShuttingDown), this);
+        Outbox.SendHandshake(_transport.Handshake);
         Outbox.SendAuth(_challenge);
+        Outbox.Flush();
         var reader = _transport.Input;
         using var batch = new MessageBatch();
         try
@@ -81,6 +91,7 @@ internal sealed class Connection : IDisposable
                 var rest = read.Buffer;
                 Volatile.Write(ref _lastHeard, _clock.GetTimestamp());
                 _pinged = false;
+                var messages = 0;
                 bool more;
                 var inflated = 0L;
                 do
@@ -89,14 +100,17 @@ internal sealed class Connection : IDisposable
                     inflated += batch.TakeInflatedBytes();
                     if (batch.Count > 0)
                     {
+                        messages += batch.Count;
                         await ingester.HandleAsync(this, batch, _ended.Token);
                         batch.Clear();
                     }
                 }
                 while (more && _endReason is null);
 
+                Outbox.Flush();
+
                 // What an address sends costs it, whatever it is; one that has spent its budget is read from slowly.
-                var spent = !_budgets.TryTake(AddressPrefix, (double)(read.Buffer.Length - rest.Length + inflated) / RelayBudgets.BytesPerUnit);
+                var spent = !_budgets.Charge(AddressPrefix, RelayBudgets.MessageUnits(messages, read.Buffer.Length - rest.Length + inflated));
                 reader.AdvanceTo(rest.Start, rest.End);
                 if (read.IsCompleted || _endReason is not null)
                 {
@@ -116,6 +130,7 @@ internal sealed class Connection : IDisposable
         }
         finally
         {
+            Interlocked.CompareExchange(ref _endReason, "closed", null); // nobody drops it any more
             if (_endReason == ShuttingDown)
             {
                 await SayFarewellAsync();
@@ -147,7 +162,7 @@ internal sealed class Connection : IDisposable
             _transport.Abort();
         }
 
-        _ended.Cancel();
+        _ = _ended.CancelAsync(); // what waits for it ends on a thread of its own, not inside the caller's locks
     }
 
     /// <summary>Pings a silent client; ends one that was silent through the next interval too.</summary>
@@ -166,6 +181,7 @@ internal sealed class Connection : IDisposable
         {
             _pinged = true;
             Outbox.Send([], FrameOpcode.Ping);
+            Outbox.Flush();
         }
     }
 

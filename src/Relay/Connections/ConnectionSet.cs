@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using Marmot.Relay.Ingest;
 using Marmot.Relay.Management;
 using Marmot.Relay.Queries;
+using Marmot.Relay.Turns;
 using Microsoft.Extensions.Options;
 
 namespace Marmot.Relay.Connections;
@@ -13,6 +14,7 @@ internal sealed class ConnectionSet(
     Syncs syncs,
     RelayIdentity identity,
     RelayBudgets budgets,
+    WorkTurns turns,
     Moderation moderation,
     RelayMetrics metrics,
     TimeProvider clock,
@@ -57,7 +59,7 @@ internal sealed class ConnectionSet(
         }
 
         metrics.ConnectionOpened();
-        using var connection = new Connection(transport, identity.CreateChallenge(), budgets, _memory, options.Value, clock);
+        using var connection = new Connection(transport, identity.CreateChallenge(), budgets, turns, _memory, options.Value, clock);
         _connections.TryAdd(connection, 0);
         try
         {

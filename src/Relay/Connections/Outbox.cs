@@ -1,19 +1,31 @@
 using System.Buffers;
+using System.Net.Sockets;
 
 namespace Marmot.Relay.Connections;
 
 /// <summary>What waits to be sent to one client: frames encoded back to back, so that a burst goes out in one write.</summary>
 /// <remarks>
-/// Any thread may send; one write is under way at a time. An idle outbox holds no buffer. When more than the limit waits, the
-/// client is too slow: it is dropped, never the server's memory. Lock order: docs/locking.md.
+/// Any thread may send; whoever has sent what it had to calls <see cref="Flush"/>, which writes on the calling thread as much as the socket
+/// takes at once. One write is under way at a time. An idle outbox holds no buffer. When more than the limit waits, the client is too slow:
+/// it is dropped, never the server's memory. Lock order: docs/locking.md.
 /// </remarks>
-internal sealed class Outbox(Stream stream, OutboxMemory memory, int maxBytes, TimeSpan writeTimeout, Action<string> drop) : IThreadPoolWorkItem
+internal sealed class Outbox(Stream stream, OutboxMemory memory, int maxBytes, TimeSpan writeTimeout, Action<string> drop, Socket? socket = null)
+    : IThreadPoolWorkItem
 {
     private const int InitialSize = 4096;
+
+    /// <summary>So much is written without waiting for a flush; small enough that the buffer stays out of the large object heap.</summary>
+    private const int FlushSize = 32 * 1024;
+
+    /// <summary>Writes one flush makes on its caller's thread before the thread pool goes on.</summary>
+    private const int MaxInlineWrites = 2;
+
     private readonly Lock _lock = new();
     private byte[] _filling = [];
     private int _filled;
     private int _writing;
+    private byte[] _sending = []; // with its size the writer's own: only who set _active touches them
+    private int _sendSize;
     private bool _active;
     private bool _closed;
     private TaskCompletionSource? _drained;
@@ -39,8 +51,7 @@ internal sealed class Outbox(Stream stream, OutboxMemory memory, int maxBytes, T
     public void Send(ReadOnlySpan<byte> head, ReadOnlySpan<byte> body, ReadOnlySpan<byte> tail, FrameOpcode opcode = FrameOpcode.Text)
     {
         var length = head.Length + body.Length + tail.Length;
-        var isFull = false;
-        var start = false;
+        bool isFull, isMuch;
         lock (_lock)
         {
             if (_closed)
@@ -48,9 +59,9 @@ internal sealed class Outbox(Stream stream, OutboxMemory memory, int maxBytes, T
                 return;
             }
 
-            if (_filled + _writing + length > memory.LimitFor(maxBytes) && _filled + _writing > 0)
+            isFull = _filled + _writing + length > memory.LimitFor(maxBytes) && _filled + _writing > 0;
+            if (isFull)
             {
-                isFull = true;
                 _closed = true;
             }
             else
@@ -62,24 +73,54 @@ internal sealed class Outbox(Stream stream, OutboxMemory memory, int maxBytes, T
                 tail.CopyTo(target[(used + head.Length + body.Length)..]);
                 _filled += used + length;
                 Count();
-                start = !_active;
-                _active = true;
             }
+
+            isMuch = _filled >= FlushSize && !_active;
         }
 
         if (isFull)
         {
             drop("reads too slowly");
         }
-        else if (start)
+        else if (isMuch)
+        {
+            Flush();
+        }
+    }
+
+    /// <summary>Queues the answer to the opening handshake, which comes before the first frame.</summary>
+    public void SendHandshake(ReadOnlySpan<byte> response)
+    {
+        lock (_lock)
+        {
+            response.CopyTo(Reserve(response.Length));
+            _filled += response.Length;
+            Count();
+        }
+    }
+
+    /// <summary>Writes what is queued; what the socket does not take at once follows by itself.</summary>
+    public void Flush()
+    {
+        if (!TryStart())
+        {
+            return;
+        }
+
+        if (socket is not null)
+        {
+            Write(socket);
+        }
+        else
         {
             ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
         }
     }
 
-    /// <summary>Completes when at most <paramref name="bytes"/> wait; one waiter at a time.</summary>
+    /// <summary>Flushes, and completes when at most <paramref name="bytes"/> wait; one waiter at a time.</summary>
     public Task WaitAsync(int bytes, CancellationToken cancel)
     {
+        Flush();
         lock (_lock)
         {
             if (_closed || _filled + _writing <= bytes)
@@ -121,62 +162,144 @@ internal sealed class Outbox(Stream stream, OutboxMemory memory, int maxBytes, T
         }
     }
 
-    void IThreadPoolWorkItem.Execute() => _ = WriteAllAsync();
+    void IThreadPoolWorkItem.Execute() => _ = WriteAllAsync(0);
 
-    private async Task WriteAllAsync()
+    // Takes the queue into _sending; false when there is nothing, or when somebody writes already and will take it too.
+    private bool TryStart()
     {
-        byte[] buffer = [];
+        lock (_lock)
+        {
+            if (_active || _filled == 0)
+            {
+                return false;
+            }
+
+            _active = true;
+            TakeFilled();
+            return true;
+        }
+    }
+
+    // After a write: true when more was queued meanwhile, else the outbox is idle.
+    private bool TryContinue()
+    {
+        TaskCompletionSource? drained = null;
+        bool more;
+        lock (_lock)
+        {
+            Return(_sending);
+            _sending = [];
+            _writing = 0;
+            if (_drained is not null && _filled <= _drainTo)
+            {
+                drained = _drained;
+                _drained = null;
+            }
+
+            more = _filled > 0;
+            if (more)
+            {
+                TakeFilled();
+            }
+            else
+            {
+                Return(_filling);
+                _filling = [];
+                _active = false;
+            }
+
+            Count();
+        }
+
+        drained?.TrySetResult();
+        return more;
+    }
+
+    private void TakeFilled()
+    {
+        (_sending, _filling) = (_filling, []);
+        _sendSize = _filled;
+        _writing = _filled;
+        _filled = 0;
+    }
+
+    // Without waiting; a socket that is full is left to the slow way.
+    private void Write(Socket target)
+    {
+        for (var writes = 1; ; writes++)
+        {
+            int sent;
+            SocketError error;
+            try
+            {
+                sent = target.Send(_sending.AsSpan(0, _sendSize), SocketFlags.None, out error);
+            }
+            catch (ObjectDisposedException)
+            {
+                (sent, error) = (0, SocketError.OperationAborted);
+            }
+
+            if (error is not (SocketError.Success or SocketError.WouldBlock))
+            {
+                Fail("went away");
+                return;
+            }
+
+            if (sent < _sendSize)
+            {
+                _ = WriteAllAsync(sent);
+                return;
+            }
+
+            if (!TryContinue())
+            {
+                return;
+            }
+
+            if (writes == MaxInlineWrites)
+            {
+                ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+                return;
+            }
+        }
+    }
+
+    // From a position in _sending on.
+    private async Task WriteAllAsync(int start)
+    {
         try
         {
-            while (true)
+            do
             {
-                int size;
-                TaskCompletionSource? drained = null;
-                lock (_lock)
-                {
-                    Return(buffer);
-                    buffer = [];
-                    _writing = 0;
-                    Count();
-                    if (_drained is not null && _filled <= _drainTo)
-                    {
-                        drained = _drained;
-                        _drained = null;
-                    }
-
-                    size = _filled;
-                    if (size > 0)
-                    {
-                        (buffer, _filling) = (_filling, []);
-                        _writing = size;
-                        _filled = 0;
-                    }
-                    else
-                    {
-                        Return(_filling);
-                        _filling = [];
-                        _active = false;
-                    }
-                }
-
-                drained?.TrySetResult();
-                if (size == 0)
-                {
-                    return;
-                }
-
-                var write = stream.WriteAsync(buffer.AsMemory(0, size));
+                var rest = _sending.AsMemory(start, _sendSize - start);
+                start = 0;
+                var write = socket is not null ? SendAllAsync(socket, rest) : stream.WriteAsync(rest);
                 if (!write.IsCompletedSuccessfully)
                 {
                     await write.AsTask().WaitAsync(writeTimeout);
                 }
             }
+            while (TryContinue());
         }
         catch (Exception exception)
         {
-            Release(); // the buffer of a failed write is left to the collector: the transport may still read it
-            drop(exception is TimeoutException ? "reads too slowly" : "went away");
+            Fail(exception is TimeoutException ? "reads too slowly" : "went away");
         }
+    }
+
+    private static async ValueTask SendAllAsync(Socket socket, ReadOnlyMemory<byte> bytes)
+    {
+        while (!bytes.IsEmpty)
+        {
+            bytes = bytes[await socket.SendAsync(bytes, SocketFlags.None)..];
+        }
+    }
+
+    // The buffer of a failed write is left to the collector: the transport may still read it.
+    private void Fail(string reason)
+    {
+        Release();
+        drop(reason);
     }
 
     private void Count()

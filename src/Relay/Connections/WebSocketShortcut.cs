@@ -30,18 +30,17 @@ internal sealed class WebSocketShortcut(ConnectionSet connections, RelayIdentity
             return;
         }
 
-        var extensions = connections.AgreeOnExtensions(handshake.Extensions);
-        var answer = connections.IsFull
-            ? "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-            : $"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {WebSocketRequest.Accept(handshake.Key)}\r\n{(extensions is null ? "" : $"Sec-WebSocket-Extensions: {extensions}\r\n")}\r\n";
-        Encoding.ASCII.GetBytes(answer, connection.Transport.Output);
         if (connections.IsFull)
         {
+            Encoding.ASCII.GetBytes("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", connection.Transport.Output);
             await connection.Transport.Output.FlushAsync();
             return;
         }
 
-        await connections.ServeAsync(new ClientTransport(connection, identity.UrlFor("ws", handshake.Host)) { IsDeflating = extensions is not null });
+        var extensions = connections.AgreeOnExtensions(handshake.Extensions);
+        var answer = Encoding.ASCII.GetBytes(
+            $"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {WebSocketRequest.Accept(handshake.Key)}\r\n{(extensions is null ? "" : $"Sec-WebSocket-Extensions: {extensions}\r\n")}\r\n");
+        await connections.ServeAsync(new ClientTransport(connection, identity.UrlFor("ws", handshake.Host), answer) { IsDeflating = extensions is not null });
     }
 
     // Null when it is the HTTP server's; the bytes then stand unread before it.

@@ -24,6 +24,7 @@ internal sealed class EventWriterLoop(
 {
     private const int MaxBatch = 500;
     private const int MinBatch = 64;
+    private const int MaxInlineFlushes = 16;
     private const int MaxBatchBytes = 2 << 20;
     private static readonly TimeSpan MaintenancePause = TimeSpan.FromSeconds(1);
 
@@ -32,9 +33,9 @@ internal sealed class EventWriterLoop(
 
     private readonly Channel<Func<Task>> _work = Channel.CreateUnbounded<Func<Task>>(new UnboundedChannelOptions { SingleReader = true });
     private readonly CancellationTokenSource _stop = new();
+    private readonly AutoResetEvent _wake = new(initialState: false);
+    private bool _sleeping;
     private Thread? _thread;
-    private Task<bool>? _eventsCome; // waits that outlast a pause are kept, not made anew
-    private Task<bool>? _workComes;
     private volatile string? _failure;
 
     /// <summary>Why the last write failed; null when it succeeded.</summary>
@@ -45,6 +46,7 @@ internal sealed class EventWriterLoop(
         if (_channel.Writer.TryWrite(pending))
         {
             pending.Sender.Owe();
+            Wake();
             return default;
         }
 
@@ -55,6 +57,7 @@ internal sealed class EventWriterLoop(
     {
         await _channel.Writer.WriteAsync(pending, cancel);
         pending.Sender.Owe();
+        Wake();
     }
 
     /// <summary>Removes events by the operator's wish, on the writer's thread.</summary>
@@ -89,6 +92,7 @@ internal sealed class EventWriterLoop(
                 done.SetException(exception);
             }
         });
+        Wake();
         return done.Task;
     }
 
@@ -112,6 +116,7 @@ internal sealed class EventWriterLoop(
     public async Task StopAsync(CancellationToken cancellationToken)
     {
         _channel.Writer.TryComplete();
+        Wake();
         await _stop.CancelAsync();
         if (_thread is { } thread)
         {
@@ -119,7 +124,11 @@ internal sealed class EventWriterLoop(
         }
     }
 
-    public void Dispose() => _stop.Dispose();
+    public void Dispose()
+    {
+        _stop.Dispose();
+        _wake.Dispose();
+    }
 
     private void Run()
     {
@@ -192,35 +201,28 @@ internal sealed class EventWriterLoop(
         }
     }
 
-    // False when the channel is complete and empty.
+    // False when the channel is complete and empty; true when something waits or maintenance is due. Sleeps without spinning: the core
+    // belongs to whoever got the last OK and sends the next event.
     private bool WaitForEvents()
     {
-        if (_eventsCome is null)
+        Volatile.Write(ref _sleeping, true);
+        Interlocked.MemoryBarrier(); // either we see what was just queued, or who queued it sees that we sleep
+        if (!_channel.Reader.TryPeek(out _) && !_work.Reader.TryPeek(out _) && !_channel.Reader.Completion.IsCompleted)
         {
-            var wait = _channel.Reader.WaitToReadAsync();
-            if (wait.IsCompleted)
-            {
-                return wait.Result;
-            }
-
-            _eventsCome = wait.AsTask();
+            _wake.WaitOne(MaintenancePause);
         }
 
-        _workComes ??= _work.Reader.WaitToReadAsync().AsTask();
-        Task.WaitAny([_eventsCome, _workComes], MaintenancePause);
-        if (_workComes.IsCompleted)
-        {
-            _workComes = null;
-        }
+        Volatile.Write(ref _sleeping, false);
+        return !_channel.Reader.Completion.IsCompleted;
+    }
 
-        if (!_eventsCome.IsCompleted)
+    private void Wake()
+    {
+        Interlocked.MemoryBarrier();
+        if (Volatile.Read(ref _sleeping))
         {
-            return true;
+            _wake.Set();
         }
-
-        var come = _eventsCome.Result;
-        _eventsCome = null;
-        return come;
     }
 
     private void WriteBatch(List<PendingEvent> batch, List<EventWrite> writes)
@@ -244,9 +246,9 @@ internal sealed class EventWriterLoop(
             {
                 metrics.Refused(RejectPrefix.Error);
                 pending.Sender.Outbox.SendOk(pending.Write.Record.Id, accepted: false, RejectReason.Error("the relay cannot write to its disk now"));
-                pending.Sender.Settle();
             }
 
+            Flush(batch);
             return;
         }
 
@@ -256,8 +258,9 @@ internal sealed class EventWriterLoop(
         foreach (var pending in batch)
         {
             Answer(pending);
-            pending.Sender.Settle();
         }
+
+        Flush(batch);
 
         // 3. To those who listen.
         foreach (var pending in batch)
@@ -270,6 +273,38 @@ internal sealed class EventWriterLoop(
                     WaitForFanOut(published);
                 }
             }
+        }
+    }
+
+    // Few senders are written to at once; were they many, the next batch would wait for that, so the thread pool does it.
+    private static void Flush(List<PendingEvent> batch)
+    {
+        var senders = new HashSet<Connection>();
+        foreach (var pending in batch)
+        {
+            senders.Add(pending.Sender);
+        }
+
+        if (senders.Count <= MaxInlineFlushes)
+        {
+            Flush(senders);
+        }
+        else
+        {
+            ThreadPool.UnsafeQueueUserWorkItem(Flush, senders, preferLocal: false);
+        }
+
+        foreach (var pending in batch)
+        {
+            pending.Sender.Settle();
+        }
+    }
+
+    private static void Flush(HashSet<Connection> senders)
+    {
+        foreach (var sender in senders)
+        {
+            sender.Outbox.Flush();
         }
     }
 

@@ -6,6 +6,7 @@ using Marmot.Relay.Connections;
 using Marmot.Relay.Live;
 using Marmot.Relay.Queries;
 using Marmot.Relay.Storage;
+using Marmot.Relay.Turns;
 using Microsoft.Extensions.Options;
 
 namespace Marmot.Relay.Ingest;
@@ -21,6 +22,7 @@ internal sealed class Ingester(
     Requests requests,
     Syncs syncs,
     RelayBudgets budgets,
+    WorkTurns turns,
     RelayMetrics metrics,
     IOptions<RelayOptions> options)
 {
@@ -37,7 +39,7 @@ internal sealed class Ingester(
         //    between EVENTs is rare, so a batch that holds one goes message by message.
         if (messages.Count > 1 && !HoldsAuth(messages))
         {
-            var verified = new VerificationBatch(this, messages, connection);
+            var verified = new VerificationBatch(this, messages, connection, turns);
             await verified.RunAsync();
             for (var i = 0; i < messages.Count; i++)
             {
@@ -189,7 +191,20 @@ internal sealed class Ingester(
         connection.Outbox.SendOk(record.Id);
     }
 
-    private ValueTask HandleAsync(Connection connection, ReadOnlyMemory<byte> frame, CancellationToken cancel)
+    private async ValueTask HandleAsync(Connection connection, ReadOnlyMemory<byte> frame, CancellationToken cancel)
+    {
+        await connection.Turn.EnterAsync();
+        try
+        {
+            await HandleInTurnAsync(connection, frame, cancel);
+        }
+        finally
+        {
+            connection.Turn.Leave();
+        }
+    }
+
+    private ValueTask HandleInTurnAsync(Connection connection, ReadOnlyMemory<byte> frame, CancellationToken cancel)
     {
         if (!ClientMessageReader.TryRead(frame.Span, _limits, out var message, out var reason))
         {
@@ -200,7 +215,9 @@ internal sealed class Ingester(
         switch (message.Kind)
         {
             case ClientMessageKind.Event:
-                return AdmitAsync(connection, Verify(message.Event, frame.Length, connection), cancel);
+                var verified = Verify(message.Event, frame.Length, connection);
+                connection.Turn.Leave(); // what follows may wait for the writer
+                return AdmitAsync(connection, verified, cancel);
             case ClientMessageKind.Auth:
                 connection.Authenticate(message.Event);
                 return default;

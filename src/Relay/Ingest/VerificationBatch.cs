@@ -3,17 +3,21 @@ using Marmot.Protocol.Events;
 using Marmot.Protocol.Messages;
 using Marmot.Relay.Connections;
 using Marmot.Relay.Storage;
+using Marmot.Relay.Turns;
 
 namespace Marmot.Relay.Ingest;
 
 /// <summary>The verdict on one EVENT: a record to store, a duplicate, or a refusal.</summary>
 internal readonly record struct Verified(EventRecord? Record, Bytes32 Id, RejectReason Reason, bool IsEvent);
 
-/// <summary>Verifies the EVENTs of one batch on all cores: the connection's own thread and helpers take messages by turn.</summary>
-internal sealed class VerificationBatch(Ingester ingester, MessageBatch messages, Connection connection) : IThreadPoolWorkItem
+/// <summary>Verifies the EVENTs of one batch: in the connection's turns, and with the help of the cores that nobody wants.</summary>
+internal sealed class VerificationBatch(Ingester ingester, MessageBatch messages, Connection connection, WorkTurns turns) : IThreadPoolWorkItem
 {
     /// <summary>Below this many messages helpers cost more than they bring.</summary>
     private const int MinForHelpers = 4;
+
+    /// <summary>Messages between two looks at who waits: a third of a millisecond of signature checks.</summary>
+    private const int Slice = 8;
 
     private readonly Verified[] _results = new Verified[messages.Count];
     private readonly TaskCompletionSource _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -22,7 +26,7 @@ internal sealed class VerificationBatch(Ingester ingester, MessageBatch messages
 
     public Verified this[int index] => _results[index];
 
-    public Task RunAsync()
+    public async Task RunAsync()
     {
         var helpers = messages.Count < MinForHelpers ? 0 : Math.Min(Environment.ProcessorCount - 1, messages.Count / MinForHelpers);
         for (var i = 0; i < helpers; i++)
@@ -30,17 +34,47 @@ internal sealed class VerificationBatch(Ingester ingester, MessageBatch messages
             ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
         }
 
-        Work();
-        return _done.Task;
+        await connection.Turn.EnterAsync();
+        try
+        {
+            while (VerifySome())
+            {
+                await connection.Turn.YieldAsync();
+            }
+        }
+        finally
+        {
+            connection.Turn.Leave();
+        }
+
+        await _done.Task;
     }
 
-    void IThreadPoolWorkItem.Execute() => Work();
-
-    private void Work()
+    void IThreadPoolWorkItem.Execute()
     {
-        int index;
-        while ((index = Interlocked.Increment(ref _next)) < _results.Length)
+        if (!turns.TryEnter())
         {
+            return;
+        }
+
+        while (!turns.IsWanted && VerifySome())
+        {
+        }
+
+        turns.Leave();
+    }
+
+    // False when the last message is taken.
+    private bool VerifySome()
+    {
+        for (var i = 0; i < Slice; i++)
+        {
+            var index = Interlocked.Increment(ref _next);
+            if (index >= _results.Length)
+            {
+                return false;
+            }
+
             try
             {
                 var frame = messages[index].Span;
@@ -59,5 +93,7 @@ internal sealed class VerificationBatch(Ingester ingester, MessageBatch messages
                 _done.TrySetResult();
             }
         }
+
+        return true;
     }
 }

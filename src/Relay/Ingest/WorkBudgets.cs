@@ -52,15 +52,20 @@ internal sealed class WorkBudgets
         }
     }
 
-    /// <summary>Takes units whatever is left: the work is done.</summary>
-    public void Charge(ReadOnlySpan<byte> key, double units)
+    /// <summary>Takes units whatever is left: the work is done. The debt ends at as much as a full bucket holds.</summary>
+    /// <returns>False when nothing is left now.</returns>
+    public bool Charge(ReadOnlySpan<byte> key, double units)
     {
-        if (_perSecond > 0)
+        if (_perSecond == 0)
         {
-            lock (_lock)
-            {
-                Refill(key).Left -= units;
-            }
+            return true;
+        }
+
+        lock (_lock)
+        {
+            ref var slot = ref Refill(key);
+            slot.Left = Math.Max(-_burst, slot.Left - units);
+            return slot.Left > 0;
         }
     }
 
@@ -111,10 +116,14 @@ internal sealed class RelayBudgets(TimeProvider clock, RelayOptions options)
     /// <summary>A request by itself, whatever it finds.</summary>
     public const int RequestUnits = 50;
 
+    /// <summary>Any message by itself: reading it and saying no.</summary>
+    private const int UnitsPerMessage = 4;
+
     private static readonly TimeSpan Burst = TimeSpan.FromSeconds(10);
     private readonly WorkBudgets _prefixes = new(clock, options.WorkPerAddress, Burst);
     private readonly WorkBudgets _targets = new(clock, options.WorkPerTarget, Burst);
     private readonly bool _limitLoopback = options.LimitLoopback;
+    private long _strangers;
 
     /// <summary>IPv4 /32 or IPv6 /56; null where the address is not counted.</summary>
     public byte[]? PrefixOf(IPAddress? address)
@@ -133,17 +142,26 @@ internal sealed class RelayBudgets(TimeProvider clock, RelayOptions options)
         return address.AddressFamily == AddressFamily.InterNetworkV6 ? bytes[..7] : bytes;
     }
 
+    /// <summary>Whose turns at the cores it shares (<see cref="Turns.WorkTurns"/>): its address's, or its own where addresses do not count. Lanes that meet by chance share.</summary>
+    public long LaneOf(byte[]? prefix)
+    {
+        if (prefix is null)
+        {
+            return -Interlocked.Increment(ref _strangers);
+        }
+
+        var hash = new HashCode();
+        hash.AddBytes(prefix);
+        return (uint)hash.ToHashCode();
+    }
+
+    public static double MessageUnits(int messages, long bytes) => (messages * UnitsPerMessage) + ((double)bytes / BytesPerUnit);
+
     public static double EventUnits(int bytes) => VerificationUnits + ((double)bytes / BytesPerUnit);
 
     public bool TryTake(byte[]? prefix, double units) => prefix is null || _prefixes.TryTake(prefix, units);
 
-    public void Charge(byte[]? prefix, double units)
-    {
-        if (prefix is not null)
-        {
-            _prefixes.Charge(prefix, units);
-        }
-    }
+    public bool Charge(byte[]? prefix, double units) => prefix is null || _prefixes.Charge(prefix, units);
 
     /// <summary>For an <c>h</c> or <c>p</c> value, by its index key.</summary>
     public bool TryTakeTarget(in Storage.TagKey target, double units)

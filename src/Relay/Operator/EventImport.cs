@@ -6,7 +6,7 @@ namespace Marmot.Relay.Operator;
 /// <summary>Reads JSON lines into a store; every event is verified, on all cores. The clock window of live group events does not apply.</summary>
 internal static class EventImport
 {
-    private const int BatchSize = 1000;
+    private const int BatchSize = 4000;
 
     public readonly record struct Result(long Stored, long Duplicates, long Refused);
 

@@ -152,5 +152,5 @@ internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeP
 
     private bool IsOpen => _options.GiftWraps == GiftWrapAccessMode.Open;
 
-    private ReadScope Scope(Connection connection) => new(connection.Keys, IsOpen, clock.GetUtcNow().ToUnixTimeSeconds()) { MaxWork = _options.MaxQueryWork };
+    private ReadScope Scope(Connection connection) => new(connection.Keys, IsOpen, clock.GetUtcNow().ToUnixTimeSeconds()) { MaxWork = _options.MaxQueryWork, Turn = connection.Turn };
 }

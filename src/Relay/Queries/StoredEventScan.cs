@@ -9,8 +9,8 @@ namespace Marmot.Relay.Queries;
 /// <summary>The stored part of an answer, in pages: no store transaction is open while a client reads slowly.</summary>
 internal static class StoredEventScan
 {
-    private const int MaxPageBytes = 256 * 1024;
-    private const int ResumeBytes = 64 * 1024;
+    private const int MaxPageBytes = 64 * 1024;
+    private const int ResumeBytes = 32 * 1024;
 
     public static async ValueTask SendAsync(IEventStore store, Subscription subscription, IReadOnlyList<StoredKey> keys, int maxOutboxBytes, CancellationToken cancel)
     {
@@ -18,7 +18,8 @@ internal static class StoredEventScan
         for (var next = 0; next < keys.Count;)
         {
             next += await store.ReadAsync(keys, next, sink, cancel);
-            await subscription.Connection.Outbox.WaitAsync(ResumeBytes, cancel);
+            await subscription.Connection.Turn.WaitAsync(subscription.Connection.Outbox.WaitAsync(ResumeBytes, cancel));
+            await subscription.Connection.Turn.YieldAsync();
             sink.StartPage();
         }
     }
@@ -42,6 +43,11 @@ internal static class StoredEventScan
                 {
                     merged.Add(key);
                 }
+            }
+
+            if (scope.Turn is { } turn)
+            {
+                await turn.YieldAsync();
             }
         }
 

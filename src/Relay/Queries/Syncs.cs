@@ -69,6 +69,7 @@ internal sealed class Syncs(IEventStore store, TimeProvider clock, RelayBudgets 
             var scope = new ReadScope(connection.Keys, IsOpen, clock.GetUtcNow().ToUnixTimeSeconds())
             {
                 MaxWork = Math.Max(_options.MaxQueryWork, _options.MaxSyncEvents + 1),
+                Turn = connection.Turn,
             };
             var keys = await store.QueryAsync(filter, scope, await store.ReadMarkAsync(cancel), _options.MaxSyncEvents + 1, cancel);
             budgets.Charge(connection.AddressPrefix, scope.Work);

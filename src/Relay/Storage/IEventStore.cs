@@ -1,5 +1,6 @@
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Filters;
+using Marmot.Relay.Turns;
 
 namespace Marmot.Relay.Storage;
 
@@ -41,6 +42,9 @@ internal sealed record ReadScope(Bytes32[] Keys, bool GiftWrapsOpen, long Now)
 
     /// <summary>Index entries looked at so far; a store without such a measure leaves it alone.</summary>
     public long Work { get; set; }
+
+    /// <summary>The asker's turn at the cores, held while a query runs; a store gives it up between two slices when others wait. Null for the operator's own tools.</summary>
+    public WorkTurn? Turn { get; init; }
 
     /// <summary>For the operator's own tools.</summary>
     public static ReadScope Everything(long now) => new([], GiftWrapsOpen: true, now);

@@ -1,3 +1,5 @@
+using System.Net;
+using System.Net.Sockets;
 using Marmot.Relay.Connections;
 
 namespace Marmot.Relay.Tests.Connections;
@@ -44,5 +46,68 @@ public sealed class OutboxTests
 
         Assert.Single(dropped);
         third.Release();
+    }
+
+    [Fact]
+    public void A_flush_has_written_what_the_socket_takes_when_it_returns()
+    {
+        var (server, client) = Connect();
+        using (server)
+        using (client)
+        {
+            var outbox = new Outbox(Stream.Null, new OutboxMemory(1 << 20), 1 << 20, TimeSpan.FromMinutes(1), _ => { }, server);
+            outbox.Send("one"u8);
+            Assert.Equal(0, client.Available);
+            outbox.Send("two"u8);
+            outbox.Flush();
+            Assert.Equal(0, outbox.PendingBytes);
+            var buffer = new byte[64];
+            Assert.Equal("\u0081\u0003one\u0081\u0003two", System.Text.Encoding.Latin1.GetString(buffer, 0, client.Receive(buffer)));
+        }
+    }
+
+    [Fact]
+    public async Task Everything_arrives_once_and_in_order_at_a_reader_that_begins_late()
+    {
+        const int Frames = 3000, FrameSize = 4096 - 4; // with their headers 12 MB: more than sockets hold
+        var (server, client) = Connect();
+        using (server)
+        using (client)
+        {
+            var outbox = new Outbox(Stream.Null, new OutboxMemory(1 << 30), 1 << 30, TimeSpan.FromMinutes(1), Assert.Fail, server);
+            var frame = new byte[FrameSize];
+            for (var i = 0; i < Frames; i++)
+            {
+                BitConverter.TryWriteBytes(frame, i);
+                outbox.Send(frame);
+            }
+
+            outbox.Flush();
+            Assert.True(outbox.PendingBytes > 0);
+            var buffer = new byte[4096];
+            for (var i = 0; i < Frames; i++)
+            {
+                for (var got = 0; got < buffer.Length;)
+                {
+                    got += await client.ReceiveAsync(buffer.AsMemory(got));
+                }
+
+                Assert.Equal(i, BitConverter.ToInt32(buffer, 4));
+            }
+
+            await outbox.WaitAsync(0, CancellationToken.None);
+            Assert.Equal(0, outbox.PendingBytes);
+        }
+    }
+
+    private static (Socket Server, Socket Client) Connect()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        var client = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        client.Connect((IPEndPoint)listener.LocalEndpoint);
+        var server = listener.AcceptSocket();
+        server.Blocking = false;
+        return (server, client);
     }
 }

@@ -39,14 +39,27 @@ public sealed class WorkBudgetsTests
     }
 
     [Fact]
+    public void A_debt_is_no_deeper_than_a_full_bucket()
+    {
+        var clock = new StandingClock();
+        var budgets = new WorkBudgets(clock, 100, TimeSpan.FromSeconds(10));
+        Assert.True(budgets.Charge("a"u8, 999));
+        Assert.False(budgets.Charge("a"u8, 1_000_000));
+        clock.Advance(TimeSpan.FromSeconds(9.9));
+        Assert.False(budgets.TryTake("a"u8, 1));
+        clock.Advance(TimeSpan.FromSeconds(0.2));
+        Assert.True(budgets.TryTake("a"u8, 1));
+    }
+
+    [Fact]
     public void Everything_is_forgotten_with_the_daily_salt()
     {
         var clock = new StandingClock();
         var budgets = new WorkBudgets(clock, 1, TimeSpan.FromSeconds(10));
+        clock.Advance(TimeSpan.FromHours(24) - TimeSpan.FromSeconds(1));
         budgets.Charge("a"u8, 10_000_000);
-        clock.Advance(TimeSpan.FromHours(23));
         Assert.False(budgets.TryTake("a"u8, 1));
-        clock.Advance(TimeSpan.FromHours(2));
+        clock.Advance(TimeSpan.FromSeconds(2));
         Assert.True(budgets.TryTake("a"u8, 1));
     }
 

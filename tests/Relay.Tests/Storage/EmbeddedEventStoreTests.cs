@@ -4,6 +4,7 @@ using Marmot.Protocol.Filters;
 using Marmot.Protocol.Keys;
 using Marmot.Relay.Operator;
 using Marmot.Relay.Storage;
+using Marmot.Relay.Turns;
 
 namespace Marmot.Relay.Tests.Storage;
 
@@ -184,5 +185,37 @@ public sealed class EmbeddedEventStoreTests : EventStoreContract
         var scope = ReadScope.Everything(Now) with { MaxWork = 50 };
         await Assert.ThrowsAsync<QueryTooWideException>(() => FindAsync(new Filter { Since = 0 }, scope));
         Assert.Equal(5, (await FindAsync(new Filter { Limit = 5 }, scope)).Count);
+    }
+
+    [Fact]
+    public async Task A_query_that_lets_others_go_first_answers_as_if_it_had_not()
+    {
+        using var key = SecretKey.Generate();
+        var events = Enumerable.Range(0, 3000).Select(i => NostrEvent.Create(key, 1 + (i % 3), [], $"{i}", Now + (i / 2))).ToArray();
+        await Store.WriteAsync([.. events.Select(evt => new EventWrite(Record(evt)))], CancellationToken.None);
+        var filter = new Filter { Kinds = [1, 2, 3] };
+        var expected = await FindAsync(filter);
+        var mark = Store.HighWaterMark;
+
+        // 1. Somebody else wants the one turn there is, and uses it to remove the last event of the answer and to write a newer one.
+        var turns = new WorkTurns(1);
+        var turn = new WorkTurn(turns, 1);
+        await turn.EnterAsync();
+        var other = LetOtherActAsync();
+
+        // 2. The answer is that of the mark, but for what is gone.
+        var keys = await Store.QueryAsync(filter, ReadScope.Everything(Now) with { Turn = turn }, mark, 10_000, CancellationToken.None);
+        turn.Leave();
+        await other;
+        Assert.Equal(expected[..^1], keys.Select(found => found.Id.ToString()));
+
+        async Task LetOtherActAsync()
+        {
+            await turns.EnterAsync(2);
+            var last = await Store.QueryAsync(new Filter { Until = Now }, ReadScope.Everything(Now), mark, 10, CancellationToken.None);
+            await Store.RemoveAsync([last[^1]], CancellationToken.None);
+            await WriteAsync(NostrEvent.Create(key, 1, [], "later", Now + 1));
+            turns.Leave();
+        }
     }
 }

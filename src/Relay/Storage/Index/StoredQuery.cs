@@ -15,24 +15,27 @@ internal sealed class StoredQuery(
 
     private readonly int _limit = Math.Min(limit, filter.Limit ?? int.MaxValue);
     private readonly List<StoredKey> _results = [];
+    private readonly List<ListWalk> _lists = [];
+    private bool _planned;
+    private int _examined;
 
-    public List<StoredKey> Run(in LmdbTransaction txn)
+    public List<StoredKey> Results => _results;
+
+    /// <summary>Runs until the answer is complete, or until somebody else wants the turn: then false, and it is called again with another transaction.</summary>
+    public bool Run(in LmdbTransaction txn)
     {
         if (_limit <= 0 || filter.Search is not null)
         {
-            return _results; // NIP-01: limit 0 asks for live events only. A search (NIP-50) is not this room's.
+            return true; // NIP-01: limit 0 asks for live events only. A search (NIP-50) is not this room's.
         }
 
         if (filter.Ids is { } ids)
         {
             RunIds(txn, ids);
-        }
-        else
-        {
-            RunLists(txn);
+            return true;
         }
 
-        return _results;
+        return RunLists(txn);
     }
 
     private void RunIds(in LmdbTransaction txn, Bytes32[] ids)
@@ -54,30 +57,26 @@ internal sealed class StoredQuery(
         }
     }
 
-    private void RunLists(in LmdbTransaction txn)
+    private bool RunLists(in LmdbTransaction txn)
     {
-        var lists = new List<ListWalk>();
-        var examined = 0;
+        var before = _examined;
+        var paused = false;
         try
         {
-            Plan(txn, lists);
-            var heap = new PriorityQueue<ListWalk, ListOrder>(lists.Count);
-            foreach (var list in lists)
-            {
-                if (list.Start(filter.Since ?? 0, filter.Until ?? long.MaxValue))
-                {
-                    heap.Enqueue(list, list.Order);
-                }
-            }
-
+            var heap = Open(txn);
             while (heap.TryPeek(out var list, out _) && _results.Count < _limit)
             {
-                if ((++examined & 0x3FF) == 0)
+                if ((++_examined & 0x3FF) == 0)
                 {
                     cancel.ThrowIfCancellationRequested();
+                    if (scope.Turn is { IsWanted: true })
+                    {
+                        paused = true;
+                        return false;
+                    }
                 }
 
-                if (examined > scope.MaxWork)
+                if (_examined > scope.MaxWork)
                 {
                     throw new QueryTooWideException();
                 }
@@ -92,15 +91,38 @@ internal sealed class StoredQuery(
                     heap.Dequeue();
                 }
             }
+
+            return true;
         }
         finally
         {
-            scope.Work += examined;
-            foreach (var list in lists)
+            scope.Work += _examined - before;
+            foreach (var list in _lists)
             {
-                list.Dispose();
+                list.Close(resume: paused);
             }
         }
+    }
+
+    // The lists that have something left, at their beginning or where the last slice ended.
+    private PriorityQueue<ListWalk, ListOrder> Open(in LmdbTransaction txn)
+    {
+        if (!_planned)
+        {
+            Plan(txn, _lists);
+            _planned = true;
+        }
+
+        var heap = new PriorityQueue<ListWalk, ListOrder>(_lists.Count);
+        foreach (var list in _lists)
+        {
+            if (list.Open(txn, filter.Since ?? 0, filter.Until ?? long.MaxValue))
+            {
+                heap.Enqueue(list, list.Order);
+            }
+        }
+
+        return heap;
     }
 
     private void Examine(in LmdbTransaction txn, ListWalk list)
@@ -149,7 +171,7 @@ internal sealed class StoredQuery(
             {
                 foreach (var kind in kinds.Distinct())
                 {
-                    AddAuthorKind(txn, lists, author, kind);
+                    AddAuthorKind(lists, author, kind);
                 }
             }
         }
@@ -159,7 +181,7 @@ internal sealed class StoredQuery(
             foreach (var value in values.Distinct())
             {
                 TagKey.FromText(letter, value).Write(prefix);
-                lists.Add(new ListWalk(txn.OpenCursor(index.Tags), prefix));
+                lists.Add(new ListWalk(index.Tags, prefix));
             }
         }
         else if (filter.Authors is not null)
@@ -168,7 +190,7 @@ internal sealed class StoredQuery(
             {
                 foreach (var kind in KindsOf(txn, author))
                 {
-                    AddAuthorKind(txn, lists, author, kind);
+                    AddAuthorKind(lists, author, kind);
                 }
             }
         }
@@ -177,21 +199,21 @@ internal sealed class StoredQuery(
             foreach (var kind in filter.Kinds.Distinct())
             {
                 IndexKeys.WriteKind(prefix, kind);
-                lists.Add(new ListWalk(txn.OpenCursor(index.Kinds), prefix[..2]));
+                lists.Add(new ListWalk(index.Kinds, prefix[..2]));
             }
         }
         else
         {
-            lists.Add(new ListWalk(txn.OpenCursor(index.Times), []));
+            lists.Add(new ListWalk(index.Times, []));
         }
     }
 
-    private void AddAuthorKind(in LmdbTransaction txn, List<ListWalk> lists, in Bytes32 author, int kind)
+    private void AddAuthorKind(List<ListWalk> lists, in Bytes32 author, int kind)
     {
         Span<byte> prefix = stackalloc byte[IndexKeys.ShortSize + 2];
         author.Span[..IndexKeys.ShortSize].CopyTo(prefix);
         IndexKeys.WriteKind(prefix[IndexKeys.ShortSize..], kind);
-        lists.Add(new ListWalk(txn.OpenCursor(index.Authors), prefix));
+        lists.Add(new ListWalk(index.Authors, prefix));
     }
 
     // Jumps from kind to kind of one author.
@@ -240,18 +262,15 @@ internal readonly record struct ListOrder(ulong High, ulong Low) : IComparable<L
     public static bool operator >=(ListOrder a, ListOrder b) => a.CompareTo(b) >= 0;
 }
 
-/// <summary>A walk over the keys that share a prefix, newest first, between two times.</summary>
-internal sealed class ListWalk : IDisposable
+/// <summary>A walk over the keys that share a prefix, newest first, between two times; it outlives transactions.</summary>
+internal sealed class ListWalk(uint database, ReadOnlySpan<byte> prefix)
 {
-    private readonly byte[] _prefix;
+    private readonly byte[] _prefix = prefix.ToArray();
     private LmdbCursor _cursor;
+    private byte[]? _resumeAt;
+    private bool _isOpen;
+    private bool _ended;
     private long _since;
-
-    public ListWalk(LmdbCursor cursor, ReadOnlySpan<byte> prefix)
-    {
-        _cursor = cursor;
-        _prefix = prefix.ToArray();
-    }
 
     public ulong Arrival => BinaryPrimitives.ReadUInt64BigEndian(_cursor.Value);
 
@@ -260,18 +279,47 @@ internal sealed class ListWalk : IDisposable
 
     public ListOrder Order => ListOrder.Read(_cursor.Key[_prefix.Length..]);
 
-    public bool Start(long since, long until)
+    /// <summary>Goes to the first key, or back to the one it was closed at; false when nothing is left.</summary>
+    public bool Open(in LmdbTransaction txn, long since, long until)
     {
+        if (_ended)
+        {
+            return false;
+        }
+
         _since = since;
+        _cursor = txn.OpenCursor(database);
+        _isOpen = true;
+        if (_resumeAt is not null)
+        {
+            _ended = !_cursor.Seek(_resumeAt) || !InRange();
+            return !_ended;
+        }
+
         Span<byte> from = stackalloc byte[_prefix.Length + IndexKeys.OrderSize];
         _prefix.CopyTo(from);
         IndexKeys.WriteOrderFrom(from[_prefix.Length..], until);
-        return _cursor.Seek(from) && InRange();
+        _ended = !_cursor.Seek(from) || !InRange();
+        return !_ended;
     }
 
-    public bool Next() => _cursor.Next() && InRange();
+    public bool Next()
+    {
+        _ended = !_cursor.Next() || !InRange();
+        return !_ended;
+    }
 
-    public void Dispose() => _cursor.Dispose();
+    /// <summary>Before the transaction ends.</summary>
+    /// <param name="resume">True when it will be opened again where it stands.</param>
+    public void Close(bool resume)
+    {
+        if (_isOpen)
+        {
+            _resumeAt = resume && !_ended ? _cursor.Key.ToArray() : null;
+            _cursor.Dispose();
+            _isOpen = false;
+        }
+    }
 
     private bool InRange() => _cursor.Key.StartsWith(_prefix) && IndexKeys.ReadTime(_cursor.Key[_prefix.Length..]) >= _since;
 }

@@ -76,7 +76,7 @@ public sealed class AwayDatabaseTests(PostgresFixture postgres)
         using var key = SecretKey.Generate();
         await using (var before = await RelayHost.StartAsync(Now, null, settings))
         {
-            await before.Services.GetRequiredService<Moderation>().ChangeAsync(state => state with { BannedKeys = { [key.PublicKey.ToString()] = "spam" } }, CancellationToken.None);
+            await before.Services.GetRequiredService<Moderation>().ChangeAsync(state => state with { BannedKeys = new() { [key.PublicKey.ToString()] = "spam" } }, CancellationToken.None);
         }
 
         await server.StopAsync();

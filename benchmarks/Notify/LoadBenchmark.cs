@@ -69,7 +69,7 @@ internal static class LoadBenchmark
         for (var i = 0; i < Keys; i++)
         {
             BitConverter.TryWriteBytes(token, i);
-            gate.TryTake("bench", DevicePlatform.Apns, token, out _);
+            gate.TryTake(gate.Identify("bench", DevicePlatform.Apns, token), out _);
             gate.TryTakeToken(gate.IdentifyToken(token));
         }
 

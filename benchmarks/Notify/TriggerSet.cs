@@ -1,4 +1,3 @@
-using System.Buffers.Binary;
 using System.Security.Cryptography;
 using Marmot.NotifyServer;
 using Marmot.Protocol.Encoding;
@@ -42,7 +41,6 @@ internal sealed class TriggerSet
         records.Write(secret);
         var buffer = new byte[Trigger.MaxContentSize];
         Span<byte> key = stackalloc byte[Nip44.ConversationKeySize];
-        Span<byte> count = stackalloc byte[4];
         foreach (var json in wraps)
         {
             if (!NostrEventReader.TryRead(json, out var wrap, out _))
@@ -63,10 +61,9 @@ internal sealed class TriggerSet
                 throw new InvalidOperationException("a trigger of the benchmark cannot be opened");
             }
 
-            BinaryPrimitives.WriteInt32LittleEndian(count, tokens);
-            records.Write(count);
-            WriteSigned(records, wrap);
-            WriteSigned(records, seal);
+            CurveLoop.WriteCounts(records, verifications: 2, derivations: 2 + tokens);
+            CurveLoop.WriteSigned(records, wrap);
+            CurveLoop.WriteSigned(records, seal);
             records.Write(wrap.PublicKey.Span);
             records.Write(seal.PublicKey.Span);
             for (var i = 0; i < tokens; i++)
@@ -76,14 +73,5 @@ internal sealed class TriggerSet
         }
 
         return records.ToArray();
-    }
-
-    private static void WriteSigned(MemoryStream records, in NostrEventView evt)
-    {
-        Span<byte> signature = stackalloc byte[64];
-        Hex.TryDecodeLower(evt.SignatureHex, signature);
-        records.Write(signature);
-        records.Write(evt.Id.Span);
-        records.Write(evt.PublicKey.Span);
     }
 }

@@ -137,13 +137,14 @@ internal sealed class Strfry(string program) : Peer("strfry")
         return process.ExitCode == 0 ? Stopwatch.GetElapsedTime(started) : null;
     }
 
+    // Its log goes nowhere: into a pipe that nobody reads it would stop with the pipe full.
     protected override Process StartProcess() =>
-        Process.Start(new ProcessStartInfo(program, [$"--config={WriteConfiguration()}", "relay"]) { RedirectStandardError = true, RedirectStandardOutput = true })!;
+        Process.Start("sh", ["-c", "exec \"$0\" \"$@\" >/dev/null 2>&1", program, $"--config={WriteConfiguration()}", "relay"]);
 
     private string WriteConfiguration()
     {
         var file = Path.Combine(Directory, "strfry.conf");
-        File.WriteAllText(file, $"db = \"{Directory}/\"\nrelay {{\n  bind = \"127.0.0.1\"\n  port = {EndPoint.Port}\n  nofiles = 0\n}}\n");
+        File.WriteAllText(file, $"db = \"{Directory}/\"\nrelay {{\n  bind = \"127.0.0.1\"\n  port = {EndPoint.Port}\n  nofiles = 0\n  auth {{\n    enabled = true\n    serviceUrl = \"ws://{EndPoint}/\"\n  }}\n}}\n");
         return file;
     }
 }

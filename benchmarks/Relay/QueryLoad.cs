@@ -72,6 +72,8 @@ internal static class QueryLoad
 
     private static void Authenticate(WireConnection client, Peer peer, SecretKey key)
     {
+        // strfry challenges a client that asks for what is not everybody's, not before.
+        client.Send(WireConnection.Frame("[\"REQ\",\"auth\",{\"kinds\":[1059],\"limit\":1}]"));
         byte[] challenge;
         do
         {

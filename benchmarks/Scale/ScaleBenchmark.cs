@@ -40,6 +40,11 @@ internal static class ScaleBenchmark
             await ClusterRounds.BusAsync(postgres, redis, quick);
         }
 
+        if (Wanted("start"))
+        {
+            ImageRound.Run();
+        }
+
         return 0;
     }
 

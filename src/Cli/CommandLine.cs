@@ -18,7 +18,7 @@ internal static class CommandLine
 
         usage: marmot COMMAND [ARGUMENTS] [--home FOLDER] [--json]
 
-          init --relay URL...         make an account here and publish its key package
+          init --relay URL...         make an account here and publish its key package; again: other relays
                [--blossom URL...] [--inbox-relay URL...] [--key-package-relay URL...]
                [--name TEXT] [--key-file FILE with an nsec]
           whoami                      the account, and what waits to be sent
@@ -106,10 +106,15 @@ internal static class CommandLine
             ?? Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData, Environment.SpecialFolderOption.DoNotVerify), "marmot");
         string? passphraseFile = args.Option("--passphrase-file");
         bool json = args.Flag("--json");
+        if (command != "init" && !File.Exists(Path.Combine(home, ClientStore.FileName)))
+        {
+            throw new ClientException($"there is no account in {home} yet; 'marmot init --relay URL' makes one");
+        }
+
         using var secret = StoreLocation.SecretFor(home, passphraseFile);
         await using var context = new Context(ClientStore.Open(home, secret), json, Console.Out);
         await run(context, args);
-        return Done;
+        return context.HasFailed ? Failed : Done;
     }
 
     private static Func<Context, Arguments, Task> Now(Action<Context, Arguments> command) => (context, args) =>

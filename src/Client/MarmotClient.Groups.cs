@@ -43,6 +43,8 @@ public sealed partial class MarmotClient
     /// <summary>Members added by one commit: above about 80 a Welcome no longer passes through deployed clients.</summary>
     public const int InviteBatch = 50;
 
+    private const int LookedUpAtOnce = 16;
+
     /// <summary>Own messages run this many seconds ahead of the clock at most; then sending waits.</summary>
     private const int MaxSecondsAhead = 240;
 
@@ -50,33 +52,25 @@ public sealed partial class MarmotClient
     public IReadOnlyList<string> GroupIds => [.. _sessions.Values.OrderByDescending(one => one.IsActive).ThenBy(one => one.JoinedAt).Select(one => one.GroupId)];
 
     /// <summary>The group as it is here; ask relays with <see cref="SyncAsync"/> first.</summary>
-    public GroupState GetState(string groupId)
-    {
-        _gate.Wait();
-        try
-        {
-            return Session(groupId).State();
-        }
-        finally
-        {
-            _gate.Release();
-        }
-    }
+    public GroupState GetState(string groupId) => Read(groupId, session => session.State());
 
-    /// <summary>Messages in arrival order, own ones too.</summary>
+    /// <summary>How many messages a group has here, own ones too.</summary>
+    public int CountMessages(string groupId) => Read(groupId, session => session.MessageCount);
+
+    /// <summary>Messages in arrival order, own ones too. Old ones are read from disk: ask for a part of a long history, not for all of it.</summary>
     /// <param name="groupId">MLS group id or public id, hex.</param>
     /// <param name="skip">How many of the oldest to leave out.</param>
-    public IReadOnlyList<GroupMessage> GetMessages(string groupId, int skip = 0)
+    /// <param name="take">How many at most.</param>
+    public IReadOnlyList<GroupMessage> GetMessages(string groupId, int skip = 0, int take = int.MaxValue) => Read(groupId, session => session.Messages(skip, take));
+
+    /// <summary>The message with this inner event.</summary>
+    /// <param name="groupId">MLS group id or public id, hex.</param>
+    /// <param name="id">The inner event's id, hex, or the start of it, four digits at least.</param>
+    /// <exception cref="ClientException">There is none, or more than one begins so.</exception>
+    public GroupMessage GetMessage(string groupId, string id)
     {
-        _gate.Wait();
-        try
-        {
-            return Session(groupId).Messages(skip);
-        }
-        finally
-        {
-            _gate.Release();
-        }
+        var found = id.Length < 4 ? [] : Read(groupId, session => session.FindMessages(id).Take(2).ToList());
+        return found.Count == 1 ? found[0] : throw new ClientException(found.Count == 0 ? $"no message {id}" : $"more than one message begins with {id}");
     }
 
     /// <summary>Makes a group of one; nothing is published (MIP-01).</summary>
@@ -110,18 +104,24 @@ public sealed partial class MarmotClient
     }
 
     /// <summary>Adds accounts by their published key packages, <see cref="InviteBatch"/> a commit; each Welcome leaves after a relay took its commit.</summary>
+    /// <returns>What was published; empty when all of them are members by these key packages already, as after an invitation that was cut off and is repeated.</returns>
     /// <exception cref="ClientException">An account has no usable key package (then nobody is added), or no relay took a commit.</exception>
     public async Task<IReadOnlyList<PublishedEvent>> InviteAsync(string groupId, IReadOnlyList<Bytes32> accounts, CancellationToken cancellationToken = default)
     {
-        var relays = Session(groupId).Relays;
-        var found = new List<KeyPackageEvent>();
-        foreach (var part in accounts.Distinct().Chunk(8))
+        IReadOnlyList<string> relays;
+        HashSet<string> members;
+        using (await EnterAsync(cancellationToken))
         {
-            var packages = await Task.WhenAll(part.Select(account => FetchKeyPackageAsync(account, null, relays, cancellationToken)));
-            for (int i = 0; i < part.Length; i++)
-            {
-                found.Add(packages[i] ?? throw new ClientException($"{part[i]} has no usable key package"));
-            }
+            var session = AdminSession(groupId);
+            relays = session.Relays;
+            members = [.. session.Mls.Members.Select(member => Convert.ToHexString(member.Leaf.SignatureKey))];
+        }
+
+        var found = new List<KeyPackageEvent>();
+        foreach (var part in accounts.Distinct().Chunk(LookedUpAtOnce))
+        {
+            var packages = await Task.WhenAll(part.Select(account => RequireKeyPackageAsync(account, relays, cancellationToken)));
+            found.AddRange(packages.Where(package => !members.Contains(Convert.ToHexString(package.KeyPackage.Leaf.SignatureKey))));
         }
 
         var published = new List<PublishedEvent>();
@@ -273,10 +273,24 @@ public sealed partial class MarmotClient
             relays = session.Relays;
         }
 
-        // Outside the gate: many messages may be under way at once.
+        // Outside the gate: many messages may be under way at once, and share a flush.
+        await _store.FlushAsync(CancellationToken.None);
         var published = await PublishAsync(evt, relays, cancellationToken);
         SettleOutbox(published);
         return published.IsRefused && relays.Count > 0 ? throw new ClientException($"no relay took the message: {published.Reasons}") : new SentMessage(rumor, published);
+    }
+
+    private T Read<T>(string groupId, Func<GroupSession, T> read)
+    {
+        _gate.Wait();
+        try
+        {
+            return read(Session(groupId));
+        }
+        finally
+        {
+            _gate.Release();
+        }
     }
 
     private GroupSession AdminSession(string groupId)

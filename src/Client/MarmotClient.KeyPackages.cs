@@ -81,7 +81,14 @@ public sealed partial class MarmotClient
         batch.PutJson(KeyPackageRecord.Key(reference), record with { IsPublished = true });
         foreach (var (oldReference, oldRecord) in old)
         {
-            batch.PutJson(KeyPackageRecord.Key(oldReference), oldRecord with { RetireAt = Now + (long)RetirePause.TotalSeconds });
+            if (oldRecord.IsUsedUp)
+            {
+                batch.Delete(KeyPackageRecord.Key(oldReference));
+            }
+            else
+            {
+                batch.PutJson(KeyPackageRecord.Key(oldReference), oldRecord with { RetireAt = Now + (long)RetirePause.TotalSeconds });
+            }
         }
 
         _store.Commit(batch);
@@ -95,13 +102,25 @@ public sealed partial class MarmotClient
 
     /// <summary>The own key packages whose private keys are still here.</summary>
     public IReadOnlyList<OwnKeyPackage> ListKeyPackages() =>
-        [.. StoredKeyPackages().Select(one => new OwnKeyPackage(one.Reference, one.Record.Slot, one.Record.EventId, one.Record.CreatedAt, one.Record.IsLastResort, one.Record.Uses, one.Record.RetireAt > 0))];
+        [.. StoredKeyPackages().Where(one => !one.Record.IsUsedUp).Select(one => new OwnKeyPackage(one.Reference, one.Record.Slot, one.Record.EventId, one.Record.CreatedAt, one.Record.IsLastResort, one.Record.Uses, one.Record.RetireAt > 0))];
 
     /// <summary>Publishes another key package in the same slot (MIP-00: after use, and from time to time).</summary>
     public async Task<PublishedKeyPackage> RotateKeyPackageAsync(Bytes32 reference, CancellationToken cancellationToken = default)
     {
         var record = _store.GetJson<KeyPackageRecord>(KeyPackageRecord.Key(reference)) ?? throw new ClientException("no such key package");
         return await PublishKeyPackageAsync(record.Slot, record.IsLastResort, record.LegacyEventId is not null, cancellationToken);
+    }
+
+    /// <summary>Another key package for every slot whose own was used, or of which no relay has said that it took it.</summary>
+    private async Task<IReadOnlyList<PublishedEvent>> RenewKeyPackagesAsync(CancellationToken cancellationToken)
+    {
+        var published = new List<PublishedEvent>();
+        foreach (var (reference, _) in StoredKeyPackages().Where(one => one.Record.RetireAt == 0 && (one.Record.Uses > 0 || !one.Record.IsPublished)).DistinctBy(one => one.Record.Slot).ToList())
+        {
+            published.AddRange((await RotateKeyPackageAsync(reference, cancellationToken)).Published);
+        }
+
+        return published;
     }
 
     /// <summary>Asks the relays to delete a key package and wipes its private keys.</summary>
@@ -126,18 +145,39 @@ public sealed partial class MarmotClient
     /// <param name="kinds">Kinds wanted; null for 30443 and 443.</param>
     /// <param name="extraRelays">Relays to ask besides, for instance a group's.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
-    public async Task<KeyPackageEvent?> FetchKeyPackageAsync(Bytes32 owner, int[]? kinds = null, IReadOnlyList<string>? extraRelays = null, CancellationToken cancellationToken = default)
+    public async Task<KeyPackageEvent?> FetchKeyPackageAsync(Bytes32 owner, int[]? kinds = null, IReadOnlyList<string>? extraRelays = null, CancellationToken cancellationToken = default) =>
+        KeyPackageEvent.Select(await FetchKeyPackageEventsAsync(owner, kinds, extraRelays ?? [], cancellationToken), _time.GetUtcNow());
+
+    private async Task<IReadOnlyList<NostrEvent>> FetchKeyPackageEventsAsync(Bytes32 owner, int[]? kinds, IReadOnlyList<string> extraRelays, CancellationToken cancellationToken)
     {
-        var lookup = RelayUrls.Distinct([.. Settings.Relays, .. extraRelays ?? []]);
+        var lookup = RelayUrls.Distinct([.. Settings.Relays, .. extraRelays]);
         var lists = await FetchAsync(lookup, new Filter { Authors = [owner], Kinds = [MarmotNumbers.KeyPackageRelaysKind, MarmotNumbers.RelayListKind] }, asAccount: false, cancellationToken);
         var relays = RelaysOf(lists, MarmotNumbers.KeyPackageRelaysKind, "relay");
         relays = relays.Count > 0 ? relays : RelaysOf(lists, MarmotNumbers.RelayListKind, "r");
-        var events = await FetchAsync(
+        return await FetchAsync(
             relays.Count > 0 ? relays : lookup,
             new Filter { Authors = [owner], Kinds = kinds ?? [ProfileDetector.KeyPackageKind, ProfileDetector.LegacyKeyPackageKind] },
             asAccount: false,
             cancellationToken);
-        return KeyPackageEvent.Select(events, _time.GetUtcNow());
+    }
+
+    /// <summary>The same for an invitation, or the reason why there is none.</summary>
+    /// <exception cref="ClientException">There is none, all are refused, or they are of a generation this client does not speak; the message says which.</exception>
+    public async Task<KeyPackageEvent> RequireKeyPackageAsync(Bytes32 owner, IReadOnlyList<string>? extraRelays = null, CancellationToken cancellationToken = default)
+    {
+        var now = _time.GetUtcNow();
+        var events = await FetchKeyPackageEventsAsync(owner, null, extraRelays ?? [], cancellationToken);
+        if (KeyPackageEvent.Select(events, now) is { } found)
+        {
+            return found;
+        }
+
+        string npub = Nip19.EncodePublicKey(owner);
+        string reason = string.Empty;
+        throw new ClientException(
+            events.Count == 0 ? $"{npub} has published no key package where this client looks; its owner must publish one first"
+            : events.Any(evt => KeyPackageEvent.TryRead(evt, now, out _, out reason)) ? $"{npub} has key packages of the first generation only, which are read and not invited"
+            : $"{npub} has no usable key package: {reason}");
     }
 
     private IEnumerable<(Bytes32 Reference, KeyPackageRecord Record)> StoredKeyPackages() =>
@@ -168,7 +208,7 @@ public sealed partial class MarmotClient
         return [.. answers.SelectMany(answer => answer.Events).DistinctBy(evt => evt.Id)];
     }
 
-    // Private keys whose time is over, and those of key packages that no relay ever took.
+    // Private keys whose time is over.
     private void ForgetRetiredKeyPackages(StoreBatch batch)
     {
         foreach (var (reference, record) in StoredKeyPackages())

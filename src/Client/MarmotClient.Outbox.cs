@@ -22,7 +22,10 @@ public sealed partial class MarmotClient
 
     private const int MaxPublishing = 16;
 
-    private readonly ConcurrentDictionary<Bytes32, IReadOnlyList<string>> _inboxes = new();
+    /// <summary>How long a list of inbox relays is taken for the owner's newest.</summary>
+    private static readonly TimeSpan InboxListPause = TimeSpan.FromMinutes(10);
+
+    private readonly ConcurrentDictionary<Bytes32, (IReadOnlyList<string> Relays, long ReadAt)> _inboxes = new();
 
     /// <summary>Events that still must reach a relay.</summary>
     public int OutboxCount => _store.Scan("o/").Count(pair => StoreJson.Read<OutboxEntry>(pair.Value).AckedAt == 0);
@@ -65,6 +68,7 @@ public sealed partial class MarmotClient
     /// <summary>Sends what waits, the oldest first, several at a time.</summary>
     private async Task<IReadOnlyList<PublishedEvent>> FlushOutboxAsync(Func<OutboxEntry, bool> wanted, CancellationToken cancellationToken)
     {
+        await _store.FlushAsync(cancellationToken);
         var waiting = _store.Scan("o/").Select(pair => StoreJson.Read<OutboxEntry>(pair.Value)).Where(entry => entry.AckedAt == 0 && wanted(entry)).OrderBy(entry => entry.CreatedAt).ToList();
         var published = new PublishedEvent?[waiting.Count];
         await Parallel.ForEachAsync(
@@ -175,9 +179,15 @@ public sealed partial class MarmotClient
 
     private async Task<IReadOnlyList<string>> InboxOfAsync(Bytes32 account, IReadOnlyList<string> also, CancellationToken cancellationToken)
     {
-        if (_inboxes.TryGetValue(account, out var known))
+        long oldest = Now - (long)InboxListPause.TotalSeconds;
+        if (_inboxes.TryGetValue(account, out var known) && known.ReadAt >= oldest)
         {
-            return known;
+            return known.Relays;
+        }
+
+        foreach (var (old, _) in _inboxes.Where(pair => pair.Value.ReadAt < oldest))
+        {
+            _inboxes.TryRemove(old, out _);
         }
 
         var lists = await FetchAsync(
@@ -186,7 +196,12 @@ public sealed partial class MarmotClient
             asAccount: false,
             cancellationToken);
         var relays = RelaysOf(lists, MarmotNumbers.InboxRelaysKind, "relay");
-        return relays.Count > 0 ? _inboxes[account] = relays : relays;
+        if (relays.Count > 0)
+        {
+            _inboxes[account] = (relays, Now);
+        }
+
+        return relays;
     }
 
     /// <summary>An own commit whose answer stayed away, and which the last look at the relays did not show.</summary>

@@ -163,7 +163,7 @@ public sealed partial class MarmotClient
 
     private static string PushKey(string groupId) => $"p/{groupId}";
 
-    private TokenBook Book(string groupId) => TokenBook.Read(GetMessages(groupId), GetState(groupId).Leaves, Now);
+    private TokenBook Book(string groupId) => Read(groupId, session => TokenBook.Read(session.Gossip(), session.State().Leaves, Now));
 
     // MIP-05: decoys are real tokens. The own one every other time, and of other groups a tenth to a fifth, three at least.
     private List<byte[]> Decoys(string groupId, Bytes32 server, TokenDialect dialect, IEnumerable<GossipToken> own, int count)

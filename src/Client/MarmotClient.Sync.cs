@@ -15,6 +15,9 @@ public sealed partial class MarmotClient
     /// <summary>A change of relays or routing id inside what was read means one more look, but not for ever.</summary>
     private const int MaxLooks = 6;
 
+    /// <summary>How often a watcher asks its inbox relays for what a listening connection may have missed.</summary>
+    private static readonly TimeSpan InboxPause = TimeSpan.FromMinutes(1);
+
     /// <summary>A relay the group has left is often one that is gone: after a failure it is left alone for a while.</summary>
     private static readonly TimeSpan FormerRelayPause = TimeSpan.FromMinutes(1);
 
@@ -64,37 +67,80 @@ public sealed partial class MarmotClient
             published.AddRange(await SelfUpdateAsync(session.GroupId, cancellationToken));
         }
 
-        foreach (var package in ListKeyPackages().Where(one => one.Uses > 0 && !one.IsRetired).ToList())
-        {
-            published.AddRange((await RotateKeyPackageAsync(package.Reference, cancellationToken)).Published);
-        }
-
+        published.AddRange(await RenewKeyPackagesAsync(cancellationToken));
         published.AddRange(await RenewPushAsync(cancellationToken));
         return published;
     }
 
-    /// <summary>Follows all groups live until cancelled: messages of others as they arrive.</summary>
-    /// <param name="onMessage">Called for each, one at a time; must not throw.</param>
+    /// <summary>Follows all groups live until cancelled: messages of others as they arrive, and invitations when they are wanted.</summary>
+    /// <param name="onMessage">Called for each message, one at a time.</param>
     /// <param name="cancellationToken">Ends it.</param>
-    public async Task WatchAsync(Func<GroupMessage, Task> onMessage, CancellationToken cancellationToken)
+    /// <param name="onJoined">Called for each group joined meanwhile, which is then followed too; null accepts no invitations.</param>
+    /// <remarks>What a callback throws ends it and is thrown.</remarks>
+    public async Task WatchAsync(Func<GroupMessage, Task> onMessage, CancellationToken cancellationToken, Func<JoinedGroup, Task>? onJoined = null)
     {
-        var following = _sessions.Values.Where(one => one.IsActive).Select(async session =>
-        {
-            while (!cancellationToken.IsCancellationRequested && session.IsActive)
-            {
-                var report = new GroupReport();
-                await LookAsync(session, report, commitLeaves: true, cancellationToken);
-                await HandOverAsync(report, onMessage);
-                await ListenAsync(session, report, null, commitLeaves: true, cancellationToken, () => HandOverAsync(report, onMessage));
-            }
-        });
+        using var ending = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        using var oneAtATime = new SemaphoreSlim(1, 1);
+        var following = new Dictionary<string, Task>(StringComparer.Ordinal);
+        Follow();
         try
         {
-            await Task.WhenAll(following);
+            while (onJoined is not null)
+            {
+                var report = await AcceptInvitesAsync(InboxPause, ending.Token);
+                Follow();
+                foreach (var joined in report.Joined)
+                {
+                    await onJoined(joined);
+                }
+
+                if (report.Failed.Count > 0 && report.Joined.Count == 0)
+                {
+                    await Task.Delay(InboxPause, _time, ending.Token); // a Welcome that may still be opened later is shown again at once
+                }
+            }
+
+            await Task.WhenAll(following.Values);
         }
-        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        catch (OperationCanceledException) when (ending.IsCancellationRequested)
+        {
+            await Task.WhenAll(following.Values); // throws what ended it, if anything did
+        }
+        finally
+        {
+            await ending.CancelAsync();
+            await Task.WhenAll(following.Values).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+
+        void Follow()
+        {
+            foreach (var session in _sessions.Values.Where(one => one.IsActive && (!following.TryGetValue(one.GroupId, out var task) || task.IsCompleted)))
+            {
+                following[session.GroupId] = FollowAsync(session.GroupId, onMessage, oneAtATime, ending);
+            }
+        }
+    }
+
+    private async Task FollowAsync(string groupId, Func<GroupMessage, Task> onMessage, SemaphoreSlim oneAtATime, CancellationTokenSource ending)
+    {
+        try
+        {
+            while (!ending.IsCancellationRequested && _sessions.TryGetValue(groupId, out var session) && session.IsActive)
+            {
+                var report = new GroupReport();
+                await LookAsync(session, report, commitLeaves: true, ending.Token);
+                await HandOverAsync(report, onMessage, oneAtATime);
+                await ListenAsync(session, report, null, commitLeaves: true, ending.Token, () => HandOverAsync(report, onMessage, oneAtATime));
+            }
+        }
+        catch (OperationCanceledException) when (ending.IsCancellationRequested)
         {
             // That is how it ends.
+        }
+        catch
+        {
+            await ending.CancelAsync();
+            throw;
         }
     }
 
@@ -117,11 +163,19 @@ public sealed partial class MarmotClient
         return (await FetchAsync(relays, new Filter { Ids = [id] }, asAccount: false, cancellationToken)).FirstOrDefault(evt => evt.Id == id);
     }
 
-    private static async Task HandOverAsync(GroupReport report, Func<GroupMessage, Task> onMessage)
+    private static async Task HandOverAsync(GroupReport report, Func<GroupMessage, Task> onMessage, SemaphoreSlim oneAtATime)
     {
-        foreach (var message in report.Messages)
+        await oneAtATime.WaitAsync();
+        try
         {
-            await onMessage(message);
+            foreach (var message in report.Messages)
+            {
+                await onMessage(message);
+            }
+        }
+        finally
+        {
+            oneAtATime.Release();
         }
 
         report.Messages.Clear();
@@ -207,6 +261,11 @@ public sealed partial class MarmotClient
 
                     using (await EnterAsync(cancellationToken))
                     {
+                        if (!_sessions.TryGetValue(session.GroupId, out var current) || current != session)
+                        {
+                            return; // joined anew meanwhile
+                        }
+
                         Add(report, session.Receive(events, OweWelcomes(session)));
                         MarkShown(events);
                         await SettleAsync(session, commitLeaves, cancellationToken);

@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using Marmot.Client.Accounts;
 using Marmot.Client.Groups;
 using Marmot.Client.Profiles;
@@ -27,7 +28,11 @@ public sealed record FailedWelcome(Bytes32 WrapId, string Reason);
 /// <summary>What a look into the inbox brought.</summary>
 /// <param name="Joined">Groups joined.</param>
 /// <param name="Failed">Welcomes refused.</param>
-public sealed record JoinReport(IReadOnlyList<JoinedGroup> Joined, IReadOnlyList<FailedWelcome> Failed);
+public sealed record JoinReport(IReadOnlyList<JoinedGroup> Joined, IReadOnlyList<FailedWelcome> Failed)
+{
+    /// <summary>Inbox relays that could not be asked to the end, with the reason.</summary>
+    public IReadOnlyList<string> Unreachable { get; init; } = [];
+}
 
 public sealed partial class MarmotClient
 {
@@ -35,6 +40,9 @@ public sealed partial class MarmotClient
     private const long UnknownKeyPackageSeconds = 24 * 60 * 60;
 
     private const long InboxMarginSeconds = 60 * 60;
+    private const string WrapPrefix = "w/";
+
+    private readonly Dictionary<Bytes32, long> _processedWraps = []; // and our clock when each was opened
 
     /// <summary>Reads the inbox and joins every group somebody rightly invites to.</summary>
     /// <param name="wait">How long to listen when the inbox brings nothing new.</param>
@@ -57,7 +65,7 @@ public sealed partial class MarmotClient
             await ListenForWelcomeAsync(limit, joined, failed, cancellationToken);
         }
 
-        return new JoinReport(joined, failed);
+        return new JoinReport(joined, failed) { Unreachable = [.. answers.Where(answer => !answer.Complete).Select(answer => $"{answer.Relay}: {answer.Message}")] };
     }
 
     // Wraps are dated up to two days back (NIP-59): never ask for less than that.
@@ -99,7 +107,7 @@ public sealed partial class MarmotClient
 
         // The newest Welcome into a group counts, so they are taken in the order they were written, not in that of their made-up dates.
         var opened = new List<(Bytes32 WrapId, Rumor Rumor)>();
-        foreach (var wrap in wraps.Where(wrap => !_processedWraps.Contains(wrap.Id)).DistinctBy(wrap => wrap.Id))
+        foreach (var wrap in wraps.Where(wrap => !_processedWraps.ContainsKey(wrap.Id)).DistinctBy(wrap => wrap.Id))
         {
             if (GiftWrap.TryOpen(wrap, _key, out var rumor, out _) && rumor.Kind == MarmotNumbers.WelcomeKind)
             {
@@ -110,6 +118,8 @@ public sealed partial class MarmotClient
                 Forget(wrap.Id, new StoreBatch());
             }
         }
+
+        ForgetOldWraps();
 
         foreach (var (wrapId, rumor) in opened.OrderBy(one => one.Rumor.CreatedAt))
         {
@@ -138,9 +148,25 @@ public sealed partial class MarmotClient
 
     private void Forget(in Bytes32 wrapId, StoreBatch batch)
     {
-        batch.Put($"w/{wrapId}", []);
+        long now = Now;
+        byte[] value = new byte[sizeof(long)];
+        BinaryPrimitives.WriteInt64BigEndian(value, now);
+        batch.Put(WrapPrefix + wrapId, value);
         _store.Commit(batch);
-        _processedWraps.Add(wrapId);
+        _processedWraps[wrapId] = now;
+    }
+
+    // What was opened so long ago is older than anything the inbox is asked for.
+    private void ForgetOldWraps()
+    {
+        var batch = new StoreBatch();
+        foreach (var (wrapId, _) in _processedWraps.Where(pair => pair.Value < _account.InboxReadAt - (2 * (GiftWrap.MaxBackdateSeconds + InboxMarginSeconds))).ToList())
+        {
+            batch.Delete(WrapPrefix + wrapId);
+            _processedWraps.Remove(wrapId);
+        }
+
+        _store.Commit(batch, durable: false);
     }
 
     // Null and a session when the Welcome was followed; its effects are in the batch.
@@ -203,17 +229,10 @@ public sealed partial class MarmotClient
             return refusal;
         }
 
-        // 4. Joined; a key package for one use has had it, and its keys are gone with the same write.
+        // 4. Joined; a key package for one use has had it, and its keys are gone with the same write. What stays of it reminds of the slot that is empty now.
         session = GroupSession.Join(_store, _time, PublicKey, mls, MipGroup.DataOf(mls.Extensions)!, rumor.CreatedAt, batch);
-        if (used.Value.Record.IsLastResort)
-        {
-            batch.PutJson(KeyPackageRecord.Key(used.Value.Reference), used.Value.Record with { Uses = used.Value.Record.Uses + 1 });
-        }
-        else
-        {
-            batch.Delete(KeyPackageRecord.Key(used.Value.Reference));
-        }
-
+        var after = used.Value.Record with { Uses = used.Value.Record.Uses + 1 };
+        batch.PutJson(KeyPackageRecord.Key(used.Value.Reference), after.IsLastResort ? after : after with { Secrets = [] });
         return null;
     }
 
@@ -221,7 +240,7 @@ public sealed partial class MarmotClient
     {
         if (ProfileDetector.OfGroup(mls.Extensions) == MarmotProfile.Adopted)
         {
-            return "the group is of a later generation";
+            return $"the group is of {ProfileDetector.AdoptedName}";
         }
 
         if (MipGroup.DataOf(mls.Extensions) is not { } data)

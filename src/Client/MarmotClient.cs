@@ -26,7 +26,6 @@ public sealed partial class MarmotClient : IAsyncDisposable
     private readonly IRelayNetwork _network;
     private readonly SemaphoreSlim _gate = new(1, 1);
     private readonly ConcurrentDictionary<string, GroupSession> _sessions = new(StringComparer.Ordinal);
-    private readonly HashSet<Bytes32> _processedWraps = [];
     private readonly BlossomClient _blossom;
     private AccountRecord _account;
 
@@ -39,9 +38,9 @@ public sealed partial class MarmotClient : IAsyncDisposable
             _sessions[session.GroupId] = session;
         }
 
-        foreach (var (id, _) in store.Scan("w/"))
+        foreach (var (id, value) in store.Scan(WrapPrefix))
         {
-            _processedWraps.Add(Bytes32.ParseHex(id[2..]));
+            _processedWraps[Bytes32.ParseHex(id[WrapPrefix.Length..])] = BinaryPrimitives.ReadInt64BigEndian(value);
         }
     }
 
@@ -154,6 +153,11 @@ public sealed partial class MarmotClient : IAsyncDisposable
 
     private static AccountSettings Checked(AccountSettings settings)
     {
+        if (settings.Relays.Concat(settings.InboxRelays).Concat(settings.KeyPackageRelays).FirstOrDefault(url => !RelayUrls.IsValid(url)) is { } wrong)
+        {
+            throw new ClientException($"a relay is a ws:// or wss:// URL, not {wrong}");
+        }
+
         var relays = RelayUrls.Distinct(settings.Relays);
         var inbox = RelayUrls.Distinct(settings.InboxRelays);
         var keyPackages = RelayUrls.Distinct(settings.KeyPackageRelays);

@@ -67,6 +67,7 @@ public static class NotifyHosting
         });
         services.AddSingleton<IClaimStore>(provider => provider.GetRequiredService<SharedClaims>());
         services.AddSingleton<SharedProviderTokens>();
+        services.AddSingleton<SharedDevices>();
         services.AddSingleton<IHealthPart, ClaimsHealth>();
     }
 

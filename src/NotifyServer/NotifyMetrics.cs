@@ -16,6 +16,7 @@ internal sealed class NotifyMetrics : IDisposable
     private readonly Counter<long> _admitted;
     private readonly Counter<long> _ended;
     private readonly Counter<long> _retries;
+    private readonly Counter<long> _held;
     private readonly Counter<long> _faults;
     private readonly Counter<long> _operations;
     private readonly Counter<long> _relay;
@@ -25,6 +26,7 @@ internal sealed class NotifyMetrics : IDisposable
     private readonly Counter<long> _reloads;
     private readonly Counter<long> _canaries;
     private readonly Counter<long> _claimedAlone;
+    private readonly Counter<long> _devicesAlone;
     private readonly Histogram<double> _canaryRelay;
     private readonly Histogram<double> _canaryDone;
     private readonly Histogram<double> _request;
@@ -41,6 +43,7 @@ internal sealed class NotifyMetrics : IDisposable
         _chunksLost = _meter.CreateCounter<long>("marmot_notify_tokens_lost", description: "Tokens that were not pushed, by cause.");
         _admitted = _meter.CreateCounter<long>("marmot_notify_pushes_admitted", description: "Pushes taken by a lane, by app and platform.");
         _ended = _meter.CreateCounter<long>("marmot_notify_pushes_ended", description: "Pushes that came to an end, by app, platform, end and reason.");
+        _held = _meter.CreateCounter<long>("marmot_notify_pushes_held", description: "Pushes held until the end of their device's coalescing window, by app and platform.");
         _retries = _meter.CreateCounter<long>("marmot_notify_push_retries", description: "Tries after the first.");
         _faults = _meter.CreateCounter<long>("marmot_notify_faults", description: "Unexpected exceptions by type.");
         _operations = _meter.CreateCounter<long>("marmot_notify_ec_operations", description: "Elliptic-curve operations spent, by relay.");
@@ -50,6 +53,7 @@ internal sealed class NotifyMetrics : IDisposable
         _lists = _meter.CreateCounter<long>("marmot_notify_inbox_lists", description: "Kind 10050 lists by relay and outcome.");
         _reloads = _meter.CreateCounter<long>("marmot_notify_reloads", description: "Reloads of settings and credentials by outcome.");
         _claimedAlone = _meter.CreateCounter<long>("marmot_notify_claims_alone", description: "Triggers taken without the replicas' shared ledger, which could not be asked.");
+        _devicesAlone = _meter.CreateCounter<long>("marmot_notify_device_claims_alone", description: "Devices rung without asking the replicas' shared ledger, which could not be asked.");
         _canaries = _meter.CreateCounter<long>("marmot_notify_canaries", description: "Padding-only triggers to ourselves, by relay and outcome.");
         _canaryRelay = _meter.CreateHistogram<double>("marmot_notify_canary_relay_seconds", "s", "From sending our own trigger to its arrival, by relay.");
         _canaryDone = _meter.CreateHistogram<double>("marmot_notify_canary_done_seconds", "s", "From sending our own trigger to the end of its way through the pipeline, by relay.");
@@ -117,6 +121,8 @@ internal sealed class NotifyMetrics : IDisposable
 
     public void ClaimedAlone() => _claimedAlone.Add(1);
 
+    public void DeviceClaimedAlone() => _devicesAlone.Add(1);
+
     public void CanaryArrived(string relay, TimeSpan time) => _canaryRelay.Record(time.TotalSeconds, new KeyValuePair<string, object?>("relay", relay));
 
     public void CanaryDone(string relay, TimeSpan time) => _canaryDone.Record(time.TotalSeconds, new KeyValuePair<string, object?>("relay", relay));
@@ -125,6 +131,8 @@ internal sealed class NotifyMetrics : IDisposable
 
     public void Answered(string app, string platform, string reason, TimeSpan time) =>
         _request.Record(time.TotalSeconds, new("app", app), new("platform", platform), new("reason", reason));
+
+    public void Held(string app, string platform) => _held.Add(1, new("app", app), new("platform", platform));
 
     public void Retried(string app, string platform) => _retries.Add(1, new("app", app), new("platform", platform));
 

@@ -35,7 +35,7 @@ public sealed class NotifyOptions
     /// <summary>How long a hint is worth delivering; retries end then and the provider is told the same. Default: 3 min, 10 s to 1 h (push.md U9).</summary>
     public TimeSpan HintLifetime { get; set; } = TimeSpan.FromMinutes(3);
 
-    /// <summary>A second hint for the same device inside this window is merged into the first. Default: 2 s, 0 to 1 min; zero turns it off.</summary>
+    /// <summary>Further hints for the same device inside this window are merged into one push at its end. Default: 2 s, 0 to 1 min; zero turns it off.</summary>
     public TimeSpan CoalescingWindow { get; set; } = TimeSpan.FromSeconds(2);
 
     /// <summary>How long the hash of a trigger's content is remembered. Default: 5 min, 1 min to 1 h (marmot-push-v1: minutes).</summary>
@@ -77,8 +77,8 @@ public sealed class NotifyOptions
     /// <summary>How long a relay may keep back EOSE before the subscription counts as live. Default: 10 s.</summary>
     public TimeSpan EoseTimeout { get; set; } = TimeSpan.FromSeconds(10);
 
-    /// <summary>First pause before a reconnect; doubles up to <see cref="ReconnectMax"/>, full jitter. Default: 1 s.</summary>
-    public TimeSpan ReconnectBase { get; set; } = TimeSpan.FromSeconds(1);
+    /// <summary>First pause before a reconnect; grows by a quarter each time up to <see cref="ReconnectMax"/>, full jitter. Default: 0.2 s, so that a server started together with its relay hears it within a second or two.</summary>
+    public TimeSpan ReconnectBase { get; set; } = TimeSpan.FromSeconds(0.2);
 
     /// <summary>Longest pause before a reconnect. Default: 1 min.</summary>
     public TimeSpan ReconnectMax { get; set; } = TimeSpan.FromMinutes(1);

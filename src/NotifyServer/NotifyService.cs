@@ -14,6 +14,7 @@ namespace Marmot.NotifyServer;
 /// <summary>The running server: apps, relays, workers, lanes, put together in the order a trigger passes them.</summary>
 internal sealed class NotifyService : IHostedService, IAsyncDisposable
 {
+    private const int WorkersACoreOfReplicas = 4; // a trigger waits for the ledger twice; others go on meanwhile
     private static readonly TimeSpan FirstAgreement = TimeSpan.FromSeconds(3);
     private readonly NotifyOptions _options;
     private readonly OwnRelay _ownRelay;
@@ -24,6 +25,7 @@ internal sealed class NotifyService : IHostedService, IAsyncDisposable
     private readonly ISettingsSource? _settings;
     private readonly IClaimStore? _claims;
     private readonly SharedProviderTokens? _sharedTokens;
+    private readonly SharedDevices? _sharedDevices;
     private readonly ApnsJwts _jwts;
     private readonly AppCredentials _credentials;
     private readonly CancellationTokenSource _listening = new();
@@ -49,6 +51,7 @@ internal sealed class NotifyService : IHostedService, IAsyncDisposable
     /// <param name="settings">Where a reload reads the settings anew; none, no reload.</param>
     /// <param name="claims">Who does a trigger over all replicas; none, this process alone.</param>
     /// <param name="sharedTokens">Keeps the provider tokens of all replicas the same; none, this process makes its own.</param>
+    /// <param name="sharedDevices">Who rings a device over all replicas; none, this process alone.</param>
     public NotifyService(
         IOptions<NotifyOptions> options,
         OwnRelay ownRelay,
@@ -58,7 +61,8 @@ internal sealed class NotifyService : IHostedService, IAsyncDisposable
         IHostApplicationLifetime? lifetime = null,
         ISettingsSource? settings = null,
         IClaimStore? claims = null,
-        SharedProviderTokens? sharedTokens = null)
+        SharedProviderTokens? sharedTokens = null,
+        SharedDevices? sharedDevices = null)
     {
         _options = options.Value;
         _ownRelay = ownRelay;
@@ -69,6 +73,7 @@ internal sealed class NotifyService : IHostedService, IAsyncDisposable
         _settings = settings;
         _claims = claims;
         _sharedTokens = sharedTokens;
+        _sharedDevices = sharedDevices;
         _jwts = new ApnsJwts(time);
         _credentials = new AppCredentials(_jwts, time);
     }
@@ -100,11 +105,12 @@ internal sealed class NotifyService : IHostedService, IAsyncDisposable
         var claims = _claims ?? new ReplayCache(_options.ReplayCapacity, _options.ReplayWindow, _time);
         var canaries = new Canaries(_metrics, _time);
         _devices = new DeviceGate(_options, _time);
-        var pipeline = new TriggerPipelineContext(_options, keys, seen, claims, _devices, canaries, _metrics, _time);
+        var pipeline = new TriggerPipelineContext(_options, keys, seen, claims, _devices, canaries, _metrics, _time, _sharedDevices);
         _budget = new EcBudget(OperationsPerSecond(), _time);
         NotifyLog.Budget(_logger, _budget.OperationsPerSecond, Environment.ProcessorCount);
         var names = _options.Relays.Select(RelayUrl.Normalise).ToArray();
-        _workerTask = Task.WhenAll(new TriggerWorkers(_intake, _budget, pipeline, names, _logger).Start(Environment.ProcessorCount, _working.Token).Select(loop => Watch("a worker", loop)));
+        var workers = Environment.ProcessorCount * (_claims is null ? 1 : WorkersACoreOfReplicas);
+        _workerTask = Task.WhenAll(new TriggerWorkers(_intake, _budget, pipeline, names, _logger).Start(workers, _working.Token).Select(loop => Watch("a worker", loop)));
 
         // 3. The same provider tokens on all replicas, before the first push needs one.
         if (_sharedTokens is not null)

@@ -1,7 +1,5 @@
 using Marmot.Hosting;
 using Marmot.Hosting.Settings;
-using Marmot.Protocol.Filters;
-using Marmot.Protocol.Keys;
 using Marmot.Relay.Operator;
 using Marmot.Relay.Storage;
 using Marmot.Relay.Storage.Postgres;
@@ -40,7 +38,7 @@ public static class RelayCommands
             var storage = configuration.GetSection(StorageOptions.Section).Get<StorageOptions>() ?? new StorageOptions();
             return storage.Postgres.Length > 0
                 ? await RunOnPostgresAsync(line, storage.Postgres)
-                : await RunAsync(line, Path.Combine(storage.DataDirectory, RelayHosting.Folder));
+                : await RunAsync(line, args, Path.Combine(storage.DataDirectory, RelayHosting.Folder));
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or DllNotFoundException or HttpRequestException)
         {
@@ -49,8 +47,14 @@ public static class RelayCommands
         }
     }
 
-    private static async Task<int> RunAsync(RelayCommandLine line, string directory)
+    private static async Task<int> RunAsync(RelayCommandLine line, string[] args, string directory)
     {
+        using var running = await OperatorClient.TryConnectAsync(new StorePaths(directory).OperatorSocket);
+        if (running is not null)
+        {
+            return await WithStreamsAsync(line, streams => OperatorClient.RunAsync(running, WithFullPaths(args), streams));
+        }
+
         if (line.Command == "compact")
         {
             var (before, after) = await StoreCompaction.RunAsync(directory);
@@ -93,65 +97,19 @@ public static class RelayCommands
         return exitCode;
     }
 
-    private static async Task<int> RunAsync(RelayCommandLine line, IEventStore store) => line.Command switch
-    {
-        "import" => await ImportAsync(store, line),
-        "export" => await ExportAsync(store, line),
-        "stats" => await WriteStatisticsAsync(store, line),
-        "delete" => await DeleteAsync(store, line.Filter!),
-        _ => await SyncAsync(store, line),
-    };
+    private static Task<int> RunAsync(RelayCommandLine line, IEventStore store) =>
+        WithStreamsAsync(line, streams => StoreCommands.RunAsync(line, store, streams, TimeProvider.System, CancellationToken.None));
 
-    private static async Task<int> ImportAsync(IEventStore store, RelayCommandLine line)
+    private static async Task<int> WithStreamsAsync(RelayCommandLine line, Func<CommandStreams, Task<int>> run)
     {
-        await using var input = line.File is null ? Console.OpenStandardInput() : File.OpenRead(line.File);
-        var result = await EventImport.RunAsync(store, input, count => Progress($"{count} events"));
-        await Console.Error.WriteLineAsync($"{result.Stored} stored, {result.Duplicates} known before, {result.Refused} refused");
-        return result.Refused == 0 ? 0 : 1;
+        await using var input = line.Command != "import" ? Stream.Null : line.File is null ? Console.OpenStandardInput() : File.OpenRead(line.File);
+        await using var output = line.Command != "export" || line.File is null ? Console.OpenStandardOutput() : File.Create(line.File);
+        return await run(new CommandStreams(input, output, Console.Error.WriteLineAsync, Progress));
     }
 
-    private static async Task<int> ExportAsync(IEventStore store, RelayCommandLine line)
-    {
-        await using var output = line.File is null ? Console.OpenStandardOutput() : File.Create(line.File);
-        var count = await EventExport.RunAsync(store, line.Filter ?? new Filter(), output, TimeProvider.System.GetUtcNow().ToUnixTimeSeconds());
-        await Console.Error.WriteLineAsync($"{count} exported");
-        return 0;
-    }
-
-    private static async Task<int> WriteStatisticsAsync(IEventStore store, RelayCommandLine line)
-    {
-        var s = await store.ReadStatisticsAsync(CancellationToken.None);
-        await Console.Out.WriteLineAsync(line.Json
-            ? $"{{\"events\":{s.Events},\"newest_arrival\":{s.NewestArrival},\"log_bytes\":{s.LogBytes},\"awaiting_erasure\":{s.AwaitingErasure}}}"
-            : $"events            {s.Events}\nnewest arrival    {s.NewestArrival}\nlog bytes         {s.LogBytes}\nawaiting erasure  {s.AwaitingErasure}");
-        return 0;
-    }
-
-    private static async Task<int> DeleteAsync(IEventStore store, Filter filter)
-    {
-        var keys = await store.QueryAsync(filter, ReadScope.Everything(long.MinValue), ulong.MaxValue, int.MaxValue, CancellationToken.None);
-        await Console.Error.WriteLineAsync($"{await store.RemoveAsync(keys, CancellationToken.None)} deleted");
-        return 0;
-    }
-
-    private static async Task<int> SyncAsync(IEventStore store, RelayCommandLine line)
-    {
-        SecretKey? key = null;
-        if (line.AuthKeyFile is { } file && !SecretKey.TryParse((await File.ReadAllTextAsync(file)).Trim(), out key))
-        {
-            throw new IOException($"{file} holds no secret key");
-        }
-
-        using (key)
-        {
-            var sync = new RelaySync(store, line.Url!, key, TimeProvider.System, Progress);
-            var result = await sync.RunAsync(line.Filter ?? new Filter(), line.Direction, CancellationToken.None);
-            await Console.Error.WriteLineAsync(result.Failure is { } failure
-                ? $"relay sync: {failure}"
-                : $"{result.Pulled} fetched, {result.Pushed} published, {result.Refused} refused");
-            return result.Failure is null && result.Refused == 0 ? 0 : 1;
-        }
-    }
+    // The running relay stands in another directory.
+    private static string[] WithFullPaths(string[] args) =>
+        [.. args.Select((arg, i) => i > 0 && args[i - 1] == "--auth-key" ? Path.GetFullPath(arg) : arg)];
 
     private static async Task<int> WatchAsync(ConfigurationManager configuration, RelayCommandLine line)
     {

@@ -7,6 +7,7 @@ using Marmot.Relay.Ingest;
 using Marmot.Relay.Live;
 using Marmot.Relay.Maintenance;
 using Marmot.Relay.Management;
+using Marmot.Relay.Operator;
 using Marmot.Relay.Pages;
 using Marmot.Relay.Queries;
 using Marmot.Relay.Storage;
@@ -45,10 +46,12 @@ public static class RelayHosting
         // REQ -> read policy -> stored scan -> EOSE -> live
         services.AddSingleton<Requests>();
         services.AddSingleton<Syncs>();
-        AddStore(services, builder.Configuration.GetSection(StorageOptions.Section).Get<StorageOptions>() ?? new StorageOptions());
+        var storage = builder.Configuration.GetSection(StorageOptions.Section).Get<StorageOptions>() ?? new StorageOptions();
+        AddStore(services, storage);
 
         services.AddSingleton<RelayPages>();
         services.AddSingleton<Moderation>();
+        services.AddSingleton<BannedEvents>();
         services.AddSingleton<ManagementMethods>();
         services.AddSingleton<ManagementEndpoint>();
         services.AddSingleton<RetentionLoop>();
@@ -64,6 +67,15 @@ public static class RelayHosting
         services.AddHostedService(provider => provider.GetRequiredService<EventWriterLoop>());
         services.AddHostedService(provider => provider.GetRequiredService<ConnectionSet>());
         services.AddHostedService(provider => provider.GetRequiredService<RetentionLoop>());
+        if (storage.Postgres.Length == 0)
+        {
+            services.AddHostedService<OperatorSocket>(); // nobody else can open the embedded store
+        }
+        else
+        {
+            services.AddHostedService<ModerationFeed>();
+        }
+
         return builder;
     }
 
@@ -74,13 +86,15 @@ public static class RelayHosting
         {
             services.AddSingleton<IEventStore>(_ => EmbeddedEventStore.Open(Path.Combine(storage.DataDirectory, Folder)));
             services.AddSingleton<ILiveFeed>(provider => provider.GetRequiredService<FanOut>());
+            services.AddSingleton<IModerationStore>(_ => new ModerationFile(Path.Combine(storage.DataDirectory, Folder, "management.json")));
             services.AddSingleton<IHealthPart, StorageHealth>();
             return;
         }
 
         services.AddCluster();
-        services.AddSingleton(_ => PostgresEventStore.OpenAsync(storage.Postgres, CancellationToken.None).GetAwaiter().GetResult());
+        services.AddSingleton(_ => PostgresEventStore.Create(storage.Postgres));
         services.AddSingleton<IEventStore>(provider => provider.GetRequiredService<PostgresEventStore>());
+        services.AddSingleton<IModerationStore>(provider => provider.GetRequiredService<PostgresEventStore>().Moderation);
         services.AddSingleton<ClusterFeed>();
         services.AddSingleton<ILiveFeed>(provider => provider.GetRequiredService<ClusterFeed>());
         services.AddSingleton<IHealthPart, PostgresHealth>();

@@ -22,6 +22,19 @@ public enum GiftWrapAccessMode
     Open,
 }
 
+/// <summary>What the relay compresses for clients that agree on permessage-deflate (RFC 7692).</summary>
+public enum RelayCompression
+{
+    /// <summary>The extension is not agreed on.</summary>
+    Off,
+
+    /// <summary>Live events that go to several subscribers, each once for all of them; and what clients send may be compressed.</summary>
+    Live,
+
+    /// <summary>Live events, stored events and reconciliations, for relays that pay for what they send.</summary>
+    All,
+}
+
 /// <summary>Settings of the relay. Every default is in docs/defaults.md with its reason.</summary>
 public sealed class RelayOptions
 {
@@ -50,6 +63,9 @@ public sealed class RelayOptions
     /// <summary>Index entries one filter may make the relay look at, matching or not. Default 500,000: about half a second of one core.</summary>
     [Range(1000, int.MaxValue)]
     public int MaxQueryWork { get; set; } = 500_000;
+
+    /// <summary>Answer searches (NIP-50) in public text: profiles, notes, threads, comments and articles. Default false: each may read 50,000 events.</summary>
+    public bool Search { get; set; }
 
     /// <summary>Events in one reconciliation (NIP-77). Default 500,000, at 40 bytes each while it is open; four such snapshots fit into memory together.</summary>
     [Range(1000, 10_000_000)]
@@ -91,6 +107,12 @@ public sealed class RelayOptions
 
     /// <summary>Silence after which the relay pings; a second such silence closes. Default 60 s.</summary>
     public TimeSpan PingInterval { get; set; } = TimeSpan.FromSeconds(60);
+
+    /// <summary>
+    /// What is compressed for clients that agree on permessage-deflate: <c>Off</c>, <c>Live</c> (live events of several subscribers, once for
+    /// all) or <c>All</c> (stored events and reconciliations too: about 13 us of CPU an event of 1 KB for a quarter of its bytes). Default <c>Live</c>.
+    /// </summary>
+    public RelayCompression Compression { get; set; } = RelayCompression.Live;
 
     /// <summary>Connections at one time. Default 20,000.</summary>
     [Range(1, 1_000_000)]

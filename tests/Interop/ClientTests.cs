@@ -8,12 +8,20 @@ public sealed class ClientTests(SuiteFixture fixture) : IClassFixture<SuiteFixtu
     public Task Nostr_tools_publishes_queries_subscribes_live_and_deletes() => NodeClient.RunAsync("nostr-tools.mjs", fixture.Suite);
 
     [Fact]
+    [Trait("Spec", "RFC 7692")]
+    public Task Ws_reads_and_writes_compressed_messages() => NodeClient.RunAsync("ws-deflate.mjs", fixture.Suite);
+
+    [Fact]
     [Trait("Spec", "NIP-42")]
     public Task Rust_nostr_publishes_queries_subscribes_and_reads_its_own_gift_wraps_after_auth() => NodeClient.RunAsync("rust-nostr.mjs", fixture.Suite);
 
     [Fact]
     [Trait("Spec", "NIP-42")]
     public Task Applesauce_publishes_requests_subscribes_and_reads_its_own_gift_wraps_after_auth() => NodeClient.RunAsync("applesauce.mjs", fixture.Suite);
+
+    [Fact]
+    [Trait("Spec", "NIP-77")]
+    public Task Nostr_tools_reconciles_thousands_of_events_both_ways_and_applesauce_a_round_of_them() => NodeClient.RunAsync("negentropy.mjs", fixture.Suite);
 
     [Fact]
     [Trait("Spec", "BUD-02")]

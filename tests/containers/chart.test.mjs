@@ -174,6 +174,15 @@ describe("the chart", () => {
     }
   }));
 
+  it("scales relays by their connections too where asked, and nothing else", () => everywhere((manifests, name) => {
+    for (const { spec } of manifests.all("HorizontalPodAutoscaler")) {
+      const metrics = spec.metrics.map(({ resource, pods }) => resource?.name ?? pods.metric.name);
+      const wanted = spec.scaleTargetRef.name.endsWith("-relay") && name === "distributed-full";
+      assert.deepEqual(metrics, wanted ? ["cpu", "relay_connections"] : ["cpu"]);
+      if (wanted) assert.deepEqual(spec.metrics[1].pods.target, { type: "AverageValue", averageValue: "4000" });
+    }
+  }));
+
   it("spreads the pods of a role, by that role's own labels", () => {
     for (const { component, spec } of rendered.distributed.pods.filter(({ component }) => ["relay", "blossom", "notify"].includes(component))) {
       assert.deepEqual(spec.topologySpreadConstraints.map(({ topologyKey }) => topologyKey), ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]);

@@ -14,7 +14,7 @@ using Marmot.Protocol.Keys;
 namespace Marmot.Cli.Agent;
 
 /// <summary>The one client an agent drives, and what each command does with it. Nothing happens that no command asked for: no renewal, no rotation, no commit of others' proposals.</summary>
-internal sealed class AgentSession : IAsyncDisposable
+internal sealed partial class AgentSession : IAsyncDisposable
 {
     private const int LogLines = 500;
 
@@ -54,6 +54,15 @@ internal sealed class AgentSession : IAsyncDisposable
         ["deleteKeyPackage"] = async (request, token) => Published(await Client.DeleteKeyPackageAsync(Reference(request), token)),
         ["encryptMedia"] = (request, _) => Done(EncryptMedia(request)),
         ["decryptMedia"] = (request, _) => Done(DecryptMedia(request)),
+        ["sendFile"] = SendFileAsync,
+        ["getFile"] = GetFileAsync,
+        ["setImage"] = async (request, token) => Published(await Client.SetImageAsync(request.Group, Base64(request.Text("data"), "data"), token)),
+        ["getImage"] = async (request, token) => new() { ["data"] = await Client.GetImageAsync(request.Group, token) is { } image ? Convert.ToBase64String(image) : null },
+        ["removeImage"] = async (request, token) => Published(await Client.RemoveImageAsync(request.Group, token)),
+        ["registerPush"] = RegisterPushAsync,
+        ["unregisterPush"] = async (request, token) => Sent(await Client.UnregisterPushAsync(request.Group, token)),
+        ["notify"] = async (request, token) => Published(await Client.NotifyAsync(request.Group, request.OptionalTime("maxPauseMs"), token)),
+        ["maintain"] = async (_, token) => Published(await Client.MaintainAsync(token)),
         ["fetchGroupEvents"] = async (request, token) => Events(await Client.FetchGroupEventsAsync(request.Group, token)),
         ["fetchGiftWraps"] = async (_, token) => Events(await Client.FetchGiftWrapsAsync(token)),
         ["log"] = (_, _) => Done(Log()),
@@ -77,6 +86,13 @@ internal sealed class AgentSession : IAsyncDisposable
     private static Task<JsonObject> Done(JsonObject result) => Task.FromResult(result);
 
     private static JsonObject State(GroupState state) => new() { ["state"] = AgentJson.Of(state) };
+
+    private static JsonObject Sent(SentMessage sent) => new()
+    {
+        ["rumor"] = AgentJson.Of(sent.Rumor),
+        ["eventId"] = sent.Published.EventId.ToString(),
+        ["published"] = AgentJson.Of([sent.Published]),
+    };
 
     private static JsonObject Published(IReadOnlyList<PublishedEvent> published) => new() { ["published"] = AgentJson.Of(published) };
 
@@ -198,7 +214,7 @@ internal sealed class AgentSession : IAsyncDisposable
         var packages = new List<KeyPackageEvent>();
         foreach (var owner in request.OptionalKeys("pubkeys") ?? throw new ClientException("pubkeys is missing"))
         {
-            packages.Add(await Client.FetchKeyPackageAsync(owner, null, Client.GetState(request.Group).Relays, cancellationToken) ?? throw new ClientException($"{owner} has no usable key package"));
+            packages.Add(await Client.RequireKeyPackageAsync(owner, Client.GetState(request.Group).Relays, cancellationToken));
         }
 
         return Published(await Client.InviteAsync(request.Group, packages, cancellationToken));
@@ -230,16 +246,8 @@ internal sealed class AgentSession : IAsyncDisposable
         return new JsonObject { ["state"] = AgentJson.Of(Client.GetState(request.Group)), ["report"] = AgentJson.Of(report) };
     }
 
-    private async Task<JsonObject> SendAsync(AgentRequest request, CancellationToken cancellationToken)
-    {
-        var sent = await Client.SendAsync(request.Group, request.Text("content"), (int)(request.OptionalNumber("kind") ?? 9), request.OptionalTags("tags"), cancellationToken);
-        return new JsonObject
-        {
-            ["rumor"] = AgentJson.Of(sent.Rumor),
-            ["eventId"] = sent.Published.EventId.ToString(),
-            ["published"] = AgentJson.Of([sent.Published]),
-        };
-    }
+    private async Task<JsonObject> SendAsync(AgentRequest request, CancellationToken cancellationToken) =>
+        Sent(await Client.SendAsync(request.Group, request.Text("content"), (int)(request.OptionalNumber("kind") ?? 9), request.OptionalTags("tags"), cancellationToken));
 
     private async Task<JsonObject> UpdateMetadataAsync(AgentRequest request, CancellationToken cancellationToken)
     {
@@ -257,7 +265,7 @@ internal sealed class AgentSession : IAsyncDisposable
     private JsonObject Hold(AgentRequest request)
     {
         _ = Client;
-        _network!.Hold(request.OptionalKinds("kinds") ?? throw new ClientException("kinds is missing"));
+        _network!.Hold(request.OptionalKinds("kinds") ?? throw new ClientException("kinds is missing"), request.Flag("answers", otherwise: false));
         return [];
     }
 
@@ -276,33 +284,6 @@ internal sealed class AgentSession : IAsyncDisposable
         _ = Client;
         _network!.Release(request.Flag("stop", otherwise: true));
         return [];
-    }
-
-    private JsonObject EncryptMedia(AgentRequest request)
-    {
-        byte[] file = Base64(request.Text("data"), "data");
-        var (media, blob) = Client.EncryptMedia(request.Group, file, request.Text("type"), request.Text("filename"));
-        return new JsonObject { ["encrypted"] = Convert.ToBase64String(blob), ["attachment"] = AgentJson.Of(media, file.Length) };
-    }
-
-    private JsonObject DecryptMedia(AgentRequest request)
-    {
-        var attachment = request.Find("attachment") is { ValueKind: System.Text.Json.JsonValueKind.Object } given ? given : throw new ClientException("attachment is missing");
-        string Field(string name) => attachment.TryGetProperty(name, out var value) && value.GetString() is { } text ? text : throw new ClientException($"attachment.{name} is missing");
-        if (Field("version") != MediaReference.Version)
-        {
-            throw new ClientException($"media of version {Field("version")} is refused");
-        }
-
-        var media = new MediaReference
-        {
-            Url = "",
-            MimeType = MediaReference.CanonicalMimeType(Field("type")),
-            Filename = Field("filename"),
-            PlaintextHash = Bytes32.TryParseHex(Field("sha256").AsSpan(), out var hash) ? hash : throw new ClientException("attachment.sha256 must be 64 hex digits"),
-            Nonce = Field("nonce") is { Length: 24 } nonce ? Convert.FromHexString(nonce) : throw new ClientException("attachment.nonce must be 24 hex digits"),
-        };
-        return new JsonObject { ["data"] = Convert.ToBase64String(Client.DecryptMedia(request.Group, media, Base64(request.Text("encrypted"), "encrypted"))) };
     }
 
     private static byte[] Base64(string text, string name)

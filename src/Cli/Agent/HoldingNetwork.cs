@@ -5,20 +5,24 @@ using Marmot.Protocol.Filters;
 
 namespace Marmot.Cli.Agent;
 
-/// <summary>A relay network that can keep publishes of some kinds waiting: the agent's <c>hold</c>, <c>held</c> and <c>release</c>.</summary>
+/// <summary>A relay network that can keep publishes of some kinds waiting, or the relays' answers to them: the agent's <c>hold</c>, <c>held</c> and <c>release</c>.</summary>
 internal sealed class HoldingNetwork(IRelayNetwork inner) : IRelayNetwork
 {
     private readonly Lock _gate = new();
-    private readonly HashSet<int> _kinds = [];
+    private readonly Dictionary<int, bool> _kinds = []; // true: the event leaves, the answer waits
     private readonly List<NostrEvent> _held = [];
     private TaskCompletionSource _released = NewSignal();
     private TaskCompletionSource _changed = NewSignal();
 
-    public void Hold(IEnumerable<int> kinds)
+    /// <summary>From now on publishes of these kinds wait before they are sent, or with <paramref name="answers"/> after the relay has answered.</summary>
+    public void Hold(IEnumerable<int> kinds, bool answers)
     {
         lock (_gate)
         {
-            _kinds.UnionWith(kinds);
+            foreach (int kind in kinds)
+            {
+                _kinds[kind] = answers;
+            }
         }
     }
 
@@ -68,29 +72,24 @@ internal sealed class HoldingNetwork(IRelayNetwork inner) : IRelayNetwork
 
     public async Task<RelayReply> PublishAsync(string relay, NostrEvent evt, CancellationToken cancellationToken)
     {
-        Task? released = null;
+        bool isHeld, answers;
         lock (_gate)
         {
-            if (_kinds.Contains(evt.Kind))
-            {
-                if (!_held.Exists(one => one.Id == evt.Id))
-                {
-                    _held.Add(evt);
-                }
-
-                released = _released.Task;
-                var changed = _changed;
-                _changed = NewSignal();
-                changed.TrySetResult();
-            }
+            isHeld = _kinds.TryGetValue(evt.Kind, out answers);
         }
 
-        if (released is not null)
+        if (isHeld && !answers)
         {
-            await released.WaitAsync(cancellationToken);
+            await WaitAsync(evt, cancellationToken);
         }
 
-        return await inner.PublishAsync(relay, evt, cancellationToken);
+        var reply = await inner.PublishAsync(relay, evt, cancellationToken);
+        if (isHeld && answers)
+        {
+            await WaitAsync(evt, cancellationToken);
+        }
+
+        return reply;
     }
 
     public Task<RelayFetch> FetchAsync(string relay, Filter filter, bool asAccount, CancellationToken cancellationToken) => inner.FetchAsync(relay, filter, asAccount, cancellationToken);
@@ -98,6 +97,22 @@ internal sealed class HoldingNetwork(IRelayNetwork inner) : IRelayNetwork
     public Task ListenAsync(string relay, Filter filter, bool asAccount, Action<NostrEvent> onEvent, CancellationToken cancellationToken) => inner.ListenAsync(relay, filter, asAccount, onEvent, cancellationToken);
 
     public ValueTask DisposeAsync() => inner.DisposeAsync();
+
+    private Task WaitAsync(NostrEvent evt, CancellationToken cancellationToken)
+    {
+        lock (_gate)
+        {
+            if (!_held.Exists(one => one.Id == evt.Id))
+            {
+                _held.Add(evt);
+            }
+
+            var changed = _changed;
+            _changed = NewSignal();
+            changed.TrySetResult();
+            return _released.Task.WaitAsync(cancellationToken);
+        }
+    }
 
     private static TaskCompletionSource NewSignal() => new(TaskCreationOptions.RunContinuationsAsynchronously);
 }

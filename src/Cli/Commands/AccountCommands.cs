@@ -27,24 +27,55 @@ internal static class AccountCommands
             throw new UsageException("init needs --relay URL");
         }
 
+        if (settings.Relays.Concat(settings.InboxRelays).Concat(settings.KeyPackageRelays).FirstOrDefault(url => !RelayUrls.IsValid(url)) is { } wrong)
+        {
+            throw new UsageException($"a relay is a ws:// or wss:// URL, not {wrong}");
+        }
+
+        if (settings.BlossomServers.FirstOrDefault(server => !Uri.TryCreate(server, UriKind.Absolute, out var url) || url.Scheme is not ("http" or "https")) is { } odd)
+        {
+            throw new UsageException($"a Blossom server is an http:// or https:// URL, not {odd}");
+        }
+
         SecretKey? key = null;
         if (keyFile is not null && !SecretKey.TryParse((await File.ReadAllTextAsync(keyFile)).AsSpan().Trim(), out key))
         {
             throw new ClientException($"{keyFile} holds neither an nsec nor 64 hex digits");
         }
 
+        bool isNew = !MarmotClient.HasAccount(context.Store);
         using (key)
         {
-            context.Use(MarmotClient.Create(context.Store, key, settings));
+            if (isNew)
+            {
+                context.Use(MarmotClient.Create(context.Store, key, settings));
+            }
+            else if (key is not null && key.PublicKey != context.Client.PublicKey)
+            {
+                throw new ClientException("another account lives here; give it a folder of its own with --home");
+            }
+            else
+            {
+                context.Client.Configure(settings);
+            }
         }
 
-        var published = await context.Client.PublishRelayListsAsync();
-        var package = await context.Client.PublishKeyPackageAsync();
         string npub = Nip19.EncodePublicKey(context.Client.PublicKey);
+        var published = await context.Client.PublishRelayListsAsync();
+        PublishedKeyPackage package;
+        try
+        {
+            package = await context.Client.PublishKeyPackageAsync();
+        }
+        catch (ClientException failure)
+        {
+            throw new ClientException($"{npub} lives here, but others cannot invite it yet: {failure.Message}\nrun 'marmot init' again when a relay answers, or with another one", failure);
+        }
+
         context.Say(
-            new JsonObject { ["pubkey"] = context.Client.PublicKey.ToString(), ["npub"] = npub, ["published"] = AgentJson.Of([.. published, .. package.Published]) },
+            new JsonObject { ["pubkey"] = context.Client.PublicKey.ToString(), ["npub"] = npub, ["isNew"] = isNew, ["published"] = AgentJson.Of([.. published, .. package.Published]) },
             $"you are {npub}",
-            $"relay lists and a key package are published: {Context.Fate(package.Published[0])}",
+            $"relay lists and a key package are published, {Context.Fate(package.Published[0])}",
             "others can invite you now; 'marmot sync' joins");
     }
 
@@ -77,7 +108,7 @@ internal static class AccountCommands
                 var packages = context.Client.ListKeyPackages();
                 context.Say(
                     new JsonArray([.. packages.Select(AgentJson.Of)]),
-                    packages.Select(package => $"{package.Reference}  {(package.IsRetired ? "retired" : package.IsLastResort ? "last resort" : "one use")}, used {package.Uses} times"));
+                    packages.Count == 0 ? ["none; 'marmot key-package publish' makes one"] : packages.Select(package => $"{package.Reference}  {(package.IsRetired ? "retired" : package.IsLastResort ? "last resort" : "one use")}, used {Context.Count(package.Uses, "time")}"));
                 break;
             case "publish":
                 bool legacy = args.Flag("--legacy");
@@ -87,7 +118,8 @@ internal static class AccountCommands
                 Published(context, await context.Client.PublishKeyPackageAsync(slot, !once, legacy));
                 break;
             case "rotate":
-                var old = Reference(args.OptionalWord() ?? context.Client.ListKeyPackages().First(package => !package.IsRetired).Reference.ToString());
+                var old = Reference(args.OptionalWord() ?? context.Client.ListKeyPackages().FirstOrDefault(package => !package.IsRetired)?.Reference.ToString()
+                    ?? throw new ClientException("there is none to rotate; 'marmot key-package publish' makes one"));
                 args.End();
                 Published(context, await context.Client.RotateKeyPackageAsync(old));
                 break;
@@ -104,7 +136,7 @@ internal static class AccountCommands
 
     private static void Published(Context context, PublishedKeyPackage package) => context.Say(
         new JsonObject { ["ref"] = package.Reference.ToString(), ["published"] = AgentJson.Of(package.Published) },
-        $"key package {package.Reference}: {Context.Fate(package.Published[0])}");
+        $"{package.Reference}", Context.Fate(package.Published[0]));
 
     private static Bytes32 Reference(string text) => Bytes32.TryParseHex(text.AsSpan(), out var reference) ? reference : throw new UsageException("a key package's reference is 64 hex digits");
 }

@@ -13,11 +13,16 @@ internal sealed class Context(ClientStore store, bool json, TextWriter output) :
 {
     private static readonly JsonSerializerOptions Json = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, WriteIndented = true };
 
+    private static readonly JsonSerializerOptions JsonLine = new(Json) { WriteIndented = false };
+
     private MarmotClient? _client;
 
     public ClientStore Store => store;
 
     public bool IsJson => json;
+
+    /// <summary>True when the result was told and is not what was asked for: exit code 1.</summary>
+    public bool HasFailed { get; set; }
 
     public MarmotClient Client => _client ??= MarmotClient.HasAccount(store) ? MarmotClient.Open(store) : throw new ClientException("there is no account here yet; 'marmot init --relay URL' makes one");
 
@@ -38,6 +43,9 @@ internal sealed class Context(ClientStore store, bool json, TextWriter output) :
         }
     }
 
+    /// <summary>One of many results of a command that goes on: a line for a person, or JSON in one line.</summary>
+    public void Tell(JsonNode value, string line) => output.WriteLine(json ? value.ToJsonString(JsonLine) : line);
+
     /// <summary>A group by its id, the start of its id, or its name when only one has it.</summary>
     public string Group(string text)
     {
@@ -57,7 +65,10 @@ internal sealed class Context(ClientStore store, bool json, TextWriter output) :
 
     /// <summary>How an event fared: a word for a person.</summary>
     public static string Fate(PublishedEvent published) =>
-        published.Acked ? $"taken by {published.Replies.Count(reply => reply.Answer == RelayAnswer.Accepted)} of {published.Replies.Count} relays" : $"waits in the outbox ({published.Reasons})";
+        published.Acked ? $"taken by {published.Replies.Count(reply => reply.Answer == RelayAnswer.Accepted)} of {Count(published.Replies.Count, "relay")}" : $"waits in the outbox ({published.Reasons})";
+
+    public static string Count(int number, string noun) => $"{number} {noun}{(number == 1 ? "" : "s")}";
+
 
     public async ValueTask DisposeAsync()
     {

@@ -4,6 +4,7 @@ using Marmot.Client;
 using Marmot.Client.Groups;
 using Marmot.Client.Relays;
 using Marmot.Protocol.Encoding;
+using Marmot.Protocol.GiftWraps;
 
 namespace Marmot.Cli.Commands;
 
@@ -20,7 +21,7 @@ internal static class GroupCommands
             case "list":
                 args.End();
                 var states = context.Client.GroupIds.Select(context.Client.GetState).ToList();
-                context.Say(new JsonArray([.. states.Select(AgentJson.Of)]), states.Select(Line));
+                context.Say(new JsonArray([.. states.Select(AgentJson.Of)]), states.Count == 0 ? ["no groups yet; 'marmot group create NAME' makes one, 'marmot sync' joins where you are invited"] : states.Select(Line));
                 return;
             case "create":
                 string name = args.Word("the group's name");
@@ -45,7 +46,7 @@ internal static class GroupCommands
             case "invite":
                 var invited = args.Words("whom to invite").Select(Context.Key).ToList();
                 args.End();
-                await CommitAsync(context, group, () => context.Client.InviteAsync(group, invited));
+                await CommitAsync(context, group, () => context.Client.InviteAsync(group, invited), nothing: "all of them are members already");
                 return;
             case "remove":
                 var removed = Context.Key(args.Word("whom to remove"));
@@ -54,7 +55,13 @@ internal static class GroupCommands
                 return;
             case "leave":
                 args.End();
-                await CommitAsync(context, group, () => context.Client.LeaveAsync(group));
+                var before = context.Client.GetState(group);
+                if (before.IsActive && before.Admins.Contains(context.Client.PublicKey))
+                {
+                    throw new ClientException("an admin steps down before leaving: 'marmot group admin GROUP NPUB...' names all admins from now on");
+                }
+
+                await CommitAsync(context, group, () => context.Client.LeaveAsync(group), "you are out when another member has synced and you have");
                 return;
             case "rename":
                 string newName = args.Word("the new name");
@@ -108,16 +115,18 @@ internal static class GroupCommands
         }
     }
 
-    private static async Task CommitAsync(Context context, string group, Func<Task<IReadOnlyList<PublishedEvent>>> step)
+    private static async Task CommitAsync(Context context, string group, Func<Task<IReadOnlyList<PublishedEvent>>> step, string? hint = null, string? nothing = null)
     {
         await context.Client.SyncAsync(group);
         var published = await step();
         var state = context.Client.GetState(group);
         context.Say(
             new JsonObject { ["state"] = AgentJson.Of(state), ["published"] = AgentJson.Of(published) },
-            published.Select(one => $"kind {one.Kind}: {Context.Fate(one)}").Append(Line(state)));
+            [.. published.Count == 0 && nothing is not null ? [nothing] : published.Select(one => $"{(one.Kind == GiftWrap.Kind ? "Welcome" : "change")} {Context.Fate(one)}"), Line(state), .. hint is null ? Array.Empty<string>() : [hint]]);
     }
 
-    private static string Line(GroupState state) =>
-        $"{state.GroupId[..8]}  {state.Name}  {state.Leaves.Count} members, epoch {state.Epoch}{(state.IsActive ? "" : ", you are out")}";
+    /// <summary>A group in a line, with what its owner should know.</summary>
+    internal static string Line(GroupState state) =>
+        $"{state.GroupId[..8]}  {state.Name}  {Context.Count(state.Leaves.Count, "member")}, epoch {state.Epoch}"
+        + (!state.IsActive ? ", you are out" : state.NeedsInvitation ? ", it seems to have gone on without you: ask an admin to remove and invite you again" : "");
 }

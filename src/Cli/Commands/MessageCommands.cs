@@ -2,6 +2,7 @@ using System.Text.Json.Nodes;
 using Marmot.Cli.Agent;
 using Marmot.Client;
 using Marmot.Client.Groups;
+using Marmot.Client.Push;
 using Marmot.Protocol.Encoding;
 
 namespace Marmot.Cli.Commands;
@@ -23,7 +24,7 @@ internal static class MessageCommands
     public static async Task ReactAsync(Context context, Arguments args)
     {
         string group = context.Group(args.Word("the group"));
-        var message = Message(context, group, args.Word("the message's id"));
+        var message = context.Client.GetMessage(group, args.Word("the message's id"));
         string emoji = args.OptionalWord() ?? "+";
         args.End();
         Sent(context, await context.Client.ReactAsync(group, message.Rumor, emoji));
@@ -34,8 +35,8 @@ internal static class MessageCommands
         string group = context.Group(args.Word("the group"));
         int last = args.Option("--last") is { } text ? int.TryParse(text, out int number) && number > 0 ? number : throw new UsageException("--last takes a number") : ShownByDefault;
         args.End();
-        var messages = context.Client.GetMessages(group).TakeLast(last).ToList();
-        context.Say(new JsonArray([.. messages.Select(message => AgentJson.Of(message.Rumor))]), messages.Select(Line));
+        var messages = context.Client.GetMessages(group, Math.Max(0, context.Client.CountMessages(group) - last));
+        context.Say(new JsonArray([.. messages.Select(message => AgentJson.Of(message.Rumor))]), messages.Where(IsForPeople).Select(Line).DefaultIfEmpty("no messages yet"));
     }
 
     /// <summary>Joins, reads, renews; with <c>--follow</c> it stays and prints messages as they come.</summary>
@@ -44,30 +45,44 @@ internal static class MessageCommands
         bool follow = args.Flag("--follow");
         args.End();
         var client = context.Client;
+        var before = client.GroupIds.ToDictionary(id => id, client.GetState);
         await client.ResumeAsync();
         var invites = await client.AcceptInvitesAsync();
         var reports = await client.SyncAllAsync(commitLeaves: true);
-        await client.MaintainAsync();
+        var notes = new List<string>();
+        await MaintainAsync(client, notes);
         var messages = reports.Values.SelectMany(report => report.Messages).ToList();
+        var unreachable = invites.Unreachable.Concat(reports.Values.SelectMany(report => report.Unreachable)).Distinct().ToList();
+
+        // A group none of whose relays could be asked, or an inbox: then what was asked for was not done.
+        context.HasFailed = (invites.Unreachable.Count > 0 && invites.Unreachable.Count == client.Settings.InboxRelays.Count)
+            || reports.Any(pair => pair.Value.Unreachable.Count > 0 && pair.Value.Unreachable.Count >= client.GetState(pair.Key).Relays.Count);
         if (!follow)
         {
+            List<string> lines =
+            [
+                .. invites.Joined.Select(joined => $"joined {joined.State.Name} ({joined.State.GroupId[..8]})"),
+                .. invites.Failed.Select(failed => $"an invitation was refused: {failed.Reason}"),
+                .. messages.Where(IsForPeople).Select(message => $"{message.GroupId[..8]}  {Line(message)}"),
+                .. reports.Keys.Where(id => before.TryGetValue(id, out var old) && HasChanged(old, client.GetState(id))).Select(id => GroupCommands.Line(client.GetState(id))),
+                .. unreachable.Select(relay => $"not reached: {relay}"),
+                .. notes,
+            ];
             context.Say(
                 new JsonObject
                 {
                     ["joined"] = new JsonArray([.. invites.Joined.Select(AgentJson.Of)]),
                     ["failed"] = new JsonArray([.. invites.Failed.Select(failed => new JsonObject { ["wrapId"] = failed.WrapId.ToString(), ["reason"] = failed.Reason })]),
-                    ["messages"] = new JsonArray([.. messages.Select(message => new JsonObject { ["group"] = message.GroupId, ["rumor"] = AgentJson.Of(message.Rumor) })]),
+                    ["messages"] = new JsonArray([.. messages.Select(Json)]),
                     ["reports"] = new JsonObject(reports.Select(pair => KeyValuePair.Create(pair.Key, (JsonNode?)AgentJson.Of(pair.Value)))),
+                    ["unreachable"] = new JsonArray([.. unreachable.Select(relay => JsonValue.Create(relay))]),
+                    ["notes"] = new JsonArray([.. notes.Select(note => JsonValue.Create(note))]),
                 },
-                [
-                    .. invites.Joined.Select(joined => $"joined {joined.State.Name} ({joined.State.GroupId[..8]})"),
-                    .. invites.Failed.Select(failed => $"an invitation was refused: {failed.Reason}"),
-                    .. messages.Select(message => $"{message.GroupId[..8]}  {Line(message)}"),
-                    .. reports.Values.SelectMany(report => report.Unreachable).Distinct().Select(relay => $"not reached: {relay}"),
-                ]);
+                lines.Count > 0 ? lines : ["nothing new"]);
             return;
         }
 
+        context.HasFailed = false; // it goes on trying
         foreach (var message in messages)
         {
             Print(context, message);
@@ -85,8 +100,28 @@ internal static class MessageCommands
                 Print(context, message);
                 return Task.CompletedTask;
             },
-            ending.Token);
+            ending.Token,
+            async joined =>
+            {
+                context.Tell(AgentJson.Of(joined), $"joined {joined.State.Name} ({joined.State.GroupId[..8]})");
+                await MaintainAsync(client, []);
+            });
     }
+
+    // What can wait does not spoil what was read.
+    private static async Task MaintainAsync(MarmotClient client, List<string> notes)
+    {
+        try
+        {
+            await client.MaintainAsync();
+        }
+        catch (ClientException refusal)
+        {
+            notes.Add($"renewal waits: {refusal.Message}");
+        }
+    }
+
+    private static bool HasChanged(GroupState old, GroupState now) => (old.Epoch, old.IsActive, old.NeedsInvitation) != (now.Epoch, now.IsActive, now.NeedsInvitation);
 
     public static async Task MediaAsync(Context context, Arguments args)
     {
@@ -108,17 +143,19 @@ internal static class MessageCommands
             throw new UsageException("media put GROUP FILE|get GROUP MESSAGE");
         }
 
-        var message = Message(context, group, args.Word("the message's id"));
+        var message = context.Client.GetMessage(group, args.Word("the message's id"));
         string? target = args.Option("--out");
         args.End();
         var (media, file) = await context.Client.GetFileAsync(group, message.Rumor);
 
         // A name from another member is a name, not a path.
         target ??= Path.GetFileName(media.Filename.Replace('\\', '/')) is { Length: > 0 } name && name is not ("." or "..") ? name : "file";
-        await using (var stream = new FileStream(target, FileMode.CreateNew, FileAccess.Write))
+        if (File.Exists(target))
         {
-            await stream.WriteAsync(file);
+            throw new ClientException($"{target} exists already; choose another name with --out FILE");
         }
+
+        await File.WriteAllBytesAsync(target, file);
 
         context.Say(new JsonObject { ["file"] = target, ["type"] = media.MimeType, ["size"] = file.Length }, $"{file.Length} bytes in {target}");
     }
@@ -127,8 +164,18 @@ internal static class MessageCommands
         new JsonObject { ["rumor"] = AgentJson.Of(sent.Rumor), ["published"] = AgentJson.Of([sent.Published]) },
         $"{sent.Rumor.Id.ToString()[..8]}  {Context.Fate(sent.Published)}");
 
-    private static void Print(Context context, GroupMessage message) =>
-        context.Say(new JsonObject { ["group"] = message.GroupId, ["rumor"] = AgentJson.Of(message.Rumor) }, $"{message.GroupId[..8]}  {Line(message)}");
+    private static void Print(Context context, GroupMessage message)
+    {
+        if (context.IsJson || IsForPeople(message))
+        {
+            context.Tell(Json(message), $"{message.GroupId[..8]}  {Line(message)}");
+        }
+    }
+
+    private static JsonObject Json(GroupMessage message) => new() { ["group"] = message.GroupId, ["rumor"] = AgentJson.Of(message.Rumor) };
+
+    // Push tokens are told among clients (MIP-05).
+    private static bool IsForPeople(GroupMessage message) => message.Rumor.Kind is < TokenGossip.UpdateKind or > TokenGossip.RemovalKind;
 
     private static string Line(GroupMessage message) =>
         $"{DateTimeOffset.FromUnixTimeSeconds(message.Rumor.CreatedAt).ToLocalTime():yyyy-MM-dd HH:mm:ss}  {message.Rumor.Id.ToString()[..8]}  {(message.IsOwn ? "you" : Nip19.EncodePublicKey(message.Rumor.PublicKey)[..16])}  {Shown(message)}";
@@ -137,13 +184,10 @@ internal static class MessageCommands
     private static string Shown(GroupMessage message)
     {
         string text = string.Concat(message.Rumor.Content.Select(c => char.IsControl(c) && c != '\t' ? ' ' : c));
-        string kind = message.Rumor.Kind is 9 ? "" : $"[kind {message.Rumor.Kind}] ";
+        string kind = message.Rumor.Kind switch { 9 => "", 7 => $"reacts to {Short(message.Rumor.TagValue("e"))}: ", _ => $"[kind {message.Rumor.Kind}] " };
         return kind + text + (message.Rumor.Tags.Any(tag => tag[0] == "imeta") ? " [file]" : "");
     }
 
-    private static GroupMessage Message(Context context, string group, string id)
-    {
-        var found = context.Client.GetMessages(group).Where(message => id.Length >= 4 && message.Rumor.Id.ToString().StartsWith(id, StringComparison.Ordinal)).ToList();
-        return found.Count == 1 ? found[0] : throw new ClientException(found.Count == 0 ? $"no message {id}" : $"more than one message begins with {id}");
-    }
+    // Of another's making: perhaps no id at all.
+    private static string Short(string? id) => Bytes32.TryParseHex(id.AsSpan(), out var known) ? known.ToString()[..8] : "something";
 }

@@ -45,5 +45,9 @@ internal sealed record KeyPackageRecord(byte[] Secrets, string Slot, bool IsLast
     /// <summary>True once a relay took it.</summary>
     public bool IsPublished { get; init; }
 
+    /// <summary>True once its only Welcome was opened: the private keys are gone, the slot waits for another.</summary>
+    [System.Text.Json.Serialization.JsonIgnore]
+    public bool IsUsedUp => Secrets.Length == 0;
+
     internal static string Key(in Bytes32 reference) => $"k/{reference}";
 }

@@ -17,11 +17,19 @@ internal sealed record GroupRecord
     /// <summary>True once anything of another member was read: this branch lives.</summary>
     public bool HasHeard { get; set; }
 
+    /// <summary>Largest created_at of another member's event that was read, or when we joined.</summary>
+    public long HeardAt { get; set; }
+
     /// <summary>Largest created_at used for an own event, and how many application messages share it.</summary>
     public long LastCreatedAt { get; set; }
     public int SharingLast { get; set; }
     public int Messages { get; set; }
-    public int SeenBatches { get; set; }
+
+    /// <summary>How many of the oldest messages lie in pages.</summary>
+    public int PagedMessages { get; set; }
+
+    /// <summary>Where push gossip lies among the messages, oldest first.</summary>
+    public List<GossipPlace> Gossip { get; init; } = [];
     public bool IsActive { get; set; } = true;
     public bool NeedsSelfUpdate { get; set; }
     public bool WantsToLeave { get; set; }
@@ -54,7 +62,10 @@ internal sealed record Invitee(Bytes32 PublicKey, Bytes32 KeyPackageEventId);
 internal sealed record MergedCommit(ulong Epoch, Bytes32 EventId, long CreatedAt, Bytes32 MessageHash, long MergedAt, bool IsOwn);
 
 /// <summary>An event that could not be used yet.</summary>
-internal sealed record ParkedEvent(string EventJson, long ParkedAt, ulong ParkedInEpoch);
+internal sealed record ParkedEvent(string EventJson, long CreatedAt, long ParkedAt, ulong ParkedInEpoch);
+
+/// <summary>A message of push gossip: its place among the messages, and its time.</summary>
+internal sealed record GossipPlace(int Index, long At);
 
 /// <summary>An application message as kept.</summary>
 internal sealed record StoredMessage(string RumorJson, ulong Epoch, Bytes32 EventId, bool IsOwn, int SenderLeaf, byte[]? MediaSecret);

@@ -46,8 +46,7 @@ internal sealed partial class GroupSession
         var evt = Envelope(message, NextCreatedAt(isMessage: false));
         _record.Pending = new PendingCommit(Mls.Epoch, evt.Id, evt.CreatedAt, System.Text.Encoding.UTF8.GetString(evt.Json.Span), HashOf(message), [.. invitees]);
         var batch = new StoreBatch();
-        Save(batch);
-        _store.Commit(batch);
+        Commit(batch);
         return evt;
     }
 
@@ -56,8 +55,7 @@ internal sealed partial class GroupSession
     {
         var batch = new StoreBatch();
         Confirm(batch, owe);
-        Save(batch);
-        _store.Commit(batch);
+        Commit(batch);
     }
 
     /// <summary>
@@ -67,8 +65,7 @@ internal sealed partial class GroupSession
     {
         var batch = new StoreBatch();
         Abandon(batch, keep: true);
-        Save(batch);
-        _store.Commit(batch);
+        Commit(batch);
     }
 
     /// <summary>A proposal to leave, stored with its outbox entry: self_remove where the group requires every member to know it, else a Remove of the own leaf.</summary>
@@ -87,8 +84,7 @@ internal sealed partial class GroupSession
         var batch = new StoreBatch();
         PutOutbox(batch, evt, null);
         MarkSeen(evt.Id, HashOf(bytes));
-        Save(batch);
-        _store.Commit(batch);
+        Commit(batch);
         return evt;
     }
 

@@ -31,18 +31,27 @@ internal sealed partial class GroupSession
     {
         var report = new GroupReport();
         var batch = new StoreBatch();
-        var work = Gather(events, report, batch);
-        if (work.Count > 0)
+        var turn = new Turn(Gather(events, report), report, batch, owe);
+
+        // Parked events are as closed as they were while the ground is the same; a flood of garbage must not be tried again with every message.
+        bool withParked = _mls is null || _parkedTriedOn != Ground();
+        if (withParked)
         {
-            var turn = new Turn(work, report, batch, owe);
-            while (Step(turn))
+            turn.Add(Parked());
+        }
+
+        if (turn.Work.Any())
+        {
+            TakeAll(turn);
+            if (!withParked && (_parkedTriedOn != Ground() || turn.Work.Any(one => one.Message is not null)))
             {
-                // Until nothing more changes: a commit opens the next epoch's messages, a rollback those of the better branch.
+                turn.Add(Parked());
+                TakeAll(turn);
             }
 
             ParkTheRest(turn);
-            Save(batch);
-            _store.Commit(batch);
+            _parkedTriedOn = Ground();
+            Commit(batch);
         }
         else
         {
@@ -53,10 +62,22 @@ internal sealed partial class GroupSession
         return report;
     }
 
-    private List<Candidate> Gather(IEnumerable<NostrEvent> events, GroupReport report, StoreBatch batch)
+    // What decides whether a parked event can take effect: the keys, the proposals and the own commit at hand. A removed member tries the keys of the epochs before, which this does not tell.
+    private (Bytes32 Authenticator, int Proposals, Bytes32? Pending)? Ground() =>
+        _mls is null ? null : (HashOf(_mls.EpochAuthenticator), _mls.PendingProposals.Count, _record.Pending?.EventId);
+
+    private void TakeAll(Turn turn)
+    {
+        while (Step(turn))
+        {
+            // Until nothing more changes: a commit opens the next epoch's messages, a rollback those of the better branch.
+        }
+    }
+
+    private List<Candidate> Parked()
     {
         var work = new List<Candidate>();
-        foreach (var (id, parked) in _parked)
+        foreach (var parked in _parked.Values)
         {
             if (NostrEvent.TryParse(Encoding.UTF8.GetBytes(parked.EventJson), out var evt, out _) && GroupEvent.TryParse(evt, out var envelope, out _))
             {
@@ -64,10 +85,16 @@ internal sealed partial class GroupSession
             }
         }
 
+        return work;
+    }
+
+    private List<Candidate> Gather(IEnumerable<NostrEvent> events, GroupReport report)
+    {
+        var work = new List<Candidate>();
         var known = new HashSet<Bytes32>(_parked.Keys);
         foreach (var evt in events)
         {
-            if (_seenEvents.Contains(evt.Id) || !known.Add(evt.Id))
+            if (_seen.Contains(evt.Id) || !known.Add(evt.Id))
             {
                 continue;
             }
@@ -83,7 +110,6 @@ internal sealed partial class GroupSession
             }
         }
 
-        work.Sort((a, b) => Compare(a.Event.CreatedAt, a.Event.Id, b.Event.CreatedAt, b.Event.Id));
         return work;
     }
 
@@ -103,12 +129,12 @@ internal sealed partial class GroupSession
 
     private bool TakeOwnEcho(Turn turn)
     {
-        if (_record.Pending is not { } pending || turn.Work.Find(one => one.Event.Id == pending.EventId) is not { } echo)
+        if (_record.Pending is not { } pending || turn.Work.FirstOrDefault(one => one.Event.Id == pending.EventId) is not { } echo)
         {
             return false;
         }
 
-        turn.Work.Remove(echo);
+        echo.IsDone = true;
 
         // A better rival in the same hand wins all the same; it is found below, against the merged own commit.
         Confirm(turn.Batch, turn.Owe);
@@ -138,7 +164,7 @@ internal sealed partial class GroupSession
             }
 
             candidate.Hash = HashOf(bytes);
-            if (_seenMessages.Contains(candidate.Hash))
+            if (_seen.Contains(candidate.Hash))
             {
                 turn.Drop(this, candidate); // the same message in another envelope
             }
@@ -189,7 +215,7 @@ internal sealed partial class GroupSession
             }
 
             changed = true;
-            if (_seenMessages.Contains(candidate.Hash))
+            if (_seen.Contains(candidate.Hash))
             {
                 turn.Drop(this, candidate); // the same message came twice in one turn
                 continue;
@@ -206,7 +232,7 @@ internal sealed partial class GroupSession
                 var members = Mls.Members.ToDictionary(member => member.Index, member => member.Leaf);
                 string? refusal = CommitPolicy.Refusal(proposal.Proposal, proposal.Sender, members, Data);
                 turn.Finish(this, candidate, refusal is null ? GroupOutcome.Proposal : GroupOutcome.Refused, refusal ?? string.Empty);
-                _record.HasHeard = true;
+                Hear(candidate);
             }
             else if (received is ReceivedApplication application)
             {
@@ -220,7 +246,7 @@ internal sealed partial class GroupSession
     // MIP-03: the payload is an unsigned event by the sender of the MLS message, with the id that is its hash.
     private void TakeApplication(Turn turn, Candidate candidate, ReceivedApplication application)
     {
-        _record.HasHeard = true;
+        Hear(candidate);
         var sender = MarmotIdentity.Of(application.Sender);
         string? fault = null;
         if (!Rumor.TryParse(application.Data, out var rumor, out var reason))
@@ -241,11 +267,17 @@ internal sealed partial class GroupSession
         }
 
         turn.Finish(this, candidate, fault is null ? GroupOutcome.Message : GroupOutcome.Refused, fault ?? string.Empty);
-        if (fault is null && !_rumors.Contains(rumor!.Id))
+        if (fault is null && !_seen.Contains(rumor!.Id))
         {
-            PutMessage(turn.Batch, _record.Messages++, rumor, Encoding.UTF8.GetString(application.Data), application.Epoch, candidate.Event.Id, isOwn: false, application.SenderLeaf);
+            PutMessage(turn.Batch, null, rumor, new StoredMessage(Encoding.UTF8.GetString(application.Data), application.Epoch, candidate.Event.Id, IsOwn: false, application.SenderLeaf, null));
             turn.Report.Messages.Add(new GroupMessage(GroupId, rumor, application.Epoch, candidate.Event.Id, IsOwn: false, application.SenderLeaf));
         }
+    }
+
+    private void Hear(Candidate candidate)
+    {
+        _record.HasHeard = true;
+        _record.HeardAt = Math.Max(_record.HeardAt, candidate.Event.CreatedAt);
     }
 
     // The reader computes a missing id; the profile wants it there.
@@ -399,6 +431,11 @@ internal sealed partial class GroupSession
         Replace(state);
         Merge(turn.Batch, staged, candidate.Event.Id, candidate.Event.CreatedAt, candidate.Hash);
         OweWelcomes(turn, candidate, staged);
+        if (!staged.IsOwn)
+        {
+            Hear(candidate);
+        }
+
         turn.Finish(this, candidate, removed ? GroupOutcome.Removed : GroupOutcome.RolledBack);
         if (_mls is not null)
         {
@@ -424,7 +461,7 @@ internal sealed partial class GroupSession
     /// <summary>Own messages of epochs that no longer are: nobody on the better branch can read them, so they are sealed anew under the same inner id.</summary>
     private void SendAgain(Turn turn, ulong epoch)
     {
-        for (int index = _record.Messages - 1; index >= 0 && Stored(index, turn.Batch) is { } stored; index--)
+        for (int index = _record.Messages - 1; index >= 0 && _history.Get(index, turn.Batch) is { } stored; index--)
         {
             // Late messages of older epochs lie between newer ones, but not further back than epochs are known.
             if (stored.Epoch + (2 * RaceEpochs) < epoch)
@@ -487,7 +524,7 @@ internal sealed partial class GroupSession
 
             bool removed = staged.RemovesSelf;
             Merge(turn.Batch, staged, candidate.Event.Id, candidate.Event.CreatedAt, candidate.Hash);
-            _record.HasHeard = true;
+            Hear(candidate);
             turn.Finish(this, candidate, removed ? GroupOutcome.Removed : GroupOutcome.Commit);
             return true;
         }
@@ -517,7 +554,7 @@ internal sealed partial class GroupSession
             // Events that no key of ours ever opens are of before our time, of a lost branch, or garbage.
             if (_parked.Count < MaxParked)
             {
-                var parked = new ParkedEvent(Encoding.UTF8.GetString(candidate.Event.Json.Span), now, Epoch);
+                var parked = new ParkedEvent(Encoding.UTF8.GetString(candidate.Event.Json.Span), candidate.Event.CreatedAt, now, Epoch);
                 _parked[candidate.Event.Id] = parked;
                 turn.Batch.PutJson(ParkKey(candidate.Event.Id), parked);
                 turn.Report.Incidents.Add(new GroupIncident(candidate.Event.Id, GroupOutcome.Parked));
@@ -546,6 +583,8 @@ internal sealed partial class GroupSession
 
         public bool IsParked { get; init; }
 
+        public bool IsDone { get; set; }
+
         /// <summary>Set once an epoch's key opened the envelope.</summary>
         public MlsMessage? Message { get; set; }
 
@@ -553,15 +592,31 @@ internal sealed partial class GroupSession
     }
 
     /// <summary>One call of <see cref="Receive"/>.</summary>
-    private sealed class Turn(List<Candidate> work, GroupReport report, StoreBatch batch, Action<StoreBatch, MlsMessage, IReadOnlyList<Invitee>> owe)
+    private sealed class Turn
     {
-        public List<Candidate> Work { get; } = work;
+        private readonly List<Candidate> _candidates = [];
 
-        public GroupReport Report { get; } = report;
+        public Turn(List<Candidate> work, GroupReport report, StoreBatch batch, Action<StoreBatch, MlsMessage, IReadOnlyList<Invitee>> owe)
+        {
+            (Report, Batch, Owe) = (report, batch, owe);
+            Add(work);
+        }
 
-        public StoreBatch Batch { get; } = batch;
+        /// <summary>What is still to be done, oldest first.</summary>
+        public IEnumerable<Candidate> Work => _candidates.Where(one => !one.IsDone);
 
-        public Action<StoreBatch, MlsMessage, IReadOnlyList<Invitee>> Owe { get; } = owe;
+        public GroupReport Report { get; }
+
+        public StoreBatch Batch { get; }
+
+        public Action<StoreBatch, MlsMessage, IReadOnlyList<Invitee>> Owe { get; }
+
+        public void Add(List<Candidate> more)
+        {
+            _candidates.RemoveAll(one => one.IsDone);
+            _candidates.AddRange(more);
+            _candidates.Sort((a, b) => Compare(a.Event.CreatedAt, a.Event.Id, b.Event.CreatedAt, b.Event.Id));
+        }
 
         /// <summary>Done with it for good.</summary>
         public void Finish(GroupSession session, Candidate candidate, GroupOutcome outcome, string reason = "")
@@ -572,7 +627,7 @@ internal sealed partial class GroupSession
 
         public void Drop(GroupSession session, Candidate candidate)
         {
-            Work.Remove(candidate);
+            candidate.IsDone = true;
             session.MarkSeen(candidate.Event.Id, candidate.Message is null ? candidate.Event.Id : candidate.Hash);
             if (candidate.IsParked && session._parked.Remove(candidate.Event.Id))
             {

@@ -1,6 +1,6 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Security.Cryptography;
 using System.Text;
-using System.Text.Json;
 using Marmot.Client.Profiles;
 using Marmot.Client.Storage;
 using Marmot.Mls.Codec;
@@ -34,21 +34,20 @@ internal sealed partial class GroupSession : IDisposable
     private readonly TimeProvider _time;
     private readonly Bytes32 _account;
     private readonly GroupRecord _record;
-    private readonly HashSet<Bytes32> _seenEvents = [];
-    private readonly HashSet<Bytes32> _seenMessages = [];
-    private readonly HashSet<Bytes32> _rumors = [];
+    private readonly MessageHistory _history;
+    private readonly SeenIds _seen; // events, sealed messages, inner events: all are SHA-256 values of different things
     private readonly Dictionary<Bytes32, ParkedEvent> _parked = [];
-    private readonly List<byte> _newSeen = []; // pairs of event id and message hash, written with the next batch
+    private (Bytes32, int, Bytes32?)? _parkedTriedOn;
     private MlsGroup? _mls;
 
-    private GroupSession(ClientStore store, TimeProvider time, in Bytes32 account, GroupRecord record, MlsGroup? mls)
-        => (_store, _time, _account, _record, _mls) = (store, time, account, record, mls);
+    private GroupSession(ClientStore store, TimeProvider time, in Bytes32 account, GroupRecord record, SeenIds seen, MlsGroup? mls)
+        => (_store, _time, _account, _record, _history, _seen, _mls) = (store, time, account, record, new MessageHistory(store, record), seen, mls);
 
     public string GroupId => _record.GroupId;
 
     public bool IsActive => _record.IsActive;
 
-    public bool NeedsSelfUpdate => _record is { NeedsSelfUpdate: true, IsActive: true };
+    public bool NeedsSelfUpdate => _record is { NeedsSelfUpdate: true, IsActive: true, Profile: MarmotProfile.Mip };
 
     public bool WantsToLeave => _record is { WantsToLeave: true, IsActive: true };
 
@@ -77,9 +76,13 @@ internal sealed partial class GroupSession : IDisposable
 
     public IReadOnlyList<Bytes32> RoutingIds => _record.RoutingIds;
 
-    public int MessageCount => _record.Messages;
+    public int MessageCount => _history.Count;
 
-    public int ParkedCount => _parked.Count;
+    /// <summary>
+    /// True when events keep coming that are newer than all we have read and that no key of ours opens: others went on without us, and only a new Welcome brings us back. Strangers who write
+    /// garbage under the group's public id raise it too.
+    /// </summary>
+    public bool NeedsInvitation => _mls is { } mls && mls.Members.Count > 1 && _parked.Values.Count(parked => parked.CreatedAt > _record.HeardAt) >= (int)RaceEpochs;
 
     /// <summary>Relays the group has left not long ago: read, never written.</summary>
     public IReadOnlyList<string> FormerRelays =>
@@ -113,8 +116,8 @@ internal sealed partial class GroupSession : IDisposable
         byte[] id = RandomNumberGenerator.GetBytes(16);
         var mls = MlsGroup.Create(id, leaf, MipGroup.ContextExtensions(data, requireSelfRemove), MipGroup.Rules);
         long now = time.GetUtcNow().ToUnixTimeSeconds();
-        var record = new GroupRecord { GroupId = Convert.ToHexStringLower(id), RoutingIds = [data.NostrGroupId], JoinedAt = now, HasHeard = true };
-        var session = new GroupSession(store, time, account, record, mls);
+        var record = new GroupRecord { GroupId = Convert.ToHexStringLower(id), RoutingIds = [data.NostrGroupId], JoinedAt = now, HasHeard = true, HeardAt = now };
+        var session = new GroupSession(store, time, account, record, new SeenIds(store, record.GroupId), mls);
         session.Save(batch);
         return session;
     }
@@ -123,12 +126,12 @@ internal sealed partial class GroupSession : IDisposable
     public static GroupSession Join(ClientStore store, TimeProvider time, in Bytes32 account, MlsGroup mls, GroupData data, long welcomedAt, StoreBatch batch)
     {
         string id = Convert.ToHexStringLower(mls.GroupId.Span);
-        foreach (var (key, _) in store.Scan(PrefixOf(id)).Where(pair => !pair.Key.StartsWith(PrefixOf(id) + "msg/", StringComparison.Ordinal)))
+        var old = store.GetJson<GroupRecord>(PrefixOf(id) + "record");
+        foreach (var (key, _) in store.Scan(PrefixOf(id)).Where(pair => !pair.Key.StartsWith(MessageHistory.MessagesOf(id), StringComparison.Ordinal)))
         {
             batch.Delete(key);
         }
 
-        var old = store.GetJson<GroupRecord>(PrefixOf(id) + "record");
         var record = new GroupRecord
         {
             GroupId = id,
@@ -136,11 +139,14 @@ internal sealed partial class GroupSession : IDisposable
             RoutingIds = [data.NostrGroupId],
             JoinedAt = welcomedAt,
             JoinEpoch = mls.Epoch,
+            HeardAt = welcomedAt,
             NeedsSelfUpdate = true,
             Messages = old?.Messages ?? 0,
+            PagedMessages = old?.PagedMessages ?? 0,
+            Gossip = old?.Gossip ?? [],
         };
-        var session = new GroupSession(store, time, account, record, mls);
-        session.LoadRumors();
+        var session = new GroupSession(store, time, account, record, new SeenIds(store, id), mls);
+        session.RememberRumors();
         session.Save(batch);
         return session;
     }
@@ -165,33 +171,22 @@ internal sealed partial class GroupSession : IDisposable
             throw new InvalidDataException("the store holds a group state that cannot be read");
         }
 
-        var session = new GroupSession(store, time, account, record, mls);
-        foreach (var (key, value) in store.Scan(prefix + "seen/"))
-        {
-            for (int at = 0; at + 64 <= value.Length; at += 64)
-            {
-                session._seenEvents.Add(new Bytes32(value.AsSpan(at, 32)));
-                session._seenMessages.Add(new Bytes32(value.AsSpan(at + 32, 32)));
-            }
-        }
-
+        var session = new GroupSession(store, time, account, record, SeenIds.Load(store, groupId), mls);
         foreach (var (key, value) in store.Scan(prefix + "park/"))
         {
             session._parked[Bytes32.ParseHex(key[(prefix.Length + 5)..])] = StoreJson.Read<ParkedEvent>(value);
         }
 
-        session.LoadRumors();
         return session;
     }
 
-    /// <summary>Seals a rumor as a group event; the message, its outbox entry and the ratchet are stored together.</summary>
+    /// <summary>Seals a rumor as a group event; the message, its outbox entry and the ratchet are stored together. The one step that is not flushed: the store's flush must be done before the event leaves.</summary>
     public (NostrEvent Event, int Index) CreateMessage(Rumor rumor)
     {
         RequireActive();
         var batch = new StoreBatch();
         var (evt, index) = Seal(rumor, null, batch);
-        Save(batch);
-        _store.Commit(batch);
+        Commit(batch, durable: false);
         return (evt, index);
     }
 
@@ -206,7 +201,7 @@ internal sealed partial class GroupSession : IDisposable
         var batch = new StoreBatch();
         foreach (var entry in waiting.Where(one => one is { Message: not null, AckedAt: 0 } && one.GroupId == GroupId && one.Epoch + MaxMessageLag < Epoch))
         {
-            if (Stored(entry.Message!.Value) is { IsOwn: true } stored && Rumor.TryParse(Encoding.UTF8.GetBytes(stored.RumorJson), out var rumor, out _))
+            if (_history.Get(entry.Message!.Value) is { IsOwn: true } stored && Rumor.TryParse(Encoding.UTF8.GetBytes(stored.RumorJson), out var rumor, out _))
             {
                 batch.Delete(OutboxKey(stored.EventId));
                 Seal(rumor, entry.Message, batch);
@@ -215,39 +210,28 @@ internal sealed partial class GroupSession : IDisposable
 
         if (!batch.IsEmpty)
         {
-            Save(batch);
-            _store.Commit(batch);
+            Commit(batch);
         }
     }
 
     /// <summary>The own messages and those of others, oldest first.</summary>
-    public IReadOnlyList<GroupMessage> Messages(int skip = 0)
-    {
-        var list = new List<GroupMessage>(Math.Max(0, _record.Messages - skip));
-        for (int index = skip; index < _record.Messages; index++)
-        {
-            if (Stored(index) is { } stored && Rumor.TryParse(Encoding.UTF8.GetBytes(stored.RumorJson), out var rumor, out _))
-            {
-                list.Add(new GroupMessage(GroupId, rumor, stored.Epoch, stored.EventId, stored.IsOwn, stored.SenderLeaf));
-            }
-        }
+    public IReadOnlyList<GroupMessage> Messages(int skip, int take) => [.. Enumerable.Range(skip, Math.Clamp(_history.Count - skip, 0, take)).Select(Message).OfType<GroupMessage>()];
 
-        return list;
-    }
+    /// <summary>Messages whose inner event has an id that begins so, newest first.</summary>
+    public IEnumerable<GroupMessage> FindMessages(string idStart) =>
+        NewestFirst().Where(one => one.Stored.RumorJson.Contains(idStart, StringComparison.Ordinal)).Select(one => Message(one.Index)).OfType<GroupMessage>()
+            .Where(message => message.Rumor.Id.ToString().StartsWith(idStart, StringComparison.Ordinal));
+
+    /// <summary>Push gossip, oldest first.</summary>
+    public IEnumerable<GroupMessage> Gossip() => _record.Gossip.Select(one => Message(one.Index)).OfType<GroupMessage>();
 
     /// <summary>The media secret of a message with an attachment; null when there is none or its epoch was gone.</summary>
     public byte[]? MediaSecretOf(in Bytes32 rumorId)
     {
-        for (int index = _record.Messages - 1; index >= 0; index--)
-        {
-            if (Stored(index) is { } stored && stored.RumorJson.Contains(rumorId.ToString(), StringComparison.Ordinal)
-                && Rumor.TryParse(Encoding.UTF8.GetBytes(stored.RumorJson), out var rumor, out _) && rumor.Id == rumorId)
-            {
-                return stored.MediaSecret ?? (_mls is not null && _mls.KnownEpochs.Contains(stored.Epoch) ? MipGroup.MediaSecret(_mls, stored.Epoch) : null);
-            }
-        }
-
-        return null;
+        string id = rumorId.ToString();
+        var stored = NewestFirst().Select(one => one.Stored).FirstOrDefault(one => one.RumorJson.Contains(id, StringComparison.Ordinal) && TryReadRumor(one, out var rumor) && rumor.Id.ToString() == id);
+        return stored is null ? null
+            : stored.MediaSecret ?? (_mls is not null && _mls.KnownEpochs.Contains(stored.Epoch) ? MipGroup.MediaSecret(_mls, stored.Epoch) : null);
     }
 
     /// <summary>Every media secret at hand, the current epoch's first: for an attachment whose message is not known.</summary>
@@ -261,9 +245,9 @@ internal sealed partial class GroupSession : IDisposable
             }
         }
 
-        for (int index = _record.Messages - 1; index >= 0; index--)
+        foreach (var (_, stored) in NewestFirst())
         {
-            if (Stored(index)?.MediaSecret is { } secret)
+            if (stored.MediaSecret is { } secret)
             {
                 yield return secret;
             }
@@ -299,6 +283,7 @@ internal sealed partial class GroupSession : IDisposable
             DisappearingSeconds = data.DisappearingSeconds,
             HasImage = data.ImageHash is not null,
             NeedsSelfUpdate = NeedsSelfUpdate,
+            NeedsInvitation = NeedsInvitation,
         };
     }
 
@@ -319,11 +304,17 @@ internal sealed partial class GroupSession : IDisposable
 
     public void Dispose() => _mls?.Dispose();
 
+    // Before anything is written.
     private void RequireActive()
     {
         if (!_record.IsActive || _mls is null)
         {
             throw new ClientException("you are no longer a member of this group");
+        }
+
+        if (_record.Profile == MarmotProfile.Legacy)
+        {
+            throw new ClientException("this group is of the first generation of Marmot (P1): its members could not read what this client writes");
         }
     }
 
@@ -333,8 +324,7 @@ internal sealed partial class GroupSession : IDisposable
         byte[] json = rumor.ToJson();
         byte[] message = Mls.Protect(json, padTo: PadTo, evenWithPendingProposals: true).ToBytes();
         var evt = Envelope(message, NextCreatedAt(isMessage: true), Data.DisappearingSeconds is { } seconds ? rumor.CreatedAt + (long)Math.Min(seconds, int.MaxValue) : null);
-        int place = index ?? _record.Messages++;
-        PutMessage(batch, place, rumor, Encoding.UTF8.GetString(json), Mls.Epoch, evt.Id, isOwn: true, Mls.OwnLeaf);
+        int place = PutMessage(batch, index, rumor, new StoredMessage(Encoding.UTF8.GetString(json), Mls.Epoch, evt.Id, IsOwn: true, Mls.OwnLeaf, null));
         CryptographicOperations.ZeroMemory(json);
         PutOutbox(batch, evt, place);
         MarkSeen(evt.Id, HashOf(message));
@@ -349,12 +339,19 @@ internal sealed partial class GroupSession : IDisposable
         return evt;
     }
 
-    private void PutMessage(StoreBatch batch, int index, Rumor rumor, string json, ulong epoch, in Bytes32 eventId, bool isOwn, int senderLeaf)
+    // At the end, or again at the place it has.
+    private int PutMessage(StoreBatch batch, int? index, Rumor rumor, StoredMessage message)
     {
         // An attachment's key dies with its epoch unless it is kept with the message (MIP-04).
-        byte[]? secret = rumor.Tags.Any(tag => tag[0] == "imeta") ? MipGroup.MediaSecret(Mls, epoch) : null;
-        batch.PutJson($"{Prefix}msg/{index:D10}", new StoredMessage(json, epoch, eventId, isOwn, senderLeaf, secret));
-        _rumors.Add(rumor.Id);
+        message = message with { MediaSecret = rumor.Tags.Any(tag => tag[0] == "imeta") ? MipGroup.MediaSecret(Mls, message.Epoch) : null };
+        _seen.Add(rumor.Id);
+        if (index is not { } place)
+        {
+            return _history.Add(batch, message, rumor.Kind, rumor.CreatedAt);
+        }
+
+        _history.Put(batch, place, message);
+        return place;
     }
 
     private void PutOutbox(StoreBatch batch, NostrEvent evt, int? message) =>
@@ -364,20 +361,21 @@ internal sealed partial class GroupSession : IDisposable
 
     private void MarkSeen(in Bytes32 evt, in Bytes32 message)
     {
-        _seenEvents.Add(evt);
-        _seenMessages.Add(message);
-        _newSeen.AddRange(evt.Span);
-        _newSeen.AddRange(message.Span);
+        _seen.Add(evt);
+        _seen.Add(message);
+    }
+
+    // All that a step changed, in one batch.
+    private void Commit(StoreBatch batch, bool durable = true)
+    {
+        Save(batch);
+        _store.Commit(batch, durable);
+        _history.PageOut();
     }
 
     private void Save(StoreBatch batch)
     {
-        if (_newSeen.Count > 0)
-        {
-            batch.Put($"{Prefix}seen/{_record.SeenBatches++:D8}", [.. _newSeen]);
-            _newSeen.Clear();
-        }
-
+        _seen.Save(batch);
         batch.PutJson(Prefix + "record", _record);
         if (_mls is null)
         {
@@ -389,20 +387,30 @@ internal sealed partial class GroupSession : IDisposable
         }
     }
 
-    private StoredMessage? Stored(int index, StoreBatch? batch = null)
+    private GroupMessage? Message(int index) =>
+        _history.Get(index) is { } stored && TryReadRumor(stored, out var rumor) ? new GroupMessage(GroupId, rumor, stored.Epoch, stored.EventId, stored.IsOwn, stored.SenderLeaf) : null;
+
+    private IEnumerable<(int Index, StoredMessage Stored)> NewestFirst()
     {
-        string key = $"{Prefix}msg/{index:D10}";
-        return (batch is null ? _store.Get(key) : batch.Get(key, _store)) is { } json ? StoreJson.Read<StoredMessage>(json) : null;
+        for (int index = _history.Count - 1; index >= 0; index--)
+        {
+            if (_history.Get(index) is { } stored)
+            {
+                yield return (index, stored);
+            }
+        }
     }
 
-    private void LoadRumors()
+    private static bool TryReadRumor(StoredMessage stored, [NotNullWhen(true)] out Rumor? rumor) => Rumor.TryParse(Encoding.UTF8.GetBytes(stored.RumorJson), out rumor, out _);
+
+    // After joining anew: what was read before is not to be read twice.
+    private void RememberRumors()
     {
-        for (int index = 0; index < _record.Messages; index++)
+        foreach (var (_, stored) in NewestFirst().Take(MessageHistory.PageMessages))
         {
-            if (Stored(index) is { } stored)
+            if (TryReadRumor(stored, out var rumor))
             {
-                using var json = JsonDocument.Parse(stored.RumorJson);
-                _rumors.Add(Bytes32.ParseHex(json.RootElement.GetProperty("id").GetString()!));
+                _seen.Add(rumor.Id);
             }
         }
     }

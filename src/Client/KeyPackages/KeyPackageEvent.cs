@@ -99,7 +99,7 @@ public sealed class KeyPackageEvent
         var profile = ProfileDetector.OfKeyPackage(evt);
         if (profile is not (MarmotProfile.Mip or MarmotProfile.Legacy))
         {
-            return profile == MarmotProfile.Adopted ? "this key package is of a later generation" : "not a key package this client can read";
+            return profile == MarmotProfile.Adopted ? $"the key package is of {ProfileDetector.AdoptedName}" : "not a key package this client can read";
         }
 
         if (!evt.TryVerify(out _))

@@ -14,6 +14,9 @@ public static class ProfileDetector
     /// <summary>Kind of a key package event of the first generation, still published beside the other by some.</summary>
     public const int LegacyKeyPackageKind = 443;
 
+    /// <summary>How errors name the generation that is recognised and refused.</summary>
+    internal const string AdoptedName = "the adopted Marmot protocol (P3, July 2026), which this client does not speak";
+
     private const int ShortestNip44 = 99;
 
     /// <summary>The generation of a key package event; <see cref="MarmotProfile.Unknown"/> for mixtures and other kinds. Checks nothing else.</summary>

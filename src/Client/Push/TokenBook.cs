@@ -8,7 +8,7 @@ namespace Marmot.Client.Push;
 internal sealed class TokenBook
 {
     /// <summary>Tokens older than this are forgotten; members renew theirs every 25 to 35 days.</summary>
-    private static readonly TimeSpan MaxAge = TimeSpan.FromDays(35);
+    internal static readonly TimeSpan MaxAge = TimeSpan.FromDays(35);
 
     private readonly Dictionary<(int Leaf, Bytes32 Server), (GossipToken Token, long At)> _tokens = [];
     private readonly Dictionary<Bytes32, int> _unanswered = [];

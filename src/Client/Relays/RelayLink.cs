@@ -1,18 +1,17 @@
 using System.Collections.Concurrent;
 using System.Globalization;
-using System.Net.Security;
 using System.Net.WebSockets;
-using System.Security.Cryptography.X509Certificates;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Filters;
 using Marmot.Protocol.Keys;
 using Marmot.Protocol.Messages;
+using Marmot.Protocol.RelayClient;
 
 namespace Marmot.Client.Relays;
 
 /// <summary>One relay, connected when something is asked of it and again when the connection was cut; answers NIP-42 challenges when it has a key.</summary>
-/// <remarks>The standing subscription of <c>Protocol.RelayClient</c> serves servers that listen for ever; a client asks many short questions. Thread-safe.</remarks>
+/// <remarks><see cref="RelayConnection"/> serves servers that listen for ever; a client asks many short questions. Both stand on <see cref="RelaySocket"/>. Thread-safe.</remarks>
 internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOptions options, TimeProvider time) : IAsyncDisposable
 {
     private const int AuthKind = 22242; // NIP-42
@@ -140,12 +139,11 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
     /// <summary>One WebSocket and its reader loop.</summary>
     private sealed class Wire : IAsyncDisposable
     {
-        private readonly ClientWebSocket _socket;
+        private readonly RelaySocket _socket;
         private readonly string _relay;
         private readonly SecretKey? _account;
         private readonly RelayNetworkOptions _options;
         private readonly TimeProvider _time;
-        private readonly SemaphoreSlim _sending = new(1, 1);
         private readonly CancellationTokenSource _closing = new();
         private readonly ConcurrentDictionary<Bytes32, TaskCompletionSource<(RelayAnswer, string)>> _publishing = new();
         private readonly ConcurrentDictionary<string, Subscription> _subscriptions = new(StringComparer.Ordinal);
@@ -153,7 +151,7 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
         private Bytes32? _authId;
         private Task _reading = Task.CompletedTask;
 
-        private Wire(ClientWebSocket socket, string relay, SecretKey? account, RelayNetworkOptions options, TimeProvider time)
+        private Wire(RelaySocket socket, string relay, SecretKey? account, RelayNetworkOptions options, TimeProvider time)
         {
             _socket = socket;
             _relay = relay;
@@ -166,23 +164,8 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
 
         public static async Task<Wire> OpenAsync(string relay, SecretKey? account, RelayNetworkOptions options, TimeProvider time, CancellationToken cancellationToken)
         {
-            var socket = new ClientWebSocket();
-            try
-            {
-                socket.Options.KeepAliveInterval = TimeSpan.FromSeconds(30);
-                socket.Options.KeepAliveTimeout = TimeSpan.FromSeconds(20);
-                using var handler = CreateHandler(options.TrustedRoots);
-                using var invoker = new HttpMessageInvoker(handler, disposeHandler: false);
-                using var deadline = new CancellationTokenSource(options.ConnectTimeout, time);
-                using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
-                await socket.ConnectAsync(new Uri(relay), invoker, either.Token);
-            }
-            catch
-            {
-                socket.Dispose();
-                throw;
-            }
-
+            var settings = new RelayConnectionOptions { Url = new Uri(relay), ConnectTimeout = options.ConnectTimeout, MaxMessageBytes = options.MaxMessageBytes, TrustedRoots = options.TrustedRoots };
+            var socket = await RelaySocket.ConnectAsync(settings, time, cancellationToken);
             var wire = new Wire(socket, relay, account, options, time);
             wire._reading = wire.ReadAsync();
             return wire;
@@ -310,55 +293,23 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
             await _closing.CancelAsync();
             await _reading;
             _socket.Dispose();
-            _sending.Dispose();
             _closing.Dispose();
         }
 
-        private async Task SendAsync(ReadOnlyMemory<byte> message, CancellationToken cancellationToken)
+        // A send that is cancelled half-way kills the socket, so only its own end cancels it.
+        private Task SendAsync(ReadOnlyMemory<byte> message, CancellationToken cancellationToken)
         {
-            await _sending.WaitAsync(cancellationToken);
-            try
-            {
-                // A send that is cancelled half-way kills the socket, so only its own end cancels it.
-                await _socket.SendAsync(message, WebSocketMessageType.Text, endOfMessage: true, _closing.Token);
-            }
-            finally
-            {
-                _sending.Release();
-            }
+            cancellationToken.ThrowIfCancellationRequested();
+            return _socket.SendAsync(message, _closing.Token);
         }
 
         private async Task ReadAsync()
         {
-            byte[] buffer = new byte[32 * 1024];
             try
             {
-                while (true)
+                while (await _socket.ReceiveAsync(_closing.Token) is { } frame)
                 {
-                    int length = 0;
-                    ValueWebSocketReceiveResult result;
-                    do
-                    {
-                        if (length == buffer.Length)
-                        {
-                            if (length >= _options.MaxMessageBytes)
-                            {
-                                return;
-                            }
-
-                            Array.Resize(ref buffer, length * 2);
-                        }
-
-                        result = await _socket.ReceiveAsync(buffer.AsMemory(length), _closing.Token);
-                        length += result.Count;
-                    }
-                    while (!result.EndOfMessage);
-                    if (result.MessageType != WebSocketMessageType.Text)
-                    {
-                        return;
-                    }
-
-                    await HandleAsync(buffer.AsMemory(0, length));
+                    await HandleAsync(frame);
                 }
             }
             catch (Exception exception) when (IsEnd(exception))
@@ -421,19 +372,6 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
 
         private static bool IsEnd(Exception exception) =>
             exception is WebSocketException or IOException or OperationCanceledException or ObjectDisposedException or InvalidOperationException;
-
-        private static SocketsHttpHandler CreateHandler(X509Certificate2Collection? roots)
-        {
-            var handler = new SocketsHttpHandler { AllowAutoRedirect = false, UseCookies = false, ActivityHeadersPropagator = null };
-            if (roots is not null)
-            {
-                var policy = new X509ChainPolicy { TrustMode = X509ChainTrustMode.CustomRootTrust, RevocationMode = X509RevocationMode.NoCheck };
-                policy.CustomTrustStore.AddRange(roots);
-                handler.SslOptions = new SslClientAuthenticationOptions { CertificateChainPolicy = policy };
-            }
-
-            return handler;
-        }
     }
 
     private sealed class Subscription(Action<NostrEvent> onEvent)

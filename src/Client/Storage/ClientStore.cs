@@ -1,13 +1,22 @@
+using Microsoft.Win32.SafeHandles;
+
 namespace Marmot.Client.Storage;
 
 /// <summary>The client's one store: small values by key, changed in batches that are on disk, whole, when <see cref="Commit"/> returns.</summary>
 /// <remarks>
-/// An encrypted log (<see cref="EncryptedLog"/>) with all live values in memory. One process at a time: the file is locked while it is open. Thread-safe.
+/// An encrypted log (<see cref="EncryptedLog"/>) with all live values in memory, and beside it pages (<see cref="PageFolder"/>) for what is seldom read. One process at a time: the log is locked
+/// while it is open. Thread-safe.
 /// </remarks>
 public sealed class ClientStore : IDisposable
 {
     /// <summary>Name of the log inside the folder.</summary>
     public const string FileName = "client.store";
+
+    /// <summary>Name of the folder of pages inside the folder.</summary>
+    public const string PageFolderName = "history";
+
+    /// <summary>Keys of values that are a <see cref="PageReference"/> begin so.</summary>
+    internal const string PagePrefix = "h/";
 
     // Below this a log is not worth rewriting; above it, when three quarters are history.
     private const long MinCompactionBytes = 16 * 1024 * 1024;
@@ -17,7 +26,12 @@ public sealed class ClientStore : IDisposable
     private readonly Dictionary<string, byte[]> _values = new(StringComparer.Ordinal);
     private readonly Action<IReadOnlyList<(string Key, byte[]? Value)>, bool>? _journal;
     private EncryptedLog? _log;
+    private PageFolder? _pages;
+    private (string Name, byte[] Content) _lastPage = ("", []);
+    private readonly SemaphoreSlim _flushing = new(1, 1);
     private long _liveBytes;
+    private long _commits;
+    private long _flushed; // all of the first so many commits are on disk
 
     private ClientStore(Action<IReadOnlyList<(string Key, byte[]? Value)>, bool>? journal = null) => _journal = journal;
 
@@ -43,7 +57,16 @@ public sealed class ClientStore : IDisposable
 
         var store = new ClientStore();
         store._log = EncryptedLog.Open(Path.Combine(folder, FileName), secret, store.Apply);
-        return store;
+        try
+        {
+            store._pages = new PageFolder(Path.Combine(folder, PageFolderName), store.Scan(PagePrefix).Select(pair => StoreJson.Read<PageReference>(pair.Value)));
+            return store;
+        }
+        catch
+        {
+            store.Dispose();
+            throw;
+        }
     }
 
     /// <summary>A store that ends with the process.</summary>
@@ -85,7 +108,7 @@ public sealed class ClientStore : IDisposable
 
     /// <summary>Makes all changes of a batch true at once.</summary>
     /// <param name="batch">The changes; used up.</param>
-    /// <param name="durable">False leaves the flush to the next durable batch: for what may be lost and found again, such as a delivered outbox entry.</param>
+    /// <param name="durable">False leaves the flush to <see cref="FlushAsync"/> or the next durable batch: for what may be lost and found again, such as a delivered outbox entry.</param>
     public void Commit(StoreBatch batch, bool durable = true)
     {
         if (batch.IsEmpty)
@@ -102,10 +125,78 @@ public sealed class ClientStore : IDisposable
                 Apply(key, value);
             }
 
+            _commits++;
+            _flushed = durable ? _commits : _flushed;
+
             if (_log is not null && _log.Length > Math.Max(MinCompactionBytes, CompactionFactor * _liveBytes))
             {
                 _log.Rewrite(_values);
             }
+        }
+    }
+
+    /// <summary>Everything committed so far is on disk when this is done. Steps that ask at the same time share one flush.</summary>
+    internal async Task FlushAsync(CancellationToken cancellationToken)
+    {
+        long wanted = Interlocked.Read(ref _commits);
+        await _flushing.WaitAsync(cancellationToken);
+        try
+        {
+            long upTo;
+            SafeFileHandle? file;
+            lock (_gate)
+            {
+                (upTo, file) = (_commits, _log?.Handle);
+                if (_flushed >= wanted)
+                {
+                    return;
+                }
+
+                _journal?.Invoke([], true);
+            }
+
+            try
+            {
+                if (file is not null)
+                {
+                    RandomAccess.FlushToDisk(file);
+                }
+            }
+            catch (ObjectDisposedException)
+            {
+                // Rewritten meanwhile: the new file is on disk.
+            }
+
+            lock (_gate)
+            {
+                _flushed = Math.Max(_flushed, upTo);
+            }
+        }
+        finally
+        {
+            _flushing.Release();
+        }
+    }
+
+    /// <summary>False when everything must stay in memory.</summary>
+    internal bool HasPages => _pages is not null;
+
+    /// <summary>Writes a page, which is on disk when this returns; it is deleted at the next start unless a value under <see cref="PagePrefix"/> refers to it.</summary>
+    internal PageReference WritePage(ReadOnlySpan<byte> content) => _pages!.Write(content);
+
+    /// <summary>A page's content; the last one read is kept. Do not change the array.</summary>
+    /// <exception cref="InvalidDataException">It is missing or was changed.</exception>
+    internal byte[] ReadPage(PageReference page)
+    {
+        lock (_gate)
+        {
+            if (_lastPage.Name != page.Name)
+            {
+                byte[] content = _pages?.Read(page) ?? throw new InvalidDataException("a store in memory has no pages");
+                _lastPage = (page.Name, content);
+            }
+
+            return _lastPage.Content;
         }
     }
 
@@ -115,12 +206,15 @@ public sealed class ClientStore : IDisposable
         lock (_gate)
         {
             _log?.Dispose();
+            _flushing.Dispose();
             foreach (byte[] value in _values.Values)
             {
                 System.Security.Cryptography.CryptographicOperations.ZeroMemory(value);
             }
 
             _values.Clear();
+            System.Security.Cryptography.CryptographicOperations.ZeroMemory(_lastPage.Content);
+            _lastPage = ("", []);
         }
     }
 

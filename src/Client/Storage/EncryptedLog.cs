@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Security.Cryptography;
 using System.Text;
+using Microsoft.Win32.SafeHandles;
 
 namespace Marmot.Client.Storage;
 
@@ -44,6 +45,9 @@ internal sealed class EncryptedLog : IDisposable
 
     /// <summary>Bytes of the file.</summary>
     public long Length { get; private set; }
+
+    /// <summary>The file, for a flush beside other work; another one after <see cref="Rewrite"/>, which leaves everything on disk.</summary>
+    public SafeFileHandle Handle => _file.SafeFileHandle;
 
     /// <summary>Opens or makes the file and plays every whole batch.</summary>
     public static EncryptedLog Open(string path, StoreSecret secret, Action<string, byte[]?> apply)

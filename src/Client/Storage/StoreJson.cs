@@ -9,7 +9,7 @@ internal static class StoreJson
 {
     internal static readonly JsonSerializerOptions Options = new() { Converters = { new Bytes32Converter() }, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull };
 
-    internal static T Read<T>(byte[] json) => JsonSerializer.Deserialize<T>(json, Options) ?? throw new InvalidDataException("a record of the store is null");
+    internal static T Read<T>(ReadOnlySpan<byte> json) => JsonSerializer.Deserialize<T>(json, Options) ?? throw new InvalidDataException("a record of the store is null");
 
     private sealed class Bytes32Converter : JsonConverter<Bytes32>
     {

@@ -84,18 +84,21 @@ public sealed class PostgresLedger : IClaimLedger, ISharedValues
     {
         try
         {
-            await PostgresTables.EnsureAsync(_source, cancel);
-            await using var connection = await _source.OpenConnectionAsync(cancel);
-            await using var commands = new NpgsqlBatch(connection);
-            var offer = new NpgsqlBatchCommand(OfferSql);
-            offer.Parameters.Add(new NpgsqlParameter<byte[]> { TypedValue = name.Span.ToArray() });
-            offer.Parameters.Add(new NpgsqlParameter<byte[]> { TypedValue = value });
-            offer.Parameters.Add(new NpgsqlParameter<long> { TypedValue = (long)life.TotalMilliseconds });
-            commands.BatchCommands.Add(offer);
-            var read = new NpgsqlBatchCommand("SELECT value FROM cluster.values WHERE name = $1");
-            read.Parameters.Add(new NpgsqlParameter<byte[]> { TypedValue = name.Span.ToArray() });
-            commands.BatchCommands.Add(read);
-            return (byte[])(await commands.ExecuteScalarAsync(cancel))!;
+            return await BrokenConnections.RetryAsync(_source, async () =>
+            {
+                await PostgresTables.EnsureAsync(_source, cancel);
+                await using var connection = await _source.OpenConnectionAsync(cancel);
+                await using var commands = new NpgsqlBatch(connection);
+                var offer = new NpgsqlBatchCommand(OfferSql);
+                offer.Parameters.Add(new NpgsqlParameter<byte[]> { TypedValue = name.Span.ToArray() });
+                offer.Parameters.Add(new NpgsqlParameter<byte[]> { TypedValue = value });
+                offer.Parameters.Add(new NpgsqlParameter<long> { TypedValue = (long)life.TotalMilliseconds });
+                commands.BatchCommands.Add(offer);
+                var read = new NpgsqlBatchCommand("SELECT value FROM cluster.values WHERE name = $1");
+                read.Parameters.Add(new NpgsqlParameter<byte[]> { TypedValue = name.Span.ToArray() });
+                commands.BatchCommands.Add(read);
+                return (byte[])(await commands.ExecuteScalarAsync(cancel))!;
+            });
         }
         catch (Exception exception) when (exception is NpgsqlException or TimeoutException or System.Net.Sockets.SocketException)
         {
@@ -195,7 +198,11 @@ public sealed class PostgresLedger : IClaimLedger, ISharedValues
                 _hasTables = true;
             }
 
-            await work();
+            await BrokenConnections.RetryAsync(_source, async () =>
+            {
+                await work();
+                return true;
+            });
             _isConnected = true;
             return null;
         }

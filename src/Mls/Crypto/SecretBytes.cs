@@ -1,14 +1,17 @@
+using System.Runtime.CompilerServices;
 using System.Security.Cryptography;
 
 namespace Marmot.Mls.Crypto;
 
 /// <summary>
 /// The one owner of secret bytes: keys, path secrets, secrets of an epoch. They live in an array that the garbage collector never moves, so that no copy is left behind, and are wiped by
-/// <see cref="Dispose"/>. Reading them afterwards is a bug and throws. There is no finalizer on purpose: one that ran while native code still reads the bytes would make it compute with zeros.
-/// Not thread-safe.
+/// <see cref="Dispose"/>. Reading them afterwards is a bug and throws. What nobody disposes is wiped once the garbage collector finds that nothing points to the bytes any more, neither this object
+/// nor a span. Not thread-safe.
 /// </summary>
 internal sealed class SecretBytes : IDisposable
 {
+    private static readonly ConditionalWeakTable<byte[], Wiper> Dropped = [];
+
     private byte[]? _bytes;
 
     public SecretBytes(int length) => _bytes = GC.AllocateArray<byte>(length, pinned: true);
@@ -55,6 +58,21 @@ internal sealed class SecretBytes : IDisposable
     {
         CryptographicOperations.ZeroMemory(_bytes);
         _bytes = null;
+        GC.SuppressFinalize(this);
+    }
+
+    /// <summary>
+    /// This object is dead to the collector as soon as its last span was taken, and native code may still read the bytes: wiping them here would make it compute with zeros. So the bytes get
+    /// an attendant of their own, which the table keeps alive for as long as anything points to them.
+    /// </summary>
+    ~SecretBytes()
+    {
+        if (_bytes is { } bytes) Dropped.Add(bytes, new Wiper(bytes));
+    }
+
+    private sealed class Wiper(byte[] bytes)
+    {
+        ~Wiper() => CryptographicOperations.ZeroMemory(bytes);
     }
 }
 

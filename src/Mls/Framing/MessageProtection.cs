@@ -91,10 +91,10 @@ internal static class MessageProtection
         return data;
     }
 
-    /// <summary>Decrypts without using the key up: call <see cref="SecretTree.Find"/> with confirm once the signature has verified.</summary>
+    /// <summary>Decrypts without using the key up: call <see cref="SecretTree.Use"/> once the signature has verified.</summary>
     public static AuthenticatedContent UnprotectPrivate(PrivateMessage message, SenderData sender, CipherSuite suite, SecretTree tree)
     {
-        using var key = tree.Find((int)sender.Leaf, message.ContentType == ContentType.Application, sender.Generation, confirm: false);
+        using var key = tree.Find((int)sender.Leaf, message.ContentType == ContentType.Application, sender.Generation);
         var nonce = Guarded(key.Nonce, sender.ReuseGuard, stackalloc byte[CipherSuite.NonceLength]);
         var plaintext = suite.Open(key.Key, nonce, Aad(message.GroupId, message.Epoch, message.ContentType, message.AuthenticatedData), message.Ciphertext);
         var reader = new TlsReader(plaintext);

@@ -65,7 +65,7 @@ internal sealed class EpochState
     {
         if (IsStripped) return;
         IsStripped = true;
-        if (EndedBy is { } used) SecretTree.Find((int)used.Leaf, application: false, used.Generation, confirm: true).Dispose();
+        if (EndedBy is { } used) SecretTree.Use((int)used.Leaf, application: false, used.Generation);
         EndedBy = null;
         Secrets.WipeHandshake();
         Keys.WipeBut(newer.Keys);

@@ -14,7 +14,10 @@ public sealed class CommitRequest
     /// <summary>Proposals by value, after the pending ones.</summary>
     public IReadOnlyList<Proposal> Proposals { get; init; } = [];
 
-    /// <summary>Which pending proposals go in by reference; null takes all except own Updates.</summary>
+    /// <summary>
+    /// Which pending proposals go in by reference; if they cannot be committed together the commit is refused. Null takes all that can: every valid one but own Updates, and of those that exclude
+    /// each other one, a Remove rather than an Update, the last Update, the first of others (RFC 9420, 12.4).
+    /// </summary>
     public Func<Sender, Proposal, bool>? IncludePending { get; init; }
 
     /// <summary>Renew the own keys even when the proposals do not require it.</summary>
@@ -52,16 +55,7 @@ public sealed partial class Group
         CheckOpen();
         MlsException.ThrowIf(_staged is not null, MlsError.WrongState);
 
-        // 1. Which proposals.
-        var committed = new List<CommittedProposal>();
-        var wire = new List<ProposalOrRef>();
-        foreach (var pending in _epoch.Proposals)
-        {
-            var isOwnUpdate = pending.Proposal is UpdateProposal && pending.Sender == Sender.Member(OwnLeaf);
-            if (request.IncludePending is { } wanted ? !wanted(pending.Sender, pending.Proposal) : isOwnUpdate) continue;
-            committed.Add(new CommittedProposal(pending.Proposal, pending.Sender, true, pending.OwnUpdateKey));
-            wire.Add(new ProposalOrRef(null, pending.Reference));
-        }
+        // 1. Which proposals; validate, apply to a copy of the tree.
         var values = new List<Proposal>(request.Proposals);
         var usage = ResumptionUsage.Application;
         if (request.Predecessor is { } predecessor)
@@ -69,16 +63,15 @@ public sealed partial class Group
             MlsException.ThrowIf(Epoch != 0, MlsError.WrongState);
             usage = predecessor._epoch.ReInit is null ? ResumptionUsage.Branch : ResumptionUsage.ReInit;
             if (usage == ResumptionUsage.ReInit) CheckContinues(predecessor._epoch.ReInit!, _epoch.Context);
+            else MlsException.ThrowIf(Suite.Id != predecessor.Suite.Id, MlsError.KeyPackageMismatch);
             values.Insert(0, new PreSharedKeyProposal(PreSharedKeyId.Resumption(usage, predecessor._epoch.Context.GroupId, predecessor.Epoch, RandomNumberGenerator.GetBytes(Suite.HashLength))));
         }
-        foreach (var proposal in values)
-        {
-            committed.Add(new CommittedProposal(proposal, Sender.Member(OwnLeaf), false));
-            wire.Add(new ProposalOrRef(proposal, null));
-        }
-
-        // 2. Validate, apply to a copy of the tree.
+        var pending = Choose(values, request, usage);
+        var committed = Together(pending, values);
         var list = ProposalList.Apply(_epoch, OwnLeaf, committed, _rules, request.Now, usage);
+        if (usage == ResumptionUsage.Branch) CheckMembersOf(request.Predecessor!, request.Predecessor!.Epoch, list.Tree);
+
+        // 2. PSKs; own keys of nodes that the proposals left alone.
         using var pskSecret = PskSecretOf(list.Psks, _epoch, request.Predecessor);
         var keys = _epoch.Keys.Clone();
         keys.Prune(list.Tree, _epoch.Tree);
@@ -87,7 +80,8 @@ public sealed partial class Group
         using var path = list.NeedsPath || request.ForcePath ? PathOf(list, keys) : null;
 
         // 4. Sign with the old context, hash, derive the new epoch.
-        var commit = new Commit([.. wire], path?.Path);
+        ProposalOrRef[] wire = [.. pending.Select(p => new ProposalOrRef(null, p.Reference)), .. values.Select(p => new ProposalOrRef(p, null))];
+        var commit = new Commit(wire, path?.Path);
         var framed = Frame(ContentType.Commit, request.AuthenticatedData, commit: commit);
         var signature = AuthenticatedContent.Sign(Suite, request.Format, framed, _epoch.Context.Encoded, _signatureKey);
         var (next, joiner) = Advance(_epoch, list, path?.Keys ?? keys, path?.CommitSecret, _epoch.Secrets.Init, pskSecret, request.Format, framed, signature, null);

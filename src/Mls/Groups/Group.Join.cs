@@ -20,7 +20,7 @@ public sealed class JoinRequest
     /// <summary>Time to check lifetimes against; null does not check (RFC 9420, 7.3, only recommends it on receipt).</summary>
     public DateTimeOffset? Now { get; init; }
 
-    /// <summary>The group that was reinitialised or branched off.</summary>
+    /// <summary>The group that was reinitialised or branched off: the Welcome must say that the new one comes from it (RFC 9420, 11.2, 11.3).</summary>
     public Group? Predecessor { get; init; }
 }
 
@@ -39,8 +39,8 @@ public sealed partial class Group
         using var ownSecrets = secrets;
         using var pskSecret = psk;
         var suite = info.Context.Suite;
-        CheckPredecessor(secrets.Psks, info.Context, request.Predecessor);
         var tree = CheckedTree(info, request);
+        CheckPredecessor(secrets.Psks, info.Context, tree, request.Predecessor);
 
         // Our place and keys.
         var leafBytes = own.KeyPackage.Leaf.Encoded;
@@ -140,20 +140,31 @@ public sealed partial class Group
         return tree;
     }
 
-    /// <summary>RFC 9420, 11.2 and 11.3: a successor starts in epoch 1 with the parameters that were agreed.</summary>
-    private static void CheckPredecessor(PreSharedKeyId[] psks, GroupContext context, Group? predecessor)
+    /// <summary>RFC 9420, 11.2 and 11.3: a successor names the group it comes from by a PSK and starts in epoch 1, with the parameters that were agreed or, as a branch, with members of the old group.</summary>
+    private static void CheckPredecessor(PreSharedKeyId[] psks, GroupContext context, RatchetTree tree, Group? predecessor)
     {
         var link = Array.Find(psks, p => p.Usage is ResumptionUsage.ReInit or ResumptionUsage.Branch);
-        if (link is null) return;
-        MlsException.ThrowIf(context.Epoch != 1 || predecessor is null, MlsError.BadPsk);
-        if (link.Usage == ResumptionUsage.ReInit)
+        if (link is null && predecessor is null) return;
+        MlsException.ThrowIf(link is null || predecessor is null || context.Epoch != 1 || !predecessor.GroupId.Span.SequenceEqual(link.GroupId), MlsError.BadPsk);
+        if (link!.Usage == ResumptionUsage.ReInit)
         {
-            CheckContinues(predecessor!._epoch.ReInit ?? throw new MlsException(MlsError.BadReInit), context);
+            MlsException.ThrowIf(link.Epoch != predecessor!.Epoch, MlsError.BadPsk);
+            CheckContinues(predecessor._epoch.ReInit ?? throw new MlsException(MlsError.BadReInit), context);
         }
         else
         {
             MlsException.ThrowIf(context.Suite.Id != predecessor!.Suite.Id, MlsError.KeyPackageMismatch);
+            CheckMembersOf(predecessor, link.Epoch, tree);
         }
+    }
+
+    /// <summary>Every member of a branch has the credential of a member of the group that it branches off.</summary>
+    private static void CheckMembersOf(Group predecessor, ulong epoch, RatchetTree tree)
+    {
+        var known = predecessor.StateOf(epoch).Tree.Members.Select(m => Identity(m.Leaf)).ToHashSet();
+        MlsException.ThrowIf(tree.Members.Any(m => !known.Contains(Identity(m.Leaf))), MlsError.CredentialRefused);
+
+        static (ushort, string) Identity(LeafNode leaf) => (leaf.Credential.Type, Convert.ToBase64String(leaf.Credential.Content));
     }
 
     /// <summary>

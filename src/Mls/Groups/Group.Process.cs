@@ -61,7 +61,7 @@ public sealed partial class Group
             return received;
         }
         // Only now, with everything verified, is the key used up.
-        state.SecretTree.Find((int)sender.Leaf, message.ContentType == ContentType.Application, sender.Generation, confirm: true).Dispose();
+        state.SecretTree.Use((int)sender.Leaf, message.ContentType == ContentType.Application, sender.Generation);
         return received;
     }
 

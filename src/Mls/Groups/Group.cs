@@ -288,7 +288,7 @@ public sealed partial class Group : IDisposable
         _signatureKey.Dispose();
     }
 
-    /// <summary>Wipes every secret; the group is closed afterwards. A group that is only dropped is collected without being wiped.</summary>
+    /// <summary>Wipes every secret at once; the group is closed afterwards. Secrets of a group that is only dropped are wiped some time after the garbage collector has found it.</summary>
     public void Dispose()
     {
         if (!_closed) WipeSecrets();

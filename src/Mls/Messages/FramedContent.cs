@@ -169,14 +169,14 @@ internal sealed class AuthenticatedContent : IWireValue
     }
 
     /// <summary>FramedContentTBS: members and external joiners sign the group context too.</summary>
-    private static byte[] ToBeSigned(WireFormat format, FramedContent content, ReadOnlySpan<byte> context)
+    private static ReadOnlySpan<byte> ToBeSigned(WireFormat format, FramedContent content, ReadOnlySpan<byte> context)
     {
         var writer = new TlsWriter(content.SizeHint + context.Length + 128);
         writer.WriteUInt16(1);
         writer.WriteUInt16((ushort)format);
         content.Write(writer);
         if (content.Sender.Type is SenderType.Member or SenderType.NewMemberCommit) writer.WriteFixed(context);
-        return writer.ToArray();
+        return writer.Written;
     }
 
     public static byte[] Sign(CipherSuite suite, WireFormat format, FramedContent content, ReadOnlySpan<byte> context, SecretBytes signatureKey)

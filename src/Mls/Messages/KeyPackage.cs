@@ -24,6 +24,7 @@ public sealed class KeyPackage : IWireValue
 
     private byte[]? _encoded;
     private byte[] Encoded => _encoded ??= Encode();
+    private volatile bool _isSigned; // both signatures have verified: the bytes do not change any more
 
     internal static KeyPackage Read(ref TlsReader reader)
     {
@@ -84,7 +85,7 @@ public sealed class KeyPackage : IWireValue
     /// <summary>KeyPackageRef (RFC 9420, 5.2); Nh bytes. Throws <see cref="MlsError.UnsupportedCipherSuite"/> for a suite that is not built in.</summary>
     public byte[] Reference() => Crypto.CipherSuite.Get(CipherSuite).RefHash("MLS 1.0 KeyPackage Reference"u8, Encoded);
 
-    /// <summary>Version, suite, both signatures, leaf source, init key and the leaf against itself (RFC 9420, 10.1). A time also checks the lifetime.</summary>
+    /// <summary>Version, suite, both signatures, leaf source, init key and the leaf against itself (RFC 9420, 10.1). A time also checks the lifetime. Signatures that have verified once are not verified again.</summary>
     public MlsError Verify(DateTimeOffset? now)
     {
         if (Version != 1) return MlsError.UnsupportedVersion;
@@ -103,10 +104,10 @@ public sealed class KeyPackage : IWireValue
         {
             return refusal.Error;
         }
+        if (_isSigned) return MlsError.None;
         var signed = Encoded.AsSpan(0, Encoded.Length - TlsWriter.OpaqueSize(Signature.Length));
-        return Leaf.HasValidSignature(suite, default, 0) && suite.VerifyWithLabel(Leaf.SignatureKey, "KeyPackageTBS"u8, signed, Signature)
-            ? MlsError.None
-            : MlsError.BadSignature;
+        _isSigned = Leaf.HasValidSignature(suite, default, 0) && suite.VerifyWithLabel(Leaf.SignatureKey, "KeyPackageTBS"u8, signed, Signature);
+        return _isSigned ? MlsError.None : MlsError.BadSignature;
     }
 
     internal KeyPackage Signed(CipherSuite suite, SecretBytes signatureKey)

@@ -28,7 +28,7 @@ internal sealed class MessageKey(SecretBytes material) : IDisposable
 
 /// <summary>
 /// The secret tree of an epoch (RFC 9420, 9). A secret is deleted once both children are derived from it, a key once it was used. Looking a key up changes nothing:
-/// the caller confirms after the message opened and verified, so that forged messages cannot burn generations.
+/// the caller uses it up after the message opened and verified, so that forged messages cannot burn generations.
 /// </summary>
 internal sealed class SecretTree
 {
@@ -57,27 +57,42 @@ internal sealed class SecretTree
     {
         Expand(leaf);
         var generation = _ratchets[Index(leaf, application)].Generation;
-        return (generation, Find(leaf, application, generation, confirm: true));
+        return (generation, Take(leaf, application, generation));
     }
 
-    /// <summary>The key of a received message. With <paramref name="confirm"/> it is deleted from the tree, otherwise nothing changes.</summary>
-    public MessageKey Find(int leaf, bool application, uint generation, bool confirm)
+    /// <summary>The key of a received message; it stays in the tree and nothing changes.</summary>
+    public MessageKey Find(int leaf, bool application, uint generation)
     {
         MlsException.ThrowIf(leaf < 0 || leaf >= _leaves, MlsError.BadSender);
-        if (confirm) Expand(leaf);
-        if (_ratchets.TryGetValue(Index(leaf, application), out var ratchet)) return ratchet.Find(_suite, generation, confirm);
+        if (_ratchets.TryGetValue(Index(leaf, application), out var ratchet)) return ratchet.Find(_suite, generation);
 
-        // Nothing was confirmed for this sender yet: look without keeping.
+        // Nothing was used up for this sender yet: look without keeping.
         using var secret = LeafSecret(leaf);
         ratchet = new Ratchet(_suite.DeriveSecret(secret, application ? "application"u8 : "handshake"u8));
         try
         {
-            return ratchet.Find(_suite, generation, confirm: false);
+            return ratchet.Find(_suite, generation);
         }
         finally
         {
             ratchet.Wipe();
         }
+    }
+
+    /// <summary>Uses a key up that <see cref="Find"/> gave, once its message has verified: it is deleted, those skipped before it are kept.</summary>
+    public void Use(int leaf, bool application, uint generation)
+    {
+        MlsException.ThrowIf(leaf < 0 || leaf >= _leaves, MlsError.BadSender);
+        Expand(leaf);
+        _ratchets[Index(leaf, application)].Use(_suite, generation);
+    }
+
+    /// <summary><see cref="Find"/> and <see cref="Use"/> in one.</summary>
+    public MessageKey Take(int leaf, bool application, uint generation)
+    {
+        var key = Find(leaf, application, generation);
+        Use(leaf, application, generation);
+        return key;
     }
 
     private static int Index(int leaf, bool application) => (2 * leaf) + (application ? 1 : 0);
@@ -177,44 +192,54 @@ internal sealed class SecretTree
 
         public uint Generation { get; private set; }
 
-        public MessageKey Find(CipherSuite suite, uint generation, bool confirm)
+        public MessageKey Find(CipherSuite suite, uint generation)
+        {
+            if (generation < Generation) return _skipped.TryGetValue(generation, out var kept) ? kept.Clone() : throw new MlsException(MlsError.GenerationUsed);
+            CheckDistance(generation);
+            if (generation == Generation) return MessageKey.Derive(suite, _secret, generation);
+
+            // Forward on the stack: the ratchet itself moves only when the key is used.
+            Span<byte> room = stackalloc byte[2 * Hkdf.MaxHashLength];
+            var current = room[..suite.HashLength];
+            _secret.Span.CopyTo(current);
+            for (var g = Generation; g < generation; g++) Step(suite, current, room.Slice(Hkdf.MaxHashLength, suite.HashLength), g);
+            var found = MessageKey.Derive(suite, current, generation);
+            CryptographicOperations.ZeroMemory(room);
+            return found;
+        }
+
+        public void Use(CipherSuite suite, uint generation)
         {
             if (generation < Generation)
             {
-                if (!_skipped.TryGetValue(generation, out var kept)) throw new MlsException(MlsError.GenerationUsed);
-                if (!confirm) return kept.Clone();
-                _skipped.Remove(generation);
-                return kept;
+                if (!_skipped.Remove(generation, out var kept)) throw new MlsException(MlsError.GenerationUsed);
+                kept.Dispose();
+                return;
             }
-            MlsException.ThrowIf(generation - Generation > MaxForward || generation == uint.MaxValue, MlsError.GenerationTooFarAhead);
-
-            // Forward on the stack; the ratchet itself moves only when the key is confirmed.
-            Span<byte> room = stackalloc byte[2 * Hkdf.MaxHashLength];
-            Span<byte> current = room[..suite.HashLength], next = room.Slice(Hkdf.MaxHashLength, suite.HashLength);
-            _secret.Span.CopyTo(current);
-            MessageKey? found = null;
-            for (var g = Generation; g <= generation; g++)
+            CheckDistance(generation);
+            Span<byte> next = stackalloc byte[Hkdf.MaxHashLength];
+            for (; Generation <= generation; Generation++)
             {
                 // Of the skipped keys only the newest are kept: older ones need not be derived.
-                if (g == generation) found = MessageKey.Derive(suite, current, g);
-                else if (confirm && generation - g <= MaxSkipped) _skipped[g] = MessageKey.Derive(suite, current, g);
-                if (!confirm && g == generation) break;
-                suite.DeriveTreeSecret(current, "secret"u8, g, next);
-                next.CopyTo(current);
+                if (Generation < generation && generation - Generation <= MaxSkipped) _skipped[Generation] = MessageKey.Derive(suite, _secret, Generation);
+                Step(suite, _secret.Span, next[..suite.HashLength], Generation);
             }
-            if (confirm)
+            CryptographicOperations.ZeroMemory(next);
+            while (_skipped.Count > MaxSkipped)
             {
-                current.CopyTo(_secret.Span);
-                Generation = generation + 1;
-                while (_skipped.Count > MaxSkipped)
-                {
-                    var oldest = _skipped.First();
-                    oldest.Value.Dispose();
-                    _skipped.Remove(oldest.Key);
-                }
+                var oldest = _skipped.First();
+                oldest.Value.Dispose();
+                _skipped.Remove(oldest.Key);
             }
-            CryptographicOperations.ZeroMemory(room);
-            return found!;
+        }
+
+        private void CheckDistance(uint generation) => MlsException.ThrowIf(generation - Generation > MaxForward || generation == uint.MaxValue, MlsError.GenerationTooFarAhead);
+
+        /// <summary>Replaces a secret by that of the next generation.</summary>
+        private static void Step(CipherSuite suite, Span<byte> secret, Span<byte> room, uint generation)
+        {
+            suite.DeriveTreeSecret(secret, "secret"u8, generation, room);
+            room.CopyTo(secret);
         }
 
         public void Write(TlsWriter writer)

@@ -3,7 +3,7 @@ namespace Marmot.Mls.Tree;
 /// <summary>Runs the same independent public-key operation many times, on all cores when there are enough of them to pay.</summary>
 internal static class Each
 {
-    private const int WorthSharing = 16;
+    private const int WorthSharing = 8; // each of them takes some 80 us, sharing them out about 5
 
     public static void Do(int count, Action<int> action)
     {

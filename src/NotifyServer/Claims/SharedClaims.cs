@@ -89,7 +89,7 @@ internal sealed class SharedClaims(ReplayCache own, IClaimLedger ledger, TimeSpa
             try
             {
                 var answer = await ledger.ClaimAsync(content, owner, Lease, cancellationToken);
-                Volatile.Write(ref _awaySince, 0);
+                Answered();
                 switch (answer)
                 {
                     case ClaimAnswer.Owned:
@@ -101,9 +101,7 @@ internal sealed class SharedClaims(ReplayCache own, IClaimLedger ledger, TimeSpa
             }
             catch (IOException)
             {
-                var now = time.GetTimestamp();
-                Interlocked.CompareExchange(ref _awaySince, now, 0);
-                if (time.GetElapsedTime(Volatile.Read(ref _awaySince), now) >= Patience)
+                if (Failed() >= Patience)
                 {
                     metrics.ClaimedAlone();
                     return ClaimOutcome.Owned;
@@ -115,8 +113,19 @@ internal sealed class SharedClaims(ReplayCache own, IClaimLedger ledger, TimeSpa
         }
     }
 
-    // A ledger that has been away for long is asked by one trigger a second, so that a server which does not even answer holds up no others.
-    private bool IsKnownAway()
+    /// <summary>The ledger answered whoever asked.</summary>
+    internal void Answered() => Volatile.Write(ref _awaySince, 0);
+
+    /// <summary>The ledger could not be asked; for how long now.</summary>
+    internal TimeSpan Failed()
+    {
+        var now = time.GetTimestamp();
+        Interlocked.CompareExchange(ref _awaySince, now, 0);
+        return time.GetElapsedTime(Volatile.Read(ref _awaySince), now);
+    }
+
+    /// <summary>True while it is not worth asking: a ledger that has been away for long is asked by one trigger a second, so that a server which does not even answer holds up no others.</summary>
+    internal bool IsKnownAway()
     {
         var since = Volatile.Read(ref _awaySince);
         if (since == 0 || ledger.IsConnected)

@@ -1,26 +1,29 @@
-using System.Threading.Channels;
+using System.Diagnostics.CodeAnalysis;
 using Marmot.NotifyServer.Providers;
 
 namespace Marmot.NotifyServer.Dispatch;
 
 /// <summary>The way of one app to one provider: its own bounded queue, concurrency and circuit, so that no other lane feels its trouble.</summary>
 /// <remarks>Owns every job from <see cref="Enqueue"/> to its end, and wipes it then. A push that waits for its next try holds no permit.
-/// Each admitted job ends once: accepted, dead, foreign, refused, uncertain, expired or abandoned.</remarks>
+/// A request begins on the thread that enqueues while there is a permit: a hop to another thread would cost more than decrypting the token did.
+/// Each admitted job ends once: accepted, dead, foreign, refused, uncertain, expired, abandoned, or coalesced with another replica's push.</remarks>
 internal sealed class PushLane : IAsyncDisposable
 {
     private const string Circuited = "circuit";
 
-    private readonly Channel<PushJob> _ready = Channel.CreateUnbounded<PushJob>(); // bounded by the reservation
-    private readonly SemaphoreSlim _permits;
+    private readonly Lock _gate = new();
+    private readonly Queue<PushJob> _ready = new(); // what found no permit; bounded by the reservation
     private readonly CancellationTokenSource _stop = new();
+    private readonly CancellationTokenSource _hurry = new(); // cancelled when the lane drains: what is held goes then
     private CancellationTokenSource _renewed = new(); // cancelled, and another put in its place, when the provider is
     private readonly NotifyMetrics _metrics;
     private readonly TimeProvider _time;
     private readonly TaskCompletionSource _empty = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private readonly Task _loop;
     private ProviderLease _lease;
     private volatile int _capacity;
     private int _concurrency;
+    private int _running; // permits in use
+    private bool _ended;
     private int _pending;
     private int _abandoned;
     private volatile bool _draining;
@@ -33,9 +36,7 @@ internal sealed class PushLane : IAsyncDisposable
         _concurrency = concurrency;
         _metrics = metrics;
         _time = time;
-        _permits = new SemaphoreSlim(concurrency);
         Circuit = new CircuitBreaker(time);
-        _loop = Task.Run(RunAsync);
     }
 
     public string App { get; }
@@ -58,23 +59,21 @@ internal sealed class PushLane : IAsyncDisposable
         var old = Interlocked.Exchange(ref _lease, new ProviderLease(provider));
         old.Exit();
         Circuit.Reset();
-        using var before = Interlocked.Exchange(ref _renewed, new CancellationTokenSource());
-        before.Cancel(); // what waited for a good credential goes now
+        Interlocked.Exchange(ref _renewed, new CancellationTokenSource()).Cancel(); // what waited for a good credential goes now
     }
 
     /// <summary>Other limits; what is admitted stays admitted.</summary>
     public void SetLimits(int capacity, int concurrency)
     {
         _capacity = capacity;
-        var more = concurrency - Interlocked.Exchange(ref _concurrency, concurrency);
-        if (more > 0)
+        lock (_gate)
         {
-            _permits.Release(more);
+            _concurrency = concurrency;
         }
 
-        for (; more < 0; more++)
+        while (TryTakePermit(out var job))
         {
-            _ = AbsorbAsync();
+            _ = SendAllAsync(job);
         }
     }
 
@@ -115,9 +114,14 @@ internal sealed class PushLane : IAsyncDisposable
         _metrics.Admitted(App, Provider.Name, jobs.Count);
         foreach (var job in jobs)
         {
-            if (!_ready.Writer.TryWrite(job))
+            if (job.Held > TimeSpan.Zero)
             {
-                Finish(job, "abandoned", "stopped");
+                _metrics.Held(App, Provider.Name);
+                _ = StartLaterAsync(job, job.Held, _hurry.Token);
+            }
+            else
+            {
+                Start(job);
             }
         }
     }
@@ -126,6 +130,11 @@ internal sealed class PushLane : IAsyncDisposable
     public async Task DrainAsync(CancellationToken deadline)
     {
         _draining = true;
+        if (!_hurry.IsCancellationRequested)
+        {
+            await _hurry.CancelAsync();
+        }
+
         if (Pending == 0)
         {
             _empty.TrySetResult();
@@ -146,9 +155,7 @@ internal sealed class PushLane : IAsyncDisposable
         }
 
         await _stop.CancelAsync();
-        _ready.Writer.TryComplete();
-        await _loop;
-        while (_ready.Reader.TryRead(out var job))
+        foreach (var job in End())
         {
             Finish(job, "abandoned", "stopped");
         }
@@ -168,35 +175,88 @@ internal sealed class PushLane : IAsyncDisposable
         await DrainAsync(new CancellationToken(canceled: true));
         Volatile.Read(ref _lease).Exit();
         _stop.Dispose();
+        _hurry.Dispose();
         _renewed.Dispose();
     }
 
-    private async Task RunAsync()
+    /// <summary>Sends at once if there is a permit, else when one is free.</summary>
+    private void Start(PushJob job)
     {
-        try
+        if (Queue(job, orTakePermit: true))
         {
-            while (true)
-            {
-                await _permits.WaitAsync(_stop.Token);
-                var job = await _ready.Reader.ReadAsync(_stop.Token);
-                _ = SendAsync(job);
-            }
-        }
-        catch (Exception e) when (e is OperationCanceledException or ChannelClosedException)
-        {
-            // Stopped.
+            _ = SendAllAsync(job);
         }
     }
 
-    private async Task AbsorbAsync()
+    // True when the caller got a permit and sends; else the job waits for one, or ends when the lane has.
+    private bool Queue(PushJob job, bool orTakePermit)
     {
-        try
+        lock (_gate)
         {
-            await _permits.WaitAsync(_stop.Token);
+            if (!_ended && orTakePermit && _running < _concurrency)
+            {
+                _running++;
+                return true;
+            }
+
+            if (!_ended)
+            {
+                _ready.Enqueue(job);
+                return false;
+            }
         }
-        catch (Exception e) when (e is OperationCanceledException or ObjectDisposedException)
+
+        Finish(job, "abandoned", "stopped");
+        return false;
+    }
+
+    /// <summary>What one permit does: a push, then those that wait for a permit, until none does.</summary>
+    private async Task SendAllAsync(PushJob job)
+    {
+        for (PushJob? next = job; next is not null; next = Next())
         {
-            // Stopped.
+            await SendAsync(next);
+        }
+    }
+
+    // Gives the permit back when nothing waits, or when there are fewer permits now.
+    private PushJob? Next()
+    {
+        lock (_gate)
+        {
+            if (_running <= _concurrency && _ready.TryDequeue(out var job))
+            {
+                return job;
+            }
+
+            _running--;
+            return null;
+        }
+    }
+
+    private bool TryTakePermit([NotNullWhen(true)] out PushJob? job)
+    {
+        lock (_gate)
+        {
+            job = null;
+            if (_running >= _concurrency || !_ready.TryDequeue(out job))
+            {
+                return false;
+            }
+
+            _running++;
+            return true;
+        }
+    }
+
+    private PushJob[] End()
+    {
+        lock (_gate)
+        {
+            _ended = true;
+            PushJob[] left = [.. _ready];
+            _ready.Clear();
+            return left;
         }
     }
 
@@ -246,10 +306,6 @@ internal sealed class PushLane : IAsyncDisposable
             _metrics.Fault(e);
             Finish(job, "refused", "fault");
             return;
-        }
-        finally
-        {
-            _permits.Release();
         }
 
         Conclude(job, verdict);
@@ -338,34 +394,56 @@ internal sealed class PushLane : IAsyncDisposable
         }
 
         _metrics.Retried(App, Provider.Name);
-        _ = EnqueueLaterAsync(job, pause, waitsForCredential: verdict.Outcome == PushOutcome.Credential || verdict.Reason == Circuited);
+        if (pause <= TimeSpan.Zero)
+        {
+            Queue(job, orTakePermit: false); // the one who sent it has a permit still, and looks here next
+            return;
+        }
+
+        var waitsForCredential = verdict.Outcome == PushOutcome.Credential || verdict.Reason == Circuited;
+        _ = StartLaterAsync(job, pause, waitsForCredential ? Volatile.Read(ref _renewed).Token : CancellationToken.None);
     }
 
-    private async Task EnqueueLaterAsync(PushJob job, TimeSpan pause, bool waitsForCredential)
+    /// <param name="job">Sent after the pause.</param>
+    /// <param name="pause">How long at the most.</param>
+    /// <param name="early">Ends the pause.</param>
+    private async Task StartLaterAsync(PushJob job, TimeSpan pause, CancellationToken early)
     {
         try
         {
-            if (pause > TimeSpan.Zero)
-            {
-                var renewed = waitsForCredential ? Volatile.Read(ref _renewed).Token : CancellationToken.None;
-                using var either = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token, renewed);
-                await Task.Delay(pause, _time, either.Token);
-            }
+            using var either = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token, early);
+            await Task.Delay(pause, _time, either.Token);
         }
         catch (Exception e) when (e is OperationCanceledException or ObjectDisposedException)
         {
-            // Stopped, or the credential has been renewed.
+            // Stopped, or what it waited for has come.
         }
 
         if (_stop.IsCancellationRequested)
         {
             Finish(job, "abandoned", "stopped");
-            return;
         }
-
-        if (!_ready.Writer.TryWrite(job))
+        else if (job.Attempts == 0 && !_draining && await IsRungByAnotherAsync(job))
         {
-            Finish(job, "abandoned", "stopped");
+            Finish(job, "coalesced", "replica");
+        }
+        else
+        {
+            Start(job);
+        }
+    }
+
+    private async ValueTask<bool> IsRungByAnotherAsync(PushJob job)
+    {
+        try
+        {
+            return job.ClaimAsync is { } claim && !await claim();
+        }
+        catch (Exception e)
+        {
+            // A bug there must not lose the count nor the buffer.
+            _metrics.Fault(e);
+            return false;
         }
     }
 

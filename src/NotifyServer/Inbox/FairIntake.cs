@@ -2,7 +2,7 @@ using System.Buffers;
 
 namespace Marmot.NotifyServer.Inbox;
 
-/// <summary>One event that passed the gate, in a rented buffer owned by whoever holds it.</summary>
+/// <summary>One event that passed the gate, so its shape, recipient and id are right, in a rented buffer owned by whoever holds it.</summary>
 internal sealed class IntakeItem(byte[] buffer, int length, int relay, DateTimeOffset arrived) : IDisposable
 {
     private byte[]? _buffer = buffer;

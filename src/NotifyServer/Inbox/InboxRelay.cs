@@ -13,6 +13,7 @@ namespace Marmot.NotifyServer.Inbox;
 internal sealed class InboxRelay : IRelayConnectionObserver, IDisposable
 {
     private const int AuthorListKind = 10050; // NIP-17, inbox relays
+    internal const double ReconnectGrowth = 1.25; // the longer a relay has been away the longer it may take to notice that it is back, but by a share of that time only
     private static readonly TimeSpan Reassert = TimeSpan.FromDays(1);
     private static readonly TimeSpan LimitsLife = TimeSpan.FromHours(1);
 
@@ -44,6 +45,7 @@ internal sealed class InboxRelay : IRelayConnectionObserver, IDisposable
                 Subscription = Subscribe,
                 EoseTimeout = options.EoseTimeout,
                 BackoffBase = options.ReconnectBase,
+                BackoffGrowth = ReconnectGrowth,
                 BackoffMax = options.ReconnectMax,
                 MaxMessageBytes = options.MaxEventBytes + 1024, // the frame around it
                 TrustedRoots = context.TrustedRoots,

@@ -22,11 +22,14 @@ internal sealed class PushJob : IDisposable
     /// <summary>Sent with every repeat, so that a repeat after a lost answer can be recognised. Made when first asked for, by the one who sends.</summary>
     public Guid Id => _id == Guid.Empty ? _id = Guid.NewGuid() : _id;
 
-    /// <summary>When the event came in from the relay.</summary>
-    public DateTimeOffset Arrived { get; }
+    /// <summary>When the event came in from the relay, or when the hold ends.</summary>
+    public DateTimeOffset Arrived { get; private set; }
 
     /// <summary>When the hint is worth nothing any more.</summary>
-    public DateTimeOffset Deadline { get; }
+    public DateTimeOffset Deadline { get; private set; }
+
+    /// <summary>How long it waits before its first try: to the end of its device's coalescing window. Zero: not at all.</summary>
+    public TimeSpan Held { get; private set; }
 
     /// <summary>Requests made so far.</summary>
     public int Attempts { get; set; }
@@ -34,7 +37,18 @@ internal sealed class PushJob : IDisposable
     /// <summary>Requests that went out and were never answered.</summary>
     public int Uncertain { get; set; }
 
+    /// <summary>Asks when the hold ends: false when another replica has rung the device since the hint came. Null where there is but one.</summary>
+    public Func<Task<bool>>? ClaimAsync { get; set; }
+
     public ReadOnlySpan<byte> DeviceToken => _token is { } token ? token.AsSpan(0, _length) : throw new ObjectDisposedException(nameof(PushJob));
+
+    /// <summary>Puts the first try off; the hint's life begins then. To be called by its maker only.</summary>
+    public void Hold(TimeSpan wait)
+    {
+        Held += wait;
+        Arrived += wait;
+        Deadline += wait;
+    }
 
     public void Dispose()
     {

@@ -6,10 +6,13 @@ using Marmot.Protocol.Push;
 
 namespace Marmot.NotifyServer.Triggers;
 
-/// <summary>At most one hint for a device in the coalescing window, and at most so many a minute and an hour; the same for each encrypted token, before it is decrypted.</summary>
+/// <summary>One hint for a device in a coalescing window and one at its end if more came, and at most so many a minute and an hour; the rates also for each encrypted token, before it is decrypted.</summary>
 /// <remarks>Knows devices and tokens by keyed hash only. Two tables of fixed size: their memory is the same at one device and at a million.</remarks>
 internal sealed class DeviceGate
 {
+    /// <summary>Cause of a loss that is none: another hint for the device stands for this one.</summary>
+    public const string CoalescedLabel = "coalesced";
+
     private readonly KeyedLimiter _devices;
     private readonly KeyedLimiter _tokens;
     private readonly byte[] _secret = RandomNumberGenerator.GetBytes(Sodium.ShortHashSize);
@@ -37,33 +40,11 @@ internal sealed class DeviceGate
     /// <param name="ciphertext">Its name by <see cref="IdentifyToken"/>.</param>
     public bool TryTakeToken(in Bytes32 ciphertext) => _tokens.TryAdmit(ciphertext);
 
-    /// <summary>Null when the device may get a hint now, else the cause as a metric's label.</summary>
+    /// <summary>The name of a device in this process.</summary>
     /// <param name="app">Two apps never share a device's allowance.</param>
     /// <param name="platform">The provider.</param>
     /// <param name="token">The device token.</param>
-    /// <param name="device">For <see cref="GiveBack"/>.</param>
-    public string? TryTake(string app, DevicePlatform platform, ReadOnlySpan<byte> token, out Bytes32 device)
-    {
-        device = Identify(app, platform, token);
-        return _devices.TryAdmit(device, out var refusedBy) ? null
-            : refusedBy == 0 ? "coalesced" // a hint carries nothing: the one just sent stands for this one too
-            : "device-rate";
-    }
-
-    /// <summary>The hint was not sent after all.</summary>
-    public void GiveBack(in Bytes32 device) => _devices.Refund(device);
-
-    /// <summary>The token's trigger was not done after all.</summary>
-    public void GiveBackToken(in Bytes32 ciphertext) => _tokens.Refund(ciphertext);
-
-    private static Rate Window(NotifyOptions options) => options.CoalescingWindow > TimeSpan.Zero ? new Rate(options.CoalescingWindow, 1) : Rate.Off;
-
-    private static Rate Minute(NotifyOptions options) => Rate.Per(TimeSpan.FromMinutes(1), options.DeviceHintsPerMinute, options.DeviceHintsPerMinute / 10);
-
-    // A minute's worth may come at once: the rate of the minute is the stricter one then.
-    private static Rate Hour(NotifyOptions options) => Rate.Per(TimeSpan.FromHours(1), options.DeviceHintsPerHour, Math.Min(options.DeviceHintsPerMinute, options.DeviceHintsPerHour));
-
-    private Bytes32 Identify(string app, DevicePlatform platform, ReadOnlySpan<byte> token)
+    public Bytes32 Identify(string app, DevicePlatform platform, ReadOnlySpan<byte> token)
     {
         // app | 0 | platform | token: app names hold no zero byte, so nothing else reads the same.
         Span<byte> text = stackalloc byte[NotifyAppOptions.MaxNameLength + 2 + TokenDialects.MaxTokenSize];
@@ -76,6 +57,28 @@ internal sealed class DeviceGate
         CryptographicOperations.ZeroMemory(text[..length]);
         return id;
     }
+
+    /// <summary>Null when the device may get a hint, else the cause as a metric's label.</summary>
+    /// <param name="device">Its name by <see cref="Identify(string, DevicePlatform, ReadOnlySpan{byte})"/>.</param>
+    /// <param name="wait">How long the hint has to wait: a device that was rung within the window is rung again when it ends, since it may sleep again by now.</param>
+    public string? TryTake(in Bytes32 device, out TimeSpan wait) =>
+        _devices.TryAdmit(device, out var refusedBy, out wait) ? null
+        : refusedBy == 0 ? CoalescedLabel // a hint carries nothing: the one that waits stands for this one too
+        : "device-rate";
+
+    /// <summary>The hint was not sent after all.</summary>
+    public void GiveBack(in Bytes32 device) => _devices.Refund(device);
+
+    /// <summary>The token's trigger was not done after all.</summary>
+    public void GiveBackToken(in Bytes32 ciphertext) => _tokens.Refund(ciphertext);
+
+    // Two at once, of which the second waits for its turn: that one is the hint at the window's end.
+    private static Rate Window(NotifyOptions options) => options.CoalescingWindow > TimeSpan.Zero ? new Rate(options.CoalescingWindow, 2) : Rate.Off;
+
+    private static Rate Minute(NotifyOptions options) => Rate.Per(TimeSpan.FromMinutes(1), options.DeviceHintsPerMinute, options.DeviceHintsPerMinute / 10);
+
+    // A minute's worth may come at once: the rate of the minute is the stricter one then.
+    private static Rate Hour(NotifyOptions options) => Rate.Per(TimeSpan.FromHours(1), options.DeviceHintsPerHour, Math.Min(options.DeviceHintsPerMinute, options.DeviceHintsPerHour));
 
     private Bytes32 Identify(ReadOnlySpan<byte> text)
     {

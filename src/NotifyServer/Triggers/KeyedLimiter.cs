@@ -62,13 +62,15 @@ internal sealed class KeyedLimiter
     }
 
     /// <summary>Charges one admission; false when the key has used up a rate.</summary>
-    public bool TryAdmit(in Bytes32 key) => TryAdmit(key, out _);
+    public bool TryAdmit(in Bytes32 key) => TryAdmit(key, out _, out _);
 
     /// <summary>Charges one admission on every rate or on none.</summary>
     /// <param name="key">The key.</param>
     /// <param name="refusedBy">Place of the rate that is used up; -1 when admitted.</param>
-    public bool TryAdmit(in Bytes32 key, out int refusedBy)
+    /// <param name="ahead">How far this admission is before its turn by the first rate; zero when it is due, or that rate is off.</param>
+    public bool TryAdmit(in Bytes32 key, out int refusedBy, out TimeSpan ahead)
     {
+        ahead = TimeSpan.Zero;
         var (low, high) = Hash(key);
         var now = _time.GetUtcNow().UtcTicks;
         var rates = Volatile.Read(ref _rates);
@@ -84,6 +86,7 @@ internal sealed class KeyedLimiter
                 }
             }
 
+            ahead = rates[0].Interval == 0 ? TimeSpan.Zero : TimeSpan.FromTicks(Math.Max(0, due[0] - now));
             for (var i = 0; i < rates.Length; i++)
             {
                 due[i] = Math.Max(due[i], now) + rates[i].Interval;

@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Diagnostics.CodeAnalysis;
 using System.Security.Cryptography;
 using Marmot.NotifyServer.Apps;
+using Marmot.NotifyServer.Claims;
 using Marmot.NotifyServer.Dispatch;
 using Marmot.NotifyServer.Inbox;
 using Marmot.NotifyServer.Providers;
@@ -22,7 +23,8 @@ internal sealed class TriggerPipelineContext(
     DeviceGate devices,
     Canaries canaries,
     NotifyMetrics metrics,
-    TimeProvider time)
+    TimeProvider time,
+    SharedDevices? sharedDevices = null)
 {
     public NotifyOptions Options { get; } = options;
 
@@ -39,6 +41,9 @@ internal sealed class TriggerPipelineContext(
     public NotifyMetrics Metrics { get; } = metrics;
 
     public TimeProvider Time { get; } = time;
+
+    /// <summary>Who rings a device over all replicas; none, this process alone.</summary>
+    public SharedDevices? SharedDevices { get; } = sharedDevices;
 }
 
 /// <summary>One worker's way of an event: gift wrap, seal, rumor, trigger, replay cache, encrypted tokens, device tokens, lanes. Not thread-safe; one for each worker.</summary>
@@ -99,6 +104,7 @@ internal sealed class TriggerPipeline : IDisposable
             {
                 charge(opened.Count);
                 Decrypt(opened, item.Arrived);
+                await ClaimDevicesAsync(opened.App, cancellationToken);
                 done = TryAdmit(opened);
             }
             finally
@@ -141,7 +147,7 @@ internal sealed class TriggerPipeline : IDisposable
         }
 
         charge(1);
-        if (!EventVerifier.TryVerify(wrap, out _))
+        if (!EventVerifier.IsSignatureCorrect(wrap)) // the gate has checked the id it is over
         {
             return "bad-signature";
         }
@@ -250,14 +256,62 @@ internal sealed class TriggerPipeline : IDisposable
             return;
         }
 
-        var verdict = _context.Devices.TryTake(app.Name, token.Platform, token.Value, out var device);
-        if (verdict is not null)
+        // A device twice in one trigger is one hint, now or later.
+        var device = _context.Devices.Identify(app.Name, token.Platform, token.Value);
+        var wait = TimeSpan.Zero;
+        var refusal = IsTaken(device) ? DeviceGate.CoalescedLabel : _context.Devices.TryTake(device, out wait);
+        if (refusal is not null)
         {
-            _context.Metrics.TokensLost(verdict, 1);
+            _context.Metrics.TokensLost(refusal, 1);
             return;
         }
 
-        _jobs.Add((token.Platform, new PushJob(token.Value, arrived, arrived + _context.Options.HintLifetime), device));
+        var job = new PushJob(token.Value, arrived, arrived + _context.Options.HintLifetime);
+        job.Hold(wait);
+        _jobs.Add((token.Platform, job, device));
+    }
+
+    private bool IsTaken(in Bytes32 device)
+    {
+        foreach (var (_, _, taken) in _jobs)
+        {
+            if (taken == device)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    /// <summary>A device that another replica has just rung waits as if this one had.</summary>
+    private async ValueTask ClaimDevicesAsync(NotifyApp app, CancellationToken cancellationToken)
+    {
+        var window = _context.Options.CoalescingWindow;
+        if (_context.SharedDevices is not { } shared || _jobs.Count == 0 || window <= TimeSpan.Zero)
+        {
+            return;
+        }
+
+        var ours = await shared.ClaimAsync(app, _jobs, window, cancellationToken);
+        for (var i = _jobs.Count - 1; i >= 0; i--)
+        {
+            var (_, job, device) = _jobs[i];
+            if (ours[i])
+            {
+                continue;
+            }
+
+            if (_context.Devices.TryTake(device, out var wait) is { } refusal)
+            {
+                _context.Metrics.TokensLost(refusal, 1); // another worker holds one for it already
+                job.Dispose();
+                _jobs.RemoveAt(i);
+                continue;
+            }
+
+            job.Hold(wait);
+        }
     }
 
     /// <summary>All jobs of the trigger onto the lanes, or none.</summary>
@@ -303,6 +357,8 @@ internal sealed class TriggerPipeline : IDisposable
         {
             _context.Devices.GiveBack(device);
         }
+
+        _context.SharedDevices?.Release(opened.App, _jobs);
 
         foreach (var ciphertext in _distinct)
         {

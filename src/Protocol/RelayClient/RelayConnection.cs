@@ -468,8 +468,8 @@ public sealed partial class RelayConnection
     // Exponential with full jitter, but never less than a tenth: many clients of a relay that comes back must not come at once, nor one client spin.
     private TimeSpan Backoff(int failures)
     {
-        var longest = _options.BackoffBase * Math.Pow(2, Math.Clamp(failures - 1, 0, 16));
-        longest = longest > _options.BackoffMax ? _options.BackoffMax : longest;
+        var grown = _options.BackoffBase.TotalSeconds * Math.Pow(_options.BackoffGrowth, Math.Max(0, failures - 1));
+        var longest = grown < _options.BackoffMax.TotalSeconds ? TimeSpan.FromSeconds(grown) : _options.BackoffMax;
         return longest * (0.1 + (0.9 * Random.Shared.NextDouble()));
     }
 

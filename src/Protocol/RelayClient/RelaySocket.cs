@@ -5,8 +5,9 @@ using System.Security.Cryptography.X509Certificates;
 
 namespace Marmot.Protocol.RelayClient;
 
-/// <summary>One WebSocket to a relay: whole text messages in, whole text messages out. Sends from any thread, one at a time; one reader.</summary>
-internal sealed class RelaySocket : IDisposable
+/// <summary>One WebSocket to a relay (NIP-01): whole text messages in, whole text messages out. Sends from any thread, one at a time; one reader.</summary>
+/// <remarks>What both kinds of clients stand on: <see cref="RelayConnection"/>, which listens for ever, and one that asks many short questions.</remarks>
+public sealed class RelaySocket : IDisposable
 {
     private const int InitialBufferBytes = 16 * 1024;
 
@@ -21,7 +22,9 @@ internal sealed class RelaySocket : IDisposable
         _maxMessageBytes = maxMessageBytes;
     }
 
-    /// <summary>Connects inside <see cref="RelayConnectionOptions.ConnectTimeout"/>; pings and their deadline are the framework's.</summary>
+    /// <summary>Connects inside <see cref="RelayConnectionOptions.ConnectTimeout"/>; pings and their deadline are the framework's. Only what the options say of the socket is used.</summary>
+    /// <exception cref="WebSocketException">There is no connection, or it is no WebSocket.</exception>
+    /// <exception cref="OperationCanceledException">The time was over.</exception>
     public static async Task<RelaySocket> ConnectAsync(RelayConnectionOptions options, TimeProvider time, CancellationToken cancellationToken)
     {
         var socket = new ClientWebSocket();
@@ -68,7 +71,7 @@ internal sealed class RelaySocket : IDisposable
         }
     }
 
-    /// <summary>Sends one text message.</summary>
+    /// <summary>Sends one text message. A cancellation in the middle of it ends the connection.</summary>
     public async Task SendAsync(ReadOnlyMemory<byte> message, CancellationToken cancellationToken)
     {
         await _sending.WaitAsync(cancellationToken);
@@ -85,6 +88,7 @@ internal sealed class RelaySocket : IDisposable
     /// <summary>Breaks the connection; the reader ends with an exception.</summary>
     public void Abort() => _socket.Abort();
 
+    /// <summary>Closes it; no reader may be waiting.</summary>
     public void Dispose()
     {
         _socket.Dispose();

@@ -35,6 +35,9 @@ internal sealed class ClientTransport
 
     public Stream Output { get; }
 
+    /// <summary>permessage-deflate was agreed on (RFC 7692).</summary>
+    public bool IsDeflating { get; init; }
+
     /// <summary>The URL the client used, for NIP-42.</summary>
     public string RelayUrl { get; }
 

@@ -13,7 +13,7 @@ namespace Marmot.Relay.Connections;
 internal sealed class Connection : IDisposable
 {
     private const int MaxKeys = 32;
-    private const string ShuttingDown = "shutting down";
+    internal const string ShuttingDown = "shutting down";
     private static readonly TimeSpan SpentPause = TimeSpan.FromMilliseconds(200);
     private static readonly TimeSpan FarewellTime = TimeSpan.FromSeconds(2);
     private readonly ClientTransport _transport;
@@ -44,6 +44,9 @@ internal sealed class Connection : IDisposable
     public Outbox Outbox { get; }
 
     public EventBudget Budget { get; }
+
+    /// <summary>What is compressed for this client: nothing unless permessage-deflate was agreed on.</summary>
+    public RelayCompression Compression => _transport.IsDeflating ? _options.Compression : RelayCompression.Off;
 
     /// <summary>Where it comes from; for the operator's own program only, never logged.</summary>
     public System.Net.IPAddress? Address => _transport.Address;
@@ -79,9 +82,11 @@ internal sealed class Connection : IDisposable
                 Volatile.Write(ref _lastHeard, _clock.GetTimestamp());
                 _pinged = false;
                 bool more;
+                var inflated = 0L;
                 do
                 {
                     more = ReadFrames(ref rest, batch);
+                    inflated += batch.TakeInflatedBytes();
                     if (batch.Count > 0)
                     {
                         await ingester.HandleAsync(this, batch, _ended.Token);
@@ -91,7 +96,7 @@ internal sealed class Connection : IDisposable
                 while (more && _endReason is null);
 
                 // What an address sends costs it, whatever it is; one that has spent its budget is read from slowly.
-                var spent = !_budgets.TryTake(AddressPrefix, (double)(read.Buffer.Length - rest.Length) / RelayBudgets.BytesPerUnit);
+                var spent = !_budgets.TryTake(AddressPrefix, (double)(read.Buffer.Length - rest.Length + inflated) / RelayBudgets.BytesPerUnit);
                 reader.AdvanceTo(rest.Start, rest.End);
                 if (read.IsCompleted || _endReason is not null)
                 {
@@ -201,13 +206,12 @@ internal sealed class Connection : IDisposable
     {
         while (!batch.IsFull)
         {
-            switch (WebSocketFrame.TryRead(ref rest, _options.MaxMessageBytes, out var frame))
+            switch (WebSocketFrame.TryRead(ref rest, _options.MaxMessageBytes, out var frame, _transport.IsDeflating))
             {
                 case FrameResult.Incomplete:
                     return false;
                 case FrameResult.TooLarge:
-                    Outbox.SendNotice($"invalid: a message has at most {_options.MaxMessageBytes} bytes");
-                    End(1009, "message too large");
+                    EndTooLarge();
                     return false;
                 case FrameResult.Violation:
                     End(1002, "broke the WebSocket protocol");
@@ -248,13 +252,33 @@ internal sealed class Connection : IDisposable
 
         if (batch.OpenLength + frame.MaskedPayload.Length > _options.MaxMessageBytes)
         {
-            Outbox.SendNotice($"invalid: a message has at most {_options.MaxMessageBytes} bytes");
-            End(1009, "message too large");
+            EndTooLarge();
             return false;
         }
 
         batch.Append(frame);
-        return true;
+        return !batch.IsLastDeflated || Inflate(batch);
+    }
+
+    private bool Inflate(MessageBatch batch)
+    {
+        switch (batch.InflateLast(_options.MaxMessageBytes))
+        {
+            case FrameResult.TooLarge:
+                EndTooLarge();
+                return false;
+            case FrameResult.Violation:
+                End(1007, "sent broken DEFLATE data");
+                return false;
+            default:
+                return true;
+        }
+    }
+
+    private void EndTooLarge()
+    {
+        Outbox.SendNotice($"invalid: a message has at most {_options.MaxMessageBytes} bytes");
+        End(1009, "message too large");
     }
 
     // NIP-01: the OKs that are still owed, then CLOSED for whatever is open, then the end.

@@ -23,10 +23,11 @@ internal sealed class ConnectionSet(
     private static readonly TimeSpan DrainTime = TimeSpan.FromSeconds(5);
     private readonly ConcurrentDictionary<Connection, byte> _connections = new();
     private readonly CancellationTokenSource _stopping = new();
+    private int _isStopping;
     private readonly OutboxMemory _memory = new(options.Value.MaxOutboxBytesTogether);
 
     /// <summary>True when nobody new is admitted.</summary>
-    public bool IsFull => _stopping.IsCancellationRequested || metrics.Connections >= options.Value.MaxConnections;
+    public bool IsFull => Volatile.Read(ref _isStopping) != 0 || metrics.Connections >= options.Value.MaxConnections;
 
     /// <summary>Upgrades a request and runs the client to its end.</summary>
     public async Task ServeAsync(HttpContext context)
@@ -35,11 +36,16 @@ internal sealed class ConnectionSet(
         {
             context.Response.StatusCode = StatusCodes.Status503ServiceUnavailable;
         }
-        else if (await WebSocketHandshake.AcceptAsync(context) is { } stream)
+        else if (AgreeOnExtensions(context.Request.Headers.SecWebSocketExtensions) is var extensions
+            && await WebSocketHandshake.AcceptAsync(context, extensions) is { } stream)
         {
-            await ServeAsync(new ClientTransport(context, stream, identity.UrlFor(context.Request)));
+            await ServeAsync(new ClientTransport(context, stream, identity.UrlFor(context.Request)) { IsDeflating = extensions is not null });
         }
     }
+
+    /// <summary>What a handshake is answered about <c>Sec-WebSocket-Extensions</c>; null for nothing.</summary>
+    public string? AgreeOnExtensions(string? offers) =>
+        offers is null || options.Value.Compression == RelayCompression.Off ? null : PerMessageDeflate.Negotiate(offers);
 
     /// <summary>Runs an upgraded client to its end.</summary>
     public async Task ServeAsync(ClientTransport transport)
@@ -72,32 +78,41 @@ internal sealed class ConnectionSet(
         }
     }
 
-    /// <summary>Ends the connections of blocked addresses (NIP-86).</summary>
-    public void DropBlocked()
-    {
-        foreach (var connection in _connections.Keys)
-        {
-            if (moderation.IsBlocked(connection.Address))
-            {
-                connection.Drop("blocked");
-            }
-        }
-    }
-
     /// <summary>SIGTERM: farewell to all, nobody new. Called before the web server stops, since that waits for open connections until its deadline.</summary>
     public void BeginStop()
     {
-        if (_stopping.IsCancellationRequested)
+        if (Interlocked.Exchange(ref _isStopping, 1) == 0)
         {
-            return;
+            log.Draining(_connections.Count);
+            _ = DismissAsync();
+        }
+    }
+
+    // A step at a time, so that the clients of a large relay do not all knock at its neighbours in the same moment.
+    private async Task DismissAsync()
+    {
+        var all = _connections.Keys.ToArray();
+        foreach (var step in all.Chunk(FarewellPace.PerStep(all.Length)))
+        {
+            Array.ForEach(step, connection => connection.Drop(Connection.ShuttingDown));
+            if (step[^1] != all[^1])
+            {
+                await Task.Delay(FarewellPace.Step);
+            }
         }
 
-        log.Draining(_connections.Count);
-        _stopping.Cancel();
+        await _stopping.CancelAsync(); // and whoever was just being admitted
+    }
+
+    public override Task StartAsync(CancellationToken cancellationToken)
+    {
+        moderation.Changed += DropBlocked;
+        return base.StartAsync(cancellationToken);
     }
 
     public override async Task StopAsync(CancellationToken cancellationToken)
     {
+        moderation.Changed -= DropBlocked;
         BeginStop();
         var started = clock.GetTimestamp();
         while (!_connections.IsEmpty && clock.GetElapsedTime(started) < DrainTime && !cancellationToken.IsCancellationRequested)
@@ -116,6 +131,18 @@ internal sealed class ConnectionSet(
             foreach (var connection in _connections.Keys)
             {
                 connection.CheckAlive();
+            }
+        }
+    }
+
+    // NIP-86: the connections of addresses that are blocked now.
+    private void DropBlocked()
+    {
+        foreach (var connection in _connections.Keys)
+        {
+            if (moderation.IsBlocked(connection.Address))
+            {
+                connection.Drop("blocked");
             }
         }
     }

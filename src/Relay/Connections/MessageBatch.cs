@@ -14,6 +14,8 @@ internal sealed class MessageBatch : IDisposable
     private int _used;
     private int _openStart;
     private bool _isOpen;
+    private bool _isDeflated;
+    private long _inflatedBytes;
 
     public int Count => _messages.Count;
 
@@ -25,6 +27,9 @@ internal sealed class MessageBatch : IDisposable
     /// <summary>Bytes of the message in hand so far.</summary>
     public int OpenLength => _isOpen ? _used - _openStart : 0;
 
+    /// <summary>True when the message that came last is whole and still compressed.</summary>
+    public bool IsLastDeflated => _isDeflated && !_isOpen;
+
     public ReadOnlyMemory<byte> this[int index] => _buffer.AsMemory(_messages[index].Start, _messages[index].Length);
 
     public void Append(in WebSocketFrame frame)
@@ -33,6 +38,7 @@ internal sealed class MessageBatch : IDisposable
         {
             _isOpen = true;
             _openStart = _used;
+            _isDeflated = frame.IsDeflated;
         }
 
         var length = (int)frame.MaskedPayload.Length;
@@ -51,6 +57,32 @@ internal sealed class MessageBatch : IDisposable
             _messages.Add((_openStart, _used - _openStart));
             _isOpen = false;
         }
+    }
+
+    /// <summary>Bytes that came out of compressed messages since the last call: work that the frames do not show.</summary>
+    public long TakeInflatedBytes()
+    {
+        var bytes = _inflatedBytes;
+        _inflatedBytes = 0;
+        return bytes;
+    }
+
+    /// <summary>Puts the message that came last in place of its compressed bytes; when it cannot be had, it is gone.</summary>
+    public FrameResult InflateLast(int maxBytes)
+    {
+        var (start, length) = _messages[^1];
+        _messages.RemoveAt(_messages.Count - 1);
+        _isDeflated = false;
+        _used = start;
+        var result = MessageInflater.Inflate(ref _buffer, start, length, maxBytes, out var inflated);
+        if (result == FrameResult.Complete)
+        {
+            _used += inflated;
+            _inflatedBytes += inflated;
+            _messages.Add((start, inflated));
+        }
+
+        return result;
     }
 
     /// <summary>Forgets handled messages; gives the buffer back unless a message is in the middle of its fragments.</summary>

@@ -42,11 +42,18 @@ internal static class RelayMessages
         outbox.Send(buffer.WrittenSpan);
     }
 
-    public static void SendSyncMessage(this Outbox outbox, string subscription, ReadOnlySpan<byte> message)
+    public static void SendSyncMessage(this Outbox outbox, string subscription, ReadOnlySpan<byte> message, bool deflates)
     {
         var buffer = new ArrayBufferWriter<byte>((message.Length * 2) + 128);
         RelayMessageWriter.WriteNegentropyMessage(buffer, RelayMessageWriter.EncodeSubscriptionId(subscription), message);
-        outbox.Send(buffer.WrittenSpan);
+        if (deflates && MessageDeflater.TryDeflate(buffer.WrittenSpan, default) is { } deflated)
+        {
+            outbox.Send(deflated, FrameOpcode.DeflatedText);
+        }
+        else
+        {
+            outbox.Send(buffer.WrittenSpan);
+        }
     }
 
     public static void SendSyncError(this Outbox outbox, string subscription, in RejectReason reason)

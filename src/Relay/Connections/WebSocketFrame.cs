@@ -11,6 +11,9 @@ internal enum FrameOpcode : byte
     Close = 8,
     Ping = 9,
     Pong = 10,
+
+    /// <summary>Text with RSV1, the mark of a compressed message (RFC 7692, 6); for sending.</summary>
+    DeflatedText = 0x40 | Text,
 }
 
 internal enum FrameResult
@@ -20,7 +23,7 @@ internal enum FrameResult
     Complete,
     TooLarge,
 
-    /// <summary>Breaks RFC 6455: reserved bits, no mask, a long or fragmented control frame, an unknown opcode.</summary>
+    /// <summary>Breaks RFC 6455 or RFC 7692: reserved bits, no mask, a long or fragmented control frame, an unknown opcode.</summary>
     Violation,
 }
 
@@ -37,12 +40,16 @@ internal readonly ref struct WebSocketFrame
 
     public bool IsFinal { get; private init; }
 
+    /// <summary>RSV1: the message that starts here is compressed (RFC 7692, 6).</summary>
+    public bool IsDeflated { get; private init; }
+
     public ReadOnlySequence<byte> MaskedPayload { get; private init; }
 
     public uint Mask { get; private init; }
 
     /// <summary>Reads a frame at the start of <paramref name="source"/> and moves it past; needs the whole frame there.</summary>
-    public static FrameResult TryRead(ref ReadOnlySequence<byte> source, int maxPayload, out WebSocketFrame frame)
+    /// <remarks>RSV1 may stand on the first frame of a message only, and only where permessage-deflate was agreed on.</remarks>
+    public static FrameResult TryRead(ref ReadOnlySequence<byte> source, int maxPayload, out WebSocketFrame frame, bool deflates = false)
     {
         frame = default;
         Span<byte> header = stackalloc byte[14];
@@ -53,10 +60,11 @@ internal readonly ref struct WebSocketFrame
             return FrameResult.Incomplete;
         }
 
-        // 1. Two fixed bytes: FIN and opcode; MASK and length.
+        // 1. Two fixed bytes: FIN, RSV1 to RSV3 and opcode; MASK and length.
         var opcode = (FrameOpcode)(header[0] & 0x0F);
         var final = (header[0] & 0x80) != 0;
-        if ((header[0] & 0x70) != 0 || (header[1] & 0x80) == 0 || opcode is not (<= FrameOpcode.Binary or (>= FrameOpcode.Close and <= FrameOpcode.Pong)))
+        var deflated = (header[0] & 0x40) != 0;
+        if ((header[0] & 0x30) != 0 || (deflated && !(deflates && opcode is FrameOpcode.Text or FrameOpcode.Binary)) || (header[1] & 0x80) == 0 || opcode is not (<= FrameOpcode.Binary or (>= FrameOpcode.Close and <= FrameOpcode.Pong)))
         {
             return FrameResult.Violation;
         }
@@ -95,6 +103,7 @@ internal readonly ref struct WebSocketFrame
         {
             Opcode = opcode,
             IsFinal = final,
+            IsDeflated = deflated,
             Mask = BinaryPrimitives.ReadUInt32LittleEndian(header[size..]),
             MaskedPayload = source.Slice(size + MaskSize, length),
         };

@@ -10,8 +10,8 @@ internal static class WebSocketHandshake
         && context.Features.Get<IHttpUpgradeFeature>() is { IsUpgradableRequest: true }
         && context.Request.Headers.Upgrade.ToString().Equals("websocket", StringComparison.OrdinalIgnoreCase);
 
-    /// <summary>Answers 101 and returns the raw stream; null, with a status set, when the request is not a valid handshake.</summary>
-    public static async Task<Stream?> AcceptAsync(HttpContext context)
+    /// <summary>Answers 101, with the extensions agreed on if any, and returns the raw stream; null, with a status set, when the request is not a valid handshake.</summary>
+    public static async Task<Stream?> AcceptAsync(HttpContext context, string? extensions)
     {
         var key = context.Request.Headers.SecWebSocketKey.ToString();
         if (context.Request.Headers.SecWebSocketVersion != "13" || key.Length != 24)
@@ -24,6 +24,11 @@ internal static class WebSocketHandshake
         context.Response.Headers.Connection = "Upgrade";
         context.Response.Headers.Upgrade = "websocket";
         context.Response.Headers.SecWebSocketAccept = WebSocketRequest.Accept(key);
+        if (extensions is not null)
+        {
+            context.Response.Headers.SecWebSocketExtensions = extensions;
+        }
+
         return await context.Features.GetRequiredFeature<IHttpUpgradeFeature>().UpgradeAsync();
     }
 }

@@ -18,7 +18,10 @@ internal enum RequestResult
 
 /// <summary>The opening handshake of a client (RFC 6455, 4.2.1) read from the first bytes of a connection.</summary>
 /// <remarks>Takes only what is plainly right; whatever is unusual goes to the HTTP server, which refuses or serves it.</remarks>
-internal readonly record struct WebSocketRequest(string Host, string Key)
+/// <param name="Host">The name the client came by.</param>
+/// <param name="Key">To be answered with <see cref="Accept"/>.</param>
+/// <param name="Extensions">What it offers, several headers joined by commas; null for nothing.</param>
+internal readonly record struct WebSocketRequest(string Host, string Key, string? Extensions)
 {
     private const int MaxSize = 16 * 1024;
     private const int KeyLength = 24; // base64 of 16 bytes
@@ -55,7 +58,7 @@ internal readonly record struct WebSocketRequest(string Host, string Key)
     private static bool TryParse(ReadOnlySpan<char> head, out WebSocketRequest request)
     {
         request = default;
-        string? host = null, key = null;
+        string? host = null, key = null, extensions = null;
         bool upgrade = false, connection = false, version = false, first = true;
         foreach (var range in head.Split("\r\n"))
         {
@@ -97,6 +100,10 @@ internal readonly record struct WebSocketRequest(string Host, string Key)
 
                 key = value.ToString();
             }
+            else if (Is(name, "Sec-WebSocket-Extensions"))
+            {
+                extensions = extensions is null ? value.ToString() : $"{extensions},{value}";
+            }
             else if (Is(name, "Sec-WebSocket-Version"))
             {
                 version = value is "13";
@@ -120,7 +127,7 @@ internal readonly record struct WebSocketRequest(string Host, string Key)
             return false;
         }
 
-        request = new WebSocketRequest(host, key);
+        request = new WebSocketRequest(host, key, extensions);
         return true;
     }
 

@@ -30,9 +30,10 @@ internal sealed class WebSocketShortcut(ConnectionSet connections, RelayIdentity
             return;
         }
 
+        var extensions = connections.AgreeOnExtensions(handshake.Extensions);
         var answer = connections.IsFull
             ? "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-            : $"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {WebSocketRequest.Accept(handshake.Key)}\r\n\r\n";
+            : $"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {WebSocketRequest.Accept(handshake.Key)}\r\n{(extensions is null ? "" : $"Sec-WebSocket-Extensions: {extensions}\r\n")}\r\n";
         Encoding.ASCII.GetBytes(answer, connection.Transport.Output);
         if (connections.IsFull)
         {
@@ -40,7 +41,7 @@ internal sealed class WebSocketShortcut(ConnectionSet connections, RelayIdentity
             return;
         }
 
-        await connections.ServeAsync(new ClientTransport(connection, identity.UrlFor("ws", handshake.Host)));
+        await connections.ServeAsync(new ClientTransport(connection, identity.UrlFor("ws", handshake.Host)) { IsDeflating = extensions is not null });
     }
 
     // Null when it is the HTTP server's; the bytes then stand unread before it.

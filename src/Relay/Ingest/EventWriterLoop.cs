@@ -33,6 +33,8 @@ internal sealed class EventWriterLoop(
     private readonly Channel<Func<Task>> _work = Channel.CreateUnbounded<Func<Task>>(new UnboundedChannelOptions { SingleReader = true });
     private readonly CancellationTokenSource _stop = new();
     private Thread? _thread;
+    private Task<bool>? _eventsCome; // waits that outlast a pause are kept, not made anew
+    private Task<bool>? _workComes;
     private volatile string? _failure;
 
     /// <summary>Why the last write failed; null when it succeeded.</summary>
@@ -55,17 +57,34 @@ internal sealed class EventWriterLoop(
         pending.Sender.Owe();
     }
 
-    /// <summary>Runs an operator's change on the writer's thread.</summary>
-    public Task<int> RemoveAsync(IReadOnlyList<StoredKey> keys)
+    /// <summary>Removes events by the operator's wish, on the writer's thread.</summary>
+    public Task<int> RemoveAsync(IReadOnlyList<StoredKey> keys) => RunAsync(() => store.RemoveAsync(keys, CancellationToken.None).AsTask());
+
+    /// <summary>Stores what the operator imports, on the writer's thread, and passes it on to those who listen.</summary>
+    public Task WriteAsync(IReadOnlyList<EventWrite> batch) => RunAsync(async () =>
+    {
+        await store.WriteAsync(batch, CancellationToken.None);
+        foreach (var write in batch)
+        {
+            if (write.Verdict == StoreVerdict.Stored)
+            {
+                await feed.PublishAsync(new LiveEvent(write.Record, write.Arrival), _stop.Token);
+            }
+        }
+
+        return batch.Count;
+    });
+
+    private Task<int> RunAsync(Func<Task<int>> change)
     {
         var done = new TaskCompletionSource<int>(TaskCreationOptions.RunContinuationsAsynchronously);
         _work.Writer.TryWrite(async () =>
         {
             try
             {
-                done.SetResult(await store.RemoveAsync(keys, CancellationToken.None));
+                done.SetResult(await change());
             }
-            catch (IOException exception)
+            catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or OperationCanceledException)
             {
                 done.SetException(exception);
             }
@@ -75,8 +94,16 @@ internal sealed class EventWriterLoop(
 
     public async Task StartAsync(CancellationToken cancellationToken)
     {
-        var statistics = await store.ReadStatisticsAsync(cancellationToken);
-        log.Ready(statistics.Events, statistics.NewestArrival);
+        try
+        {
+            var statistics = await store.ReadStatisticsAsync(cancellationToken);
+            log.Ready(statistics.Events, statistics.NewestArrival);
+        }
+        catch (IOException)
+        {
+            // A database that is away is waited for; until then writes are refused, and /readyz says why.
+        }
+
         _thread = new Thread(Run) { IsBackground = true, Name = nameof(EventWriterLoop) };
         _thread.Start();
     }
@@ -168,14 +195,32 @@ internal sealed class EventWriterLoop(
     // False when the channel is complete and empty.
     private bool WaitForEvents()
     {
-        var wait = _channel.Reader.WaitToReadAsync();
-        if (wait.IsCompleted)
+        if (_eventsCome is null)
         {
-            return wait.Result;
+            var wait = _channel.Reader.WaitToReadAsync();
+            if (wait.IsCompleted)
+            {
+                return wait.Result;
+            }
+
+            _eventsCome = wait.AsTask();
         }
 
-        var task = wait.AsTask();
-        return !task.Wait(MaintenancePause) || task.Result;
+        _workComes ??= _work.Reader.WaitToReadAsync().AsTask();
+        Task.WaitAny([_eventsCome, _workComes], MaintenancePause);
+        if (_workComes.IsCompleted)
+        {
+            _workComes = null;
+        }
+
+        if (!_eventsCome.IsCompleted)
+        {
+            return true;
+        }
+
+        var come = _eventsCome.Result;
+        _eventsCome = null;
+        return come;
     }
 
     private void WriteBatch(List<PendingEvent> batch, List<EventWrite> writes)

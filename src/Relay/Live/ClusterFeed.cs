@@ -3,6 +3,7 @@ using Marmot.Hosting.Cluster;
 using Marmot.Relay.Storage;
 using Marmot.Relay.Storage.Postgres;
 using Microsoft.Extensions.Options;
+using Npgsql;
 
 namespace Marmot.Relay.Live;
 
@@ -10,13 +11,18 @@ namespace Marmot.Relay.Live;
 /// <remarks>
 /// Arrival numbers are committed in order and without holes, so the feed knows at once when it misses something, and reads it from the
 /// store. The bus only makes it quick: what the bus loses, or everything while it is down, comes by looking at the newest number every
-/// <see cref="ClusterOptions.PollInterval"/>. One loop owns the position.
+/// <see cref="ClusterOptions.PollInterval"/>. One loop owns the position. It also is who waits for a database that is away at the start.
 /// </remarks>
 internal sealed class ClusterFeed : BackgroundService, ILiveFeed, IClusterListener
 {
     public const string Channel = "events";
     private const int MaxDrained = 500;
     private const int CatchUpPage = 500;
+    private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(50);
+    private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(1);
+
+    /// <summary>How long a start waits for the database before it goes on without.</summary>
+    private static readonly TimeSpan StartPatience = TimeSpan.FromSeconds(5);
 
     private readonly PostgresEventStore _store;
     private readonly FanOut _fanOut;
@@ -32,14 +38,16 @@ internal sealed class ClusterFeed : BackgroundService, ILiveFeed, IClusterListen
         new BoundedChannelOptions(1024) { SingleReader = true });
 
     private readonly SemaphoreSlim _wake = new(0, 1);
+    private readonly TaskCompletionSource _tried = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private bool _isPrepared;
+    private bool _isLost;
     private ulong _delivered;
     private volatile bool _mayMiss = true;
-    private volatile string? _failure;
+    private volatile string? _failure = "PostgreSQL has not been reached yet";
 
     public ClusterFeed(PostgresEventStore store, FanOut fanOut, IClusterBus bus, IOptions<ClusterOptions> options, TimeProvider clock, RelayMetrics metrics, ILogger<ClusterFeed> log)
     {
         (_store, _fanOut, _bus, _pollInterval, _clock, _metrics, _log) = (store, fanOut, bus, options.Value.PollInterval, clock, metrics, log);
-        _delivered = store.HighWaterMark;
     }
 
     /// <summary>Why the store could not be asked when it was last looked at; null when it could.</summary>
@@ -75,6 +83,13 @@ internal sealed class ClusterFeed : BackgroundService, ILiveFeed, IClusterListen
         Wake();
     }
 
+    /// <summary>Returns when the database was reached, or could not be: then the relay starts without it, says so and waits for it.</summary>
+    public override async Task StartAsync(CancellationToken cancellationToken)
+    {
+        await base.StartAsync(cancellationToken);
+        await Task.WhenAny(_tried.Task, Task.Delay(StartPatience, cancellationToken));
+    }
+
     public override void Dispose()
     {
         _wake.Dispose();
@@ -86,11 +101,21 @@ internal sealed class ClusterFeed : BackgroundService, ILiveFeed, IClusterListen
         using var listening = _bus.Subscribe(Channel, this);
         var own = new List<LiveEvent>(MaxDrained);
         var polled = _clock.GetTimestamp();
+        var pause = FirstPause;
         while (true)
         {
-            await _wake.WaitAsync(_pollInterval, stoppingToken);
             try
             {
+                // 0. Nothing is stored and nobody subscribes before the database was reached, so the live events begin with its newest number.
+                if (!_isPrepared)
+                {
+                    _delivered = await _store.PrepareAsync(stoppingToken);
+                    _isPrepared = true;
+                    Succeeded();
+                }
+
+                await _wake.WaitAsync(_pollInterval, stoppingToken);
+
                 // 1. Look at the newest number when something may be missing, and every now and then.
                 if (_mayMiss || _clock.GetElapsedTime(polled) >= _pollInterval)
                 {
@@ -98,6 +123,7 @@ internal sealed class ClusterFeed : BackgroundService, ILiveFeed, IClusterListen
                     polled = _clock.GetTimestamp();
                     await CatchUpAsync(await _store.ReadHeadAsync(stoppingToken), stoppingToken);
                     Succeeded();
+                    pause = FirstPause;
                 }
 
                 // 2. Our own: told to the others first, since they have the longer way.
@@ -119,14 +145,10 @@ internal sealed class ClusterFeed : BackgroundService, ILiveFeed, IClusterListen
             catch (IOException exception)
             {
                 // What was not delivered is in the store behind the position, and comes when the store can be read again.
-                if (_failure is null)
-                {
-                    _log.StoreLost(exception.Message);
-                }
-
-                _failure = "PostgreSQL cannot be reached";
+                Failed(exception);
                 _mayMiss = true;
-                await Task.Delay(TimeSpan.FromMilliseconds(100), stoppingToken);
+                await Task.Delay(pause * (0.5 + (Random.Shared.NextDouble() / 2)), stoppingToken); // replicas that lost the server together do not come back together
+                pause = pause * 2 < LongestPause ? pause * 2 : LongestPause;
             }
             catch (Exception exception) when (exception is not OperationCanceledException)
             {
@@ -137,13 +159,28 @@ internal sealed class ClusterFeed : BackgroundService, ILiveFeed, IClusterListen
         }
     }
 
+    private void Failed(IOException exception)
+    {
+        if (!_isLost)
+        {
+            _isLost = true;
+            _log.StoreLost(exception.Message);
+        }
+
+        _failure = exception.InnerException is PostgresException refused ? "PostgreSQL refuses: " + refused.SqlState : "PostgreSQL cannot be reached";
+        _tried.TrySetResult();
+    }
+
     private void Succeeded()
     {
-        if (_failure is not null)
+        if (_isLost)
         {
-            _failure = null;
+            _isLost = false;
             _log.StoreBack();
         }
+
+        _failure = null;
+        _tried.TrySetResult();
     }
 
     private void Wake()

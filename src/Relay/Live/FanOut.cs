@@ -43,6 +43,7 @@ internal sealed class FanOut(SubscriptionIndex index, IOptions<RelayOptions> opt
 
         index.Collect(view, live.Record.Tags, number, matches);
         var delivered = 0;
+        live.Subscribers = matches.Count;
         foreach (var subscription in matches)
         {
             if (GiftWrapAccess.MayRead(view, subscription.Connection.Keys, _wrapsOpen))

@@ -15,6 +15,7 @@ internal sealed class Subscription(Connection connection, string id, Filter[] fi
     private const int MaxWaiting = 10_000;
     private readonly Lock _lock = new();
     private readonly byte[] _head = [.. "[\"EVENT\","u8, .. RelayMessageWriter.EncodeSubscriptionId(id), (byte)','];
+    private byte[]? _storedHead;
     private ulong _highWaterMark;
     private List<LiveEvent>? _waiting = [];
     private bool _closed;
@@ -24,9 +25,6 @@ internal sealed class Subscription(Connection connection, string id, Filter[] fi
     public string Id { get; } = id;
 
     public Filter[] Filters { get; } = filters;
-
-    /// <summary>The frame's bytes before the event.</summary>
-    public ReadOnlySpan<byte> Head => _head;
 
     /// <summary>The id as it stands in messages, quotes included.</summary>
     public ReadOnlySpan<byte> EncodedId => _head.AsSpan(9, _head.Length - 10);
@@ -55,7 +53,7 @@ internal sealed class Subscription(Connection connection, string id, Filter[] fi
 
             if (_waiting is null)
             {
-                Connection.Outbox.Send(_head, live.Record.Json, "]"u8);
+                Send(live);
             }
             else if (_waiting.Count < MaxWaiting)
             {
@@ -81,10 +79,23 @@ internal sealed class Subscription(Connection connection, string id, Filter[] fi
             Connection.Outbox.Send(eose);
             foreach (var live in _waiting!)
             {
-                Connection.Outbox.Send(_head, live.Record.Json, "]"u8);
+                Send(live);
             }
 
             _waiting = null;
+        }
+    }
+
+    /// <summary>Sends an event that goes to nobody else.</summary>
+    public void Send(ReadOnlySpan<byte> json)
+    {
+        if (Connection.Compression == RelayCompression.All && MessageDeflater.TryDeflate(json, "]"u8) is { } deflated)
+        {
+            SendDeflated(deflated);
+        }
+        else
+        {
+            Connection.Outbox.Send(_head, json, "]"u8);
         }
     }
 
@@ -96,4 +107,20 @@ internal sealed class Subscription(Connection connection, string id, Filter[] fi
             _waiting = null;
         }
     }
+
+    private void Send(LiveEvent live)
+    {
+        if (Connection.Compression != RelayCompression.Off && live.Deflated is { } deflated)
+        {
+            SendDeflated(deflated);
+        }
+        else
+        {
+            Send(live.Record.Json);
+        }
+    }
+
+    // The head stands uncompressed before what all subscribers share.
+    private void SendDeflated(byte[] deflated) =>
+        Connection.Outbox.Send(_storedHead ??= PerMessageDeflate.ToStoredBlock(_head), deflated, default, FrameOpcode.DeflatedText);
 }

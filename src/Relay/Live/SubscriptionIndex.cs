@@ -80,7 +80,8 @@ internal sealed class SubscriptionIndex
     {
         foreach (ref readonly var entry in CollectionsMarshal.AsSpan(entries))
         {
-            if (entry.Subscription.LastOffered != number && entry.Filter.Matches(evt))
+            if (entry.Subscription.LastOffered != number && entry.Filter.Matches(evt)
+                && (entry.Filter.Search is not { } search || SearchText.Finds(search, evt)))
             {
                 entry.Subscription.LastOffered = number;
                 matches.Add(entry.Subscription);

@@ -19,7 +19,7 @@ internal sealed class ErasureLoop(PostgresEventStore store, TimeProvider clock, 
                 {
                 }
             }
-            catch (IOException exception)
+            catch (Exception exception) when (exception is not OperationCanceledException)
             {
                 log.EraseFailed(exception.Message);
             }

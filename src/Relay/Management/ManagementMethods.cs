@@ -2,20 +2,16 @@ using System.Net;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Marmot.Protocol.Encoding;
-using Marmot.Protocol.Filters;
-using Marmot.Relay.Connections;
 using Marmot.Relay.Ingest;
-using Marmot.Relay.Storage;
 using Microsoft.Extensions.Options;
 
 namespace Marmot.Relay.Management;
 
 /// <summary>The methods of NIP-86. A ban removes what is stored and overwrites it, as every removal does.</summary>
 internal sealed class ManagementMethods(
-    Moderation moderation, IEventStore store, EventWriterLoop writer, ConnectionSet connections, IOptions<RelayOptions> options)
+    Moderation moderation, BannedEvents bannedEvents, IOptions<RelayOptions> options)
 {
     private const int MaxText = 1000;
-    private const int RemoveBatch = 1000;
 
     private static readonly string[] Names =
     [
@@ -33,41 +29,41 @@ internal sealed class ManagementMethods(
                 return new JsonArray([.. Names.Select(name => JsonValue.Create(name))]);
             case "banpubkey":
                 var banned = Key(parameters);
-                moderation.Change(s => s with { BannedKeys = With(s.BannedKeys, banned, parameters), AllowedKeys = Without(s.AllowedKeys, banned) });
-                await RemoveAsync(new Filter { Authors = [Bytes32.ParseHex(banned)] }, cancel);
+                await moderation.ChangeAsync(s => s with { BannedKeys = With(s.BannedKeys, banned, parameters), AllowedKeys = Without(s.AllowedKeys, banned) }, cancel);
+                await bannedEvents.RemoveAsync([Bytes32.ParseHex(banned)], [], cancel);
                 return true;
             case "unbanpubkey":
-                moderation.Change(s => s with { BannedKeys = Without(s.BannedKeys, Key(parameters)) });
+                await moderation.ChangeAsync(s => s with { BannedKeys = Without(s.BannedKeys, Key(parameters)) }, cancel);
                 return true;
             case "listbannedpubkeys":
                 return List(moderation.State.BannedKeys, "pubkey");
             case "allowpubkey":
                 var allowed = Key(parameters);
-                moderation.Change(s => s with { AllowedKeys = With(s.AllowedKeys, allowed, parameters), BannedKeys = Without(s.BannedKeys, allowed) });
+                await moderation.ChangeAsync(s => s with { AllowedKeys = With(s.AllowedKeys, allowed, parameters), BannedKeys = Without(s.BannedKeys, allowed) }, cancel);
                 return true;
             case "unallowpubkey":
-                moderation.Change(s => s with { AllowedKeys = Without(s.AllowedKeys, Key(parameters)) });
+                await moderation.ChangeAsync(s => s with { AllowedKeys = Without(s.AllowedKeys, Key(parameters)) }, cancel);
                 return true;
             case "listallowedpubkeys":
                 return List(moderation.State.AllowedKeys, "pubkey");
             case "banevent":
                 var id = Key(parameters);
-                moderation.Change(s => s with { BannedEvents = With(s.BannedEvents, id, parameters) });
-                await RemoveAsync(new Filter { Ids = [Bytes32.ParseHex(id)] }, cancel);
+                await moderation.ChangeAsync(s => s with { BannedEvents = With(s.BannedEvents, id, parameters) }, cancel);
+                await bannedEvents.RemoveAsync([], [Bytes32.ParseHex(id)], cancel);
                 return true;
             case "allowevent":
-                moderation.Change(s => s with { BannedEvents = Without(s.BannedEvents, Key(parameters)) });
+                await moderation.ChangeAsync(s => s with { BannedEvents = Without(s.BannedEvents, Key(parameters)) }, cancel);
                 return true;
             case "listbannedevents":
                 return List(moderation.State.BannedEvents, "id");
             case "changerelayname":
-                moderation.Change(s => s with { Name = Text(parameters) });
+                await moderation.ChangeAsync(s => s with { Name = Text(parameters) }, cancel);
                 return true;
             case "changerelaydescription":
-                moderation.Change(s => s with { Description = Text(parameters) });
+                await moderation.ChangeAsync(s => s with { Description = Text(parameters) }, cancel);
                 return true;
             case "changerelayicon":
-                moderation.Change(s => s with { Icon = Text(parameters) });
+                await moderation.ChangeAsync(s => s with { Icon = Text(parameters) }, cancel);
                 return true;
             case "allowkind":
                 var wanted = Kind(parameters);
@@ -76,21 +72,20 @@ internal sealed class ManagementMethods(
                     throw new ArgumentException("this kind exists only inside encryption");
                 }
 
-                moderation.Change(s => s with { AllowedKinds = [.. s.AllowedKinds, wanted], DisallowedKinds = [.. s.DisallowedKinds.Where(k => k != wanted)] });
+                await moderation.ChangeAsync(s => s with { AllowedKinds = [.. s.AllowedKinds, wanted], DisallowedKinds = [.. s.DisallowedKinds.Where(k => k != wanted)] }, cancel);
                 return true;
             case "disallowkind":
                 var unwanted = Kind(parameters);
-                moderation.Change(s => s with { AllowedKinds = [.. s.AllowedKinds.Where(k => k != unwanted)], DisallowedKinds = [.. s.DisallowedKinds, unwanted] });
+                await moderation.ChangeAsync(s => s with { AllowedKinds = [.. s.AllowedKinds.Where(k => k != unwanted)], DisallowedKinds = [.. s.DisallowedKinds, unwanted] }, cancel);
                 return true;
             case "listallowedkinds":
                 return new JsonArray([.. AllowedKinds().Select(kind => JsonValue.Create(kind))]);
             case "blockip":
                 var blocked = Address(parameters);
-                moderation.Change(s => s with { BlockedAddresses = With(s.BlockedAddresses, blocked, parameters) });
-                connections.DropBlocked();
+                await moderation.ChangeAsync(s => s with { BlockedAddresses = With(s.BlockedAddresses, blocked, parameters) }, cancel);
                 return true;
             case "unblockip":
-                moderation.Change(s => s with { BlockedAddresses = Without(s.BlockedAddresses, Address(parameters)) });
+                await moderation.ChangeAsync(s => s with { BlockedAddresses = Without(s.BlockedAddresses, Address(parameters)) }, cancel);
                 return true;
             case "listblockedips":
                 return List(moderation.State.BlockedAddresses, "ip");
@@ -107,18 +102,6 @@ internal sealed class ManagementMethods(
             ? Enumerable.Range(0, ushort.MaxValue + 1).Where(WritePolicy.IsMarmotKind).Union(state.AllowedKinds)
             : state.AllowedKinds;
         return kinds.Except(state.DisallowedKinds).Order();
-    }
-
-    private async Task RemoveAsync(Filter filter, CancellationToken cancel)
-    {
-        while (true)
-        {
-            var keys = await store.QueryAsync(filter, ReadScope.Everything(long.MinValue), store.HighWaterMark, RemoveBatch, cancel);
-            if (keys.Count == 0 || await writer.RemoveAsync(keys) == 0)
-            {
-                return;
-            }
-        }
     }
 
     private static Dictionary<string, string> With(Dictionary<string, string> all, string key, JsonElement parameters) =>

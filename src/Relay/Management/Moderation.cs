@@ -1,8 +1,5 @@
 using System.Net;
-using System.Text.Json;
-using Marmot.Hosting.Settings;
 using Marmot.Protocol.Encoding;
-using Microsoft.Extensions.Options;
 
 namespace Marmot.Relay.Management;
 
@@ -30,21 +27,26 @@ internal sealed record ModerationState
     public string? Icon { get; init; }
 }
 
-/// <summary>Keeps the operator's decisions: one file beside the store, replaced as a whole, read once at the start.</summary>
-/// <remarks>Reads are free of locks; changes come one at a time.</remarks>
-internal sealed class Moderation
+/// <summary>Keeps the operator's decisions. Reads are free of locks; changes come one at a time.</summary>
+internal sealed class Moderation : IDisposable
 {
-    private static readonly JsonSerializerOptions Format = new() { WriteIndented = true };
-    private readonly Lock _lock = new();
-    private readonly string _path;
+    private readonly SemaphoreSlim _changing = new(1);
+    private readonly IModerationStore _store;
     private volatile Lists _lists;
+    private long _version;
 
-    public Moderation(IOptions<StorageOptions> storage)
+    public Moderation(IModerationStore store)
     {
-        _path = Path.Combine(storage.Value.DataDirectory, RelayHosting.Folder, "management.json");
-        var state = File.Exists(_path) ? JsonSerializer.Deserialize<ModerationState>(File.ReadAllBytes(_path), Format) : null;
-        _lists = new Lists(state ?? new ModerationState());
+        _store = store;
+        var (version, state) = store.ReadAsync(CancellationToken.None).AsTask().GetAwaiter().GetResult();
+        (_version, _lists) = (version, new Lists(state));
     }
+
+    /// <summary>Something was decided here; the other replicas do not know yet.</summary>
+    public event Action? Decided;
+
+    /// <summary>Other decisions hold, wherever they were made.</summary>
+    public event Action? Changed;
 
     public ModerationState State => _lists.State;
 
@@ -57,24 +59,62 @@ internal sealed class Moderation
     public bool IsBlocked(IPAddress? address) =>
         _lists.Addresses.Count > 0 && address is not null && _lists.Addresses.Contains(address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address);
 
-    /// <summary>Replaces the decisions, on disk first.</summary>
+    /// <summary>Replaces the decisions, where they are kept first.</summary>
+    /// <returns>What stood before, and what stands now.</returns>
     /// <exception cref="IOException">They could not be written; the old ones hold.</exception>
-    public void Change(Func<ModerationState, ModerationState> change)
+    public async Task<(ModerationState Before, ModerationState Now)> ChangeAsync(Func<ModerationState, ModerationState> change, CancellationToken cancel)
     {
-        lock (_lock)
+        (ModerationState Before, ModerationState Now) changed;
+        await _changing.WaitAsync(cancel);
+        try
         {
-            var state = change(_lists.State);
-            Directory.CreateDirectory(Path.GetDirectoryName(_path)!);
-            using (var file = new FileStream(_path + ".new", FileMode.Create, FileAccess.Write))
+            changed = (State, change(State));
+            while (!await _store.TryReplaceAsync(_version, changed.Now, cancel))
             {
-                file.Write(JsonSerializer.SerializeToUtf8Bytes(state, Format));
-                file.Flush(flushToDisk: true);
+                (_version, var theirs) = await _store.ReadAsync(cancel); // another replica was faster
+                changed.Now = change(theirs);
             }
 
-            File.Move(_path + ".new", _path, overwrite: true);
-            _lists = new Lists(state);
+            _version++;
+            _lists = new Lists(changed.Now);
         }
+        finally
+        {
+            _changing.Release();
+        }
+
+        Changed?.Invoke();
+        Decided?.Invoke();
+        return changed;
     }
+
+    /// <summary>Takes over what another replica has written; null when there is nothing new.</summary>
+    /// <exception cref="IOException">It cannot be read.</exception>
+    public async Task<(ModerationState Before, ModerationState Now)?> RefreshAsync(CancellationToken cancel)
+    {
+        (ModerationState Before, ModerationState Now) changed;
+        await _changing.WaitAsync(cancel);
+        try
+        {
+            var (version, state) = await _store.ReadAsync(cancel);
+            if (version == _version)
+            {
+                return null;
+            }
+
+            changed = (State, state);
+            (_version, _lists) = (version, new Lists(state));
+        }
+        finally
+        {
+            _changing.Release();
+        }
+
+        Changed?.Invoke();
+        return changed;
+    }
+
+    public void Dispose() => _changing.Dispose();
 
     private sealed class Lists(ModerationState state)
     {

@@ -10,7 +10,7 @@ internal static class EventImport
 
     public readonly record struct Result(long Stored, long Duplicates, long Refused);
 
-    public static async Task<Result> RunAsync(IEventStore store, Stream input, Action<long>? progress = null)
+    public static async Task<Result> RunAsync(IEventStore store, Stream input, Action<long>? progress = null, CancellationToken cancel = default)
     {
         var result = default(Result);
         using var reader = new StreamReader(input);
@@ -18,7 +18,7 @@ internal static class EventImport
         while (true)
         {
             var lines = new List<string>(BatchSize);
-            while (lines.Count < BatchSize && await reader.ReadLineAsync() is { } line)
+            while (lines.Count < BatchSize && await reader.ReadLineAsync(cancel) is { } line)
             {
                 if (line.Length > 0)
                 {
@@ -36,14 +36,14 @@ internal static class EventImport
                 return result;
             }
 
-            writing = Task.Run(() => WriteAsync(store, records, result));
+            writing = Task.Run(() => WriteAsync(store, records, result, cancel), cancel);
         }
     }
 
-    private static async Task<Result> WriteAsync(IEventStore store, EventRecord?[] records, Result before)
+    private static async Task<Result> WriteAsync(IEventStore store, EventRecord?[] records, Result before, CancellationToken cancel)
     {
         var batch = records.Where(r => r is not null).Select(r => new EventWrite(r!)).ToList();
-        await store.WriteAsync(batch, CancellationToken.None);
+        await store.WriteAsync(batch, cancel);
         var stored = batch.Count(w => w.Verdict == StoreVerdict.Stored);
         var known = batch.Count(w => w.Verdict is StoreVerdict.Duplicate or StoreVerdict.Superseded);
         return new Result(before.Stored + stored, before.Duplicates + known, before.Refused + records.Length - stored - known);

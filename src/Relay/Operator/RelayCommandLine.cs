@@ -18,8 +18,8 @@ internal sealed class RelayCommandLine
           sync URL [--dir both|pull|push] [--filter JSON] [--auth-key FILE]
                                         reconcile with another relay (NIP-77); the key answers its AUTH
           migrate                       bring the database of Storage:Postgres to this version's schema
-        All but stats --live work on the store: that of Storage:DataDirectory, whose relay must not be running, or with
-        --Storage:Postgres=CONNECTION the database, whose relays may be.
+        All but stats --live work on the store: that of Storage:DataDirectory, where a running relay carries the command out
+        (but for compact, which wants it stopped), or with --Storage:Postgres=CONNECTION the database, whose relays may be running.
         """;
 
     private static readonly string[] Commands = ["import", "export", "stats", "delete", "compact", "sync", "migrate"];
@@ -44,6 +44,9 @@ internal sealed class RelayCommandLine
     public SyncDirection Direction { get; private set; }
 
     public string? AuthKeyFile { get; private set; }
+
+    /// <summary>True for what a relay can do on its own store while it runs.</summary>
+    public bool RunsOnRunningRelay => Command is "import" or "export" or "stats" or "delete" or "sync";
 
     /// <summary>Settings and <c>--config</c>, for the configuration.</summary>
     public List<string> Settings { get; } = [];

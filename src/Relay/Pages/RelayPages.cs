@@ -9,7 +9,7 @@ namespace Marmot.Relay.Pages;
 internal sealed class RelayPages(IOptions<RelayOptions> options, Moderation moderation, RelayIdentity identity)
 {
     /// <summary>Only what is implemented and tested: docs/conformance.</summary>
-    public static readonly int[] SupportedNips = [1, 9, 11, 13, 17, 40, 42, 45, 59, 62, 65, 70, 77];
+    private static readonly int[] AlwaysSupported = [1, 2, 9, 11, 13, 17, 22, 40, 42, 45, 59, 62, 65, 70, 77];
 
     // The document for the operator's decisions it was written for.
     private volatile Written? _written;
@@ -60,7 +60,7 @@ internal sealed class RelayPages(IOptions<RelayOptions> options, Moderation mode
         Icon = state.Icon,
         PublicKey = options.PublicKey.Length > 0 ? options.PublicKey : null,
         Contact = options.Contact.Length > 0 ? options.Contact : null,
-        SupportedNips = options.Admins.Length > 0 ? [.. SupportedNips, 86] : SupportedNips,
+        SupportedNips = [.. AlwaysSupported.Concat(options.Search ? [50] : []).Concat(options.Admins.Length > 0 ? [86] : []).Order()],
         Software = "marmot-server",
         Version = typeof(RelayPages).Assembly.GetName().Version?.ToString(3),
         Limitation = new RelayLimitation

@@ -9,9 +9,9 @@ namespace Marmot.Relay.Queries;
 /// <summary>What a connection may ask for (NIP-42, NIP-50, NIP-59). Wraps inside wider filters are left out silently; a filter that asks for nothing else is refused.</summary>
 internal static class ReadPolicy
 {
-    public static bool Allows(Filter[] filters, Bytes32[] keys, bool wrapsOpen, out RejectReason reason)
+    public static bool Allows(Filter[] filters, Bytes32[] keys, bool wrapsOpen, bool searches, out RejectReason reason)
     {
-        reason = Array.Exists(filters, filter => filter.Search is not null) ? Rejections.NoSearch : default;
+        reason = !searches && Array.Exists(filters, filter => filter.Search is not null) ? Rejections.NoSearch : default;
         if (reason.Prefix is not null)
         {
             return false;

@@ -21,7 +21,7 @@ internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeP
     {
         // 1. May it?
         Close(connection, id);
-        if (!ReadPolicy.Allows(filters, connection.Keys, IsOpen, out var reason))
+        if (!ReadPolicy.Allows(filters, connection.Keys, IsOpen, _options.Search, out var reason))
         {
             connection.Outbox.SendClosed(id, reason);
             return;
@@ -47,11 +47,13 @@ internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeP
         var scope = Scope(connection);
         try
         {
-            var mark = await store.ReadMarkAsync(cancel);
+            var answer = await store.TryAnswerAsync(filters, scope, _options.MaxLimit, cancel);
+            var mark = answer?.Mark ?? await store.ReadMarkAsync(cancel);
             subscription.StartFrom(mark);
 
             // 3. What is stored, then EOSE, then live.
-            await StoredEventScan.SendAsync(store, subscription, scope, mark, _options.MaxLimit, _options.MaxOutboxBytes, cancel);
+            var keys = answer?.Keys ?? await StoredEventScan.FindAsync(store, filters, scope, mark, _options.MaxLimit, cancel);
+            await StoredEventScan.SendAsync(store, subscription, keys, _options.MaxOutboxBytes, cancel);
         }
         catch (Exception exception) when (exception is IOException or QueryTooWideException)
         {
@@ -70,7 +72,7 @@ internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeP
     /// <summary>NIP-45. Counts what the connection may see, so that nothing is learnt by counting.</summary>
     public async ValueTask CountAsync(Connection connection, string id, Filter[] filters, CancellationToken cancel)
     {
-        if (!ReadPolicy.Allows(filters, connection.Keys, IsOpen, out var reason))
+        if (!ReadPolicy.Allows(filters, connection.Keys, IsOpen, _options.Search, out var reason))
         {
             connection.Outbox.SendClosed(id, reason);
             return;
@@ -86,7 +88,7 @@ internal sealed class Requests(IEventStore store, SubscriptionIndex index, TimeP
         var scope = Scope(connection);
         try
         {
-            if (filters is [var single])
+            if (filters is [{ Search: null } single])
             {
                 await CountAsync(connection, id, single, scope, cancel);
                 return;

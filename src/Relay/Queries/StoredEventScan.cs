@@ -12,10 +12,8 @@ internal static class StoredEventScan
     private const int MaxPageBytes = 256 * 1024;
     private const int ResumeBytes = 64 * 1024;
 
-    public static async ValueTask SendAsync(
-        IEventStore store, Subscription subscription, ReadScope scope, ulong mark, int maxLimit, int maxOutboxBytes, CancellationToken cancel)
+    public static async ValueTask SendAsync(IEventStore store, Subscription subscription, IReadOnlyList<StoredKey> keys, int maxOutboxBytes, CancellationToken cancel)
     {
-        var keys = await FindAsync(store, subscription.Filters, scope, mark, maxLimit, cancel);
         var sink = new OutboxSink(subscription, Math.Min(MaxPageBytes, maxOutboxBytes / 4));
         for (var next = 0; next < keys.Count;)
         {
@@ -31,14 +29,14 @@ internal static class StoredEventScan
     {
         if (filters.Length == 1)
         {
-            return await store.QueryAsync(filters[0], scope, mark, maxLimit, cancel);
+            return await StoredSearch.QueryAsync(store, filters[0], scope, mark, maxLimit, cancel);
         }
 
         var seen = new HashSet<ulong>();
         var merged = new List<StoredKey>();
         foreach (var filter in filters)
         {
-            foreach (var key in await store.QueryAsync(filter, scope, mark, maxLimit, cancel))
+            foreach (var key in await StoredSearch.QueryAsync(store, filter, scope, mark, maxLimit, cancel))
             {
                 if (seen.Add(key.Arrival))
                 {
@@ -59,7 +57,7 @@ internal static class StoredEventScan
 
         public bool Accept(ulong arrival, ReadOnlySpan<byte> json)
         {
-            subscription.Connection.Outbox.Send(subscription.Head, json, "]"u8);
+            subscription.Send(json);
             _bytes += json.Length;
             return _bytes < pageBytes;
         }

@@ -43,7 +43,7 @@ internal sealed class Syncs(IEventStore store, TimeProvider clock, RelayBudgets 
     {
         // 1. May it?
         Close(connection, id);
-        if (!ReadPolicy.Allows([filter], connection.Keys, IsOpen, out var reason))
+        if (!ReadPolicy.Allows([filter], connection.Keys, IsOpen, searches: false, out var reason))
         {
             connection.Outbox.SendSyncError(id, reason);
             return;
@@ -136,7 +136,7 @@ internal sealed class Syncs(IEventStore store, TimeProvider clock, RelayBudgets 
     {
         if (Reconciliation.TryRespond(set, message, MaxAnswerBytes, out var answer))
         {
-            sync.Connection.Outbox.SendSyncMessage(sync.Id, answer);
+            sync.Connection.Outbox.SendSyncMessage(sync.Id, answer, sync.Connection.Compression == RelayCompression.All);
             return;
         }
 

@@ -45,6 +45,7 @@ internal sealed class EmbeddedEventStore : IEventStore
         EventIndex? index = null;
         try
         {
+            StoreFormat.Check(paths.Format);
             paths.Repair();
             var mark = new IndexMark(paths.Mark);
             if ((rebuild || !mark.IsTrustworthy()) && Directory.Exists(paths.Index))

@@ -13,7 +13,12 @@ internal sealed class StorePaths(string directory)
 
     public string Mark { get; } = Path.Combine(directory, "index.mark");
 
+    public string Format { get; } = Path.Combine(directory, "format");
+
     public string Lock { get; } = Path.Combine(directory, "lock");
+
+    /// <summary>Where a running relay takes its operator's commands.</summary>
+    public string OperatorSocket { get; } = Path.Combine(directory, "operator.sock");
 
     /// <summary>Puts an interrupted compaction right: the old log counts until the new one has its place.</summary>
     public void Repair()

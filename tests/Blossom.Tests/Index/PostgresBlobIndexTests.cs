@@ -129,10 +129,10 @@ public sealed class PostgresBlobIndexTests(PostgresFixture postgres) : BlobIndex
             // A dozen connections open at once, then idle in the pool; each with something prepared.
             var (count, all) = (0, new TaskCompletionSource());
             await Task.WhenAll(Enumerable.Range(0, 12).Select(_ => database.AskAsync(
-                async (connection, _) =>
+                async (connection, cancellation) =>
                 {
                     await using var question = new Npgsql.NpgsqlCommand("SELECT 1", connection);
-                    await question.ExecuteScalarAsync(CancellationToken.None);
+                    await question.ExecuteScalarAsync(cancellation);
                     if (Interlocked.Increment(ref count) == 12)
                     {
                         all.SetResult();

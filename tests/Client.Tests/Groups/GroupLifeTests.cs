@@ -1,4 +1,5 @@
 using Marmot.Client.Groups;
+using Marmot.Client.Relays;
 using Marmot.Client.Tests.Support;
 
 namespace Marmot.Client.Tests.Groups;
@@ -147,6 +148,44 @@ public sealed class GroupLifeTests : IAsyncLifetime
         AssertAgree(group, alice, bob, carol);
         Assert.Equal(alice.Texts(group).Order(), carol.Texts(group).Order());
         Assert.Equal(8, carol.Texts(group).Count);
+        Assert.False(carol.State(group).NeedsInvitation);
+    }
+
+    [Fact]
+    [Trait("Spec", "MIP-03")]
+    public async Task A_member_who_committed_alone_for_more_than_five_epochs_is_told_that_he_needs_an_invitation_and_is_back_by_one()
+    {
+        var (alice, bob, carol, group) = await ThreeAsync();
+        carol.View.OnPublish = (_, evt) => evt.Kind == 445 ? (RelayAnswer.Accepted, "", false) : null; // a relay that says yes and loses everything
+        for (int i = 0; i < 7; i++)
+        {
+            _clock.Advance(TimeSpan.FromSeconds(1));
+            await carol.Client.SelfUpdateAsync(group);
+            await alice.Client.SelfUpdateAsync(group);
+            await SyncAsync(group, bob);
+        }
+
+        carol.View.OnPublish = null;
+        _clock.Advance(TimeSpan.FromMinutes(10));
+        await bob.Client.SendAsync(group, "without carol");
+        await SyncAsync(group, carol, alice, bob, carol);
+        Assert.True(carol.State(group).NeedsInvitation);
+        Assert.False(alice.State(group).NeedsInvitation);
+        Assert.NotEqual(alice.State(group).EpochAuthenticator, carol.State(group).EpochAuthenticator);
+        await carol.RestartAsync();
+        Assert.True(carol.State(group).NeedsInvitation);
+
+        // Her place on the others' branch is taken back first: nobody is lured out of a group by a second place in it.
+        await alice.Client.RemoveAsync(group, carol.Key);
+        await alice.Client.InviteAsync(group, [carol.Key]);
+        Assert.Single((await carol.Client.AcceptInvitesAsync()).Joined);
+        await SyncAsync(group, bob, carol);
+        AssertAgree(group, alice, bob, carol);
+        await carol.Client.SendAsync(group, "back again");
+        await SyncAsync(group, alice, bob);
+        Assert.Contains("back again", alice.Texts(group));
+        Assert.False(carol.State(group).NeedsInvitation);
+        Assert.DoesNotContain("without carol", carol.Texts(group));
     }
 
     [Fact]

@@ -115,12 +115,41 @@ public sealed class WelcomeRuleTests : IAsyncLifetime
         }
     }
 
+    [Fact]
+    public async Task A_group_of_the_first_generation_is_joined_and_read_and_nothing_is_written_into_it()
+    {
+        await SendAsync(Group([1, 2, 3], _evesKey.PublicKey, version: 1));
+        string group = Assert.Single((await _victim.Client.AcceptInvitesAsync()).Joined).State.GroupId;
+        Assert.Equal("Eve's", _victim.State(group).Name);
+        await _victim.Client.MaintainAsync();
+        foreach (var step in new Func<Task>[] { () => _victim.Client.SendAsync(group, "hello"), () => _victim.Client.SelfUpdateAsync(group), () => _victim.Client.LeaveAsync(group) })
+        {
+            Assert.Contains("first generation", (await Assert.ThrowsAsync<ClientException>(step)).Message, StringComparison.Ordinal);
+        }
+
+        Assert.Equal(0, _victim.Client.OutboxCount);
+    }
+
+    [Fact]
+    public async Task Who_publishes_key_packages_of_the_adopted_generation_only_is_not_invited_and_the_reason_names_it()
+    {
+        await using var alice = await Member.StartAsync(_network, _clock);
+        string group = (await alice.Client.CreateGroupAsync("g", "")).GroupId;
+        string[][] tags = [["d", new string('5', 64)], ["mls_protocol_version", "1.0"], ["mls_ciphersuite", "0x0001"], ["app_components", "0x8003", "0x8009"]];
+        string content = Convert.ToBase64String([0, 1, 0, 5, 0, 1, 0, 1]);
+        _network[Member.Relay].Publish(NostrEvent.Create(_evesKey, 30443, tags, content, _clock.GetUtcNow().ToUnixTimeSeconds()));
+        var refusal = await Assert.ThrowsAsync<ClientException>(() => alice.Client.InviteAsync(group, [_evesKey.PublicKey]));
+        Assert.Contains("adopted Marmot protocol (P3", refusal.Message, StringComparison.Ordinal);
+    }
+
     // A group of Eve's, whoever it names as admin.
-    private MlsGroup Group(byte[] id, Bytes32 admin)
+    private MlsGroup Group(byte[] id, Bytes32 admin, byte version = 2)
     {
         using var keys = MipGroup.CreateKeyPackage(_evesKey.PublicKey, lastResort: false, _clock.GetUtcNow());
         var data = new GroupData { NostrGroupId = new Bytes32(new byte[32]), Name = "Eve's", Admins = [admin], Relays = [Member.Relay] };
-        return MlsGroup.Create(id, keys, MipGroup.ContextExtensions(data, requireSelfRemove: true), MipGroup.Rules);
+        var extensions = MipGroup.ContextExtensions(data, requireSelfRemove: true);
+        extensions[0].Data[1] = version; // the two share a layout
+        return MlsGroup.Create(id, keys, extensions, MipGroup.Rules);
     }
 
     private async Task<MlsMessage> InviteAsync(MlsGroup group)

@@ -134,6 +134,23 @@ public sealed class PostgresLedgerTests(PostgresFixture postgres) : ClaimLedgerC
     [Fact]
     public async Task Says_that_the_server_cannot_be_asked_and_heals() =>
         await LedgerOutage.HealsAsync(Join(), postgres.Server.CrashAsync, postgres.Server.StartAgainAsync);
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task The_first_who_asks_after_a_restart_of_the_server_notices_nothing(bool clean)
+    {
+        await using var ledger = await ConnectedAsync(Join());
+        var shared = (ISharedValues)ledger;
+        var name = Any();
+        byte[] value = [1];
+        Assert.Equal(ClaimAnswer.Owned, await ledger.ClaimAsync(Any(), Any(), Long, CancellationToken.None));
+        Assert.Equal(value, await shared.OfferAsync(name, value, Long, CancellationToken.None));
+        await (clean ? postgres.Server.StopAsync() : postgres.Server.CrashAsync());
+        await postgres.Server.StartAgainAsync();
+        Assert.Equal(ClaimAnswer.Owned, await ledger.ClaimAsync(Any(), Any(), Long, CancellationToken.None));
+        Assert.Equal(value, await shared.OfferAsync(name, value, Long, CancellationToken.None));
+    }
 }
 
 public sealed class RedisLedgerOutageTests

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Marmot.Mls.Crypto;
 using Marmot.Mls.Groups;
 using Marmot.Mls.Messages;
 using Marmot.Mls.Tree;
@@ -52,7 +53,7 @@ public class DeletedSecretsTests
             needles.Add(new Needle("root of the secret tree", group.Current.Secrets.Encryption));
             for (var generation = 0u; generation < 3; generation++)
             {
-                using var key = group.Current.SecretTree.Find(group.OwnLeaf, true, generation, confirm: false);
+                using var key = group.Current.SecretTree.Find(group.OwnLeaf, true, generation);
                 needles.Add(new Needle($"key {generation}", key.Key));
             }
         }
@@ -108,6 +109,53 @@ public class DeletedSecretsTests
         var needles = EpochSecretsOf(clients[0].Group);
         foreach (var client in clients.Take(2)) Assert.True(client.Group.TryRollBack());
         AssertGone(needles, clients);
+    }
+
+    [Fact]
+    public void Secrets_of_groups_and_key_packages_that_nobody_disposed_are_nowhere_once_they_are_collected()
+    {
+        var needles = Drop();
+        Collect();
+        Assert.Empty(ProcessMemory.Find(needles));
+
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        static List<Needle> Drop()
+        {
+            var clients = Client.InOneGroup(3);
+            var staged = clients[0].Group.Commit(new CommitRequest { ForcePath = true });
+            var received = ((ReceivedCommit)clients[1].Group.Process(staged.Message!)).Commit;
+            var needles = EpochSecretsOf(clients[0].Group);
+            needles.Add(new Needle("staged init", staged.Next!.Secrets.Init));
+            needles.Add(new Needle("received init", received.Next!.Secrets.Init));
+            needles.Add(new Needle("init key of a key package", clients[2].Package!.InitPrivateKey));
+            return needles;
+        }
+    }
+
+    [Fact]
+    public void Bytes_in_use_are_not_wiped_when_their_owner_is_collected()
+    {
+        var span = Fill();
+        Collect();
+        Assert.False(span.ContainsAnyExcept((byte)7));
+
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        static ReadOnlySpan<byte> Fill()
+        {
+            var secret = new SecretBytes(64);
+            secret.Span.Fill(7);
+            return secret;
+        }
+    }
+
+    /// <summary>Finds what is dropped, lets its finalizers run, and those of what these leave behind.</summary>
+    private static void Collect()
+    {
+        for (var i = 0; i < 3; i++)
+        {
+            GC.Collect();
+            GC.WaitForPendingFinalizers();
+        }
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]

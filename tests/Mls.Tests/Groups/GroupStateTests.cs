@@ -100,10 +100,10 @@ public class GroupStateTests
     {
         var clients = Client.InOneGroup(2);
         var message = clients[0].Group.Protect("secret"u8);
-        var key = clients[1].Group.Current.SecretTree.Find(0, true, 0, confirm: false);
+        var key = clients[1].Group.Current.SecretTree.Find(0, true, 0);
         clients[1].Group.Process(Client.Wire(message));
         Assert.True(clients[1].Group.Serialize().AsSpan().IndexOf(key.Key) < 0);
-        Assert.Equal(MlsError.GenerationUsed, Client.Refusal(() => clients[1].Group.Current.SecretTree.Find(0, true, 0, confirm: false)));
+        Assert.Equal(MlsError.GenerationUsed, Client.Refusal(() => clients[1].Group.Current.SecretTree.Find(0, true, 0)));
     }
 
     [Fact]

@@ -158,9 +158,9 @@ public class GroupTests
         clients[1].Follows(commit.Message!);
         clients[2].Follows(commit.Message!);
         Client.AssertAgree(clients);
-        Assert.NotEmpty(ended.SecretTree.Find(0, false, 0, confirm: false).Key.ToArray());
+        Assert.NotEmpty(ended.SecretTree.Find(0, false, 0).Key.ToArray());
         clients[1].Group.ForgetRollback();
-        Assert.Equal(MlsError.GenerationUsed, Client.Refusal(() => ended.SecretTree.Find(0, false, 0, confirm: false)));
+        Assert.Equal(MlsError.GenerationUsed, Client.Refusal(() => ended.SecretTree.Find(0, false, 0)));
     }
 
     [Fact]
@@ -269,6 +269,78 @@ public class GroupTests
         clients[1].Joins(commit.Welcome!, old[1]);
         Client.AssertAgree(clients.Take(2));
         Assert.False(old[0].IsClosed);
+    }
+
+    [Fact]
+    public void Nobody_else_is_added_to_a_branch()
+    {
+        var clients = Client.InOneGroup(2);
+        var old = clients[0].Group;
+        clients[0].Creates("branch");
+        var request = new CommitRequest { Predecessor = old, Proposals = [new AddProposal(new Client("stranger").NewPackage())] };
+        Assert.Equal(MlsError.CredentialRefused, Client.Refusal(() => clients[0].Group.Commit(request)));
+    }
+
+    [Fact]
+    public void Of_proposals_that_exclude_each_other_a_commit_takes_one()
+    {
+        var clients = Client.InOneGroup(6);
+        var newcomer = new Client("new");
+        foreach (var (sender, proposal) in new (int, Proposal)[]
+        {
+            (2, new RemoveProposal(3)), (1, new RemoveProposal(3)), (4, new AddProposal(newcomer.NewPackage())), (1, new AddProposal(newcomer.NewPackage())),
+            (1, new ReInitProposal([1], 1, 1, [])), (2, new GroupContextExtensionsProposal(Client.MarmotExtensions)), (4, new GroupContextExtensionsProposal([])),
+        })
+        {
+            Deliver(clients[sender].Group.Propose(proposal), sender);
+        }
+        foreach (var updater in (int[])[3, 4, 4, 5]) Deliver(clients[updater].Group.ProposeUpdate(), updater);
+        Deliver(clients[5].Group.Propose(new SelfRemoveProposal()), 5);
+
+        var commit = clients[0].Group.Commit();
+        Assert.Equal(new (uint, ushort)[] { (2, ProposalType.Remove), (4, ProposalType.Add), (2, ProposalType.GroupContextExtensions), (4, ProposalType.Update), (5, ProposalType.SelfRemove) },
+            commit.Proposals.Select(p => (p.Sender.Index, p.Proposal.Type)));
+        var last = clients[4].Group.PendingProposals.Select(p => p.Proposal).OfType<UpdateProposal>().Last(u => u.Leaf.SignatureKey.AsSpan().SequenceEqual(clients[4].Signature.PublicKey));
+        Assert.Equal(last.Leaf.EncryptionKey, commit.Proposals.Select(p => p.Proposal).OfType<UpdateProposal>().Single().Leaf.EncryptionKey);
+        clients[0].Group.Merge(commit);
+        Client[] left = [clients[1], clients[2], clients[4]];
+        foreach (var client in left) client.Follows(commit.Message!);
+        Assert.Equal(newcomer.Package!.KeyPackage.Leaf.Credential.Content, commit.Added.Single().Leaf.Credential.Content);
+        Client.AssertAgree([clients[0], .. left]);
+
+        void Deliver(MlsMessage message, int sender)
+        {
+            foreach (var client in clients.Where((_, i) => i != sender)) client.Group.Process(Client.Wire(message));
+        }
+    }
+
+    [Fact]
+    public void Proposals_that_may_not_be_committed_do_not_stop_those_that_may()
+    {
+        var clients = Client.InOneGroup(3);
+        var good = new Client("good");
+        foreach (var proposal in (Proposal[])
+        [
+            new RemoveProposal(0), new AddProposal(new Client("cannot").NewPackage(Capabilities.Of([], []))), new AddProposal(clients[2].NewPackage()),
+            new PreSharedKeyProposal(PreSharedKeyId.External("unknown"u8.ToArray(), new byte[32])), new CustomProposal(0x1234, []), new AddProposal(good.NewPackage()),
+        ])
+        {
+            var message = clients[1].Group.Propose(proposal);
+            foreach (var receiver in (int[])[0, 2]) clients[receiver].Group.Process(Client.Wire(message));
+        }
+        var commit = Client.Commits(clients[0], clients, new CommitRequest());
+        Assert.Equal("good"u8.ToArray(), Assert.IsType<AddProposal>(Assert.Single(commit.Proposals).Proposal).KeyPackage.Leaf.Credential.Content);
+        good.Joins(commit.Welcome!);
+        Client.AssertAgree([.. clients, good]);
+    }
+
+    [Fact]
+    public void What_the_caller_chooses_himself_is_refused_when_it_does_not_go_together()
+    {
+        var clients = Client.InOneGroup(3);
+        clients[0].Group.Process(Client.Wire(clients[1].Group.Propose(new RemoveProposal(0))));
+        Assert.Equal(MlsError.RemoveOfCommitter, Client.Refusal(() => clients[0].Group.Commit(new CommitRequest { IncludePending = (_, _) => true })));
+        Assert.Equal(MlsError.RemoveOfCommitter, Client.Refusal(() => clients[0].Group.Commit(new CommitRequest { Proposals = [new RemoveProposal(0)] })));
     }
 
     [Fact]

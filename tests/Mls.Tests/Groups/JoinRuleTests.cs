@@ -12,7 +12,7 @@ namespace Marmot.Mls.Tests.Groups;
 public class JoinRuleTests
 {
     private readonly Client[] _clients = Client.InOneGroup(4);
-    private readonly Client _joiner = new("joiner");
+    private readonly Client _joiner = new("client 2"); // a second device of his, so that it may be in a branch too
     private readonly Forger _forger;
 
     public JoinRuleTests()
@@ -118,6 +118,36 @@ public class JoinRuleTests
         var welcome = _forger.Welcome(_joiner, context: c => c.With(epoch, c.TreeHash, c.ConfirmedTranscriptHash, c.Extensions), secrets: s => s with { Psks = [id] }, pskSecret: psk);
         Group.TryJoin(welcome, _joiner.Package!, new JoinRequest { Predecessor = predecessor }, out _, out var error);
         Assert.Equal(expected, error);
+    }
+
+    [Fact]
+    public void Refuses_a_branch_with_someone_who_is_no_member_of_the_old_group()
+    {
+        var predecessor = _clients[1].Group;
+        var id = Psk(ResumptionUsage.Branch);
+        var psk = PskSecret.Compute(predecessor.Suite, [(id, predecessor.Current.Secrets.Resumption.Clone())]).ToArray();
+        var welcome = _forger.Welcome(_joiner, context: c => c.With(1, c.TreeHash, c.ConfirmedTranscriptHash, c.Extensions), secrets: s => s with { Psks = [id] }, pskSecret: psk, tree: t =>
+        {
+            t.Add(new Client("stranger").NewPackage().Leaf);
+            return t;
+        });
+        Refuses(MlsError.CredentialRefused, welcome, new JoinRequest { Predecessor = predecessor });
+    }
+
+    [Fact]
+    public void Refuses_a_welcome_that_does_not_come_from_the_group_it_shall_continue()
+        => Refuses(MlsError.BadPsk, _forger.Welcome(_joiner), new JoinRequest { Predecessor = _clients[1].Group });
+
+    [Fact]
+    public void Refuses_a_successor_by_the_psk_of_an_epoch_before_the_reinit()
+    {
+        var resumption = _clients[1].Group.Current.Secrets.Resumption.Clone();
+        Client.Commits(_clients[0], _clients, new CommitRequest { Proposals = [new ReInitProposal("group"u8.ToArray(), 1, 1, Client.MarmotExtensions)] });
+        var predecessor = _clients[1].Group;
+        var id = Psk(ResumptionUsage.ReInit);
+        var psk = PskSecret.Compute(predecessor.Suite, [(id, resumption)]).ToArray();
+        var welcome = _forger.Welcome(_joiner, context: c => c.With(1, c.TreeHash, c.ConfirmedTranscriptHash, c.Extensions), secrets: s => s with { Psks = [id] }, pskSecret: psk);
+        Refuses(MlsError.BadPsk, welcome, new JoinRequest { Predecessor = predecessor });
     }
 
     [Fact]

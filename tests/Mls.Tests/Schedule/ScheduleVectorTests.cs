@@ -88,16 +88,16 @@ public class ScheduleVectorTests
             {
                 foreach (var step in leaves[leaf].EnumerateArray())
                 {
-                    foreach (var confirm in (bool[])[false, true])
+                    foreach (var take in (bool[])[false, true])
                     {
-                        var application = tree.Find(leaf, true, step.UInt("generation"), confirm);
+                        var application = take ? tree.Take(leaf, true, step.UInt("generation")) : tree.Find(leaf, true, step.UInt("generation"));
                         Assert.Equal(step.Bytes("application_key"), application.Key.ToArray());
                         Assert.Equal(step.Bytes("application_nonce"), application.Nonce.ToArray());
-                        var handshake = tree.Find(leaf, false, step.UInt("generation"), confirm);
+                        var handshake = take ? tree.Take(leaf, false, step.UInt("generation")) : tree.Find(leaf, false, step.UInt("generation"));
                         Assert.Equal(step.Bytes("handshake_key"), handshake.Key.ToArray());
                         Assert.Equal(step.Bytes("handshake_nonce"), handshake.Nonce.ToArray());
                     }
-                    Assert.Equal(MlsError.GenerationUsed, Assert.Throws<MlsException>(() => tree.Find(leaf, true, step.UInt("generation"), false)).Error);
+                    Assert.Equal(MlsError.GenerationUsed, Assert.Throws<MlsException>(() => tree.Find(leaf, true, step.UInt("generation"))).Error);
                 }
             }
         }

@@ -163,7 +163,7 @@ public class ReplayAndFloodCases
         for (var i = 0; i < 50_000; i++)
         {
             BitConverter.TryWriteBytes(token, i);
-            Assert.Null(gate.TryTake("app", DevicePlatform.Apns, token, out _));
+            Assert.Null(gate.TryTake(gate.Identify("app", DevicePlatform.Apns, token), out _));
         }
 
         Assert.Equal(before, gate.TableBytes);
@@ -200,7 +200,7 @@ public class ReplayAndFloodCases
             var admitted = 0;
             for (var i = 0; i < times; i++)
             {
-                admitted += gate.TryTake("app", DevicePlatform.Apns, token, out _) is null ? 1 : 0;
+                admitted += gate.TryTake(gate.Identify("app", DevicePlatform.Apns, token), out _) is null ? 1 : 0;
             }
 
             return admitted;

@@ -14,6 +14,7 @@ public sealed class ReplicaTests : IAsyncLifetime
 {
     private const string Nsec = "0101010101010101010101010101010101010101010101010101010101010101";
     private readonly List<IClaimLedger> _ledgers = [];
+    private readonly List<SharedDevices> _devices = [];
     private readonly NotifyMetrics _metrics = new(TimeProvider.System);
     private SimulatedProviders _providers = null!;
 
@@ -26,6 +27,7 @@ public sealed class ReplicaTests : IAsyncLifetime
             await ledger.DisposeAsync();
         }
 
+        _devices.ForEach(devices => devices.Dispose());
         _metrics.Dispose();
         await _providers.DisposeAsync();
     }
@@ -62,6 +64,37 @@ public sealed class ReplicaTests : IAsyncLifetime
 
             Assert.Equal(Triggers, Triggered(a, "done") + Triggered(b, "done"));
             Assert.Equal(Triggers, Triggered(a, "duplicate") + Triggered(b, "duplicate"));
+        }
+    }
+
+    [Theory]
+    [InlineData("redis")]
+    [InlineData("postgres")]
+    public async Task Two_ring_a_device_once_a_window(string kind)
+    {
+        await using var redis = kind == "redis" ? await RedisServer.StartAsync() : null;
+        await using var postgres = kind == "postgres" ? await PostgresServer.StartAsync() : null;
+        var database = postgres is null ? "" : await postgres.CreateDatabaseAsync();
+        IClaimLedger Ledger() => redis is null
+            ? new PostgresLedger(database, NullLogger.Instance)
+            : new RedisLedger(new RedisEndpoint("127.0.0.1", redis.Port), "t", NullLogger.Instance);
+        await using var relay = await TestRelay.StartAsync();
+        var (a, _) = await StartAsync(relay, Ledger(), options => options.CoalescingWindow = TimeSpan.FromMinutes(1));
+        var (b, _) = await StartAsync(relay, Ledger(), options => options.CoalescingWindow = TimeSpan.FromMinutes(1));
+        await using (a)
+        await using (b)
+        {
+            await relay.SubscribedAsync(2);
+            const int Triggers = 30;
+            for (byte i = 1; i <= Triggers; i++)
+            {
+                await relay.SendAsync(a.Trigger(TokenDialect.MarmotPushV1, Device.Fcm("one"), Device.Fcm($"device{i}")));
+            }
+
+            await EventuallyAsync(() => Done(a) + Done(b) == 2 * Triggers && Accepted(a, b) > Triggers, "every trigger came to an end on both");
+            Assert.Equal(1, _providers.Fcm.DeliveriesFor("one"));
+            Assert.Equal(Triggers + 1, Accepted(a, b));
+            Assert.All(new[] { a, b }, server => Assert.InRange(server.Service.Apps[0].Lane(DevicePlatform.Fcm)!.Pending, 0, 1)); // the one at the window's end
         }
     }
 
@@ -176,13 +209,21 @@ public sealed class ReplicaTests : IAsyncLifetime
         Assert.Equal(ClaimOutcome.Duplicate, await first.ClaimAsync(content, default));
     }
 
-    private async Task<(RunningServer Server, SharedClaims Claims)> StartAsync(TestRelay relay, IClaimLedger ledger)
+    private async Task<(RunningServer Server, SharedClaims Claims)> StartAsync(TestRelay relay, IClaimLedger ledger, Action<NotifyOptions>? configure = null)
     {
         _ledgers.Add(ledger);
         await EventuallyAsync(() => ledger.IsConnected, "the ledger connects");
         var window = TimeSpan.FromMinutes(5);
         var claims = new SharedClaims(new ReplayCache(1000, window, TimeProvider.System), ledger, window, _metrics, TimeProvider.System);
-        return (await RunningServer.StartAsync([relay], nsec: Nsec, providers: _providers, extras: new ServerExtras { Claims = claims, SharedTokens = new SharedProviderTokens((ISharedValues)ledger, TimeProvider.System) }), claims);
+        var devices = new SharedDevices(ledger, claims, _metrics, TimeProvider.System);
+        _devices.Add(devices);
+        var extras = new ServerExtras
+        {
+            Claims = claims,
+            SharedTokens = new SharedProviderTokens((ISharedValues)ledger, TimeProvider.System),
+            SharedDevices = devices,
+        };
+        return (await RunningServer.StartAsync([relay], configure, nsec: Nsec, providers: _providers, extras: extras), claims);
     }
 
     private static long Done(RunningServer server) => Triggered(server, "done") + Triggered(server, "duplicate");

@@ -1,5 +1,9 @@
+using Marmot.NotifyServer.Inbox;
 using Marmot.NotifyServer.Tests.Support;
+using Marmot.Protocol.Events;
 using Marmot.Protocol.Push;
+using Marmot.Protocol.RelayClient;
+using Marmot.TestKit;
 
 namespace Marmot.NotifyServer.Tests.Inbox;
 
@@ -77,6 +81,83 @@ public class RelayBehaviourTests
         Assert.Equal(relay.Subscriptions.Count, relay.Subscriptions.Distinct().Count());
         await relay.SendAsync(server.Trigger(TokenDialect.MarmotPushV1, Device.Apns(1)));
         await server.Probe.EndedAsync("accepted", 1);
+    }
+
+    [Fact]
+    public async Task A_relay_that_comes_up_just_after_the_server_is_asked_often_at_first()
+    {
+        var options = new NotifyOptions();
+        var time = new HastyTime(TimeSpan.FromSeconds(15));
+        using var stop = new CancellationTokenSource();
+        var connection = new RelayConnection(
+            new RelayConnectionOptions { Url = new Uri($"ws://127.0.0.1:{FreePort.Take(1)[0]}/"), BackoffBase = options.ReconnectBase, BackoffGrowth = InboxRelay.ReconnectGrowth, BackoffMax = options.ReconnectMax, ConnectTimeout = TimeSpan.FromSeconds(15) },
+            new Deaf(),
+            time);
+        var running = connection.RunAsync(stop.Token);
+        await time.FiredAsync(40);
+        await stop.CancelAsync();
+        await running;
+
+        var pauses = time.Fired.Select(pause => pause.TotalSeconds).ToArray();
+        Assert.InRange(pauses[0], 0, 0.2);
+        Assert.InRange(pauses.Take(8).Sum(), 0, 4);
+        Assert.All(pauses, pause => Assert.InRange(pause, 0, 60));
+        Assert.All(pauses.Skip(30), pause => Assert.InRange(pause, 6, 60)); // a relay that stays away is not pestered
+    }
+
+    /// <summary>Timers fire at once and are written down; all but the deadline of a connection attempt.</summary>
+    private sealed class HastyTime(TimeSpan never) : TimeProvider
+    {
+        private readonly SemaphoreSlim _fired = new(0);
+
+        public System.Collections.Concurrent.ConcurrentQueue<TimeSpan> Fired { get; } = new();
+
+        public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
+        {
+            if (dueTime == never || dueTime == Timeout.InfiniteTimeSpan)
+            {
+                return base.CreateTimer(callback, state, dueTime, period);
+            }
+
+            Fired.Enqueue(dueTime);
+            _fired.Release();
+            return base.CreateTimer(callback, state, TimeSpan.Zero, period);
+        }
+
+        public async Task FiredAsync(int count)
+        {
+            for (var i = 0; i < count; i++)
+            {
+                Assert.True(await _fired.WaitAsync(TimeSpan.FromSeconds(30)));
+            }
+        }
+    }
+
+    private sealed class Deaf : IRelayConnectionObserver
+    {
+        public void OnEvent(in NostrEventView evt, bool live)
+        {
+        }
+
+        public void OnState(RelayState state)
+        {
+        }
+
+        public void OnClosed(string prefix, TimeSpan pause)
+        {
+        }
+
+        public void OnAuth(bool accepted)
+        {
+        }
+
+        public void OnEoseMissing()
+        {
+        }
+
+        public void OnReady()
+        {
+        }
     }
 
     [Fact]

@@ -76,7 +76,8 @@ internal sealed class RunningServer : IAsyncDisposable
             extras?.Lifetime,
             extras?.Settings,
             extras?.Claims,
-            extras?.SharedTokens)
+            extras?.SharedTokens,
+            extras?.SharedDevices)
         {
             ExitWith = code => extras?.ExitCodes.Add(code),
         };
@@ -166,6 +167,8 @@ internal sealed class ServerExtras
     public NotifyServer.Triggers.IClaimStore? Claims { get; init; }
 
     public NotifyServer.Claims.SharedProviderTokens? SharedTokens { get; init; }
+
+    public NotifyServer.Claims.SharedDevices? SharedDevices { get; init; }
 
     public List<int> ExitCodes { get; } = [];
 }

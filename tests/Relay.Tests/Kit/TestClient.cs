@@ -8,7 +8,8 @@ using Marmot.Protocol.Keys;
 namespace Marmot.Relay.Tests.Kit;
 
 /// <summary>The framework's WebSocket client with Nostr's words; every wait ends after ten seconds.</summary>
-internal sealed class TestClient : IAsyncDisposable
+/// <param name="deflate">Offers permessage-deflate.</param>
+internal sealed class TestClient(WebSocketDeflateOptions? deflate = null) : IAsyncDisposable
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
     private readonly ClientWebSocket _socket = new();
@@ -18,6 +19,7 @@ internal sealed class TestClient : IAsyncDisposable
 
     public async Task ConnectAsync(Uri uri)
     {
+        _socket.Options.DangerousDeflateOptions = deflate;
         using var cancel = new CancellationTokenSource(Patience);
         await _socket.ConnectAsync(uri, cancel.Token);
         var first = await ReceiveAsync();

@@ -4,6 +4,7 @@ using Marmot.Protocol.Events;
 using Marmot.Protocol.Filters;
 using Marmot.Protocol.Keys;
 using Marmot.Relay.Operator;
+using Marmot.Relay.Queries;
 using Marmot.Relay.Storage;
 
 namespace Marmot.Relay.Tests.Storage;
@@ -101,6 +102,7 @@ public abstract class EventStoreContract : IAsyncLifetime
         await Store.WriteAsync([.. events.Select(e => new EventWrite(Record(e)))], CancellationToken.None);
 
         T[]? Some<T>(T[] all) => random.Next(3) > 0 ? null : [.. all.Where(_ => random.Next(2) == 0)];
+        var (scope, last) = (ReadScope.Everything(Now), new Filter { Limit = 3 });
         for (var round = 0; round < 500; round++)
         {
             var filter = new Filter
@@ -120,6 +122,15 @@ public abstract class EventStoreContract : IAsyncLifetime
             Assert.Equal(
                 events.Count(e => Obvious(filter, e)),
                 await Store.CountAsync(filter, ReadScope.Everything(Now), Store.HighWaterMark, CancellationToken.None));
+
+            // A subscription with this filter and the one before, where the store answers that at once.
+            if (await Store.TryAnswerAsync([filter, last], scope, 10_000, CancellationToken.None) is { } answer)
+            {
+                Assert.Equal(Store.HighWaterMark, answer.Mark);
+                Assert.Equal(await StoredEventScan.FindAsync(Store, [filter, last], scope, answer.Mark, 10_000, CancellationToken.None), answer.Keys);
+            }
+
+            last = filter;
         }
     }
 

@@ -11,6 +11,8 @@ public abstract class AgentStories(SuiteFixture fixture) : IAsyncLifetime
 
     protected string Relay => fixture.Suite.RelayUrl.ToString();
 
+    protected MarmotServerProcess Suite => fixture.Suite;
+
     public Task InitializeAsync() => Task.CompletedTask;
 
     public async Task DisposeAsync()
@@ -32,14 +34,15 @@ public abstract class AgentStories(SuiteFixture fixture) : IAsyncLifetime
     }
 
     /// <summary>An account under this name: a new one that others can invite, or the one that a process before left in its store.</summary>
-    protected async Task<Named> StartAsync(string name, bool isNew = true)
+    protected async Task<Named> StartAsync(string name, bool isNew = true, bool lastResort = true)
     {
         var agent = StartProcess();
-        string key = (await agent.AskAsync("init", new { relays = new[] { Relay }, name, stateDir = _folders.File(name) }))["pubkey"]!.GetValue<string>();
+        var account = new { relays = new[] { Relay }, blossomServers = new[] { fixture.Suite.HttpUrl.ToString() }, name, stateDir = _folders.File(name) };
+        string key = (await agent.AskAsync("init", account))["pubkey"]!.GetValue<string>();
         if (isNew)
         {
             await agent.AskAsync("publishRelayLists");
-            await agent.AskAsync("publishKeyPackage");
+            await agent.AskAsync("publishKeyPackage", new { lastResort });
         }
 
         return new Named(agent, key, name);
@@ -66,6 +69,21 @@ public abstract class AgentStories(SuiteFixture fixture) : IAsyncLifetime
 
         await AssertAgreeAsync(group, alice, bob, carol);
         return (alice, bob, carol, group);
+    }
+
+    /// <summary>
+    /// Has a member do something and kills him with SIGKILL at a named step of it: before the event of this kind leaves, or with <paramref name="answered"/> after the relay took it and before
+    /// he learns of that. Then a new process goes on with what his store holds.
+    /// </summary>
+    protected async Task<Named> KillAtAsync(Named agent, int kind, bool answered, string command, object arguments)
+    {
+        await agent.AskAsync("hold", new { kinds = new[] { kind }, answers = answered });
+        var step = agent.AskAsync(command, arguments);
+        var held = (await agent.AskAsync("held", new { count = 1, waitMs = 20_000 }))["events"]!.AsArray();
+        Assert.True(held.Count > 0, $"{command} sent no kind {kind}");
+        await agent.KillAsync();
+        await Assert.ThrowsAsync<EndOfStreamException>(() => step);
+        return await StartAsync(agent.Name, isNew: false);
     }
 
     protected static async Task<(string Id, long CreatedAt)> HeldAsync(Named agent)

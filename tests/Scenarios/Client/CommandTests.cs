@@ -52,6 +52,40 @@ public sealed class CommandTests(SuiteFixture fixture) : IClassFixture<SuiteFixt
         Assert.Contains("no account", output, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task What_goes_wrong_is_said_with_what_to_do_and_nothing_is_left_half()
+    {
+        string relay = fixture.Suite.RelayUrl.ToString(), nobody = $"ws://127.0.0.1:{FreePort.Take(1)[0]}";
+
+        // A folder mistyped is not made; a URL mistyped is named.
+        Assert.Equal(1, (await StartAsync("typo", "whoami")).ExitCode);
+        Assert.False(Directory.Exists(_folders.File("typo")));
+        var (exitCode, output) = await StartAsync("dora", "init", "--relay", "relay.example");
+        Assert.Equal(2, exitCode);
+        Assert.Contains("not relay.example", output, StringComparison.Ordinal);
+
+        // An account whose relay does not answer is there, says so, and is completed by the same command with another relay.
+        (exitCode, output) = await StartAsync("dora", "init", "--relay", nobody);
+        Assert.Equal(1, exitCode);
+        Assert.Contains("run 'marmot init' again", output, StringComparison.Ordinal);
+        (exitCode, output) = await StartAsync("dora", "sync");
+        Assert.Equal(1, exitCode);
+        Assert.Contains("not reached", output, StringComparison.Ordinal);
+        var dora = await RunAsync("dora", "init", "--relay", relay);
+        Assert.False(dora.GetProperty("isNew").GetBoolean());
+        Assert.Contains("nothing new", (await StartAsync("dora", "sync")).Output, StringComparison.Ordinal);
+
+        // An invitation repeated does nothing; an admin learns how to leave.
+        await RunAsync("emil", "init", "--relay", relay);
+        await RunAsync("emil", "group", "create", "coffee");
+        string npub = dora.GetProperty("npub").GetString()!;
+        Assert.Equal(2, (await RunAsync("emil", "group", "invite", "coffee", npub)).GetProperty("published").GetArrayLength());
+        Assert.Empty((await RunAsync("emil", "group", "invite", "coffee", npub)).GetProperty("published").EnumerateArray());
+        (exitCode, output) = await StartAsync("emil", "group", "leave", "coffee");
+        Assert.Equal(1, exitCode);
+        Assert.Contains("marmot group admin", output, StringComparison.Ordinal);
+    }
+
     private async Task<JsonElement> RunAsync(string home, params string[] arguments)
     {
         var (exitCode, output) = await StartAsync(home, [.. arguments, "--json"]);

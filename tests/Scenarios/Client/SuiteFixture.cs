@@ -3,17 +3,21 @@ using Marmot.TestKit;
 namespace Marmot.Scenarios.Client;
 
 /// <summary>The whole suite in one real process for the stories of a class.</summary>
-public sealed class SuiteFixture : IAsyncLifetime
+public class SuiteFixture : IAsyncLifetime
 {
     private readonly TemporaryFolder _data = new();
 
     public MarmotServerProcess Suite { get; private set; } = null!;
 
-    public async Task InitializeAsync() => Suite = await MarmotServerProcess.StartAsync("all", _data.File("data"));
+    public virtual async Task InitializeAsync() => Suite = await MarmotServerProcess.StartAsync("all", _data.File("data"), Settings(_data));
 
-    public async Task DisposeAsync()
+    public virtual async Task DisposeAsync()
     {
         await Suite.DisposeAsync();
         _data.Dispose();
     }
+
+    /// <summary>Settings beside the usual ones.</summary>
+    /// <param name="folder">Where files they name can lie.</param>
+    protected virtual string[] Settings(TemporaryFolder folder) => [];
 }

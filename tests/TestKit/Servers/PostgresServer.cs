@@ -58,6 +58,30 @@ public sealed class PostgresServer : IAsyncDisposable
         return $"Host=127.0.0.1;Port={Port};Username={Role};Database={name}";
     }
 
+    /// <summary>Writes the whole database to a file with pg_dump, in the form that <see cref="RestoreAsync"/> reads.</summary>
+    public Task DumpAsync(string database, string file) => ThroughFolderAsync("dump", async inside =>
+    {
+        await RunToolAsync("pg_dump", "--format", "custom", "--no-owner", "--file", inside, "--dbname", ToUri(database));
+        File.Copy(inside, file, overwrite: true);
+    });
+
+    /// <summary>A new database with what <see cref="DumpAsync"/> wrote, here or elsewhere: its connection string.</summary>
+    public async Task<string> RestoreAsync(string file)
+    {
+        var database = await CreateDatabaseAsync();
+        await ThroughFolderAsync("restore", async inside =>
+        {
+            File.Copy(file, inside);
+            if (Environment.IsPrivilegedProcess)
+            {
+                await RunAsync("chown", [Account, inside]);
+            }
+
+            await RunToolAsync("pg_restore", "--exit-on-error", "--no-owner", "--dbname", ToUri(database), inside);
+        });
+        return database;
+    }
+
     /// <summary>Cuts every connection without a word and ends, as a crash would; <see cref="StartAgainAsync"/> brings it back on the same port with what was committed.</summary>
     public Task CrashAsync() => RunToolAsync("pg_ctl", "stop", "--pgdata", Data, "--mode", "immediate", "--wait");
 
@@ -75,6 +99,9 @@ public sealed class PostgresServer : IAsyncDisposable
         File.Delete(Path.Combine(Data, "postmaster.pid"));
     }
 
+    /// <summary>Tells every connection that it shuts down, and ends, as a service manager or an operator's restart does it.</summary>
+    public Task StopAsync() => RunToolAsync("pg_ctl", "stop", "--pgdata", Data, "--mode", "fast", "--wait");
+
     /// <summary>Returns when it takes connections.</summary>
     public Task StartAgainAsync() => RunToolAsync(
         "pg_ctl", "start", "--pgdata", Data, "--log", LogFile, "--wait", "--timeout", "60",
@@ -89,6 +116,22 @@ public sealed class PostgresServer : IAsyncDisposable
 
         Directory.Delete(_folder, recursive: true);
     }
+
+    // The tools' account can read and write here and perhaps nowhere else.
+    private async Task ThroughFolderAsync(string name, Func<string, Task> work)
+    {
+        var inside = Path.Combine(_folder, name);
+        try
+        {
+            await work(inside);
+        }
+        finally
+        {
+            File.Delete(inside);
+        }
+    }
+
+    private string ToUri(string database) => $"postgresql://{Role}@127.0.0.1:{Port}/{database[(database.LastIndexOf('=') + 1)..]}";
 
     /// <summary>One of PostgreSQL's programs, which Debian keeps out of PATH, as the account that owns the data.</summary>
     private static Task RunToolAsync(string tool, params string[] arguments)

@@ -20,7 +20,7 @@ internal sealed class StoredQuery(
     {
         if (_limit <= 0 || filter.Search is not null)
         {
-            return _results; // NIP-01: limit 0 asks for live events only. Search (NIP-50) is not offered.
+            return _results; // NIP-01: limit 0 asks for live events only. A search (NIP-50) is not this room's.
         }
 
         if (filter.Ids is { } ids)

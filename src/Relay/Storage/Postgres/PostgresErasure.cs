@@ -38,7 +38,10 @@ internal sealed class PostgresErasure(NpgsqlDataSource source)
         }
         finally
         {
-            await ExecuteAsync(connection, $"SELECT pg_advisory_unlock({AdvisoryLock})", CancellationToken.None);
+            if (connection.FullState.HasFlag(System.Data.ConnectionState.Open)) // a broken one has let go already
+            {
+                await ExecuteAsync(connection, $"SELECT pg_advisory_unlock({AdvisoryLock})", CancellationToken.None);
+            }
         }
     }
 

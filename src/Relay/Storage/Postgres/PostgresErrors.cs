@@ -5,9 +5,6 @@ namespace Marmot.Relay.Storage.Postgres;
 /// <summary>Turns what Npgsql throws into what the rooms above a store expect.</summary>
 internal static class PostgresErrors
 {
-    /// <summary>False when the connection failed rather than the statement.</summary>
-    public static bool IsFromServer(this NpgsqlException exception) => exception is PostgresException;
-
     /// <param name="work">What to do.</param>
     /// <param name="tooWide">True when running out of time means that the query asks for too much.</param>
     /// <exception cref="IOException">The server cannot be reached, or refused.</exception>
@@ -26,7 +23,8 @@ internal static class PostgresErrors
         {
             throw new IOException("PostgreSQL refused: " + exception.SqlState + " " + exception.MessageText, exception);
         }
-        catch (Exception exception) when (exception is NpgsqlException or TimeoutException or System.Net.Sockets.SocketException)
+        catch (Exception exception) when (exception is NpgsqlException or TimeoutException or System.Net.Sockets.SocketException
+            or InvalidOperationException { InnerException: NpgsqlException }) // how EF Core wraps a connection that broke
         {
             throw new IOException("PostgreSQL cannot be reached: " + exception.Message, exception);
         }

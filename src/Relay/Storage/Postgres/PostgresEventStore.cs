@@ -1,6 +1,8 @@
 using System.Data;
+using Marmot.Hosting.Cluster;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Filters;
+using Marmot.Relay.Storage.Index;
 using Marmot.Relay.Storage.Postgres.Schema;
 using Npgsql;
 
@@ -9,36 +11,48 @@ namespace Marmot.Relay.Storage.Postgres;
 /// <summary>The store of many machines: every replica of the relay on one PostgreSQL database.</summary>
 /// <remarks>
 /// The rules of what stays run in the database (Schema/0001-events.sql), one writer of all replicas at a time, so that arrival numbers are
-/// committed in order and without holes. What the server cannot do comes out as <see cref="IOException"/>, as from a disk.
+/// committed in order and without holes. What the server cannot do comes out as <see cref="IOException"/>, as from a disk. All that is asked
+/// may be asked twice, so whatever fails because a connection broke is tried again once: after a restart of the server every connection in the
+/// pool is broken, and nobody should notice.
 /// </remarks>
 internal sealed class PostgresEventStore : IEventStore
 {
     private const int MaintenanceBatch = 1000;
     private const int MaxQuerySeconds = 5;
     private const int ReadChunk = 128; // events fetched at once; a page of an answer is 256 KiB
+    private readonly string _connectionString;
     private readonly NpgsqlDataSource _source;
     private readonly RecentIds _recent = new();
     private readonly PostgresErasure _erasure;
     private ulong _highWaterMark;
     private long _removals;
+    private volatile bool _isPrepared;
 
-    private PostgresEventStore(NpgsqlDataSource source)
+    private PostgresEventStore(string connectionString)
     {
-        _source = source;
-        _erasure = new PostgresErasure(source);
+        _connectionString = connectionString;
+        _source = PostgresSource.Create(connectionString);
+        _erasure = new PostgresErasure(_source);
+        Moderation = new PostgresModeration(_source);
     }
 
+    /// <summary>Where the operator's decisions lie, in the same database.</summary>
+    public PostgresModeration Moderation { get; }
+
     public ulong HighWaterMark => Volatile.Read(ref _highWaterMark);
+
+    /// <summary>A store that has not been connected yet: until <see cref="PrepareAsync"/> has succeeded everything fails as if the server were away.</summary>
+    /// <exception cref="IOException">These are not Npgsql's words.</exception>
+    public static PostgresEventStore Create(string connectionString) => new(connectionString);
 
     /// <summary>Connects and brings the schema up to date.</summary>
     /// <exception cref="IOException">The server cannot be reached or does not let us in.</exception>
     public static async Task<PostgresEventStore> OpenAsync(string connectionString, CancellationToken cancel)
     {
-        var store = new PostgresEventStore(PostgresSource.Create(connectionString));
+        var store = Create(connectionString);
         try
         {
-            await PostgresErrors.GuardAsync(() => RelayMigrator.RunAsync(connectionString, cancel));
-            await store.ReadHeadAsync(cancel);
+            await store.PrepareAsync(cancel);
             return store;
         }
         catch
@@ -46,6 +60,17 @@ internal sealed class PostgresEventStore : IEventStore
             await store.DisposeAsync();
             throw;
         }
+    }
+
+    /// <summary>Connects and brings the schema up to date. To be called again until it succeeds, by one caller at a time.</summary>
+    /// <returns>The newest arrival number before this store can have written anything.</returns>
+    /// <exception cref="IOException">The server cannot be reached or does not let us in.</exception>
+    public async Task<ulong> PrepareAsync(CancellationToken cancel)
+    {
+        await PostgresErrors.GuardAsync(() => RelayMigrator.RunAsync(_connectionString, cancel));
+        var head = await PostgresErrors.GuardAsync(() => AskHeadAsync(cancel));
+        _isPrepared = true;
+        return head;
     }
 
     public bool IsKnown(in Bytes32 id) => _recent.Contains(id);
@@ -57,27 +82,14 @@ internal sealed class PostgresEventStore : IEventStore
             return;
         }
 
+        // If a first try was committed although its connection broke, the second finds duplicates, and whoever listens gets the events by their
+        // arrival numbers.
         var writes = new PostgresWriteBatch(batch);
-        ulong newest;
-        try
+        var newest = await AskAsync(async () =>
         {
-            newest = await RunAsync(writes, cancel);
-        }
-        catch (NpgsqlException exception) when ((exception.IsTransient || !exception.IsFromServer()) && exception.InnerException is not TimeoutException)
-        {
-            // A connection that broke while it lay in the pool, or a server that just came back. If the first try was committed after all, the
-            // second finds duplicates, and whoever listens gets the events by their arrival numbers.
-            newest = await PostgresErrors.GuardAsync(() => RunAsync(writes, cancel));
-        }
-        catch (PostgresException exception)
-        {
-            throw new IOException("PostgreSQL refused the write: " + exception.SqlState, exception);
-        }
-        catch (Exception exception) when (exception is NpgsqlException or TimeoutException)
-        {
-            throw new IOException("PostgreSQL did not answer in time", exception);
-        }
-
+            await using var connection = await _source.OpenConnectionAsync(cancel);
+            return await writes.RunAsync(connection, cancel);
+        });
         foreach (var write in batch)
         {
             if (write.Verdict is StoreVerdict.Stored or StoreVerdict.Duplicate)
@@ -97,48 +109,94 @@ internal sealed class PostgresEventStore : IEventStore
     public async ValueTask<IReadOnlyList<StoredKey>> QueryAsync(Filter filter, ReadScope scope, ulong upTo, int limit, CancellationToken cancel)
     {
         await using var command = new NpgsqlCommand { CommandTimeout = Timeout(scope) };
-        IReadOnlyList<StoredKey> keys = PostgresQuery.TryWrite(command, filter, scope, upTo, limit)
-            ? await PostgresErrors.GuardAsync(() => QueryAsync(command, cancel), tooWide: command.CommandTimeout > 0)
+        List<StoredKey> keys = PostgresQuery.TryWrite(command, filter, scope, upTo, limit)
+            ? await AskAsync(() => QueryAsync(command, cancel), tooWide: command.CommandTimeout > 0)
             : [];
         scope.Work += keys.Count; // what it looked at beside them is not known here
         return keys;
+    }
+
+    public async ValueTask<StoredAnswer?> TryAnswerAsync(Filter[] filters, ReadScope scope, int maxLimit, CancellationToken cancel)
+    {
+        await using var command = new NpgsqlCommand { CommandTimeout = Timeout(scope) };
+        if (!PostgresQuery.TryWriteAnswer(command, filters, scope, maxLimit))
+        {
+            return null;
+        }
+
+        // Where nothing matches any older mark will do: all that came after it was looked at, and none of it matched.
+        var mark = HighWaterMark;
+        var keys = await AskAsync(() => QueryAsync(command, cancel, newest => mark = newest), tooWide: command.CommandTimeout > 0);
+        scope.Work += keys.Count;
+        if (filters.Length > 1)
+        {
+            keys = [.. keys.DistinctBy(key => key.Arrival)];
+        }
+
+        keys.Sort(StoredQuery.AnswerOrder);
+        return new StoredAnswer(mark, keys);
     }
 
     public async ValueTask<long> CountAsync(Filter filter, ReadScope scope, ulong upTo, CancellationToken cancel)
     {
         await using var command = new NpgsqlCommand { CommandTimeout = Timeout(scope) };
         return PostgresQuery.TryWriteCount(command, filter, scope, upTo)
-            ? await PostgresErrors.GuardAsync(() => CountAsync(command, cancel), tooWide: command.CommandTimeout > 0)
+            ? await AskAsync(() => CountAsync(command, cancel), tooWide: command.CommandTimeout > 0)
             : 0;
     }
 
     public async ValueTask<int> ReadAsync(IReadOnlyList<StoredKey> keys, int start, IStoredEventSink sink, CancellationToken cancel)
     {
-        for (var next = start; next < keys.Count; next += ReadChunk)
+        var next = start;
+        while (next < keys.Count && await AskAsync(() => ReadChunkAsync()))
         {
-            var count = Math.Min(ReadChunk, keys.Count - next);
-            var used = await PostgresErrors.GuardAsync(() => ReadChunkAsync(keys, next, count, sink, cancel));
-            if (used >= 0)
-            {
-                return next + used - start;
-            }
         }
 
-        return keys.Count - start;
+        return next - start;
+
+        // Goes on where it was when it is tried again. False when the sink has enough.
+        async Task<bool> ReadChunkAsync()
+        {
+            var first = next;
+            var arrivals = new long[Math.Min(ReadChunk, keys.Count - first)];
+            for (var i = 0; i < arrivals.Length; i++)
+            {
+                arrivals[i] = (long)keys[first + i].Arrival;
+            }
+
+            await using var command = _source.CreateCommand("""
+                SELECT u.place, b.json FROM unnest($1) WITH ORDINALITY AS u (arrival, place) JOIN relay.event_bytes b ON b.arrival = u.arrival ORDER BY u.place
+                """);
+            command.Parameters.Add(new NpgsqlParameter<long[]> { TypedValue = arrivals });
+            await using var reader = await command.ExecuteReaderAsync(CommandBehavior.SingleResult, cancel);
+            while (await reader.ReadAsync(cancel))
+            {
+                var place = (int)reader.GetInt64(0); // counts from 1
+                next = first + place;
+                if (!sink.Accept((ulong)arrivals[place - 1], StoredBytes.Trim(reader.GetFieldValue<byte[]>(1))))
+                {
+                    return false;
+                }
+            }
+
+            next = first + arrivals.Length;
+            return true;
+        }
     }
 
     /// <summary>Hands out what arrived after <paramref name="after"/> up to <paramref name="upTo"/>, in order, at most so many.</summary>
     /// <returns>The last number handed out; <paramref name="upTo"/> when there is nothing more.</returns>
-    public Task<ulong> ReadArrivalsAsync(ulong after, ulong upTo, int most, Action<ulong, byte[]> take, CancellationToken cancel) =>
-        PostgresErrors.GuardAsync(async () =>
+    public Task<ulong> ReadArrivalsAsync(ulong after, ulong upTo, int most, Action<ulong, byte[]> take, CancellationToken cancel)
+    {
+        var (count, last) = (0, after); // a second try goes on from here
+        return AskAsync(async () =>
         {
             await using var command = _source.CreateCommand(
                 "SELECT b.arrival, b.json FROM relay.event_bytes b WHERE b.arrival > $1 AND b.arrival <= $2 ORDER BY b.arrival LIMIT $3");
-            command.Parameters.Add(new NpgsqlParameter<long> { TypedValue = (long)after });
+            command.Parameters.Add(new NpgsqlParameter<long> { TypedValue = (long)last });
             command.Parameters.Add(new NpgsqlParameter<long> { TypedValue = (long)upTo });
-            command.Parameters.Add(new NpgsqlParameter<int> { TypedValue = most });
+            command.Parameters.Add(new NpgsqlParameter<int> { TypedValue = most - count });
             await using var reader = await command.ExecuteReaderAsync(cancel);
-            var (count, last) = (0, upTo);
             while (await reader.ReadAsync(cancel))
             {
                 last = (ulong)reader.GetInt64(0);
@@ -148,25 +206,10 @@ internal sealed class PostgresEventStore : IEventStore
 
             return count == most ? last : upTo;
         });
+    }
 
     /// <summary>Asks for the newest arrival number; also the cheapest way to know that the server is there.</summary>
-    public async Task<ulong> ReadHeadAsync(CancellationToken cancel)
-    {
-        var head = await PostgresErrors.GuardAsync(async () =>
-        {
-            await using var command = _source.CreateCommand("SELECT last, removals FROM relay.head");
-            await using var reader = await command.ExecuteReaderAsync(CommandBehavior.SingleRow, cancel);
-            await reader.ReadAsync(cancel);
-            return (Last: (ulong)reader.GetInt64(0), Removals: reader.GetInt64(1));
-        });
-        if (Interlocked.Exchange(ref _removals, head.Removals) != head.Removals)
-        {
-            _recent.Clear();
-        }
-
-        Advance(head.Last);
-        return head.Last;
-    }
+    public Task<ulong> ReadHeadAsync(CancellationToken cancel) => AskAsync(() => AskHeadAsync(cancel));
 
     public async ValueTask<ulong> ReadMarkAsync(CancellationToken cancel)
     {
@@ -183,7 +226,7 @@ internal sealed class PostgresEventStore : IEventStore
         var removed = 0;
         foreach (var piece in keys.Chunk(MaintenanceBatch))
         {
-            removed += await PostgresErrors.GuardAsync(async () =>
+            removed += await AskAsync(async () =>
             {
                 await using var command = _source.CreateCommand("SELECT relay.remove_locked($1)");
                 command.Parameters.Add(new NpgsqlParameter<long[]> { TypedValue = [.. piece.Select(key => (long)key.Arrival)] });
@@ -198,7 +241,7 @@ internal sealed class PostgresEventStore : IEventStore
     /// <summary>Removes what expired. The overwriting is <see cref="EraseAsync"/>, which the writer does not wait for.</summary>
     public async ValueTask<bool> MaintainAsync(long now, CancellationToken cancel)
     {
-        var expired = await PostgresErrors.GuardAsync(async () =>
+        var expired = await AskAsync(async () =>
         {
             await using var command = _source.CreateCommand("SELECT relay.expire($1, $2)");
             command.Parameters.Add(new NpgsqlParameter<long> { TypedValue = now });
@@ -215,10 +258,10 @@ internal sealed class PostgresEventStore : IEventStore
 
     /// <summary>Overwrites the bytes of what was removed, in the table's files. Safe to call from every replica.</summary>
     /// <returns>True when there is more to do at once.</returns>
-    public Task<bool> EraseAsync(CancellationToken cancel) => PostgresErrors.GuardAsync(() => _erasure.RunAsync(cancel));
+    public Task<bool> EraseAsync(CancellationToken cancel) => AskAsync(() => _erasure.RunAsync(cancel));
 
     /// <summary>Above a million events their number is PostgreSQL's own estimate: counting would take longer than anybody waits.</summary>
-    public async ValueTask<StoreStatistics> ReadStatisticsAsync(CancellationToken cancel) => await PostgresErrors.GuardAsync(async () =>
+    public async ValueTask<StoreStatistics> ReadStatisticsAsync(CancellationToken cancel) => await AskAsync(async () =>
     {
         await using var command = _source.CreateCommand("""
             SELECT CASE WHEN c.reltuples > 1000000 THEN c.reltuples::bigint ELSE (SELECT count(*) FROM relay.events) END, (SELECT last FROM relay.head),
@@ -249,10 +292,24 @@ internal sealed class PostgresEventStore : IEventStore
         }
     }
 
-    private async Task<ulong> RunAsync(PostgresWriteBatch writes, CancellationToken cancel)
+    // Everything passes here.
+    private Task<T> AskAsync<T>(Func<Task<T>> work, bool tooWide = false) => _isPrepared
+        ? PostgresErrors.GuardAsync(() => BrokenConnections.RetryAsync(_source, work), tooWide)
+        : Task.FromException<T>(new IOException("PostgreSQL has not been reached yet"));
+
+    private async Task<ulong> AskHeadAsync(CancellationToken cancel)
     {
-        await using var connection = await _source.OpenConnectionAsync(cancel);
-        return await writes.RunAsync(connection, cancel);
+        await using var command = _source.CreateCommand("SELECT last, removals FROM relay.head");
+        await using var reader = await command.ExecuteReaderAsync(CommandBehavior.SingleRow, cancel);
+        await reader.ReadAsync(cancel);
+        var (last, removals) = ((ulong)reader.GetInt64(0), reader.GetInt64(1));
+        if (Interlocked.Exchange(ref _removals, removals) != removals)
+        {
+            _recent.Clear();
+        }
+
+        Advance(last);
+        return last;
     }
 
     // The server has no measure of entries looked at; strangers' queries get a time instead, the operator's own take as long as they take.
@@ -265,7 +322,7 @@ internal sealed class PostgresEventStore : IEventStore
         return (long)(await command.ExecuteScalarAsync(cancel))!;
     }
 
-    private async Task<IReadOnlyList<StoredKey>> QueryAsync(NpgsqlCommand command, CancellationToken cancel)
+    private async Task<List<StoredKey>> QueryAsync(NpgsqlCommand command, CancellationToken cancel, Action<ulong>? takeMark = null)
     {
         await using var connection = await _source.OpenConnectionAsync(cancel);
         command.Connection = connection;
@@ -274,34 +331,12 @@ internal sealed class PostgresEventStore : IEventStore
         while (await reader.ReadAsync(cancel))
         {
             keys.Add(new StoredKey((ulong)reader.GetInt64(0), reader.GetInt64(1), new Bytes32(reader.GetFieldValue<byte[]>(3)), reader.GetInt32(4)));
-        }
-
-        return keys;
-    }
-
-    // How many keys were used up when the sink has enough, else -1.
-    private async Task<int> ReadChunkAsync(IReadOnlyList<StoredKey> keys, int start, int count, IStoredEventSink sink, CancellationToken cancel)
-    {
-        var arrivals = new long[count];
-        for (var i = 0; i < count; i++)
-        {
-            arrivals[i] = (long)keys[start + i].Arrival;
-        }
-
-        await using var command = _source.CreateCommand("""
-            SELECT u.place, b.json FROM unnest($1) WITH ORDINALITY AS u (arrival, place) JOIN relay.event_bytes b ON b.arrival = u.arrival ORDER BY u.place
-            """);
-        command.Parameters.Add(new NpgsqlParameter<long[]> { TypedValue = arrivals });
-        await using var reader = await command.ExecuteReaderAsync(CommandBehavior.SingleResult, cancel);
-        while (await reader.ReadAsync(cancel))
-        {
-            var place = (int)reader.GetInt64(0); // counts from 1
-            if (!sink.Accept((ulong)arrivals[place - 1], StoredBytes.Trim(reader.GetFieldValue<byte[]>(1))))
+            if (keys.Count == 1)
             {
-                return place;
+                takeMark?.Invoke((ulong)reader.GetInt64(5)); // the same in every row
             }
         }
 
-        return -1;
+        return keys;
     }
 }

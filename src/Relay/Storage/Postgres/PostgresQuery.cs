@@ -20,61 +20,81 @@ internal sealed class PostgresQuery
     private readonly ReadScope _scope;
     private readonly NpgsqlCommand _command;
     private readonly string? _limitParameter; // null when counting
+    private readonly string? _mark; // null: up to the newest event that the statement sees
     private readonly StringBuilder _sql = new(512);
 
-    private PostgresQuery(NpgsqlCommand command, Filter filter, ReadScope scope, ulong upTo, int? limit)
+    private PostgresQuery(NpgsqlCommand command, Filter filter, ReadScope scope, ulong? upTo, int? limit)
     {
         (_command, _filter, _scope) = (command, filter, scope);
         _limitParameter = limit is { } most ? Add(most) : null;
-        var mark = Add((long)Math.Min(upTo, long.MaxValue));
-        Write(mark);
-        command.CommandText = _sql.ToString();
+        _mark = upTo is { } mark ? Add((long)Math.Min(mark, long.MaxValue)) : null;
+        Write();
     }
 
     /// <summary>False when nothing can match, so that nobody needs to be asked.</summary>
     public static bool TryWrite(NpgsqlCommand command, Filter filter, ReadScope scope, ulong upTo, int limit)
     {
         limit = Math.Min(limit, filter.Limit ?? int.MaxValue);
-        if (limit <= 0 || filter.Search is not null)
+        if (!CanMatch(filter, limit))
         {
-            return false; // NIP-01: limit 0 asks for live events only. Search (NIP-50) is not offered.
+            return false;
         }
 
-        _ = new PostgresQuery(command, filter, scope, upTo, limit);
+        command.CommandText = new PostgresQuery(command, filter, scope, upTo, limit)._sql.ToString();
         return true;
+    }
+
+    /// <summary>
+    /// All filters of a subscription as one statement, each answer row with the newest arrival number of all: one statement sees the database
+    /// at one moment, so what it finds is all there is up to that number. Rows come in no order of the whole, and twice if two filters find them.
+    /// </summary>
+    public static bool TryWriteAnswer(NpgsqlCommand command, Filter[] filters, ReadScope scope, int maxLimit)
+    {
+        var parts = new List<string>(filters.Length);
+        foreach (var filter in filters)
+        {
+            var limit = Math.Min(maxLimit, filter.Limit ?? int.MaxValue);
+            if (CanMatch(filter, limit))
+            {
+                parts.Add(new PostgresQuery(command, filter, scope, upTo: null, limit)._sql.ToString());
+            }
+        }
+
+        command.CommandText = $"SELECT {Columns}, (SELECT last FROM relay.head) FROM (({string.Join(") UNION ALL (", parts)})) AS e";
+        return parts.Count > 0;
     }
 
     /// <summary>How many events match, whatever the filter's limit says.</summary>
     public static bool TryWriteCount(NpgsqlCommand command, Filter filter, ReadScope scope, ulong upTo)
     {
-        if (filter.Search is not null)
+        if (!CanMatch(filter, int.MaxValue))
         {
             return false;
         }
 
-        _ = new PostgresQuery(command, filter, scope, upTo, limit: null);
-        command.CommandText = $"SELECT count(*) FROM ({command.CommandText}) AS found";
+        command.CommandText = $"SELECT count(*) FROM ({new PostgresQuery(command, filter, scope, upTo, limit: null)._sql}) AS found";
         return true;
     }
 
-    private void Write(string mark)
+    // NIP-01: limit 0 asks for live events only. Search (NIP-50) is not offered.
+    private static bool CanMatch(Filter filter, int limit) => limit > 0 && filter.Search is null;
+
+    private void Write()
     {
         if (_filter.Ids is { } ids)
         {
-            _sql.Append($"SELECT {Columns} FROM relay.events e WHERE e.id = ANY ({Add(ids)})");
-            Conditions(mark, kinds: true, authors: true, tagLetter: null);
-            Order("e.");
+            Lists($"unnest({Add(ids)}) AS i (id)", distinct: false, OneEvent);
         }
         else if (_filter.Authors is { } authors && _filter.Kinds is { } kinds && (long)authors.Length * kinds.Length <= MaxLists)
         {
             Lists($"unnest({Add(authors)}) AS a (author) CROSS JOIN unnest({Add(kinds)}) AS k (kind)", distinct: false,
-                () => Events("e.author = a.author AND e.kind = k.kind", mark, kinds: false, authors: false));
+                () => Events("e.author = a.author AND e.kind = k.kind", kinds: false, authors: false));
         }
         else if (_filter.Tags.Count > 0)
         {
             var (letter, values) = _filter.Tags.MinBy(tag => tag.Value.Length);
             var keys = values.Distinct().Select(value => PostgresTagKey.FromText(letter, value)).ToArray();
-            Lists($"unnest({Add(keys)}) AS l (key)", distinct: keys.Length > 1, () => TaggedEvents(letter, mark));
+            Lists($"unnest({Add(keys)}) AS l (key)", distinct: keys.Length > 1, () => TaggedEvents(letter));
         }
         else if (_filter.Authors is not null)
         {
@@ -87,16 +107,16 @@ internal sealed class PostgresQuery
                     SELECT (SELECT s.kind FROM relay.events s WHERE s.author = a.author AND s.kind > step.kind ORDER BY s.kind LIMIT 1)
                     FROM step WHERE step.kind IS NOT NULL)
                 SELECT step.kind FROM step WHERE step.kind IS NOT NULL) AS k
-                """, distinct: false, () => Events("e.author = a.author AND e.kind = k.kind", mark, kinds: true, authors: false));
+                """, distinct: false, () => Events("e.author = a.author AND e.kind = k.kind", kinds: true, authors: false));
         }
         else if (_filter.Kinds is not null)
         {
-            Lists($"unnest({Add(_filter.Kinds)}) AS k (kind)", distinct: false, () => Events("e.kind = k.kind", mark, kinds: false, authors: false));
+            Lists($"unnest({Add(_filter.Kinds)}) AS k (kind)", distinct: false, EventsOfKind);
         }
         else
         {
             _sql.Append($"SELECT {Columns} FROM relay.events e WHERE true");
-            Conditions(mark, kinds: false, authors: false, tagLetter: null);
+            Conditions(kinds: false, authors: false, tagLetter: null);
             Order("e.");
         }
     }
@@ -109,29 +129,51 @@ internal sealed class PostgresQuery
         Order("e.");
     }
 
-    private void Events(string which, string mark, bool kinds, bool authors)
+    private void Events(string which, bool kinds, bool authors)
     {
         _sql.Append($"SELECT {Columns} FROM relay.events e WHERE {which}");
-        Conditions(mark, kinds, authors, tagLetter: null);
+        Conditions(kinds, authors, tagLetter: null);
         Order("e.");
     }
 
-    private void TaggedEvents(char letter, string mark)
+    // At most one, so no order: with one the planner would rather walk all events by time than sort one row.
+    private void OneEvent()
     {
-        _sql.Append($"SELECT {Columns} FROM relay.event_tags t JOIN relay.events e ON e.arrival = t.arrival WHERE t.key = l.key AND t.arrival <= {mark}");
+        _sql.Append($"SELECT {Columns} FROM relay.events e WHERE e.id = i.id");
+        Conditions(kinds: true, authors: true, tagLetter: null);
+        _sql.Append(" LIMIT 1");
+    }
+
+    // A range of one kind and an order that begins with it: only the index of kinds gives that, while with "=" the planner may walk all events
+    // by time, and for a rare kind to the end.
+    private void EventsOfKind()
+    {
+        _sql.Append($"SELECT {Columns} FROM relay.events e WHERE e.kind BETWEEN k.kind AND k.kind");
+        Conditions(kinds: false, authors: false, tagLetter: null);
+        if (_limitParameter is not null)
+        {
+            _sql.Append($" ORDER BY e.kind DESC, e.created_at DESC, e.rank LIMIT {_limitParameter}");
+        }
+    }
+
+    private void TaggedEvents(char letter)
+    {
+        _sql.Append($"SELECT {Columns} FROM relay.event_tags t JOIN relay.events e ON e.arrival = t.arrival WHERE t.key = l.key");
+        UpTo("t.");
         Times("t.");
         if (_filter.Kinds is { } kinds)
         {
             _sql.Append($" AND t.kind = ANY ({Add(kinds)})");
         }
 
-        Conditions(mark, kinds: false, authors: true, letter);
+        Conditions(kinds: false, authors: true, letter);
         Order("t.");
     }
 
-    private void Conditions(string mark, bool kinds, bool authors, char? tagLetter)
+    private void Conditions(bool kinds, bool authors, char? tagLetter)
     {
-        _sql.Append($" AND e.arrival <= {mark} AND (e.expires_at IS NULL OR e.expires_at > {Add(_scope.Now)})");
+        UpTo("e.");
+        _sql.Append($" AND (e.expires_at IS NULL OR e.expires_at > {Add(_scope.Now)})");
         Times("e.");
         if (kinds && _filter.Kinds is { } wantedKinds)
         {
@@ -157,6 +199,14 @@ internal sealed class PostgresQuery
         {
             var mine = Add([.. _scope.Keys.Select(key => PostgresTagKey.FromKey('p', key))]);
             _sql.Append($" AND (e.kind NOT IN (1059, 21059) OR EXISTS (SELECT FROM relay.event_tags w WHERE w.arrival = e.arrival AND w.key = ANY ({mine})))");
+        }
+    }
+
+    private void UpTo(string table)
+    {
+        if (_mark is not null)
+        {
+            _sql.Append($" AND {table}arrival <= {_mark}");
         }
     }
 

@@ -1,4 +1,4 @@
--- The event store. docs/decisions/0006 says why it looks like this.
+-- The event store. docs/decisions/0008 says why it looks like this.
 -- "rank" is the first 8 bytes of the id as a signed number in the same order, so that (created_at, rank DESC) read backwards is NIP-01's
 -- answer order: newest first, ties by lowest id.
 

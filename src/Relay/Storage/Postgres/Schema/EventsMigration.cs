@@ -8,17 +8,10 @@ namespace Marmot.Relay.Storage.Postgres.Schema;
 [Migration("20261121000000_Events")]
 internal sealed class EventsMigration : Migration
 {
-    protected override void Up(MigrationBuilder migrationBuilder) => migrationBuilder.Sql(Read("0001-events.sql"));
+    protected override void Up(MigrationBuilder migrationBuilder) => migrationBuilder.Sql(RelaySchema.ReadText("0001-events.sql"));
 
     // Rolling a release back keeps the tables: an older program works on them, and dropping them would lose events.
     protected override void Down(MigrationBuilder migrationBuilder)
     {
-    }
-
-    private static string Read(string name)
-    {
-        using var stream = typeof(EventsMigration).Assembly.GetManifestResourceStream(name) ?? throw new InvalidOperationException("missing resource " + name);
-        using var reader = new StreamReader(stream);
-        return reader.ReadToEnd();
     }
 }

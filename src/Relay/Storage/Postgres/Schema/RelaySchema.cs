@@ -14,4 +14,12 @@ internal sealed class RelaySchema(DbContextOptions<RelaySchema> options) : DbCon
     public static RelaySchema Open(string connectionString) => new(new DbContextOptionsBuilder<RelaySchema>()
         .UseNpgsql(connectionString, npgsql => npgsql.MigrationsHistoryTable(HistoryTable, Name).MigrationsAssembly(typeof(RelaySchema).Assembly.GetName().Name))
         .Options);
+
+    /// <summary>The text of a migration.</summary>
+    public static string ReadText(string name)
+    {
+        using var stream = typeof(RelaySchema).Assembly.GetManifestResourceStream(name) ?? throw new InvalidOperationException("missing resource " + name);
+        using var reader = new StreamReader(stream);
+        return reader.ReadToEnd();
+    }
 }

@@ -1,5 +1,5 @@
-// The bound: what libsecp256k1 takes for the curve operations of push triggers, and nothing else. Reads a secret key (32), then for each trigger
-// a count N (4, little endian), two records of signature (64), message (32), x-only key (32), and 2 + N x-only keys (32) to derive shared points with.
+// The bound: what libsecp256k1 takes for the curve operations of a benchmark, and nothing else. Reads a secret key (32), then records of two counts V and E
+// (4 each, little endian), V times signature (64), message (32), x-only key (32), and E x-only keys (32) to derive shared points with.
 // For each line on standard input it does all of them once and prints nanoseconds of CPU time of this thread and of wall time.
 #include <secp256k1.h>
 #include <secp256k1_ecdh.h>
@@ -15,6 +15,10 @@ static int copy_x(unsigned char *output, const unsigned char *x, const unsigned 
     (void)data;
     memcpy(output, x, 32);
     return 1;
+}
+
+static unsigned number(const unsigned char *bytes) {
+    return bytes[0] | bytes[1] << 8 | bytes[2] << 16 | (unsigned)bytes[3] << 24;
 }
 
 static long long since(struct timespec start, clockid_t clock) {
@@ -40,13 +44,13 @@ int main(int argc, char **argv) {
         clock_gettime(CLOCK_MONOTONIC, &wall);
         const unsigned char *next = all + 32;
         while (next < all + size) {
-            unsigned count = next[0] | next[1] << 8 | next[2] << 16;
-            next += 4;
-            for (int i = 0; i < 2; i++, next += 128) {
+            unsigned verifications = number(next), derivations = number(next + 4);
+            next += 8;
+            for (unsigned i = 0; i < verifications; i++, next += 128) {
                 secp256k1_xonly_pubkey key;
                 if (!secp256k1_xonly_pubkey_parse(context, &key, next + 96) || !secp256k1_schnorrsig_verify(context, next, next + 64, 32, &key)) return 3;
             }
-            for (unsigned i = 0; i < count + 2; i++, next += 32) {
+            for (unsigned i = 0; i < derivations; i++, next += 32) {
                 unsigned char compressed[33] = {2}, x[32];
                 secp256k1_pubkey key;
                 memcpy(compressed + 1, next, 32);

@@ -1,0 +1,101 @@
+using System.Buffers.Binary;
+using Marmot.Client.Push;
+using Marmot.Client.Storage;
+
+namespace Marmot.Client.Groups;
+
+/// <summary>
+/// The messages of one group in the order they came. The newest are values of the store and so in memory; behind them pages of <see cref="PageMessages"/> lie on disk, so that a history of any
+/// length needs little memory. A store that ends with the process keeps all in memory. One caller at a time, as its session.
+/// </summary>
+internal sealed class MessageHistory(ClientStore store, GroupRecord record)
+{
+    /// <summary>Messages in one page; up to twice as many newer ones are in memory.</summary>
+    internal const int PageMessages = 512;
+
+    /// <summary>Most push gossip that is remembered by place; a flood pushes out what is oldest.</summary>
+    private const int MaxGossip = 4096;
+
+    public int Count => record.Messages;
+
+    internal static string MessagesOf(string groupId) => $"g/{groupId}/msg/";
+
+    private string PageKey(int page) => $"{ClientStore.PagePrefix}{record.GroupId}/{page:D8}";
+
+    private string MessageKey(int index) => $"{MessagesOf(record.GroupId)}{index:D10}";
+
+    /// <summary>Puts a message at the end; its place.</summary>
+    public int Add(StoreBatch batch, StoredMessage message, int kind, long createdAt)
+    {
+        int index = record.Messages++;
+        if (kind is >= TokenGossip.UpdateKind and <= TokenGossip.RemovalKind)
+        {
+            record.Gossip.RemoveAll(one => one.At < createdAt - (long)TokenBook.MaxAge.TotalSeconds);
+            record.Gossip.Add(new GossipPlace(index, createdAt));
+            if (record.Gossip.Count > MaxGossip)
+            {
+                record.Gossip.RemoveAt(0);
+            }
+        }
+
+        Put(batch, index, message);
+        return index;
+    }
+
+    /// <summary>Writes a message again. One that lies in a page is then in both; the value counts.</summary>
+    public void Put(StoreBatch batch, int index, StoredMessage message) => batch.PutJson(MessageKey(index), message);
+
+    /// <summary>A message; null when there is none at this place.</summary>
+    public StoredMessage? Get(int index, StoreBatch? batch = null)
+    {
+        string key = MessageKey(index);
+        byte[]? json = batch is null ? store.Get(key) : batch.Get(key, store);
+        return json is not null ? StoreJson.Read<StoredMessage>(json)
+            : index < record.PagedMessages && store.GetJson<PageReference>(PageKey(index / PageMessages)) is { } page ? StoreJson.Read<StoredMessage>(Slice(store.ReadPage(page), index % PageMessages))
+            : null;
+    }
+
+    /// <summary>Moves the oldest messages in memory to disk, once there are two pages of them. Call it when everything is in the store; a crash in between costs nothing.</summary>
+    public void PageOut()
+    {
+        while (store.HasPages && record.Messages - record.PagedMessages >= 2 * PageMessages)
+        {
+            var batch = new StoreBatch();
+            using var content = new MemoryStream();
+            for (int index = record.PagedMessages; index < record.PagedMessages + PageMessages; index++)
+            {
+                byte[] json = store.Get(MessageKey(index)) ?? throw new InvalidDataException("the store lacks a message");
+                byte[] length = new byte[sizeof(int)];
+                BinaryPrimitives.WriteInt32BigEndian(length, json.Length);
+                content.Write(length);
+                content.Write(json);
+                batch.Delete(MessageKey(index));
+            }
+
+            int paged = record.PagedMessages;
+            try
+            {
+                batch.PutJson(PageKey(paged / PageMessages), store.WritePage(content.GetBuffer().AsSpan(0, (int)content.Length)));
+                record.PagedMessages = paged + PageMessages;
+                batch.PutJson($"g/{record.GroupId}/record", record);
+                store.Commit(batch, durable: false);
+            }
+            catch (IOException)
+            {
+                record.PagedMessages = paged;
+                return; // no space: the messages stay where they are
+            }
+        }
+    }
+
+    // A page is length u32 and JSON, message by message.
+    private static ReadOnlySpan<byte> Slice(ReadOnlySpan<byte> page, int index)
+    {
+        for (; index > 0; index--)
+        {
+            page = page[(sizeof(int) + BinaryPrimitives.ReadInt32BigEndian(page))..];
+        }
+
+        return page.Slice(sizeof(int), BinaryPrimitives.ReadInt32BigEndian(page));
+    }
+}

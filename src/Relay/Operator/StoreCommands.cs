@@ -1,0 +1,76 @@
+using Marmot.Protocol.Filters;
+using Marmot.Protocol.Keys;
+using Marmot.Relay.Storage;
+
+namespace Marmot.Relay.Operator;
+
+/// <summary>Where a command's data come from and go to, and its words.</summary>
+/// <param name="Input">Lines to import.</param>
+/// <param name="Output">Lines exported, numbers.</param>
+/// <param name="Say">Takes a sentence for the operator.</param>
+/// <param name="Progress">Takes how far it is.</param>
+internal sealed record CommandStreams(Stream Input, Stream Output, Func<string, Task> Say, Action<string> Progress);
+
+/// <summary>The operator's commands on a store, opened for them or of a running relay: <c>import</c>, <c>export</c>, <c>stats</c>, <c>delete</c>, <c>sync</c>.</summary>
+internal static class StoreCommands
+{
+    /// <returns>The exit code.</returns>
+    public static Task<int> RunAsync(RelayCommandLine line, IEventStore store, CommandStreams streams, TimeProvider clock, CancellationToken cancel) => line.Command switch
+    {
+        "import" => ImportAsync(store, streams, cancel),
+        "export" => ExportAsync(store, line, streams, clock, cancel),
+        "stats" => WriteStatisticsAsync(store, line, streams, cancel),
+        "delete" => DeleteAsync(store, line.Filter!, streams, cancel),
+        _ => SyncAsync(store, line, streams, clock, cancel),
+    };
+
+    private static async Task<int> ImportAsync(IEventStore store, CommandStreams streams, CancellationToken cancel)
+    {
+        var result = await EventImport.RunAsync(store, streams.Input, count => streams.Progress($"{count} events"), cancel);
+        await streams.Say($"{result.Stored} stored, {result.Duplicates} known before, {result.Refused} refused");
+        return result.Refused == 0 ? 0 : 1;
+    }
+
+    private static async Task<int> ExportAsync(IEventStore store, RelayCommandLine line, CommandStreams streams, TimeProvider clock, CancellationToken cancel)
+    {
+        var count = await EventExport.RunAsync(store, line.Filter ?? new Filter(), streams.Output, clock.GetUtcNow().ToUnixTimeSeconds(), cancel);
+        await streams.Say($"{count} exported");
+        return 0;
+    }
+
+    private static async Task<int> WriteStatisticsAsync(IEventStore store, RelayCommandLine line, CommandStreams streams, CancellationToken cancel)
+    {
+        var s = await store.ReadStatisticsAsync(cancel);
+        var text = line.Json
+            ? $"{{\"events\":{s.Events},\"newest_arrival\":{s.NewestArrival},\"log_bytes\":{s.LogBytes},\"awaiting_erasure\":{s.AwaitingErasure}}}\n"
+            : $"events            {s.Events}\nnewest arrival    {s.NewestArrival}\nlog bytes         {s.LogBytes}\nawaiting erasure  {s.AwaitingErasure}\n";
+        await streams.Output.WriteAsync(System.Text.Encoding.UTF8.GetBytes(text), cancel);
+        return 0;
+    }
+
+    private static async Task<int> DeleteAsync(IEventStore store, Filter filter, CommandStreams streams, CancellationToken cancel)
+    {
+        var keys = await store.QueryAsync(filter, ReadScope.Everything(long.MinValue), ulong.MaxValue, int.MaxValue, cancel);
+        await streams.Say($"{await store.RemoveAsync(keys, cancel)} deleted");
+        return 0;
+    }
+
+    private static async Task<int> SyncAsync(IEventStore store, RelayCommandLine line, CommandStreams streams, TimeProvider clock, CancellationToken cancel)
+    {
+        SecretKey? key = null;
+        if (line.AuthKeyFile is { } file && !SecretKey.TryParse((await File.ReadAllTextAsync(file, cancel)).Trim(), out key))
+        {
+            throw new IOException($"{file} holds no secret key");
+        }
+
+        using (key)
+        {
+            var sync = new RelaySync(store, line.Url!, key, clock, streams.Progress);
+            var result = await sync.RunAsync(line.Filter ?? new Filter(), line.Direction, cancel);
+            await streams.Say(result.Failure is { } failure
+                ? $"relay sync: {failure}"
+                : $"{result.Pulled} fetched, {result.Pushed} published, {result.Refused} refused");
+            return result.Failure is null && result.Refused == 0 ? 0 : 1;
+        }
+    }
+}

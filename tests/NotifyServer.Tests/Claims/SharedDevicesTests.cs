@@ -1,0 +1,134 @@
+using System.Collections.Concurrent;
+using Marmot.Hosting.Cluster;
+using Marmot.NotifyServer.Claims;
+using Marmot.NotifyServer.Tests.Support;
+using Marmot.Protocol.Encoding;
+
+namespace Marmot.NotifyServer.Tests.Claims;
+
+/// <summary>One push a window for a device, whichever replica does its triggers.</summary>
+public class SharedDevicesTests
+{
+    private const string Nsec = "0202020202020202020202020202020202020202020202020202020202020202";
+    private readonly ManualTime _time = new();
+
+    [Fact]
+    public async Task A_device_that_another_replica_has_just_rung_is_rung_again_when_the_window_has_passed()
+    {
+        var ledger = new InProcessLedger(_time);
+        await using var a = new PipelineRig(_time, nsec: Nsec, ledger: ledger);
+        await using var b = new PipelineRig(_time, nsec: Nsec, ledger: ledger);
+        await a.HintAsync(Device.Apns(1), Device.Apns(2));
+        _time.Move(TimeSpan.FromSeconds(0.5));
+        await b.HintAsync(Device.Apns(1), Device.Apns(3));
+        await b.HintAsync(Device.Apns(1));
+        Assert.Equal((2, 1), (a.Sent.Count, b.Sent.Count));
+        Assert.Equal(1, b.Probe.Count("marmot_notify_pushes_held"));
+        Assert.Equal(1, b.Probe.Lost("coalesced"));
+
+        _time.Move(TimeSpan.FromSeconds(2));
+        await b.Probe.EndedAsync("accepted", 2);
+        _time.Move(TimeSpan.FromMinutes(1));
+        Assert.Equal((2, 2), (a.Sent.Count, b.Sent.Count));
+    }
+
+    [Fact]
+    public async Task What_another_replica_rang_after_the_hint_is_not_rung_again()
+    {
+        var ledger = new InProcessLedger(_time);
+        await using var a = new PipelineRig(_time, nsec: Nsec, ledger: ledger);
+        await using var b = new PipelineRig(_time, nsec: Nsec, ledger: ledger);
+        await a.HintAsync(Device.Apns(1));
+        _time.Move(TimeSpan.FromSeconds(0.5));
+        await b.HintAsync(Device.Apns(1)); // waits until 2.5
+        await a.HintAsync(Device.Apns(1)); // waits until 2.0, when the window of its own push ends
+        _time.Move(TimeSpan.FromSeconds(1.5));
+        await a.Probe.EndedAsync("accepted", 2);
+        _time.Move(TimeSpan.FromSeconds(0.5));
+        await b.Probe.EndedAsync("coalesced", 1);
+        Assert.Equal((2, 0), (a.Sent.Count, b.Sent.Count));
+        Assert.Equal(0, b.Lane.Pending);
+    }
+
+    [Fact]
+    public async Task A_trigger_that_was_not_admitted_gives_its_devices_back()
+    {
+        var ledger = new InProcessLedger(_time);
+        await using var full = new PipelineRig(_time, options => options.QueueCapacity = 0, Nsec, ledger);
+        await using var other = new PipelineRig(_time, nsec: Nsec, ledger: ledger);
+        Assert.Equal("queue-full", await full.HintAsync(Device.Apns(1)));
+        Assert.Equal("done", await other.HintAsync(Device.Apns(1)));
+        Assert.Equal(1, other.Sent.Count);
+    }
+
+    [Fact]
+    public async Task While_the_ledger_is_away_each_replica_rings_alone_and_says_so()
+    {
+        var ledger = new ScriptedLedger { IsAway = true };
+        await using var a = new PipelineRig(_time, nsec: Nsec, ledger: ledger);
+        var hint = a.HintAsync(Device.Apns(1), Device.Apns(2));
+        while (!hint.IsCompleted)
+        {
+            _time.Move(_time.Armed > 0 ? TimeSpan.FromSeconds(0.05) : TimeSpan.Zero); // the claim on the content tries again for two seconds
+            await Task.Yield();
+        }
+
+        Assert.Equal("done", await hint);
+        Assert.Equal(2, a.Sent.Count);
+        Assert.Equal(2, a.Probe.Count("marmot_notify_device_claims_alone"));
+        Assert.Contains("alone", new ClaimsHealth(a.Claims!).Check().Detail, StringComparison.Ordinal);
+
+        ledger.IsAway = false;
+        await a.HintAsync(Device.Apns(3));
+        Assert.Equal("ok", new ClaimsHealth(a.Claims!).Check().Detail);
+        Assert.Equal(2, a.Probe.Count("marmot_notify_device_claims_alone"));
+    }
+
+    [Fact]
+    public async Task All_devices_of_a_trigger_are_asked_for_together_under_names_that_need_the_apps_key()
+    {
+        var ledger = new ScriptedLedger { HoldsBackAfter = 1 }; // the content's claim is answered
+        await using var a = new PipelineRig(_time, nsec: Nsec, ledger: ledger);
+        var hint = a.HintAsync([.. Enumerable.Range(1, 32).Select(i => Device.Apns((byte)i))]);
+        Assert.False(hint.IsCompleted);
+        Assert.Equal(33, ledger.Names.Count);
+        ledger.AnswerAll();
+        Assert.Equal("done", await hint);
+        Assert.Equal(32, a.Sent.Count);
+
+        var other = new ScriptedLedger();
+        await using var stranger = new PipelineRig(_time, ledger: other);
+        await stranger.HintAsync(Device.Apns(1));
+        Assert.Empty(ledger.Names.Intersect(other.Names));
+    }
+
+    /// <summary>Says yes, or nothing yet, or cannot be asked.</summary>
+    private sealed class ScriptedLedger : IClaimLedger
+    {
+        private readonly TaskCompletionSource<ClaimAnswer> _later = new();
+
+        public ConcurrentQueue<Bytes32> Names { get; } = new();
+
+        public bool IsAway { get; set; }
+
+        public int HoldsBackAfter { get; init; } = int.MaxValue;
+
+        public bool IsConnected => !IsAway;
+
+        public void AnswerAll() => _later.SetResult(ClaimAnswer.Owned);
+
+        public ValueTask<ClaimAnswer> ClaimAsync(Bytes32 hash, Bytes32 owner, TimeSpan lease, CancellationToken cancel)
+        {
+            Names.Enqueue(hash);
+            return IsAway ? throw new IOException("away")
+                : Names.Count > HoldsBackAfter ? new ValueTask<ClaimAnswer>(_later.Task)
+                : new ValueTask<ClaimAnswer>(ClaimAnswer.Owned);
+        }
+
+        public ValueTask CompleteAsync(Bytes32 hash, Bytes32 owner, TimeSpan window, CancellationToken cancel) => default;
+
+        public ValueTask ReleaseAsync(Bytes32 hash, Bytes32 owner, CancellationToken cancel) => default;
+
+        public ValueTask DisposeAsync() => default;
+    }
+}

@@ -59,7 +59,7 @@ internal sealed class Outbox(Stream stream, OutboxMemory memory, int maxBytes, T
                 return;
             }
 
-            isFull = _filled + _writing + length > memory.LimitFor(maxBytes) && _filled + _writing > 0;
+            isFull = _filled + _writing > memory.LimitFor(maxBytes); // without this frame: one larger than the limit is sent to a client that reads
             if (isFull)
             {
                 _closed = true;

@@ -49,6 +49,21 @@ public sealed class OutboxTests
     }
 
     [Fact]
+    public void A_frame_larger_than_the_limit_is_taken_while_a_small_one_is_under_way_and_the_next_one_is_not()
+    {
+        List<string> dropped = [];
+        using var stream = new StuckStream();
+        var outbox = new Outbox(stream, new OutboxMemory(1 << 20), maxBytes: 1000, TimeSpan.FromMinutes(1), dropped.Add);
+        outbox.Send(new byte[100]);
+        outbox.Flush();
+        outbox.Send(new byte[5000]);
+        Assert.Empty(dropped);
+        outbox.Send(new byte[1]);
+        Assert.Equal(["reads too slowly"], dropped);
+        outbox.Release();
+    }
+
+    [Fact]
     public void A_flush_has_written_what_the_socket_takes_when_it_returns()
     {
         var (server, client) = Connect();

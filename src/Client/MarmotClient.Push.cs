@@ -175,7 +175,7 @@ public sealed partial class MarmotClient
         }
 
         var elsewhere = _sessions.Values.Where(session => session.IsActive && session.GroupId != groupId)
-            .SelectMany(session => Book(session.GroupId).Tokens)
+            .SelectMany(session => GetPushTokens(session.GroupId))
             .Where(token => token.Server == server && token.Dialect == dialect)
             .Select(token => token.Token)
             .ToArray();

@@ -5,16 +5,24 @@ using Microsoft.Win32.SafeHandles;
 namespace Marmot.Blossom.Storage;
 
 /// <summary>An upload on its way to disk. Owned by one request. Begins in memory and moves to a file when it outgrows a cell.</summary>
-internal sealed class DiskBlobDraft(DiskBlobStore store, CellFile cells, string path) : BlobDraft
+/// <remarks>
+/// Full buffers go past the page cache (O_DIRECT) where the file system can: a copy into fresh pages costs more than hashing and receiving together,
+/// and an upload does not push out what is being read. The end, which is no whole block, goes the ordinary way.
+/// </remarks>
+internal sealed class DiskBlobDraft(DiskBlobStore store, CellFile cells, UploadBuffers buffers, string path) : BlobDraft
 {
     // A long upload is pushed to the medium as it comes, so that the fsync before the answer has little left to do.
     private const long FlushEveryBytes = 32L * 1024 * 1024;
+    private const int NotAligned = 22; // EINVAL
 
     private readonly List<ReadOnlyMemory<byte>> _segments = [];
     private byte[]? _small; // pooled
     private SafeFileHandle? _file;
+    private Memory<byte>? _buffer; // from buffers
     private long _length;
+    private long _written; // to the file; what is longer stands in _small or _buffer
     private long _flushed;
+    private bool? _isDirect; // unknown before the first full buffer
     private bool _published;
 
     public override ValueTask AppendAsync(ReadOnlySequence<byte> bytes, CancellationToken cancellationToken)
@@ -23,27 +31,25 @@ internal sealed class DiskBlobDraft(DiskBlobStore store, CellFile cells, string 
         {
             _small ??= ArrayPool<byte>.Shared.Rent(CellFile.MaxBlobBytes);
             bytes.CopyTo(_small.AsSpan((int)_length));
+            _length += bytes.Length;
+            return ValueTask.CompletedTask;
         }
-        else
+
+        if (_file is null)
         {
-            if (_file is null)
+            // Not preallocated by the declared length: idle uploads that promise much would fill the disk with nothing.
+            _file = File.OpenHandle(path, FileMode.CreateNew, FileAccess.Write, FileShare.Delete);
+            _buffer = buffers.TryRent();
+            if (_small is not null)
             {
-                // Not preallocated by the declared length: idle uploads that promise much would fill the disk with nothing.
-                _file = File.OpenHandle(path, FileMode.CreateNew, FileAccess.Write, FileShare.Delete);
-                RandomAccess.Write(_file, _small.AsSpan(0, (int)_length), 0);
+                var first = new ReadOnlySequence<byte>(_small, 0, (int)_length);
+                _length = 0;
+                Put(_file, first);
                 ReturnSmall();
             }
-
-            Write(_file, bytes);
         }
 
-        _length += bytes.Length;
-        if (_file is not null && _length - _flushed >= FlushEveryBytes)
-        {
-            FileSync.Data(_file);
-            _flushed = _length;
-        }
-
+        Put(_file, bytes);
         return ValueTask.CompletedTask;
     }
 
@@ -52,6 +58,17 @@ internal sealed class DiskBlobDraft(DiskBlobStore store, CellFile cells, string 
         if (_file is null)
         {
             return await cells.AddAsync(hash, _small.AsMemory(0, (int)_length));
+        }
+
+        if (_buffer is { } buffer)
+        {
+            if (_isDirect == true)
+            {
+                FileSync.SetDirect(_file, false);
+            }
+
+            RandomAccess.Write(_file, buffer.Span[..(int)(_length - _written)], _written);
+            ReturnBuffer();
         }
 
         File.SetLastWriteTimeUtc(_file, store.Today);
@@ -65,6 +82,7 @@ internal sealed class DiskBlobDraft(DiskBlobStore store, CellFile cells, string 
     public override ValueTask DisposeAsync()
     {
         ReturnSmall();
+        ReturnBuffer();
         if (_file is not null)
         {
             _file.Dispose();
@@ -77,21 +95,71 @@ internal sealed class DiskBlobDraft(DiskBlobStore store, CellFile cells, string 
         return ValueTask.CompletedTask;
     }
 
-    private void Write(SafeFileHandle file, ReadOnlySequence<byte> bytes)
+    private void Put(SafeFileHandle file, in ReadOnlySequence<byte> bytes)
     {
-        if (bytes.IsSingleSegment)
+        if (_buffer is { } buffer)
         {
-            RandomAccess.Write(file, bytes.FirstSpan, _length);
-            return;
+            Gather(file, buffer.Span, bytes);
+        }
+        else
+        {
+            Write(file, bytes);
         }
 
+        if (_isDirect != true && _written - _flushed >= FlushEveryBytes)
+        {
+            FileSync.Data(file);
+            _flushed = _written;
+        }
+    }
+
+    private void Gather(SafeFileHandle file, Span<byte> buffer, in ReadOnlySequence<byte> bytes)
+    {
+        foreach (var segment in bytes)
+        {
+            for (var rest = segment.Span; !rest.IsEmpty;)
+            {
+                var filled = (int)(_length - _written);
+                var taken = Math.Min(rest.Length, buffer.Length - filled);
+                rest[..taken].CopyTo(buffer[filled..]);
+                rest = rest[taken..];
+                _length += taken;
+                if (filled + taken == buffer.Length)
+                {
+                    WriteFull(file, buffer);
+                }
+            }
+        }
+    }
+
+    private void WriteFull(SafeFileHandle file, ReadOnlySpan<byte> buffer)
+    {
+        _isDirect ??= FileSync.SetDirect(file, true);
+        try
+        {
+            RandomAccess.Write(file, buffer, _written);
+        }
+        catch (IOException error) when (_isDirect == true && error.HResult == NotAligned)
+        {
+            _isDirect = false; // the file system wants larger blocks than ours
+            FileSync.SetDirect(file, false);
+            RandomAccess.Write(file, buffer, _written);
+        }
+
+        _written += buffer.Length;
+    }
+
+    private void Write(SafeFileHandle file, in ReadOnlySequence<byte> bytes)
+    {
         foreach (var segment in bytes)
         {
             _segments.Add(segment);
         }
 
-        RandomAccess.Write(file, _segments, _length); // one pwritev
+        RandomAccess.Write(file, _segments, _written); // one pwritev
         _segments.Clear();
+        _length += bytes.Length;
+        _written = _length;
     }
 
     private void ReturnSmall()
@@ -100,6 +168,15 @@ internal sealed class DiskBlobDraft(DiskBlobStore store, CellFile cells, string 
         {
             ArrayPool<byte>.Shared.Return(_small);
             _small = null;
+        }
+    }
+
+    private void ReturnBuffer()
+    {
+        if (_buffer is { } buffer)
+        {
+            buffers.Return(buffer);
+            _buffer = null;
         }
     }
 }

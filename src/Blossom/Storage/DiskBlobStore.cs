@@ -21,6 +21,7 @@ internal sealed class DiskBlobStore : IBlobStore
     private readonly Dictionary<Bytes32, OpenBlob> _readers = [];
     private readonly FreeSpace _free;
     private readonly CellFile _cells;
+    private readonly UploadBuffers _buffers = new();
 
     public DiskBlobStore(string root, TimeProvider time)
     {
@@ -53,7 +54,7 @@ internal sealed class DiskBlobStore : IBlobStore
         return ValueTask.CompletedTask;
     }
 
-    public BlobDraft Begin(Bytes32? announced) => new DiskBlobDraft(this, _cells, Path.Combine(_incoming, Guid.NewGuid().ToString("N")));
+    public BlobDraft Begin(Bytes32? announced) => new DiskBlobDraft(this, _cells, _buffers, Path.Combine(_incoming, Guid.NewGuid().ToString("N")));
 
     public ValueTask<BlobReader?> OpenAsync(BlobPlace place, CancellationToken cancellationToken)
     {

@@ -3,7 +3,7 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Marmot.Blossom.Storage;
 
-/// <summary>System calls the base library does not offer as such: sync of a directory and of a file's data alone, rename without questions.</summary>
+/// <summary>System calls the base library does not offer as such: sync of a directory and of a file's data alone, writes past the page cache, rename without questions.</summary>
 internal static partial class FileSync
 {
     /// <summary>Makes renames and unlinks in a directory durable. Does nothing on Windows, where a directory cannot be synced.</summary>
@@ -46,6 +46,20 @@ internal static partial class FileSync
         }
     }
 
+    /// <summary>Turns O_DIRECT on or off for what is written next: whole blocks from aligned memory, past the page cache. False where that cannot be.</summary>
+    public static bool SetDirect(SafeFileHandle file, bool on)
+    {
+        const int GetFlags = 3, SetFlags = 4;
+        var direct = RuntimeInformation.ProcessArchitecture switch
+        {
+            Architecture.X64 or Architecture.X86 => 0x4000,
+            Architecture.Arm64 => 0x10000,
+            _ => 0,
+        };
+        var flags = direct == 0 || !OperatingSystem.IsLinux() ? -1 : FileControl(file, GetFlags, 0);
+        return flags >= 0 && FileControl(file, SetFlags, on ? flags | direct : flags & ~direct) == 0;
+    }
+
     /// <summary>rename(2) alone: the caller knows that the target is free, which the base library would ask again.</summary>
     public static void Rename(string from, string to)
     {
@@ -80,6 +94,10 @@ internal static partial class FileSync
     [LibraryImport("libc", EntryPoint = "fdatasync", SetLastError = true)]
     [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
     private static partial int FDataSync(SafeFileHandle file);
+
+    [LibraryImport("libc", EntryPoint = "fcntl")]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static partial int FileControl(SafeFileHandle descriptor, int command, int value);
 
     [LibraryImport("libc", EntryPoint = "close")]
     [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]

@@ -143,6 +143,32 @@ public sealed class DiskBlobStoreTests : BlobStoreContract, IDisposable
         Assert.Empty(await ListAsync(store));
     }
 
+    [Theory]
+    [InlineData(512 * 1024)]
+    [InlineData((1024 * 1024) - 1)]
+    [InlineData(1024 * 1024)]
+    [InlineData((1024 * 1024) + 1)]
+    public async Task Large_blobs_come_back_whole_when_more_of_them_are_received_at_once_than_there_are_buffers(int size)
+    {
+        await using var store = Open();
+        var blobs = Enumerable.Range(0, 20).Select(_ => BlossomServer.RandomBlob(size)).ToArray();
+        var drafts = blobs.Select(_ => store.Begin(null)).ToArray();
+        for (var at = 0; at < size; at += 70_001)
+        {
+            for (var i = 0; i < blobs.Length; i++)
+            {
+                await drafts[i].AppendAsync(new(blobs[i].AsMemory(at, Math.Min(70_001, size - at))), default);
+            }
+        }
+
+        for (var i = 0; i < blobs.Length; i++)
+        {
+            var place = await drafts[i].CommitAsync(BlossomServer.HashOf(blobs[i]), default);
+            await drafts[i].DisposeAsync();
+            Assert.Equal(blobs[i], await ReadAsync(store, place, 0, size));
+        }
+    }
+
     private string Cells => Path.Combine(_folder, "small.cells");
 
     private async Task<byte[]> CellBytesAsync()

@@ -30,6 +30,7 @@ internal static class Rejections
     public static readonly RejectReason WrapsNeedAuth = RejectReason.AuthRequired("gift wraps are served to their recipient only");
     public static readonly RejectReason WrapsForeign = RejectReason.Restricted("gift wraps are served to their recipient only");
     public static readonly RejectReason TooManySubscriptions = RejectReason.Blocked("too many open subscriptions");
+    public static readonly RejectReason NotReached = RejectReason.Error("the relay's database has not been reached yet");
     public static readonly RejectReason StoreFailed = RejectReason.Error("the store could not be read");
     public static readonly RejectReason TooWide = RejectReason.Blocked("the filter makes the relay look at too much; narrow it by id, author, tag or time");
     public static readonly RejectReason NoSearch = new("unsupported", "search is not offered (NIP-50)");

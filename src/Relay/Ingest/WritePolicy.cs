@@ -34,6 +34,10 @@ internal sealed class WritePolicy
         {
             reason = Rejections.AuthAsEvent; // NIP-42: never stored, never broadcast
         }
+        else if (!_moderation.IsKnown)
+        {
+            reason = Rejections.NotReached;
+        }
         else if (IsOnlyEncrypted(evt.Kind))
         {
             reason = Rejections.OnlyEncrypted;

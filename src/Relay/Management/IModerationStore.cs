@@ -3,7 +3,7 @@ namespace Marmot.Relay.Management;
 /// <summary>Where the operator's decisions lie: a file of one machine, or a row that all replicas share.</summary>
 internal interface IModerationStore
 {
-    /// <summary>What stands, and its version.</summary>
+    /// <summary>What stands, and its version; -1 while that cannot be known yet.</summary>
     /// <exception cref="IOException">It cannot be read.</exception>
     ValueTask<(long Version, ModerationState State)> ReadAsync(CancellationToken cancel);
 

@@ -50,6 +50,9 @@ internal sealed class Moderation : IDisposable
 
     public ModerationState State => _lists.State;
 
+    /// <summary>False until the decisions were read once: whoever is banned is not known before.</summary>
+    public bool IsKnown => Volatile.Read(ref _version) >= 0;
+
     public bool IsKeyBanned(in Bytes32 key) => _lists.Keys.Count > 0 && _lists.Keys.Contains(key);
 
     public bool IsKeyAllowed(in Bytes32 key) => _lists.Allowed.Count > 0 && _lists.Allowed.Contains(key);
@@ -103,7 +106,8 @@ internal sealed class Moderation : IDisposable
             }
 
             changed = (State, state);
-            (_version, _lists) = (version, new Lists(state));
+            _lists = new Lists(state);
+            Volatile.Write(ref _version, version); // after the lists: who sees that they are known sees them
         }
         finally
         {

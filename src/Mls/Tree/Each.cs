@@ -3,7 +3,7 @@ namespace Marmot.Mls.Tree;
 /// <summary>Runs the same independent public-key operation many times, on all cores when there are enough of them to pay.</summary>
 internal static class Each
 {
-    private const int WorthSharing = 16; // each takes some 80 us; on a machine that is busy otherwise, waiting for another thread costs more than fewer gain
+    private const int WorthSharing = 8; // each takes some 80 us; fewer are done before another thread has come to help
 
     public static void Do(int count, Action<int> action)
     {

@@ -30,11 +30,10 @@ internal sealed partial class Simulation
     private int _step;
     private string _what = string.Empty;
 
-    public Simulation(int seed, int steps, int clients)
+    public Simulation(int seed, int steps, int clients, bool hasTies = false)
     {
         (_seed, _steps) = (seed, steps);
         _network = new SimNetwork(seed, relayCount: 3);
-        bool hasTies = seed % 4 == 0;
         var dice = SimDice.For(seed, 10);
         for (int index = 0; index < clients; index++)
         {

@@ -21,7 +21,7 @@ internal static class CommandLine
           all                     relay, Blossom and notification server in one process
           relay                   the Nostr relay
           relay import|export|stats|delete|compact|sync|migrate
-                                  work on the relay's store, while the relay is stopped
+                                  work on the relay's store, also while the relay runs (all but compact)
           blossom                 the blob store
           blossom stats|list|delete|verify|import|export|gc
                                   work on the blobs

@@ -37,15 +37,10 @@ public sealed class ReplicaTests : IAsyncLifetime
     [InlineData("postgres")]
     public async Task Two_send_each_push_once(string kind)
     {
-        await using var redis = kind == "redis" ? await RedisServer.StartAsync() : null;
-        await using var postgres = kind == "postgres" ? await PostgresServer.StartAsync() : null;
-        var database = postgres is null ? "" : await postgres.CreateDatabaseAsync();
-        IClaimLedger Ledger() => redis is null
-            ? new PostgresLedger(database, NullLogger.Instance)
-            : new RedisLedger(new RedisEndpoint("127.0.0.1", redis.Port), "t", NullLogger.Instance);
+        await using var shared = await SharedServer.StartAsync(kind);
         await using var relay = await TestRelay.StartAsync();
-        var (a, _) = await StartAsync(relay, Ledger());
-        var (b, _) = await StartAsync(relay, Ledger());
+        var (a, _) = await StartAsync(relay, shared.Join());
+        var (b, _) = await StartAsync(relay, shared.Join());
         await using (a)
         await using (b)
         {
@@ -72,15 +67,10 @@ public sealed class ReplicaTests : IAsyncLifetime
     [InlineData("postgres")]
     public async Task Two_ring_a_device_once_a_window(string kind)
     {
-        await using var redis = kind == "redis" ? await RedisServer.StartAsync() : null;
-        await using var postgres = kind == "postgres" ? await PostgresServer.StartAsync() : null;
-        var database = postgres is null ? "" : await postgres.CreateDatabaseAsync();
-        IClaimLedger Ledger() => redis is null
-            ? new PostgresLedger(database, NullLogger.Instance)
-            : new RedisLedger(new RedisEndpoint("127.0.0.1", redis.Port), "t", NullLogger.Instance);
+        await using var shared = await SharedServer.StartAsync(kind);
         await using var relay = await TestRelay.StartAsync();
-        var (a, _) = await StartAsync(relay, Ledger(), options => options.CoalescingWindow = TimeSpan.FromMinutes(1));
-        var (b, _) = await StartAsync(relay, Ledger(), options => options.CoalescingWindow = TimeSpan.FromMinutes(1));
+        var (a, _) = await StartAsync(relay, shared.Join(), options => options.CoalescingWindow = TimeSpan.FromMinutes(1));
+        var (b, _) = await StartAsync(relay, shared.Join(), options => options.CoalescingWindow = TimeSpan.FromMinutes(1));
         await using (a)
         await using (b)
         {
@@ -239,6 +229,31 @@ public sealed class ReplicaTests : IAsyncLifetime
         {
             Assert.True(System.Diagnostics.Stopwatch.GetElapsedTime(started) < TimeSpan.FromSeconds(30), "never came: " + what);
             await Task.Delay(10);
+        }
+    }
+
+    /// <summary>A real Redis or PostgreSQL for one test.</summary>
+    private sealed class SharedServer(RedisServer? redis, PostgresServer? postgres, string database) : IAsyncDisposable
+    {
+        public static async Task<SharedServer> StartAsync(string kind)
+        {
+            if (kind == "redis")
+            {
+                return new SharedServer(await RedisServer.StartAsync(), null, "");
+            }
+
+            var postgres = await PostgresServer.StartAsync();
+            return new SharedServer(null, postgres, await postgres.CreateDatabaseAsync());
+        }
+
+        public IClaimLedger Join() => redis is null
+            ? new PostgresLedger(database, NullLogger.Instance)
+            : new RedisLedger(new RedisEndpoint("127.0.0.1", redis.Port), "t", NullLogger.Instance);
+
+        public async ValueTask DisposeAsync()
+        {
+            await (redis?.DisposeAsync() ?? default);
+            await (postgres?.DisposeAsync() ?? default);
         }
     }
 }

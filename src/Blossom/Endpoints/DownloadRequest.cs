@@ -1,21 +1,10 @@
 using System.Buffers;
 using System.Text;
 using Marmot.Blossom.Blobs;
+using Marmot.Hosting;
 using Marmot.Protocol.Encoding;
 
 namespace Marmot.Blossom.Endpoints;
-
-internal enum RequestResult
-{
-    /// <summary>More bytes are needed.</summary>
-    Incomplete,
-
-    /// <summary>A plain download of a blob.</summary>
-    Complete,
-
-    /// <summary>Anything else, correct or not: the HTTP server's work.</summary>
-    Other,
-}
 
 /// <summary>A plain GET of a blob (BUD-01) read from the bytes of a connection: HTTP/1.1, no body, no token, no condition; at most a Range.</summary>
 /// <remarks>Takes only what is plainly right; whatever is unusual goes to the HTTP server, which refuses or serves it.</remarks>
@@ -31,28 +20,8 @@ internal readonly record struct DownloadRequest(Bytes32 Hash, string? Range)
     public static RequestResult TryRead(in ReadOnlySequence<byte> source, out DownloadRequest request, out SequencePosition end)
     {
         request = default;
-        end = source.Start;
-        var bytes = source.IsSingleSegment ? source.FirstSpan : source.Slice(0, Math.Min(source.Length, MaxSize)).ToArray();
-        bytes = bytes[..Math.Min(bytes.Length, MaxSize)];
-        var start = "GET /"u8;
-        if (!bytes[..Math.Min(bytes.Length, start.Length)].SequenceEqual(start[..Math.Min(bytes.Length, start.Length)]))
-        {
-            return RequestResult.Other;
-        }
-
-        var size = bytes.IndexOf("\r\n\r\n"u8);
-        if (size < 0)
-        {
-            return bytes.Length < MaxSize ? RequestResult.Incomplete : RequestResult.Other;
-        }
-
-        if (!TryParse(bytes[..(size + 2)], out request))
-        {
-            return RequestResult.Other;
-        }
-
-        end = source.GetPosition(size + 4);
-        return RequestResult.Complete;
+        var result = RequestHead.Find(source, MaxSize, out var lines, out end);
+        return result != RequestResult.Complete || TryParse(lines, out request) ? result : RequestResult.Other;
     }
 
     /// <param name="lines">The head, each line with its end.</param>

@@ -1,20 +1,9 @@
 using System.Buffers;
 using System.Security.Cryptography;
 using System.Text;
+using Marmot.Hosting;
 
 namespace Marmot.Relay.Connections;
-
-internal enum RequestResult
-{
-    /// <summary>More bytes are needed.</summary>
-    Incomplete,
-
-    /// <summary>A handshake for <c>/</c>.</summary>
-    Complete,
-
-    /// <summary>Anything else, correct or not: the HTTP server's work.</summary>
-    Other,
-}
 
 /// <summary>The opening handshake of a client (RFC 6455, 4.2.1) read from the first bytes of a connection.</summary>
 /// <remarks>Takes only what is plainly right; whatever is unusual goes to the HTTP server, which refuses or serves it.</remarks>
@@ -32,23 +21,8 @@ internal readonly record struct WebSocketRequest(string Host, string Key, string
     public static RequestResult TryRead(in ReadOnlySequence<byte> source, out WebSocketRequest request, out SequencePosition end)
     {
         request = default;
-        end = source.Start;
-        var bytes = source.IsSingleSegment ? source.FirstSpan : source.Slice(0, Math.Min(source.Length, MaxSize)).ToArray();
-        bytes = bytes[..Math.Min(bytes.Length, MaxSize)];
-        var start = "GET /"u8;
-        if (!bytes[..Math.Min(bytes.Length, start.Length)].SequenceEqual(start[..Math.Min(bytes.Length, start.Length)]))
-        {
-            return RequestResult.Other;
-        }
-
-        var size = bytes.IndexOf("\r\n\r\n"u8);
-        if (size < 0)
-        {
-            return bytes.Length < MaxSize ? RequestResult.Incomplete : RequestResult.Other;
-        }
-
-        end = source.GetPosition(size + 4);
-        return Ascii.IsValid(bytes[..size]) && TryParse(Encoding.ASCII.GetString(bytes[..size]), out request) ? RequestResult.Complete : RequestResult.Other;
+        var result = RequestHead.Find(source, MaxSize, out var lines, out end);
+        return result != RequestResult.Complete || (Ascii.IsValid(lines) && TryParse(Encoding.ASCII.GetString(lines[..^2]), out request)) ? result : RequestResult.Other;
     }
 
     /// <summary>The header value that proves that the server understood (RFC 6455, 4.2.2).</summary>

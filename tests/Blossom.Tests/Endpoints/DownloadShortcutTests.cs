@@ -1,6 +1,7 @@
 using System.Net.Sockets;
 using System.Text;
 using Marmot.Blossom.Endpoints;
+using Marmot.Hosting;
 using Marmot.Protocol.Keys;
 
 namespace Marmot.Blossom.Tests.Endpoints;

@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Net.Sockets;
 using System.Text;
+using Marmot.Hosting;
 using Marmot.Relay.Connections;
 using Marmot.Relay.Tests.Kit;
 

@@ -122,7 +122,7 @@ public sealed partial class Group
         }
         switch (proposal)
         {
-            case AddProposal add: ProposalList.CheckAdd(_epoch, add.KeyPackage, now); break;
+            case AddProposal add: ProposalList.CheckAdds(_epoch, [add], now); break;
             case UpdateProposal update: ProposalList.CheckUpdate(_epoch, update.Leaf, (int)sender.Index); break;
             case RemoveProposal remove:
                 MlsException.ThrowIf(remove.Removed >= _epoch.Tree.LeafCount || _epoch.Tree.Leaf((int)remove.Removed) is null, MlsError.UnknownLeaf);

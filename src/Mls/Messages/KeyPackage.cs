@@ -24,7 +24,8 @@ public sealed class KeyPackage : IWireValue
 
     private byte[]? _encoded;
     private byte[] Encoded => _encoded ??= Encode();
-    private volatile bool _isSigned; // both signatures have verified: the bytes do not change any more
+    private volatile bool _isSigned; // has verified once: the bytes do not change any more
+    private volatile bool _leafIsSigned;
 
     internal static KeyPackage Read(ref TlsReader reader)
     {
@@ -85,29 +86,46 @@ public sealed class KeyPackage : IWireValue
     /// <summary>KeyPackageRef (RFC 9420, 5.2); Nh bytes. Throws <see cref="MlsError.UnsupportedCipherSuite"/> for a suite that is not built in.</summary>
     public byte[] Reference() => Crypto.CipherSuite.Get(CipherSuite).RefHash("MLS 1.0 KeyPackage Reference"u8, Encoded);
 
-    /// <summary>Version, suite, both signatures, leaf source, init key and the leaf against itself (RFC 9420, 10.1). A time also checks the lifetime. Signatures that have verified once are not verified again.</summary>
+    /// <summary>Version, suite, both signatures, leaf source, keys and the leaf against itself (RFC 9420, 10.1). A time also checks the lifetime. Signatures that have verified once are not verified again.</summary>
     public MlsError Verify(DateTimeOffset? now)
     {
-        if (Version != 1) return MlsError.UnsupportedVersion;
-        if (!Crypto.CipherSuite.IsSupported(CipherSuite)) return MlsError.UnsupportedCipherSuite;
-        var suite = Crypto.CipherSuite.Get(CipherSuite);
-        if (Leaf.Source != LeafNodeSource.KeyPackage) return MlsError.WrongLeafSource;
-        if (InitKey.AsSpan().SequenceEqual(Leaf.EncryptionKey)) return MlsError.InitKeyReused;
-        if (now is { } time && !Leaf.Lifetime.Contains(time)) return MlsError.LifetimeExpired;
         try
         {
-            suite.Kem.CheckPublicKey(InitKey);
-            Extension.RefuseDuplicates(Extensions);
-            Tree.LeafRules.CheckOwn(Leaf);
+            CheckOuter();
+            CheckLeaf(now);
+            return MlsError.None;
         }
         catch (MlsException refusal)
         {
             return refusal.Error;
         }
-        if (_isSigned) return MlsError.None;
+    }
+
+    /// <summary>What <see cref="Verify"/> looks at around the leaf; one signature.</summary>
+    internal void CheckOuter()
+    {
+        MlsException.ThrowIf(Version != 1, MlsError.UnsupportedVersion);
+        var suite = Crypto.CipherSuite.Get(CipherSuite);
+        MlsException.ThrowIf(InitKey.AsSpan().SequenceEqual(Leaf.EncryptionKey), MlsError.InitKeyReused);
+        suite.Kem.CheckPublicKey(InitKey);
+        Extension.RefuseDuplicates(Extensions);
+        if (_isSigned) return;
         var signed = Encoded.AsSpan(0, Encoded.Length - TlsWriter.OpaqueSize(Signature.Length));
-        _isSigned = Leaf.HasValidSignature(suite, default, 0) && suite.VerifyWithLabel(Leaf.SignatureKey, "KeyPackageTBS"u8, signed, Signature);
-        return _isSigned ? MlsError.None : MlsError.BadSignature;
+        MlsException.ThrowIf(!suite.VerifyWithLabel(Leaf.SignatureKey, "KeyPackageTBS"u8, signed, Signature), MlsError.BadSignature);
+        _isSigned = true;
+    }
+
+    /// <summary>What <see cref="Verify"/> looks at in the leaf; one signature.</summary>
+    internal void CheckLeaf(DateTimeOffset? now)
+    {
+        var suite = Crypto.CipherSuite.Get(CipherSuite);
+        MlsException.ThrowIf(Leaf.Source != LeafNodeSource.KeyPackage, MlsError.WrongLeafSource);
+        MlsException.ThrowIf(now is { } time && !Leaf.Lifetime.Contains(time), MlsError.LifetimeExpired);
+        suite.Kem.CheckPublicKey(Leaf.EncryptionKey);
+        Tree.LeafRules.CheckOwn(Leaf);
+        if (_leafIsSigned) return;
+        MlsException.ThrowIf(!Leaf.HasValidSignature(suite, default, 0), MlsError.BadSignature);
+        _leafIsSigned = true;
     }
 
     internal KeyPackage Signed(CipherSuite suite, SecretBytes signatureKey)

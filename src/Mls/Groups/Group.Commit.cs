@@ -68,7 +68,7 @@ public sealed partial class Group
         }
         var pending = Choose(values, request, usage);
         var committed = Together(pending, values);
-        var list = ProposalList.Apply(_epoch, OwnLeaf, committed, _rules, request.Now, usage);
+        using var list = ProposalList.Apply(_epoch, OwnLeaf, committed, _rules, request.Now, usage, forWelcome: true);
         if (usage == ResumptionUsage.Branch) CheckMembersOf(request.Predecessor!, request.Predecessor!.Epoch, list.Tree);
 
         // 2. PSKs; own keys of nodes that the proposals left alone.
@@ -91,7 +91,7 @@ public sealed partial class Group
         var message = Send(content, request.PadTo);
         var welcome = list.Added.Count == 0 ? null : WelcomeOf(next, list, path, joiner, pskSecret, request.TreeInWelcome);
         joiner.Dispose();
-        return _staged = new StagedCommit(_epoch, next, Sender.Member(OwnLeaf), OwnLeaf, path is not null, [.. list.Added.Keys], [.. list.Removed], [.. list.Updated])
+        return _staged = new StagedCommit(_epoch, next, Sender.Member(OwnLeaf), OwnLeaf, path is not null, [.. list.Added.Select(a => a.Leaf)], [.. list.Removed], [.. list.Updated])
         {
             Message = message,
             Welcome = welcome,
@@ -130,18 +130,17 @@ public sealed partial class Group
 
         // The encrypted GroupInfo is part of every recipient's HPKE info: hash it once.
         var infoHash = Suite.EncryptContext("Welcome"u8, sealedInfo);
-        KeyValuePair<int, KeyPackage>[] added = [.. list.Added];
-        var secrets = new EncryptedGroupSecrets[added.Length];
-        Each.Do(added.Length, i =>
+        PreSharedKeyId[] psks = [.. list.Psks];
+        var secrets = new EncryptedGroupSecrets[list.Added.Count];
+        var writer = TlsWriter.ForSecrets(256);
+        for (var i = 0; i < secrets.Length; i++)
         {
-            var (leaf, package) = added[i];
+            var (leaf, package, sender) = list.Added[i];
             var pathSecret = path?.PathSecrets[TreeMath.CommonAncestor(OwnLeaf, leaf)];
-            var writer = TlsWriter.ForSecrets(256);
-            new GroupSecrets(joiner, pathSecret, [.. list.Psks]).Write(writer); // not disposed: the secrets are not its own here
-            var (enc, ciphertext) = Suite.HpkeSeal(package.InitKey, infoHash, default, writer.Written);
+            new GroupSecrets(joiner, pathSecret, psks).Write(writer); // not disposed: the secrets are not its own here
+            secrets[i] = new EncryptedGroupSecrets(package.Reference(), new HpkeCiphertext(sender!.Enc, Suite.HpkeSeal(sender, infoHash, default, writer.Written)));
             writer.Wipe();
-            secrets[i] = new EncryptedGroupSecrets(package.Reference(), new HpkeCiphertext(enc, ciphertext));
-        });
+        }
         return new MlsMessage(WireFormat.Welcome, new Welcome(Suite.Id, secrets, sealedInfo));
     }
 

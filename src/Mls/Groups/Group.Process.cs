@@ -160,7 +160,7 @@ public sealed partial class Group
         var removesSelf = list.Removed.Contains(before.OwnLeaf);
         var committer = isExternal ? list.Tree.Reserve() : (int)framed.Sender.Index;
         var proposals = committed.Select(c => (c.Proposal, c.Sender)).ToArray();
-        int[] added = isExternal ? [committer] : [.. list.Added.Keys];
+        int[] added = isExternal ? [committer] : [.. list.Added.Select(a => a.Leaf)];
 
         // 3. The path.
         var newLeaves = list.NewLeaves;

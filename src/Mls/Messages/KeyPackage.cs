@@ -91,14 +91,27 @@ public sealed class KeyPackage : IWireValue
     {
         try
         {
-            CheckOuter();
             CheckLeaf(now);
+            CheckOuter();
             return MlsError.None;
         }
         catch (MlsException refusal)
         {
             return refusal.Error;
         }
+    }
+
+    /// <summary>What <see cref="Verify"/> looks at in the leaf; one signature.</summary>
+    internal void CheckLeaf(DateTimeOffset? now)
+    {
+        var suite = Crypto.CipherSuite.Get(CipherSuite);
+        MlsException.ThrowIf(Leaf.Source != LeafNodeSource.KeyPackage, MlsError.WrongLeafSource);
+        MlsException.ThrowIf(now is { } time && !Leaf.Lifetime.Contains(time), MlsError.LifetimeExpired);
+        suite.Kem.CheckPublicKey(Leaf.EncryptionKey);
+        Tree.LeafRules.CheckOwn(Leaf);
+        if (_leafIsSigned) return;
+        MlsException.ThrowIf(!Leaf.HasValidSignature(suite, default, 0), MlsError.BadSignature);
+        _leafIsSigned = true;
     }
 
     /// <summary>What <see cref="Verify"/> looks at around the leaf; one signature.</summary>
@@ -113,19 +126,6 @@ public sealed class KeyPackage : IWireValue
         var signed = Encoded.AsSpan(0, Encoded.Length - TlsWriter.OpaqueSize(Signature.Length));
         MlsException.ThrowIf(!suite.VerifyWithLabel(Leaf.SignatureKey, "KeyPackageTBS"u8, signed, Signature), MlsError.BadSignature);
         _isSigned = true;
-    }
-
-    /// <summary>What <see cref="Verify"/> looks at in the leaf; one signature.</summary>
-    internal void CheckLeaf(DateTimeOffset? now)
-    {
-        var suite = Crypto.CipherSuite.Get(CipherSuite);
-        MlsException.ThrowIf(Leaf.Source != LeafNodeSource.KeyPackage, MlsError.WrongLeafSource);
-        MlsException.ThrowIf(now is { } time && !Leaf.Lifetime.Contains(time), MlsError.LifetimeExpired);
-        suite.Kem.CheckPublicKey(Leaf.EncryptionKey);
-        Tree.LeafRules.CheckOwn(Leaf);
-        if (_leafIsSigned) return;
-        MlsException.ThrowIf(!Leaf.HasValidSignature(suite, default, 0), MlsError.BadSignature);
-        _leafIsSigned = true;
     }
 
     internal KeyPackage Signed(CipherSuite suite, SecretBytes signatureKey)

@@ -61,15 +61,14 @@ public sealed partial class Group
         if (request.Predecessor is { } predecessor)
         {
             MlsException.ThrowIf(Epoch != 0, MlsError.WrongState);
+            MlsException.ThrowIf(predecessor._closed, MlsError.GroupClosed);
             usage = predecessor._epoch.ReInit is null ? ResumptionUsage.Branch : ResumptionUsage.ReInit;
-            if (usage == ResumptionUsage.ReInit) CheckContinues(predecessor._epoch.ReInit!, _epoch.Context);
-            else MlsException.ThrowIf(Suite.Id != predecessor.Suite.Id, MlsError.KeyPackageMismatch);
             values.Insert(0, new PreSharedKeyProposal(PreSharedKeyId.Resumption(usage, predecessor._epoch.Context.GroupId, predecessor.Epoch, RandomNumberGenerator.GetBytes(Suite.HashLength))));
         }
         var pending = Choose(values, request, usage);
         var committed = Together(pending, values);
         using var list = ProposalList.Apply(_epoch, OwnLeaf, committed, _rules, request.Now, usage, forWelcome: true);
-        if (usage == ResumptionUsage.Branch) CheckMembersOf(request.Predecessor!, request.Predecessor!.Epoch, list.Tree);
+        if (request.Predecessor is { } old) CheckSuccession(old, usage, old.Epoch, Suite, GroupId.Span, list.Extensions, list.Tree);
 
         // 2. PSKs; own keys of nodes that the proposals left alone.
         using var pskSecret = PskSecretOf(list.Psks, _epoch, request.Predecessor);
@@ -153,14 +152,6 @@ public sealed partial class Group
         return new MessageKey(material);
     }
 
-    private static void CheckContinues(ReInitProposal reInit, GroupContext context)
-    {
-        var same = reInit.GroupId.AsSpan().SequenceEqual(context.GroupId) && reInit.CipherSuite == context.Suite.Id && reInit.Version == 1
-            && reInit.Extensions.Length == context.Extensions.Length
-            && reInit.Extensions.Zip(context.Extensions).All(p => p.First.Type == p.Second.Type && p.First.Data.AsSpan().SequenceEqual(p.Second.Data));
-        MlsException.ThrowIf(!same, MlsError.BadReInit);
-    }
-
     private SecretBytes PskSecretOf(List<PreSharedKeyId> ids, EpochState epoch, Group? predecessor)
         => PskSecret.Compute(epoch.Suite, [.. ids.Select(id => (id, FindPsk(id, _rules, this, predecessor)))]);
 
@@ -170,7 +161,7 @@ public sealed partial class Group
         if (id.IsExternal) return SecretBytes.Copy(rules.ExternalPsk?.Invoke(id.Id) ?? throw new MlsException(MlsError.BadPsk));
         foreach (var group in (Group?[])[current, predecessor])
         {
-            if (group is null || !id.GroupId.AsSpan().SequenceEqual(group._epoch.Context.GroupId)) continue;
+            if (group is null || group._closed || !id.GroupId.AsSpan().SequenceEqual(group._epoch.Context.GroupId)) continue;
             if (group.KnownEpochs.Contains(id.Epoch)) return group.StateOf(id.Epoch).Secrets.Resumption.Clone();
         }
         throw new MlsException(MlsError.BadPsk);

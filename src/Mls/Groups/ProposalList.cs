@@ -134,8 +134,9 @@ internal sealed class ProposalList : IDisposable
     private static void CheckCombination(EpochState epoch, int? committer, IReadOnlyList<CommittedProposal> proposals, ResumptionUsage allowedUsage)
     {
         var touched = new HashSet<int>();
-        var psks = new HashSet<PreSharedKeyId>(PreSharedKeyId.ByKey);
+        var psks = new HashSet<PreSharedKeyId>(PreSharedKeyId.ByContent);
         var contextChanges = 0;
+        var links = 0;
         foreach (var (proposal, sender, byReference, _) in proposals)
         {
             switch (proposal)
@@ -158,6 +159,8 @@ internal sealed class ProposalList : IDisposable
                 case PreSharedKeyProposal psk:
                     CheckPsk(epoch, psk.Psk, allowedUsage);
                     MlsException.ThrowIf(!psks.Add(psk.Psk), MlsError.DuplicatePsk);
+                    // The Welcome of a commit with more than one of these would be refused (RFC 9420, 12.4.3.1).
+                    if (psk.Psk.Usage is ResumptionUsage.ReInit or ResumptionUsage.Branch) MlsException.ThrowIf(++links > 1, MlsError.BadPsk);
                     break;
                 case GroupContextExtensionsProposal:
                     MlsException.ThrowIf(++contextChanges > 1, MlsError.DuplicateGroupContextExtensions);

@@ -165,7 +165,6 @@ internal static class TreeKem
             suite.Kem.CheckPublicKey(path.Nodes[i].EncryptionKey);
         }
         MlsException.ThrowIf(path.Leaf.Source != LeafNodeSource.Commit, MlsError.WrongLeafSource);
-        MlsException.ThrowIf(path.Leaf.EncryptionKey.AsSpan().SequenceEqual(tree.Leaf(sender)?.EncryptionKey), MlsError.EncryptionKeyReused);
         suite.Kem.CheckPublicKey(path.Leaf.EncryptionKey);
         LeafRules.CheckInGroup(path.Leaf, rules);
         MlsException.ThrowIf(!path.Leaf.HasValidSignature(suite, groupId, sender), MlsError.BadSignature);

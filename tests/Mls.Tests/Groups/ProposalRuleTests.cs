@@ -198,7 +198,16 @@ public class ProposalRuleTests
 
     [Fact]
     public void Refuses_one_psk_twice()
-        => Refuses(MlsError.DuplicatePsk, new PreSharedKeyProposal(PreSharedKeyId.External([1], new byte[32])), new PreSharedKeyProposal(PreSharedKeyId.External([1], Enumerable.Repeat((byte)1, 32).ToArray())));
+        => Refuses(MlsError.DuplicatePsk, new PreSharedKeyProposal(PreSharedKeyId.External([1], new byte[32])), new PreSharedKeyProposal(PreSharedKeyId.External([1], new byte[32])));
+
+    [Fact]
+    public void Takes_one_key_under_two_nonces()
+    {
+        var clients = Client.InOneGroup(2, rules: new GroupRules { ExternalPsk = _ => [1, 2, 3] });
+        byte[][] nonces = [new byte[32], [.. Enumerable.Repeat((byte)1, 32)]];
+        Client.Commits(clients[0], clients, new CommitRequest { Proposals = [.. nonces.Select(n => new PreSharedKeyProposal(PreSharedKeyId.External([1], n)))] });
+        Client.AssertAgree(clients);
+    }
 
     [Fact]
     public void Refuses_an_unknown_psk() => Refuses(MlsError.BadPsk, new PreSharedKeyProposal(PreSharedKeyId.External([1], new byte[32])));

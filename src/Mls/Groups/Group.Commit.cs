@@ -125,7 +125,7 @@ public sealed partial class Group
     {
         using var key = WelcomeKey(Suite, joiner, pskSecret);
         var info = GroupInfoOf(next, withTree ? [TreeExtension(next.Tree)] : []);
-        var sealedInfo = Suite.Seal(key.Key, key.Nonce, default, TlsWriter.Encode(info));
+        var sealedInfo = Suite.Seal(key.Key, key.Nonce, default, TlsWriter.Encode(info, info.Size));
 
         // The encrypted GroupInfo is part of every recipient's HPKE info: hash it once.
         var infoHash = Suite.EncryptContext("Welcome"u8, sealedInfo);

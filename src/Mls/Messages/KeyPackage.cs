@@ -160,11 +160,14 @@ public sealed class KeyPackageSecrets : IDisposable, IWireValue
     /// <param name="suite">Suite of the key package.</param>
     /// <param name="signatureKey">The client's own; copied.</param>
     /// <param name="credential">Who the client is.</param>
-    /// <param name="capabilities">What it supports; must list the credential type and the leaf's extensions.</param>
+    /// <param name="capabilities">What it supports; must list the credential type and the types of all extensions, the leaf's and the key package's.</param>
     /// <param name="lifetime">Seconds since 1970, both ends included.</param>
     /// <param name="keyPackageExtensions">Extensions of the key package, such as last_resort.</param>
     /// <param name="leafExtensions">Extensions of the leaf.</param>
-    /// <exception cref="MlsException"><see cref="MlsError.InvalidKey"/> when the private key is not one of the suite.</exception>
+    /// <exception cref="MlsException">
+    /// <see cref="MlsError.InvalidKey"/> when the private key is not one of the suite, <see cref="MlsError.MissingCapability"/> when something is not listed,
+    /// <see cref="MlsError.DuplicateExtension"/> when an extension type occurs twice.
+    /// </exception>
     public static KeyPackageSecrets Create(CipherSuite suite, KeyPair signatureKey, Credential credential, Capabilities capabilities, Lifetime lifetime,
         Extension[]? keyPackageExtensions = null, Extension[]? leafExtensions = null)
     {
@@ -182,6 +185,9 @@ public sealed class KeyPackageSecrets : IDisposable, IWireValue
             Extensions = leafExtensions ?? [],
         }.Signed(suite, signer, default, 0);
         var package = new KeyPackage { Version = 1, CipherSuite = suite.Id, InitKey = init.PublicKey, Leaf = leaf, Extensions = keyPackageExtensions ?? [] };
+        Tree.LeafRules.CheckOwn(leaf);
+        Extension.RefuseDuplicates(package.Extensions);
+        foreach (var extension in package.Extensions) MlsException.ThrowIf(!capabilities.SupportsExtension(extension.Type), MlsError.MissingCapability);
         return new KeyPackageSecrets(package.Signed(suite, signer), init.PrivateKey, encryption.PrivateKey, signer);
     }
 

@@ -59,7 +59,7 @@ public enum MlsError
     UnknownLeaf,
     /// <summary>A PSK is not known, has a bad nonce or a usage that is not allowed here (12.1.4).</summary>
     BadPsk,
-    /// <summary>The ReInit's version is lower than the group's (12.1.5).</summary>
+    /// <summary>The ReInit's version is lower than the group's (12.1.5), or a successor is not what the ReInit says or lacks a member of the old group (11.2).</summary>
     BadReInit,
     /// <summary>The committer commits an Update of its own (12.2).</summary>
     UpdateByCommitter,

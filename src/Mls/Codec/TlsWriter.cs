@@ -31,10 +31,10 @@ public sealed class TlsWriter
     /// <summary>The bytes written, valid until the next write.</summary>
     public ReadOnlySpan<byte> Written => _buffer.AsSpan(0, Length);
 
-    /// <summary>The wire form of one value.</summary>
-    public static byte[] Encode(IWireValue value)
+    /// <summary>The wire form of one value; a capacity that suffices spares copies.</summary>
+    public static byte[] Encode(IWireValue value, int capacity = 256)
     {
-        var writer = new TlsWriter();
+        var writer = new TlsWriter(capacity);
         value.Write(writer);
         return writer.ToArray();
     }

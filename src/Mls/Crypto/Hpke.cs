@@ -39,17 +39,30 @@ public sealed partial class CipherSuite
         public readonly void Derive(ReadOnlySpan<byte> label, Span<byte> output) => HpkeLabels.Expand(_suite._hash, _suite._hpkeId, _secret, label, _context, output);
     }
 
-    internal (byte[] Enc, byte[] Ciphertext) HpkeSeal(ReadOnlySpan<byte> publicKey, ReadOnlySpan<byte> infoHash, ReadOnlySpan<byte> aad, ReadOnlySpan<byte> plaintext)
+    /// <summary>The costly half of sealing, which needs neither info nor plaintext.</summary>
+    internal HpkeSender HpkeEncapsulate(ReadOnlySpan<byte> publicKey)
     {
-        Span<byte> room = stackalloc byte[6 * Hkdf.MaxHashLength];
-        Span<byte> shared = room[..Kem.SecretLength], key = room.Slice(64, KeyLength), nonce = room.Slice(128, NonceLength);
-        var enc = Kem.Encapsulate(publicKey, shared);
-        var context = new HpkeContext(this, shared, infoHash, room.Slice(3 * 64, 64), stackalloc byte[1 + (2 * Hkdf.MaxHashLength)]);
+        var shared = new SecretBytes(Kem.SecretLength);
+        return new HpkeSender(Kem.Encapsulate(publicKey, shared.Span), shared);
+    }
+
+    /// <summary>The other half. A sender seals once.</summary>
+    internal byte[] HpkeSeal(HpkeSender sender, ReadOnlySpan<byte> infoHash, ReadOnlySpan<byte> aad, ReadOnlySpan<byte> plaintext)
+    {
+        Span<byte> room = stackalloc byte[3 * Hkdf.MaxHashLength];
+        Span<byte> key = room[..KeyLength], nonce = room.Slice(64, NonceLength);
+        var context = new HpkeContext(this, sender.SharedSecret, infoHash, room[128..], stackalloc byte[1 + (2 * Hkdf.MaxHashLength)]);
         context.Derive("key"u8, key);
         context.Derive("base_nonce"u8, nonce);
         var ciphertext = Seal(key, nonce, aad, plaintext);
         CryptographicOperations.ZeroMemory(room);
-        return (enc, ciphertext);
+        return ciphertext;
+    }
+
+    internal (byte[] Enc, byte[] Ciphertext) HpkeSeal(ReadOnlySpan<byte> publicKey, ReadOnlySpan<byte> infoHash, ReadOnlySpan<byte> aad, ReadOnlySpan<byte> plaintext)
+    {
+        using var sender = HpkeEncapsulate(publicKey);
+        return (sender.Enc, HpkeSeal(sender, infoHash, aad, plaintext));
     }
 
     internal SecretBytes HpkeOpen(ReadOnlySpan<byte> privateKey, ReadOnlySpan<byte> publicKey, ReadOnlySpan<byte> enc, ReadOnlySpan<byte> infoHash, ReadOnlySpan<byte> aad,
@@ -104,6 +117,12 @@ public sealed partial class CipherSuite
         CryptographicOperations.ZeroMemory(shared);
         return secret;
     }
+}
+
+/// <summary>What one encapsulation to a recipient gave: what the recipient needs, and the secret both share.</summary>
+internal sealed record HpkeSender(byte[] Enc, SecretBytes SharedSecret) : IDisposable
+{
+    public void Dispose() => SharedSecret.Dispose();
 }
 
 /// <summary>LabeledExtract and LabeledExpand. References: RFC 9180, 4. Parameters: the suite id is "HPKE" or "KEM" with its numbers.</summary>

@@ -37,7 +37,7 @@ internal abstract class Kem
     public abstract void CheckPublicKey(ReadOnlySpan<byte> publicKey);
 
     /// <summary>A random key pair.</summary>
-    public SecretKeyPair Generate()
+    public virtual SecretKeyPair Generate()
     {
         Span<byte> ikm = stackalloc byte[Hkdf.MaxHashLength];
         ikm = ikm[..SecretLength];
@@ -108,6 +108,13 @@ internal sealed class KemX25519 : Kem
         var publicKey = new byte[32];
         Sodium.X25519PublicKey(privateKey, publicKey);
         return publicKey;
+    }
+
+    /// <summary>Any 32 bytes are a private key.</summary>
+    public override SecretKeyPair Generate()
+    {
+        var privateKey = SecretBytes.Random(32);
+        return new SecretKeyPair(privateKey, PublicKey(privateKey));
     }
 
     public override SecretKeyPair Derive(ReadOnlySpan<byte> ikm)

@@ -61,15 +61,14 @@ public sealed partial class Group
         if (request.Predecessor is { } predecessor)
         {
             MlsException.ThrowIf(Epoch != 0, MlsError.WrongState);
+            MlsException.ThrowIf(predecessor._closed, MlsError.GroupClosed);
             usage = predecessor._epoch.ReInit is null ? ResumptionUsage.Branch : ResumptionUsage.ReInit;
-            if (usage == ResumptionUsage.ReInit) CheckContinues(predecessor._epoch.ReInit!, _epoch.Context);
-            else MlsException.ThrowIf(Suite.Id != predecessor.Suite.Id, MlsError.KeyPackageMismatch);
             values.Insert(0, new PreSharedKeyProposal(PreSharedKeyId.Resumption(usage, predecessor._epoch.Context.GroupId, predecessor.Epoch, RandomNumberGenerator.GetBytes(Suite.HashLength))));
         }
         var pending = Choose(values, request, usage);
         var committed = Together(pending, values);
-        var list = ProposalList.Apply(_epoch, OwnLeaf, committed, _rules, request.Now, usage);
-        if (usage == ResumptionUsage.Branch) CheckMembersOf(request.Predecessor!, request.Predecessor!.Epoch, list.Tree);
+        using var list = ProposalList.Apply(_epoch, OwnLeaf, committed, _rules, request.Now, usage, forWelcome: true);
+        if (request.Predecessor is { } old) CheckSuccession(old, usage, old.Epoch, Suite, GroupId.Span, list.Extensions, list.Tree);
 
         // 2. PSKs; own keys of nodes that the proposals left alone.
         using var pskSecret = PskSecretOf(list.Psks, _epoch, request.Predecessor);
@@ -91,7 +90,7 @@ public sealed partial class Group
         var message = Send(content, request.PadTo);
         var welcome = list.Added.Count == 0 ? null : WelcomeOf(next, list, path, joiner, pskSecret, request.TreeInWelcome);
         joiner.Dispose();
-        return _staged = new StagedCommit(_epoch, next, Sender.Member(OwnLeaf), OwnLeaf, path is not null, [.. list.Added.Keys], [.. list.Removed], [.. list.Updated])
+        return _staged = new StagedCommit(_epoch, next, Sender.Member(OwnLeaf), OwnLeaf, path is not null, [.. list.Added.Select(a => a.Leaf)], [.. list.Removed], [.. list.Updated])
         {
             Message = message,
             Welcome = welcome,
@@ -126,22 +125,21 @@ public sealed partial class Group
     {
         using var key = WelcomeKey(Suite, joiner, pskSecret);
         var info = GroupInfoOf(next, withTree ? [TreeExtension(next.Tree)] : []);
-        var sealedInfo = Suite.Seal(key.Key, key.Nonce, default, TlsWriter.Encode(info));
+        var sealedInfo = Suite.Seal(key.Key, key.Nonce, default, TlsWriter.Encode(info, info.Size));
 
         // The encrypted GroupInfo is part of every recipient's HPKE info: hash it once.
         var infoHash = Suite.EncryptContext("Welcome"u8, sealedInfo);
-        KeyValuePair<int, KeyPackage>[] added = [.. list.Added];
-        var secrets = new EncryptedGroupSecrets[added.Length];
-        Each.Do(added.Length, i =>
+        PreSharedKeyId[] psks = [.. list.Psks];
+        var secrets = new EncryptedGroupSecrets[list.Added.Count];
+        var writer = TlsWriter.ForSecrets(256);
+        for (var i = 0; i < secrets.Length; i++)
         {
-            var (leaf, package) = added[i];
+            var (leaf, package, sender) = list.Added[i];
             var pathSecret = path?.PathSecrets[TreeMath.CommonAncestor(OwnLeaf, leaf)];
-            var writer = TlsWriter.ForSecrets(256);
-            new GroupSecrets(joiner, pathSecret, [.. list.Psks]).Write(writer); // not disposed: the secrets are not its own here
-            var (enc, ciphertext) = Suite.HpkeSeal(package.InitKey, infoHash, default, writer.Written);
+            new GroupSecrets(joiner, pathSecret, psks).Write(writer); // not disposed: the secrets are not its own here
+            secrets[i] = new EncryptedGroupSecrets(package.Reference(), new HpkeCiphertext(sender!.Enc, Suite.HpkeSeal(sender, infoHash, default, writer.Written)));
             writer.Wipe();
-            secrets[i] = new EncryptedGroupSecrets(package.Reference(), new HpkeCiphertext(enc, ciphertext));
-        });
+        }
         return new MlsMessage(WireFormat.Welcome, new Welcome(Suite.Id, secrets, sealedInfo));
     }
 
@@ -154,14 +152,6 @@ public sealed partial class Group
         return new MessageKey(material);
     }
 
-    private static void CheckContinues(ReInitProposal reInit, GroupContext context)
-    {
-        var same = reInit.GroupId.AsSpan().SequenceEqual(context.GroupId) && reInit.CipherSuite == context.Suite.Id && reInit.Version == 1
-            && reInit.Extensions.Length == context.Extensions.Length
-            && reInit.Extensions.Zip(context.Extensions).All(p => p.First.Type == p.Second.Type && p.First.Data.AsSpan().SequenceEqual(p.Second.Data));
-        MlsException.ThrowIf(!same, MlsError.BadReInit);
-    }
-
     private SecretBytes PskSecretOf(List<PreSharedKeyId> ids, EpochState epoch, Group? predecessor)
         => PskSecret.Compute(epoch.Suite, [.. ids.Select(id => (id, FindPsk(id, _rules, this, predecessor)))]);
 
@@ -171,7 +161,7 @@ public sealed partial class Group
         if (id.IsExternal) return SecretBytes.Copy(rules.ExternalPsk?.Invoke(id.Id) ?? throw new MlsException(MlsError.BadPsk));
         foreach (var group in (Group?[])[current, predecessor])
         {
-            if (group is null || !id.GroupId.AsSpan().SequenceEqual(group._epoch.Context.GroupId)) continue;
+            if (group is null || group._closed || !id.GroupId.AsSpan().SequenceEqual(group._epoch.Context.GroupId)) continue;
             if (group.KnownEpochs.Contains(id.Epoch)) return group.StateOf(id.Epoch).Secrets.Resumption.Clone();
         }
         throw new MlsException(MlsError.BadPsk);

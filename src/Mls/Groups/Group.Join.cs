@@ -140,29 +140,35 @@ public sealed partial class Group
         return tree;
     }
 
-    /// <summary>RFC 9420, 11.2 and 11.3: a successor names the group it comes from by a PSK and starts in epoch 1, with the parameters that were agreed or, as a branch, with members of the old group.</summary>
+    /// <summary>RFC 9420, 11.2 and 11.3: a successor names the group it comes from by a PSK, of the epoch that the ReInit began or of any that is known, and starts in epoch 1.</summary>
     private static void CheckPredecessor(PreSharedKeyId[] psks, GroupContext context, RatchetTree tree, Group? predecessor)
     {
         var link = Array.Find(psks, p => p.Usage is ResumptionUsage.ReInit or ResumptionUsage.Branch);
         if (link is null && predecessor is null) return;
         MlsException.ThrowIf(link is null || predecessor is null || context.Epoch != 1 || !predecessor.GroupId.Span.SequenceEqual(link.GroupId), MlsError.BadPsk);
-        if (link!.Usage == ResumptionUsage.ReInit)
-        {
-            MlsException.ThrowIf(link.Epoch != predecessor!.Epoch, MlsError.BadPsk);
-            CheckContinues(predecessor._epoch.ReInit ?? throw new MlsException(MlsError.BadReInit), context);
-        }
-        else
-        {
-            MlsException.ThrowIf(context.Suite.Id != predecessor!.Suite.Id, MlsError.KeyPackageMismatch);
-            CheckMembersOf(predecessor, link.Epoch, tree);
-        }
+        MlsException.ThrowIf(link!.Usage == ResumptionUsage.ReInit && link.Epoch != predecessor!.Epoch, MlsError.BadPsk);
+        CheckSuccession(predecessor!, link.Usage, link.Epoch, context.Suite, context.GroupId, context.Extensions, tree);
     }
 
-    /// <summary>Every member of a branch has the credential of a member of the group that it branches off.</summary>
-    private static void CheckMembersOf(Group predecessor, ulong epoch, RatchetTree tree)
+    /// <summary>
+    /// What a successor has in common with the group it comes from. After a ReInit: the parameters that were agreed, and every member of the old group is one of the new (RFC 9420, 11.2,
+    /// 12.4.3.1). As a branch: version, suite, and no member who is not one of the old group (11.3). Members are the same when their credentials are.
+    /// </summary>
+    private static void CheckSuccession(Group predecessor, ResumptionUsage usage, ulong epoch, CipherSuite suite, ReadOnlySpan<byte> groupId, Extension[] extensions, RatchetTree tree)
     {
-        var known = predecessor.StateOf(epoch).Tree.Members.Select(m => Identity(m.Leaf)).ToHashSet();
-        MlsException.ThrowIf(tree.Members.Any(m => !known.Contains(Identity(m.Leaf))), MlsError.CredentialRefused);
+        var before = predecessor.StateOf(epoch).Tree.Members.Select(m => Identity(m.Leaf)).ToHashSet();
+        var after = tree.Members.Select(m => Identity(m.Leaf)).ToHashSet();
+        if (usage == ResumptionUsage.Branch)
+        {
+            MlsException.ThrowIf(suite.Id != predecessor.Suite.Id, MlsError.KeyPackageMismatch);
+            MlsException.ThrowIf(!after.IsSubsetOf(before), MlsError.CredentialRefused);
+            return;
+        }
+        var reInit = predecessor._epoch.ReInit ?? throw new MlsException(MlsError.BadReInit);
+        var asAgreed = reInit.GroupId.AsSpan().SequenceEqual(groupId) && reInit.CipherSuite == suite.Id && reInit.Version == 1
+            && reInit.Extensions.Length == extensions.Length
+            && reInit.Extensions.Zip(extensions).All(p => p.First.Type == p.Second.Type && p.First.Data.AsSpan().SequenceEqual(p.Second.Data));
+        MlsException.ThrowIf(!asAgreed || !before.IsSubsetOf(after), MlsError.BadReInit);
 
         static (ushort, string) Identity(LeafNode leaf) => (leaf.Credential.Type, Convert.ToBase64String(leaf.Credential.Content));
     }

@@ -13,11 +13,11 @@ public sealed partial class Group
     /// </summary>
     private List<PendingProposal> Choose(List<Proposal> values, CommitRequest request, ResumptionUsage usage)
     {
+        if (_epoch.Proposals.Count == 0) return [];
         if (request.IncludePending is { } wanted) return [.. _epoch.Proposals.Where(p => wanted(p.Sender, p.Proposal))];
         var taken = new List<PendingProposal>();
         var own = Sender.Member(OwnLeaf);
         List<PendingProposal> waiting = [.. _epoch.Proposals.Where(p => p.Proposal is not UpdateProposal || p.Sender != own)];
-        if (waiting.Count == 0) return [];
         // The last Update of a leaf comes first among them, the others keep their order.
         List<PendingProposal> preferred = [.. Enumerable.Reverse(waiting).Where(p => p.Proposal is UpdateProposal), .. waiting.Where(p => p.Proposal is not UpdateProposal)];
         Take(CollectionsMarshal.AsSpan([.. preferred.OrderBy(p => Precedence(p.Proposal))]));

@@ -33,10 +33,12 @@ public sealed partial class Group
     /// <exception cref="MlsException">The rule that was broken, one name a rule; docs/conformance/rfc9420.md has the list (RFC 9420, 6, 12).</exception>
     public Received Process(MlsMessage message, DateTimeOffset? now = null)
     {
-        CheckOpen();
+        MlsException.ThrowIf(_closed, MlsError.GroupClosed);
         MlsException.ThrowIf(message.Private is null && message.Public is null, MlsError.WrongWireFormat);
         MlsException.ThrowIf(!message.GroupId.Span.SequenceEqual(_epoch.Context.GroupId), MlsError.WrongGroup);
         var isLate = message.Epoch != Epoch;
+        // A ReInit ends sending (RFC 9420, 12.4.2); what was sent before it may still be on its way.
+        if (!isLate) CheckOpen();
         MlsException.ThrowIf(isLate && (message.ContentType != ContentType.Application || message.Private is null), MlsError.WrongEpoch);
         var state = StateOf(message.Epoch);
 
@@ -122,7 +124,7 @@ public sealed partial class Group
         }
         switch (proposal)
         {
-            case AddProposal add: ProposalList.CheckAdd(_epoch, add.KeyPackage, now); break;
+            case AddProposal add: ProposalList.CheckAdds(_epoch, [add], now); break;
             case UpdateProposal update: ProposalList.CheckUpdate(_epoch, update.Leaf, (int)sender.Index); break;
             case RemoveProposal remove:
                 MlsException.ThrowIf(remove.Removed >= _epoch.Tree.LeafCount || _epoch.Tree.Leaf((int)remove.Removed) is null, MlsError.UnknownLeaf);
@@ -160,14 +162,15 @@ public sealed partial class Group
         var removesSelf = list.Removed.Contains(before.OwnLeaf);
         var committer = isExternal ? list.Tree.Reserve() : (int)framed.Sender.Index;
         var proposals = committed.Select(c => (c.Proposal, c.Sender)).ToArray();
-        int[] added = isExternal ? [committer] : [.. list.Added.Keys];
+        int[] added = isExternal ? [committer] : [.. list.Added.Select(a => a.Leaf)];
 
         // 3. The path.
         var newLeaves = list.NewLeaves;
         if (commit.Path is { } path)
         {
-            var old = isExternal ? RemovedByJoiner(before, list) : before.Tree.Leaf(committer);
+            var old = isExternal ? RemovedByJoiner(before, committed) : before.Tree.Leaf(committer);
             MlsException.ThrowIf(!_rules.Accepts(old, path.Leaf), MlsError.CredentialRefused);
+            MlsException.ThrowIf(path.Leaf.EncryptionKey.AsSpan().SequenceEqual(old?.EncryptionKey), MlsError.EncryptionKeyReused);
             TreeKem.ApplyPublic(list.Tree, committer, path, before.Context.GroupId, list.Rules, newLeaves);
         }
         if (removesSelf) return new StagedCommit(before, null, framed.Sender, committer, commit.Path is not null, added, [.. list.Removed], [.. list.Updated]) { Proposals = proposals };
@@ -214,7 +217,9 @@ public sealed partial class Group
 
     private static ReadOnlySpan<byte> ExternalInitLabel => "MLS 1.0 external init secret"u8;
 
-    private static LeafNode? RemovedByJoiner(EpochState before, ProposalList list) => list.Removed.Count > 0 ? before.Tree.Leaf(list.Removed[0]) : null;
+    /// <summary>The leaf that an external commit replaces: its path's leaf must be acceptable as an Update of it (RFC 9420, 12.2). A SelfRemove beside it is someone else's.</summary>
+    private static LeafNode? RemovedByJoiner(EpochState before, List<CommittedProposal> committed)
+        => committed.Find(c => c.Proposal is RemoveProposal)?.Proposal is RemoveProposal remove ? before.Tree.Leaf((int)remove.Removed) : null;
 
     /// <summary>Drops private keys of nodes that the proposals blanked or the path replaced; the own leaf's key may be the one of an own Update.</summary>
     private static void PruneKeys(TreeKeys keys, ProposalList list, EpochState before)

@@ -8,16 +8,19 @@ namespace Marmot.Mls.Groups;
 /// <summary>A proposal of a commit with its sender.</summary>
 internal sealed record CommittedProposal(Proposal Proposal, Sender Sender, bool ByReference, SecretBytes? OwnUpdateKey = null);
 
+/// <summary>A new member's leaf index and key package; at the committer also the first half of what seals its Welcome.</summary>
+internal sealed record AddedMember(int Leaf, KeyPackage Package, HpkeSender? Sender);
+
 /// <summary>
 /// The proposals of one commit, validated as a list and applied to a copy of the tree (RFC 9420, 12.2 and 12.3).
 /// Order of application: context extensions, updates, removes, adds.
 /// </summary>
-internal sealed class ProposalList
+internal sealed class ProposalList : IDisposable
 {
     public required RatchetTree Tree { get; init; }
     public ContextRules Rules { get; private set; } = new([]);
     public Extension[] Extensions => Rules.Extensions;
-    public Dictionary<int, KeyPackage> Added { get; } = [];
+    public List<AddedMember> Added { get; } = [];
     public List<int> Removed { get; } = [];
     public List<int> Updated { get; } = [];
     public List<PreSharedKeyId> Psks { get; } = [];
@@ -26,11 +29,14 @@ internal sealed class ProposalList
     public SecretBytes? OwnUpdateKey { get; private set; }
     public bool NeedsPath { get; private set; }
 
-    public ISet<int> NewLeaves => Added.Keys.ToHashSet();
+    public ISet<int> NewLeaves => Added.Select(a => a.Leaf).ToHashSet();
 
-    /// <summary>Validates and applies. <paramref name="committer"/> is null for an external commit.</summary>
+    /// <summary>
+    /// Validates and applies. <paramref name="committer"/> is null for an external commit. With <paramref name="forWelcome"/> the encapsulations to the new members are made too, so that all
+    /// public-key operations that adding takes are shared out in one go.
+    /// </summary>
     public static ProposalList Apply(EpochState epoch, int? committer, IReadOnlyList<CommittedProposal> proposals, GroupRules rules, DateTimeOffset? now,
-        ResumptionUsage allowedUsage = ResumptionUsage.Application)
+        ResumptionUsage allowedUsage = ResumptionUsage.Application, bool forWelcome = false)
     {
         var result = new ProposalList { Tree = epoch.Tree.Clone(), Rules = epoch.Context.Rules };
         result.NeedsPath = proposals.Count == 0 || proposals.Any(p => p.Proposal.NeedsPath);
@@ -47,8 +53,8 @@ internal sealed class ProposalList
         foreach (var p in proposals) if (p.Proposal is UpdateProposal update) result.ApplyUpdate(epoch, update.Leaf, (int)p.Sender.Index, p.OwnUpdateKey, rules);
         foreach (var p in proposals) result.ApplyRemove(p);
         var adds = proposals.Select(p => p.Proposal).OfType<AddProposal>().ToArray();
-        Each.Do(adds.Length, i => CheckAdd(epoch, adds[i].KeyPackage, now));
-        foreach (var add in adds) result.ApplyAdd(add.KeyPackage, rules);
+        var senders = CheckAdds(epoch, adds, now, forWelcome);
+        for (var i = 0; i < adds.Length; i++) result.ApplyAdd(adds[i].KeyPackage, senders[i], rules);
         foreach (var p in proposals)
         {
             if (p.Proposal is PreSharedKeyProposal psk) result.Psks.Add(psk.Psk);
@@ -93,26 +99,44 @@ internal sealed class ProposalList
         MlsException.ThrowIf(!Tree.Members.Any(), MlsError.RemoveOfCommitter);
     }
 
-    private void ApplyAdd(KeyPackage package, GroupRules rules)
+    private void ApplyAdd(KeyPackage package, HpkeSender? sender, GroupRules rules)
     {
         LeafRules.CheckInGroup(package.Leaf, Rules);
         MlsException.ThrowIf(!rules.Accepts(null, package.Leaf), MlsError.CredentialRefused);
         MlsException.ThrowIf(Tree.HasSignatureKey(package.Leaf.SignatureKey), MlsError.DuplicateMember);
-        Added.Add(Tree.Add(package.Leaf), package);
+        Added.Add(new AddedMember(Tree.Add(package.Leaf), package, sender));
     }
 
-    internal static void CheckAdd(EpochState epoch, KeyPackage package, DateTimeOffset? now)
+    /// <summary>Key packages on their own, each in two halves of one signature, and the encapsulations, if wanted: pieces that spread evenly over the cores, the longer ones first.</summary>
+    internal static HpkeSender?[] CheckAdds(EpochState epoch, AddProposal[] adds, DateTimeOffset? now, bool forWelcome = false)
     {
-        MlsException.ThrowIf(package.Version != 1 || package.CipherSuite != epoch.Suite.Id, MlsError.KeyPackageMismatch);
-        if (package.Verify(now) is not MlsError.None and var error) throw new MlsException(error);
-        epoch.Suite.Kem.CheckPublicKey(package.Leaf.EncryptionKey);
+        foreach (var add in adds) MlsException.ThrowIf(add.KeyPackage.Version != 1 || add.KeyPackage.CipherSuite != epoch.Suite.Id, MlsError.KeyPackageMismatch);
+        var senders = new HpkeSender?[adds.Length];
+        Each.Do((forWelcome ? 3 : 2) * adds.Length, i =>
+        {
+            var package = adds[i % adds.Length].KeyPackage;
+            switch ((i / adds.Length) + (forWelcome ? 0 : 1))
+            {
+                case 0: senders[i] = epoch.Suite.HpkeEncapsulate(package.InitKey); break;
+                case 1: package.CheckLeaf(now); break;
+                default: package.CheckOuter(); break;
+            }
+        });
+        return senders;
+    }
+
+    /// <summary>Wipes the secrets of encapsulations; the rest is the next epoch's.</summary>
+    public void Dispose()
+    {
+        foreach (var added in Added) added.Sender?.Dispose();
     }
 
     private static void CheckCombination(EpochState epoch, int? committer, IReadOnlyList<CommittedProposal> proposals, ResumptionUsage allowedUsage)
     {
         var touched = new HashSet<int>();
-        var psks = new HashSet<PreSharedKeyId>(PreSharedKeyId.ByKey);
+        var psks = new HashSet<PreSharedKeyId>(PreSharedKeyId.ByContent);
         var contextChanges = 0;
+        var links = 0;
         foreach (var (proposal, sender, byReference, _) in proposals)
         {
             switch (proposal)
@@ -135,6 +159,8 @@ internal sealed class ProposalList
                 case PreSharedKeyProposal psk:
                     CheckPsk(epoch, psk.Psk, allowedUsage);
                     MlsException.ThrowIf(!psks.Add(psk.Psk), MlsError.DuplicatePsk);
+                    // The Welcome of a commit with more than one of these would be refused (RFC 9420, 12.4.3.1).
+                    if (psk.Psk.Usage is ResumptionUsage.ReInit or ResumptionUsage.Branch) MlsException.ThrowIf(++links > 1, MlsError.BadPsk);
                     break;
                 case GroupContextExtensionsProposal:
                     MlsException.ThrowIf(++contextChanges > 1, MlsError.DuplicateGroupContextExtensions);

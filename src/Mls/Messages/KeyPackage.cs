@@ -24,7 +24,8 @@ public sealed class KeyPackage : IWireValue
 
     private byte[]? _encoded;
     private byte[] Encoded => _encoded ??= Encode();
-    private volatile bool _isSigned; // both signatures have verified: the bytes do not change any more
+    private volatile bool _isSigned; // has verified once: the bytes do not change any more
+    private volatile bool _leafIsSigned;
 
     internal static KeyPackage Read(ref TlsReader reader)
     {
@@ -85,29 +86,46 @@ public sealed class KeyPackage : IWireValue
     /// <summary>KeyPackageRef (RFC 9420, 5.2); Nh bytes. Throws <see cref="MlsError.UnsupportedCipherSuite"/> for a suite that is not built in.</summary>
     public byte[] Reference() => Crypto.CipherSuite.Get(CipherSuite).RefHash("MLS 1.0 KeyPackage Reference"u8, Encoded);
 
-    /// <summary>Version, suite, both signatures, leaf source, init key and the leaf against itself (RFC 9420, 10.1). A time also checks the lifetime. Signatures that have verified once are not verified again.</summary>
+    /// <summary>Version, suite, both signatures, leaf source, keys and the leaf against itself (RFC 9420, 10.1). A time also checks the lifetime. Signatures that have verified once are not verified again.</summary>
     public MlsError Verify(DateTimeOffset? now)
     {
-        if (Version != 1) return MlsError.UnsupportedVersion;
-        if (!Crypto.CipherSuite.IsSupported(CipherSuite)) return MlsError.UnsupportedCipherSuite;
-        var suite = Crypto.CipherSuite.Get(CipherSuite);
-        if (Leaf.Source != LeafNodeSource.KeyPackage) return MlsError.WrongLeafSource;
-        if (InitKey.AsSpan().SequenceEqual(Leaf.EncryptionKey)) return MlsError.InitKeyReused;
-        if (now is { } time && !Leaf.Lifetime.Contains(time)) return MlsError.LifetimeExpired;
         try
         {
-            suite.Kem.CheckPublicKey(InitKey);
-            Extension.RefuseDuplicates(Extensions);
-            Tree.LeafRules.CheckOwn(Leaf);
+            CheckLeaf(now);
+            CheckOuter();
+            return MlsError.None;
         }
         catch (MlsException refusal)
         {
             return refusal.Error;
         }
-        if (_isSigned) return MlsError.None;
+    }
+
+    /// <summary>What <see cref="Verify"/> looks at in the leaf; one signature.</summary>
+    internal void CheckLeaf(DateTimeOffset? now)
+    {
+        var suite = Crypto.CipherSuite.Get(CipherSuite);
+        MlsException.ThrowIf(Leaf.Source != LeafNodeSource.KeyPackage, MlsError.WrongLeafSource);
+        MlsException.ThrowIf(now is { } time && !Leaf.Lifetime.Contains(time), MlsError.LifetimeExpired);
+        suite.Kem.CheckPublicKey(Leaf.EncryptionKey);
+        Tree.LeafRules.CheckOwn(Leaf);
+        if (_leafIsSigned) return;
+        MlsException.ThrowIf(!Leaf.HasValidSignature(suite, default, 0), MlsError.BadSignature);
+        _leafIsSigned = true;
+    }
+
+    /// <summary>What <see cref="Verify"/> looks at around the leaf; one signature.</summary>
+    internal void CheckOuter()
+    {
+        MlsException.ThrowIf(Version != 1, MlsError.UnsupportedVersion);
+        var suite = Crypto.CipherSuite.Get(CipherSuite);
+        MlsException.ThrowIf(InitKey.AsSpan().SequenceEqual(Leaf.EncryptionKey), MlsError.InitKeyReused);
+        suite.Kem.CheckPublicKey(InitKey);
+        Extension.RefuseDuplicates(Extensions);
+        if (_isSigned) return;
         var signed = Encoded.AsSpan(0, Encoded.Length - TlsWriter.OpaqueSize(Signature.Length));
-        _isSigned = Leaf.HasValidSignature(suite, default, 0) && suite.VerifyWithLabel(Leaf.SignatureKey, "KeyPackageTBS"u8, signed, Signature);
-        return _isSigned ? MlsError.None : MlsError.BadSignature;
+        MlsException.ThrowIf(!suite.VerifyWithLabel(Leaf.SignatureKey, "KeyPackageTBS"u8, signed, Signature), MlsError.BadSignature);
+        _isSigned = true;
     }
 
     internal KeyPackage Signed(CipherSuite suite, SecretBytes signatureKey)
@@ -142,11 +160,14 @@ public sealed class KeyPackageSecrets : IDisposable, IWireValue
     /// <param name="suite">Suite of the key package.</param>
     /// <param name="signatureKey">The client's own; copied.</param>
     /// <param name="credential">Who the client is.</param>
-    /// <param name="capabilities">What it supports; must list the credential type and the leaf's extensions.</param>
+    /// <param name="capabilities">What it supports; must list the credential type and the types of all extensions, the leaf's and the key package's.</param>
     /// <param name="lifetime">Seconds since 1970, both ends included.</param>
     /// <param name="keyPackageExtensions">Extensions of the key package, such as last_resort.</param>
     /// <param name="leafExtensions">Extensions of the leaf.</param>
-    /// <exception cref="MlsException"><see cref="MlsError.InvalidKey"/> when the private key is not one of the suite.</exception>
+    /// <exception cref="MlsException">
+    /// <see cref="MlsError.InvalidKey"/> when the private key is not one of the suite, <see cref="MlsError.MissingCapability"/> when something is not listed,
+    /// <see cref="MlsError.DuplicateExtension"/> when an extension type occurs twice.
+    /// </exception>
     public static KeyPackageSecrets Create(CipherSuite suite, KeyPair signatureKey, Credential credential, Capabilities capabilities, Lifetime lifetime,
         Extension[]? keyPackageExtensions = null, Extension[]? leafExtensions = null)
     {
@@ -164,6 +185,9 @@ public sealed class KeyPackageSecrets : IDisposable, IWireValue
             Extensions = leafExtensions ?? [],
         }.Signed(suite, signer, default, 0);
         var package = new KeyPackage { Version = 1, CipherSuite = suite.Id, InitKey = init.PublicKey, Leaf = leaf, Extensions = keyPackageExtensions ?? [] };
+        Tree.LeafRules.CheckOwn(leaf);
+        Extension.RefuseDuplicates(package.Extensions);
+        foreach (var extension in package.Extensions) MlsException.ThrowIf(!capabilities.SupportsExtension(extension.Type), MlsError.MissingCapability);
         return new KeyPackageSecrets(package.Signed(suite, signer), init.PrivateKey, encryption.PrivateKey, signer);
     }
 

@@ -89,6 +89,7 @@ public sealed class MlsMessage : IWireValue
             _ => throw new MlsException(MlsError.Malformed, "wire format"),
         };
         reader.ExpectEnd();
+        MlsException.ThrowIf(body is KeyPackage { Version: not 1 }, MlsError.UnsupportedVersion); // that of the message, by RFC 9420, 10
         return new MlsMessage(format, body);
     }
 

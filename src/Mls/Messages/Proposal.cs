@@ -215,14 +215,16 @@ public sealed record PreSharedKeyId : IWireValue
         writer.WriteOpaque(Nonce);
     }
 
-    /// <summary>Same key, whatever the nonce.</summary>
-    internal static IEqualityComparer<PreSharedKeyId> ByKey { get; } = EqualityComparer<PreSharedKeyId>.Create(
-        (a, b) => a!.IsExternal == b!.IsExternal && a.Usage == b.Usage && a.Epoch == b.Epoch && a.Id.AsSpan().SequenceEqual(b.Id) && a.GroupId.AsSpan().SequenceEqual(b.GroupId),
+    /// <summary>Same id, nonce included: one key may be used twice under two nonces (RFC 9420, 8.4).</summary>
+    internal static IEqualityComparer<PreSharedKeyId> ByContent { get; } = EqualityComparer<PreSharedKeyId>.Create(
+        (a, b) => a!.IsExternal == b!.IsExternal && a.Usage == b.Usage && a.Epoch == b.Epoch && a.Id.AsSpan().SequenceEqual(b.Id) && a.GroupId.AsSpan().SequenceEqual(b.GroupId)
+            && a.Nonce.AsSpan().SequenceEqual(b.Nonce),
         id =>
         {
             var hash = new HashCode();
             hash.AddBytes(id.Id);
             hash.AddBytes(id.GroupId);
+            hash.AddBytes(id.Nonce);
             hash.Add(id.Epoch);
             return hash.ToHashCode();
         });

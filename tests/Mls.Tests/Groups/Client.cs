@@ -22,8 +22,9 @@ internal sealed class Client(string name, ushort suite = 1, GroupRules? rules = 
 
     public KeyPackage NewPackage(Capabilities? capabilities = null, Lifetime? lifetime = null, Extension[]? leafExtensions = null)
     {
-        Package = KeyPackageSecrets.Create(Suite, Signature, Credential.Basic(System.Text.Encoding.UTF8.GetBytes(name)), capabilities ?? Supported, lifetime ?? Lifetime.Unlimited,
-            [new Extension(ExtensionType.LastResort, [])], leafExtensions);
+        capabilities ??= Supported;
+        Package = KeyPackageSecrets.Create(Suite, Signature, Credential.Basic(System.Text.Encoding.UTF8.GetBytes(name)), capabilities, lifetime ?? Lifetime.Unlimited,
+            capabilities.SupportsExtension(ExtensionType.LastResort) ? [new Extension(ExtensionType.LastResort, [])] : [], leafExtensions);
         Assert.True(KeyPackage.TryRead(Package.KeyPackage.ToBytes(), out var read, out _));
         Assert.Equal(MlsError.None, read!.Verify(null));
         return read;

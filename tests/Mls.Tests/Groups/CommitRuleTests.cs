@@ -142,6 +142,22 @@ public class CommitRuleTests
     }
 
     [Fact]
+    public void Refuses_an_external_commit_that_keeps_the_encryption_key_of_the_leaf_it_replaces()
+    {
+        var joiner = new Client("joiner");
+        joiner.NewPackage();
+        var replaced = _clients[1].Group.Leaf(2)!;
+        var leaf = new Forger(_clients[2]).Leaf(replaced, LeafNodeSource.Commit);
+        var list = new Proposal[] { new ExternalInitProposal(new byte[32]), new RemoveProposal(2) };
+        var sender = new Sender(SenderType.NewMemberCommit, 0);
+        Refuses(MlsError.EncryptionKeyReused, _forger.Commit(list, new UpdatePath(leaf, []), sender, _clients[2].SigningKey));
+
+        // Someone else's SelfRemove before it does not hide which leaf is meant.
+        var leave = Assert.IsType<ReceivedProposal>(_clients[1].Group.Process(new Forger(_clients[3]).Proposal(new SelfRemoveProposal()))).Reference;
+        Refuses(MlsError.EncryptionKeyReused, _forger.Commit(list, new UpdatePath(leaf, []), sender, _clients[2].SigningKey, leave));
+    }
+
+    [Fact]
     public void Refuses_messages_of_other_groups_and_epochs()
     {
         var other = Client.InOneGroup(2);

@@ -66,9 +66,18 @@ public class FramingRuleTests
         Refuses(MlsError.GroupClosed, Client.Wire(_clients[0].Group.Protect("x"u8)));
         Assert.Equal(MlsError.GroupClosed, Client.Refusal(() => _clients[1].Group.Protect("x"u8)));
 
-        var before = Client.Wire(_clients[0].Group.Protect("x"u8));
+        var last = new Forger(_clients[0]);
         Client.Commits(_clients[0], [_clients[0], _clients[2]], new CommitRequest { Proposals = [new ReInitProposal([9], 1, 1, [])] });
-        Assert.Equal(MlsError.GroupClosed, Client.Refusal(() => _clients[2].Group.Process(before)));
+        Assert.Equal(MlsError.GroupClosed, Client.Refusal(() => _clients[2].Group.Process(last.Proposal(new RemoveProposal(0)))));
+        Assert.Equal(MlsError.GroupClosed, Client.Refusal(() => _clients[2].Group.Process(last.Commit([], last.Path()))));
+    }
+
+    [Fact]
+    public void What_was_sent_before_a_reinit_is_still_read_after_it()
+    {
+        var before = Client.Wire(_clients[0].Group.Protect("x"u8));
+        Client.Commits(_clients[0], _clients, new CommitRequest { Proposals = [new ReInitProposal([9], 1, 1, [])] });
+        Assert.Equal("x"u8, Assert.IsType<ReceivedApplication>(_clients[2].Group.Process(before)).Data);
     }
 
     [Fact]

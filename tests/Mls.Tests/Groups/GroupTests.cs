@@ -259,6 +259,27 @@ public class GroupTests
     }
 
     [Fact]
+    public void A_successor_is_not_made_otherwise_than_its_reinit_says()
+    {
+        var clients = Client.InOneGroup(3);
+        Client.Commits(clients[0], clients, new CommitRequest { Proposals = [new ReInitProposal("second"u8.ToArray(), 1, 1, Client.MarmotExtensions)] });
+        var old = clients[0].Group;
+        var all = clients.Skip(1).Select(c => new AddProposal(c.NewPackage())).ToArray();
+        clients[0].Creates("second");
+
+        // Someone is left out; the first commit changes what was agreed; a second group is named as predecessor.
+        Assert.Equal(MlsError.BadReInit, Refusal(all[0]));
+        Assert.Equal(MlsError.BadReInit, Refusal([.. all, new GroupContextExtensionsProposal([])]));
+        Assert.Equal(MlsError.BadPsk, Refusal([.. all, new PreSharedKeyProposal(PreSharedKeyId.Resumption(ResumptionUsage.ReInit, "group"u8.ToArray(), 1, new byte[32]))]));
+        Assert.Equal(MlsError.BadPsk, Refusal([.. all, new PreSharedKeyProposal(PreSharedKeyId.Resumption(ResumptionUsage.Branch, "group"u8.ToArray(), 1, new byte[32]))]));
+        clients[0].Group.Discard(clients[0].Group.Commit(new CommitRequest { Predecessor = old, Proposals = all }));
+        old.Dispose();
+        Assert.Equal(MlsError.GroupClosed, Refusal(all));
+
+        MlsError Refusal(params Proposal[] proposals) => Client.Refusal(() => clients[0].Group.Commit(new CommitRequest { Predecessor = old, Proposals = proposals }));
+    }
+
+    [Fact]
     public void A_subgroup_branches_off()
     {
         var clients = Client.InOneGroup(3);

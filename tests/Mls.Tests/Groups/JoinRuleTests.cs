@@ -107,16 +107,29 @@ public class JoinRuleTests
         Refuses(MlsError.KeyPackageMismatch, welcome);
     }
 
+    /// <summary>A Welcome to a group that names its predecessor: the same group id and members, and the joiner.</summary>
+    private MlsMessage Successor(Group predecessor, PreSharedKeyId id, ulong epoch = 1, Func<RatchetTree, RatchetTree>? tree = null, SecretBytes? resumption = null)
+    {
+        var psk = PskSecret.Compute(predecessor.Suite, [(id, resumption ?? predecessor.Current.Secrets.Resumption.Clone())]).ToArray();
+        return _forger.Welcome(_joiner, tree, c => c.With(epoch, c.TreeHash, c.ConfirmedTranscriptHash, c.Extensions), secrets: s => s with { Psks = [id] }, pskSecret: psk);
+    }
+
+    /// <summary>All members close their group in favour of this one; gives the joiner's view of it.</summary>
+    private Group ReInitialised(string groupId = "group", Extension[]? extensions = null)
+    {
+        Client.Commits(_clients[0], _clients, new CommitRequest { Proposals = [new ReInitProposal(System.Text.Encoding.UTF8.GetBytes(groupId), 1, 1, extensions ?? Client.MarmotExtensions)] });
+        return _clients[1].Group;
+    }
+
+    private static PreSharedKeyId LastPsk(Group predecessor) => PreSharedKeyId.Resumption(ResumptionUsage.ReInit, predecessor.GroupId.ToArray(), predecessor.Epoch, new byte[32]);
+
     [Theory]
     [InlineData(1, MlsError.None)]
     [InlineData(2, MlsError.BadPsk)]
     public void Refuses_a_branch_that_is_not_in_its_first_epoch(ulong epoch, MlsError expected)
     {
         var predecessor = _clients[1].Group;
-        var id = Psk(ResumptionUsage.Branch);
-        var psk = PskSecret.Compute(predecessor.Suite, [(id, predecessor.Current.Secrets.Resumption.Clone())]).ToArray();
-        var welcome = _forger.Welcome(_joiner, context: c => c.With(epoch, c.TreeHash, c.ConfirmedTranscriptHash, c.Extensions), secrets: s => s with { Psks = [id] }, pskSecret: psk);
-        Group.TryJoin(welcome, _joiner.Package!, new JoinRequest { Predecessor = predecessor }, out _, out var error);
+        Group.TryJoin(Successor(predecessor, Psk(ResumptionUsage.Branch), epoch), _joiner.Package!, new JoinRequest { Predecessor = predecessor }, out _, out var error);
         Assert.Equal(expected, error);
     }
 
@@ -124,9 +137,7 @@ public class JoinRuleTests
     public void Refuses_a_branch_with_someone_who_is_no_member_of_the_old_group()
     {
         var predecessor = _clients[1].Group;
-        var id = Psk(ResumptionUsage.Branch);
-        var psk = PskSecret.Compute(predecessor.Suite, [(id, predecessor.Current.Secrets.Resumption.Clone())]).ToArray();
-        var welcome = _forger.Welcome(_joiner, context: c => c.With(1, c.TreeHash, c.ConfirmedTranscriptHash, c.Extensions), secrets: s => s with { Psks = [id] }, pskSecret: psk, tree: t =>
+        var welcome = Successor(predecessor, Psk(ResumptionUsage.Branch), tree: t =>
         {
             t.Add(new Client("stranger").NewPackage().Leaf);
             return t;
@@ -135,29 +146,81 @@ public class JoinRuleTests
     }
 
     [Fact]
+    public void Refuses_a_branch_of_another_suite()
+    {
+        var predecessor = Client.InOneGroup(2, suite: 3)[0].Group;
+        Refuses(MlsError.KeyPackageMismatch, Successor(predecessor, Psk(ResumptionUsage.Branch)), new JoinRequest { Predecessor = predecessor });
+    }
+
+    [Fact]
     public void Refuses_a_welcome_that_does_not_come_from_the_group_it_shall_continue()
         => Refuses(MlsError.BadPsk, _forger.Welcome(_joiner), new JoinRequest { Predecessor = _clients[1].Group });
+
+    [Fact]
+    public void Refuses_a_successor_when_its_predecessor_is_not_given()
+    {
+        var predecessor = ReInitialised();
+        Refuses(MlsError.BadPsk, Successor(predecessor, LastPsk(predecessor)));
+    }
+
+    [Fact]
+    public void Refuses_a_successor_of_a_group_whose_secrets_are_gone()
+    {
+        var predecessor = ReInitialised();
+        var welcome = Successor(predecessor, LastPsk(predecessor));
+        predecessor.Dispose();
+        Refuses(MlsError.BadPsk, welcome, new JoinRequest { Predecessor = predecessor });
+    }
+
+    [Theory]
+    [InlineData(1, MlsError.None)]
+    [InlineData(0, MlsError.BadPsk)]
+    [InlineData(2, MlsError.BadPsk)]
+    public void Refuses_a_successor_that_is_not_in_its_first_epoch(ulong epoch, MlsError expected)
+    {
+        var predecessor = ReInitialised();
+        Group.TryJoin(Successor(predecessor, LastPsk(predecessor), epoch), _joiner.Package!, new JoinRequest { Predecessor = predecessor }, out _, out var error);
+        Assert.Equal(expected, error);
+    }
+
+    [Fact]
+    public void Refuses_a_successor_that_lacks_a_member_of_the_old_group()
+    {
+        var predecessor = ReInitialised();
+        var welcome = Successor(predecessor, LastPsk(predecessor), tree: t =>
+        {
+            t.Remove(3);
+            return t;
+        });
+        Refuses(MlsError.BadReInit, welcome, new JoinRequest { Predecessor = predecessor });
+    }
+
+    [Fact]
+    public void Refuses_a_successor_of_a_group_that_was_not_reinitialised()
+    {
+        var predecessor = _clients[1].Group;
+        Refuses(MlsError.BadReInit, Successor(predecessor, LastPsk(predecessor)), new JoinRequest { Predecessor = predecessor });
+    }
 
     [Fact]
     public void Refuses_a_successor_by_the_psk_of_an_epoch_before_the_reinit()
     {
         var resumption = _clients[1].Group.Current.Secrets.Resumption.Clone();
-        Client.Commits(_clients[0], _clients, new CommitRequest { Proposals = [new ReInitProposal("group"u8.ToArray(), 1, 1, Client.MarmotExtensions)] });
-        var predecessor = _clients[1].Group;
-        var id = Psk(ResumptionUsage.ReInit);
-        var psk = PskSecret.Compute(predecessor.Suite, [(id, resumption)]).ToArray();
-        var welcome = _forger.Welcome(_joiner, context: c => c.With(1, c.TreeHash, c.ConfirmedTranscriptHash, c.Extensions), secrets: s => s with { Psks = [id] }, pskSecret: psk);
-        Refuses(MlsError.BadPsk, welcome, new JoinRequest { Predecessor = predecessor });
+        var predecessor = ReInitialised();
+        Refuses(MlsError.BadPsk, Successor(predecessor, Psk(ResumptionUsage.ReInit), resumption: resumption), new JoinRequest { Predecessor = predecessor });
     }
 
     [Fact]
-    public void Refuses_a_successor_whose_parameters_are_not_those_of_the_reinit()
+    public void Refuses_a_successor_whose_group_id_is_not_that_of_the_reinit()
     {
-        Client.Commits(_clients[0], _clients, new CommitRequest { Proposals = [new ReInitProposal("another id"u8.ToArray(), 1, 1, Client.MarmotExtensions)] });
-        var predecessor = _clients[1].Group;
-        var id = PreSharedKeyId.Resumption(ResumptionUsage.ReInit, "group"u8.ToArray(), predecessor.Epoch, new byte[32]);
-        var psk = PskSecret.Compute(predecessor.Suite, [(id, predecessor.Current.Secrets.Resumption.Clone())]).ToArray();
-        var welcome = _forger.Welcome(_joiner, context: c => c.With(1, c.TreeHash, c.ConfirmedTranscriptHash, c.Extensions), secrets: s => s with { Psks = [id] }, pskSecret: psk);
-        Refuses(MlsError.BadReInit, welcome, new JoinRequest { Predecessor = predecessor });
+        var predecessor = ReInitialised("another id");
+        Refuses(MlsError.BadReInit, Successor(predecessor, LastPsk(predecessor)), new JoinRequest { Predecessor = predecessor });
+    }
+
+    [Fact]
+    public void Refuses_a_successor_whose_extensions_are_not_those_of_the_reinit()
+    {
+        var predecessor = ReInitialised(extensions: [Client.MarmotExtensions[0]]);
+        Refuses(MlsError.BadReInit, Successor(predecessor, LastPsk(predecessor)), new JoinRequest { Predecessor = predecessor });
     }
 }

@@ -29,6 +29,23 @@ public class ProposalRuleTests
 
     private LeafNode UpdateLeaf(int sender) => new Forger(_clients[sender]).Leaf(_clients[sender].Group.Leaf(sender)!, LeafNodeSource.Update, _forger.NewKey());
 
+    /// <summary>A key package with both signatures right and something that this library does not make.</summary>
+    private static KeyPackage Forged(Client client, byte[]? encryptionKey = null, Credential? credential = null, Extension[]? leafExtensions = null, Extension[]? extensions = null, ushort version = 1)
+    {
+        var good = client.NewPackage();
+        var leaf = new LeafNode
+        {
+            EncryptionKey = encryptionKey ?? good.Leaf.EncryptionKey,
+            SignatureKey = good.Leaf.SignatureKey,
+            Credential = credential ?? good.Leaf.Credential,
+            Capabilities = good.Leaf.Capabilities,
+            Source = LeafNodeSource.KeyPackage,
+            Lifetime = Lifetime.Unlimited,
+            Extensions = leafExtensions ?? [],
+        }.Signed(client.Suite, client.SigningKey, [], 0);
+        return new KeyPackage { Version = version, CipherSuite = client.Suite.Id, InitKey = good.InitKey, Leaf = leaf, Extensions = extensions ?? [] }.Signed(client.Suite, client.SigningKey);
+    }
+
     private static KeyPackage Package() => new Client("new").NewPackage();
 
     [Fact]
@@ -122,6 +139,46 @@ public class ProposalRuleTests
     }
 
     [Fact]
+    public void Refuses_a_key_package_whose_version_is_not_that_of_its_message()
+    {
+        Assert.False(MlsMessage.TryRead(MlsMessage.Of(Forged(new Client("new"), version: 2)).ToBytes(), out _, out var error));
+        Assert.Equal(MlsError.UnsupportedVersion, error);
+        Assert.True(MlsMessage.TryRead(MlsMessage.Of(Forged(new Client("new"))).ToBytes(), out _, out _));
+    }
+
+    [Fact]
+    public void A_key_package_is_not_made_with_what_its_capabilities_do_not_list()
+    {
+        var client = new Client("new");
+        var unlisted = new Extension(0x7777, []);
+        Assert.Equal(MlsError.None, Create(Credential.Basic("x"u8)));
+        Assert.Equal(MlsError.MissingCapability, Create(new Credential(9, [1])));
+        Assert.Equal(MlsError.MissingCapability, Create(Credential.Basic("x"u8), leafExtensions: [unlisted]));
+        Assert.Equal(MlsError.MissingCapability, Create(Credential.Basic("x"u8), extensions: [unlisted]));
+        Assert.Equal(MlsError.DuplicateExtension, Create(Credential.Basic("x"u8), extensions: [new Extension(ExtensionType.LastResort, []), new Extension(ExtensionType.LastResort, [])]));
+
+        MlsError Create(Credential credential, Extension[]? extensions = null, Extension[]? leafExtensions = null)
+        {
+            try
+            {
+                KeyPackageSecrets.Create(client.Suite, client.Signature, credential, Client.Supported, Lifetime.Unlimited, extensions, leafExtensions).Dispose();
+                return MlsError.None;
+            }
+            catch (MlsException refusal)
+            {
+                return refusal.Error;
+            }
+        }
+    }
+
+    [Fact]
+    public void Takes_a_key_package_with_an_unknown_extension()
+    {
+        Client.Commits(_clients[0], _clients, new CommitRequest { Proposals = [new AddProposal(Forged(new Client("new"), extensions: [new Extension(0x1a1a, [7])]))] });
+        Client.AssertAgree(_clients);
+    }
+
+    [Fact]
     public void Refuses_an_add_that_lacks_a_required_capability()
         => Refuses(MlsError.MissingCapability, new AddProposal(new Client("new").NewPackage(Capabilities.Of([Client.GroupData, ExtensionType.LastResort], []))));
 
@@ -131,19 +188,11 @@ public class ProposalRuleTests
 
     [Fact]
     public void Refuses_an_add_whose_leaf_has_an_extension_it_does_not_list()
-    {
-        var client = new Client("new");
-        var package = KeyPackageSecrets.Create(client.Suite, client.Signature, Credential.Basic("x"u8), Client.Supported, Lifetime.Unlimited, null, [new Extension(0x7777, [])]).KeyPackage;
-        Refuses(MlsError.MissingCapability, new AddProposal(package));
-    }
+        => Refuses(MlsError.MissingCapability, new AddProposal(Forged(new Client("new"), leafExtensions: [new Extension(0x7777, [])])));
 
     [Fact]
     public void Refuses_an_add_with_a_credential_type_it_does_not_list()
-    {
-        var client = new Client("new");
-        var package = KeyPackageSecrets.Create(client.Suite, client.Signature, new Credential(9, [1]), Client.Supported, Lifetime.Unlimited).KeyPackage;
-        Refuses(MlsError.MissingCapability, new AddProposal(package));
-    }
+        => Refuses(MlsError.MissingCapability, new AddProposal(Forged(new Client("new"), credential: new Credential(9, [1]))));
 
     [Fact]
     public void Refuses_an_add_with_a_credential_type_others_do_not_support()
@@ -167,19 +216,7 @@ public class ProposalRuleTests
     [Fact]
     public void Refuses_an_add_whose_encryption_key_is_in_the_tree()
     {
-        var client = new Client("new");
-        var good = client.NewPackage();
-        var leaf = new LeafNode
-        {
-            EncryptionKey = _clients[2].Group.Leaf(2)!.EncryptionKey,
-            SignatureKey = good.Leaf.SignatureKey,
-            Credential = good.Leaf.Credential,
-            Capabilities = good.Leaf.Capabilities,
-            Source = LeafNodeSource.KeyPackage,
-            Lifetime = Lifetime.Unlimited,
-            Extensions = [],
-        }.Signed(client.Suite, client.SigningKey, [], 0);
-        var forged = new KeyPackage { Version = 1, CipherSuite = 1, InitKey = good.InitKey, Leaf = leaf, Extensions = [] }.Signed(client.Suite, client.SigningKey);
+        var forged = Forged(new Client("new"), encryptionKey: _clients[2].Group.Leaf(2)!.EncryptionKey);
         Refuses(MlsError.DuplicateKey, new AddProposal(forged));
     }
 
@@ -198,7 +235,16 @@ public class ProposalRuleTests
 
     [Fact]
     public void Refuses_one_psk_twice()
-        => Refuses(MlsError.DuplicatePsk, new PreSharedKeyProposal(PreSharedKeyId.External([1], new byte[32])), new PreSharedKeyProposal(PreSharedKeyId.External([1], Enumerable.Repeat((byte)1, 32).ToArray())));
+        => Refuses(MlsError.DuplicatePsk, new PreSharedKeyProposal(PreSharedKeyId.External([1], new byte[32])), new PreSharedKeyProposal(PreSharedKeyId.External([1], new byte[32])));
+
+    [Fact]
+    public void Takes_one_key_under_two_nonces()
+    {
+        var clients = Client.InOneGroup(2, rules: new GroupRules { ExternalPsk = _ => [1, 2, 3] });
+        byte[][] nonces = [new byte[32], [.. Enumerable.Repeat((byte)1, 32)]];
+        Client.Commits(clients[0], clients, new CommitRequest { Proposals = [.. nonces.Select(n => new PreSharedKeyProposal(PreSharedKeyId.External([1], n)))] });
+        Client.AssertAgree(clients);
+    }
 
     [Fact]
     public void Refuses_an_unknown_psk() => Refuses(MlsError.BadPsk, new PreSharedKeyProposal(PreSharedKeyId.External([1], new byte[32])));

@@ -20,7 +20,17 @@ internal sealed class IndexMark(string path)
 
     public void Open() => Write(BootId());
 
-    public void Close() => Write(Clean);
+    /// <summary>Notes the proper end; a full disk that takes no note leaves an index that is believed until the machine restarts, then made anew.</summary>
+    public void Close()
+    {
+        try
+        {
+            Write(Clean);
+        }
+        catch (IOException)
+        {
+        }
+    }
 
     // Where the system has no boot id an unclean end always means a rebuild.
     private static string BootId()

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
 using Marmot.Protocol.Events;
+using Microsoft.Win32.SafeHandles;
 
 namespace Marmot.Benchmarks.RelayLoad;
 
@@ -21,22 +22,8 @@ internal static class Limits
     /// <summary>Median time to append 4 KB to a file and wait for the disk.</summary>
     public static TimeSpan Fsync(string directory, int writes = 200)
     {
-        var path = Path.Combine(directory, "fsync");
-        var block = new byte[4096];
-        var times = new List<TimeSpan>();
-        using (var file = File.OpenHandle(path, FileMode.Create, FileAccess.Write, FileShare.None, FileOptions.None, preallocationSize: 1 << 20))
-        {
-            for (var i = 0; i < writes; i++)
-            {
-                var started = Stopwatch.GetTimestamp();
-                RandomAccess.Write(file, block, (long)i * block.Length);
-                RandomAccess.FlushToDisk(file);
-                times.Add(Stopwatch.GetElapsedTime(started));
-            }
-        }
-
-        File.Delete(path);
-        times.Sort();
+        using var probe = new DiskProbe(directory);
+        var times = Enumerable.Range(0, writes).Select(_ => Stopwatch.GetElapsedTime(0, probe.Flush())).Order().ToList();
         return times[times.Count / 2];
     }
 
@@ -76,4 +63,27 @@ internal static class Limits
             throw new InvalidOperationException("an event of the benchmark does not verify");
         }
     });
+}
+
+/// <summary>A file that grows by a block and waits for the disk, again and again; gone when disposed.</summary>
+internal sealed class DiskProbe : IDisposable
+{
+    private static readonly byte[] Block = new byte[4096];
+    private readonly SafeFileHandle _file;
+    private long _end;
+
+    public DiskProbe(string directory) => _file = File.OpenHandle(
+        Path.Combine(directory, "probe"), FileMode.Create, FileAccess.Write, FileShare.None, FileOptions.DeleteOnClose, preallocationSize: 1 << 20);
+
+    /// <returns>Stopwatch ticks that one block took.</returns>
+    public long Flush()
+    {
+        var started = Stopwatch.GetTimestamp();
+        RandomAccess.Write(_file, Block, _end);
+        RandomAccess.FlushToDisk(_file);
+        _end += Block.Length;
+        return Stopwatch.GetTimestamp() - started;
+    }
+
+    public void Dispose() => _file.Dispose();
 }

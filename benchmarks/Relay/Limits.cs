@@ -21,22 +21,8 @@ internal static class Limits
     /// <summary>Median time to append 4 KB to a file and wait for the disk.</summary>
     public static TimeSpan Fsync(string directory, int writes = 200)
     {
-        var path = Path.Combine(directory, "fsync");
-        var block = new byte[4096];
-        var times = new List<TimeSpan>();
-        using (var file = File.OpenHandle(path, FileMode.Create, FileAccess.Write, FileShare.None, FileOptions.None, preallocationSize: 1 << 20))
-        {
-            for (var i = 0; i < writes; i++)
-            {
-                var started = Stopwatch.GetTimestamp();
-                RandomAccess.Write(file, block, (long)i * block.Length);
-                RandomAccess.FlushToDisk(file);
-                times.Add(Stopwatch.GetElapsedTime(started));
-            }
-        }
-
-        File.Delete(path);
-        times.Sort();
+        using var probe = new DiskProbe(directory);
+        var times = Enumerable.Range(0, writes).Select(_ => Stopwatch.GetElapsedTime(0, probe.Flush())).Order().ToList();
         return times[times.Count / 2];
     }
 

@@ -13,16 +13,27 @@ internal sealed record StormSize(int Idle, int SlowReaders, int HalfOpen, double
 
 /// <summary>What a storm did to the honest.</summary>
 /// <param name="IdleOpen">Idle subscribers that could be opened; the file limit may end it.</param>
-/// <param name="QuietP99">Milliseconds to an honest OK before.</param>
-/// <param name="StormP99">Milliseconds to an honest OK meanwhile.</param>
+/// <param name="Quiet">Times to an honest OK before.</param>
+/// <param name="Storm">Times to an honest OK meanwhile.</param>
+/// <param name="QuietDisk">Times of one flush of the same disk between two honest events, before.</param>
+/// <param name="StormDisk">The same meanwhile: what the storm costs anybody who waits for this disk on these cores.</param>
 /// <param name="Unanswered">Honest events without OK true, in both runs.</param>
 /// <param name="IdleLost">Idle subscribers that were cut off or do not answer any more.</param>
 /// <param name="HostileActs">How much the hostile side got done.</param>
-internal readonly record struct StormResult(int IdleOpen, double QuietP99, double StormP99, int Unanswered, int IdleLost, long HostileActs);
+internal sealed record StormResult(
+    int IdleOpen, Latencies Quiet, Latencies Storm, Latencies QuietDisk, Latencies StormDisk, int Unanswered, int IdleLost, long HostileActs)
+{
+    /// <summary>How much longer the p99 of the honest got, each time as a multiple of the p99 of a bare flush at that time.</summary>
+    public double Slowdown => Storm.At(0.99) / StormDisk.At(0.99) / (Quiet.At(0.99) / QuietDisk.At(0.99));
+}
 
 /// <summary>Honest publishers and subscribers, first alone, then among slow readers, floods of malformed frames, bad signatures and giant filters, churn and half-open sockets.</summary>
+/// <param name="relay">The relay.</param>
+/// <param name="size">How much of everything.</param>
+/// <param name="flood">The hostile.</param>
+/// <param name="directory">A directory on the relay's disk.</param>
 /// <remarks>The hostile come from 127.0.0.2, so that budgets by address tell them from the honest on 127.0.0.1; the relay must count loopback.</remarks>
-internal sealed class Storm(IPEndPoint relay, StormSize size, IFlood flood) : IDisposable
+internal sealed class Storm(IPEndPoint relay, StormSize size, IFlood flood, string directory) : IDisposable
 {
     private readonly List<Socket> _open = [];
 
@@ -32,14 +43,14 @@ internal sealed class Storm(IPEndPoint relay, StormSize size, IFlood flood) : ID
         var idle = OpenIdle();
 
         // 2. The honest alone, then among the hostile.
-        var quiet = PublishHonestly(out var missing);
+        var quiet = PublishHonestly(out var quietDisk, out var missing);
         StartHostile();
-        var storm = PublishHonestly(out var missingInStorm);
+        var storm = PublishHonestly(out var stormDisk, out var missingInStorm);
         var acts = flood.Stop();
 
         // 3. Those who only listened are still served.
         var lost = idle.Count(i => !IsServed(i));
-        return new StormResult(idle.Count, quiet.At(0.99), storm.At(0.99), missing + missingInStorm, lost, acts);
+        return new StormResult(idle.Count, quiet, storm, quietDisk, stormDisk, missing + missingInStorm, lost, acts);
     }
 
     public void Dispose() => _open.ForEach(s => s.Dispose());
@@ -82,9 +93,12 @@ internal sealed class Storm(IPEndPoint relay, StormSize size, IFlood flood) : ID
         }
     }
 
-    private Latencies PublishHonestly(out int missing)
+    // Every 20 ms an event, and 10 ms after it a flush of a file beside the relay's.
+    private Latencies PublishHonestly(out Latencies disk, out int missing)
     {
         var latencies = new Latencies();
+        disk = new Latencies();
+        using var probe = new DiskProbe(directory);
         var frames = Events.GroupEvents((int)(size.Seconds * 50), 8).Select(Events.EventFrame).ToArray();
         using var publisher = new WireConnection(relay);
         missing = 0;
@@ -104,14 +118,21 @@ internal sealed class Storm(IPEndPoint relay, StormSize size, IFlood flood) : ID
 
             var taken = Stopwatch.GetTimestamp() - sent;
             latencies.Add(taken);
-            var left = TimeSpan.FromMilliseconds(20) - Stopwatch.GetElapsedTime(sent);
-            if (left > TimeSpan.Zero)
-            {
-                Thread.Sleep(left);
-            }
+            SleepUntil(sent, TimeSpan.FromMilliseconds(10));
+            disk.Add(probe.Flush());
+            SleepUntil(sent, TimeSpan.FromMilliseconds(20));
         }
 
         return latencies;
+    }
+
+    private static void SleepUntil(long since, TimeSpan time)
+    {
+        var left = time - Stopwatch.GetElapsedTime(since);
+        if (left > TimeSpan.Zero)
+        {
+            Thread.Sleep(left);
+        }
     }
 
     private void StartHostile()

@@ -22,15 +22,19 @@ internal static class ImageRound
             return relay.Start();
         });
         ScaleBenchmark.Row("relay, a process", bare, "ms");
-        if (Docker(out var bytes, "image", "inspect", "--format", "{{.Size}}", image) != 0)
+        if (Docker(out _, "image", "inspect", image) != 0 || ImageSizes.Of(image) is not { } sizes)
         {
             Console.WriteLine($"  the image is not measured: no Docker here, or no image {image} (docker build -t {image} .)");
             return;
         }
 
         ScaleBenchmark.Row("all roles, a container", Median(() => StartContainer(image)), "ms", bare, "a process");
-        ScaleBenchmark.Row("image", double.Parse(bytes, CultureInfo.InvariantCulture) / 1e6, "MB");
+        ScaleBenchmark.Title($"image {image}");
+        ScaleBenchmark.Row("unpacked", sizes.Unpacked / 1e6, "MB", more: Own(sizes.OwnUnpacked));
+        ScaleBenchmark.Row("as a registry sends it, each layer by gzip", sizes.Sent / 1e6, "MB", more: Own(sizes.OwnSent));
     }
+
+    private static string Own(long bytes) => string.Create(CultureInfo.InvariantCulture, $"of it above the base {bytes / 1e6:N1}");
 
     private static TimeSpan StartContainer(string image)
     {

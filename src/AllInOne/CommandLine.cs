@@ -44,6 +44,11 @@ internal static class CommandLine
         string command = args.Length > 0 ? args[0] : "--help";
         string[] rest = args.Length > 0 ? args[1..] : [];
         bool hasSubcommand = rest.Length > 0 && !rest[0].StartsWith('-');
+        if (rest.Any(word => word is "--help" or "-h") && await TryHelpAsync(command))
+        {
+            return Done;
+        }
+
         switch (command)
         {
             case "all" when !hasSubcommand:
@@ -74,5 +79,26 @@ internal static class CommandLine
                 await Console.Error.WriteLineAsync($"marmot-server: unknown command '{string.Join(' ', args.Take(2))}'\n\n{Usage}");
                 return WrongUsage;
         }
+    }
+
+    // Whoever asks for help wants nothing started, wherever the word stands.
+    private static async Task<bool> TryHelpAsync(string command)
+    {
+        if (command is "relay" or "blossom" or "notify")
+        {
+            Console.WriteLine($"usage: marmot-server {command} [--config FILE] [--Section:Key=value ...]\n  runs it until it is told to stop; docs/defaults.md lists the settings\n");
+        }
+
+        Task<int> shown = command switch
+        {
+            "relay" => RelayCommands.RunAsync(["--help"]),
+            "blossom" => BlossomCommands.RunAsync(["--help"]),
+            "notify" or "keys" => NotifyCommands.RunAsync(["--help"]),
+            "sim" => SimCommands.RunAsync(["--help"]),
+            "doctor" => Doctor.DoctorCommand.RunAsync(["--help"]),
+            "all" or "config" or "healthcheck" => RunAsync(["--help"]),
+            _ => Task.FromResult(WrongUsage),
+        };
+        return await shown == Done;
     }
 }

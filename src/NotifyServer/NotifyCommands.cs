@@ -9,6 +9,14 @@ public static class NotifyCommands
     // Where a server started in this folder with default settings keeps its key.
     private static readonly string DefaultKeyFile = Path.Combine("data", "notify.key");
 
+    private const string Usage = """
+        keys new [--out FILE]          make a key; prints the public key (FILE: data/notify.key)
+        keys show [FILE] [--secret]    print the public key, or on request the secret
+        notify test --npub KEY --token TOKEN --relay URL [--platform apns|fcm] [--dialect a|b|c] [--ca FILE]
+                                       send one trigger to a notification server through a relay
+        notify doctor [SETTINGS]       look at key, clock, names, TLS, both providers' credentials and the relays; rings nobody
+        """;
+
     public static async Task<int> RunAsync(string[] args)
     {
         switch (args)
@@ -19,8 +27,11 @@ public static class NotifyCommands
                 return await TestTrigger.RunAsync(rest, Console.Out, Console.Error);
             case ["doctor", .. var rest]:
                 return await DoctorCommand.RunAsync(rest, Console.Out, Console.Error);
+            case ["--help"]:
+                Console.WriteLine(Usage);
+                return 0;
             default:
-                return Usage();
+                return WrongUsage();
         }
     }
 
@@ -58,7 +69,7 @@ public static class NotifyCommands
                     Console.WriteLine(SecretFile.ReadText(path).Trim());
                     return 0;
                 default:
-                    return Usage();
+                    return WrongUsage();
             }
         }
         catch (Exception e) when (e is IOException or InvalidDataException or UnauthorizedAccessException)
@@ -68,15 +79,9 @@ public static class NotifyCommands
         }
     }
 
-    private static int Usage()
+    private static int WrongUsage()
     {
-        Console.Error.WriteLine("""
-            keys new [--out FILE]          make a key; prints the public key (FILE: data/notify.key)
-            keys show [FILE] [--secret]    print the public key, or on request the secret
-            notify test --npub KEY --token TOKEN --relay URL [--platform apns|fcm] [--dialect a|b|c] [--ca FILE]
-                                           send one trigger to a notification server through a relay
-            notify doctor [SETTINGS]       look at key, clock, names, TLS, both providers' credentials and the relays; rings nobody
-            """);
+        Console.Error.WriteLine(Usage);
         return 2;
     }
 }

@@ -24,7 +24,7 @@ public sealed class StormTests
         var result = await Task.Run(() =>
         {
             using var flood = new Flood(relay);
-            using var storm = new Storm(relay, Small, flood);
+            using var storm = new Storm(relay, Small, flood, folder.Path);
             return storm.Run();
         });
 

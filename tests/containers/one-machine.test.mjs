@@ -1,10 +1,15 @@
 // docker compose up: the suite in one container on embedded storage, asked from outside.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import { readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { Compose, docker, doctor, until } from "./lib/docker.mjs";
+import { Compose, docker, doctor, root, run, until } from "./lib/docker.mjs";
 import { assertContained } from "./lib/contained.mjs";
 import { Client, Load, blossomToken, download, groupEvent, missing, newGroup, upload } from "./lib/nostr.mjs";
+
+const page = readFileSync(join(root, "docs", "operate.md"), "utf8");
+const [backup, restore] = [...page.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, lines]) => lines).filter((lines) => lines.includes("marmot.tar"));
 
 describe("docker compose up", () => {
   let suite;
@@ -75,6 +80,25 @@ describe("docker compose up", () => {
     await suite.run("down", "--timeout", "30");
     await suite.up();
     assert.deepEqual(await missing(suite.relay, [event.id]), []);
+    assert.ok((await download(suite.http, hash)).equals(bytes));
+    assert.equal(await npub(suite), key);
+  });
+
+  it("keeps events, blobs and the push key over the backup and restore of docs/operate.md, and nothing that came between", async () => {
+    const client = await Client.connect(suite.relay);
+    const event = groupEvent(newGroup());
+    await client.publish(event);
+    const bytes = randomBytes(3_000_000);
+    const hash = await upload(suite.http, bytes);
+    const key = await npub(suite);
+    const archive = join(suite.folder, "marmot.tar");
+    const type = (lines) => run("bash", ["-euc", lines.replaceAll("marmot.tar", archive)], { env: { ...suite.env, COMPOSE_PROJECT_NAME: suite.project } });
+    await type(backup);
+    assert.equal(statSync(archive).mode & 0o077, 0);
+    const later = groupEvent(newGroup());
+    await (await Client.connect(suite.relay)).publish(later);
+    await type(restore);
+    assert.deepEqual(await missing(suite.relay, [event.id, later.id]), [later.id]);
     assert.ok((await download(suite.http, hash)).equals(bytes));
     assert.equal(await npub(suite), key);
   });

@@ -10,31 +10,63 @@ import { docker, freePort, image, root, run, until } from "./lib/docker.mjs";
 import { Client, blossomToken, download, groupEvent, newGroup, upload } from "./lib/nostr.mjs";
 
 process.env.NODE_TLS_REJECT_UNAUTHORIZED = "0"; // certificates made here
-// Longer than the 60 s after which proxies cut by default; the relay is told not to ping meanwhile.
+// Longer than the 60 s after which proxies cut by default, sockets and uploads; the relay is told not to ping meanwhile.
 const silenceSeconds = 66;
 const page = readFileSync(join(root, "docs", "operate.md"), "utf8");
-const snippet = (language) => new RegExp("```" + language + "\n([\\s\\S]*?)```").exec(page)[1];
+const snippet = (language, start = "") => new RegExp("```" + language + "\n(" + start + "[\\s\\S]*?)```").exec(page)[1];
 
 const proxies = {
   caddy: {
     image: "caddy",
-    mount: "/etc/caddy/Caddyfile",
-    file: ({ port, backend }) => "{\n  admin off\n  auto_https disable_redirects\n  skip_install_trust\n}\n" + snippet("caddy").replace("relay.example.org {", `https://localhost:${port} {\n  tls internal`).replace(":8080", `:${backend}`),
+    files: ({ port, backend }) => ({
+      "/etc/caddy/Caddyfile": "{\n  admin off\n  auto_https disable_redirects\n  skip_install_trust\n}\n" + snippet("caddy").replace("relay.example.org {", `https://localhost:${port} {\n  tls internal`).replace(":8080", `:${backend}`),
+    }),
   },
   nginx: {
     image: "nginx",
-    mount: "/etc/nginx/conf.d/default.conf",
-    file: ({ port, backend }) => snippet("nginx").replace("443 ssl", `127.0.0.1:${port} ssl`).replace("relay.example.org;", "localhost;").replace(":8080", `:${backend}`)
-      .replace(/ssl_certificate .*;/, "ssl_certificate /tls/cert.pem;").replace(/ssl_certificate_key .*;/, "ssl_certificate_key /tls/key.pem;"),
+    files: ({ port, backend }) => ({
+      "/etc/nginx/conf.d/default.conf": snippet("nginx").replace("443 ssl", `127.0.0.1:${port} ssl`).replace("relay.example.org;", "localhost;").replace(":8080", `:${backend}`)
+        .replace(/ssl_certificate .*;/, "ssl_certificate /tls/cert.pem;").replace(/ssl_certificate_key .*;/, "ssl_certificate_key /tls/key.pem;"),
+    }),
   },
 };
+// No Debian package has it: tried where its image can be pulled, or is named.
+const traefik = process.env.MARMOT_TRAEFIK_IMAGE ?? (process.env.MARMOT_TOOLS ? undefined : "traefik:v3.7");
+if (traefik) {
+  proxies.traefik = {
+    image: traefik,
+    args: ["--configFile=/etc/traefik/traefik.yml"],
+    files: ({ port, backend }) => ({
+      "/etc/traefik/traefik.yml": snippet("yaml", "# /etc/traefik/traefik.yml").replace('":443"', `"127.0.0.1:${port}"`) + "global:\n  checkNewVersion: false\n  sendAnonymousUsage: false\n",
+      "/etc/traefik/marmot.yml": snippet("yaml", "# /etc/traefik/marmot.yml").replace("relay.example.org`", "localhost`").replace(":8080", `:${backend}`).replace(/certFile: .*/, "certFile: /tls/cert.pem").replace(/keyFile: .*/, "keyFile: /tls/key.pem"),
+    }),
+  };
+}
+
+/** An upload that takes so long, in equal pieces; the status of its answer. */
+function slowUpload(http, { seconds, bytes = randomBytes(seconds * 200_000) }) {
+  const hash = createHash("sha256").update(bytes).digest("hex");
+  return new Promise((resolve, reject) => {
+    const headers = { Authorization: blossomToken("upload", hash, "localhost"), "Content-Length": bytes.length, "X-SHA-256": hash };
+    const request = https.request(`${http}/upload`, { method: "PUT", headers }, (response) => resolve(response.resume().statusCode));
+    const piece = Math.ceil(bytes.length / seconds);
+    let sent = 0;
+    const clock = setInterval(() => {
+      request.write(bytes.subarray(sent, sent += piece));
+      if (sent < bytes.length) return;
+      clearInterval(clock);
+      request.end();
+    }, 1_000);
+    request.on("error", (error) => { clearInterval(clock); reject(error); });
+  });
+}
 
 describe("proxies", { concurrency: true }, () => {
   for (const [name, proxy] of Object.entries(proxies)) {
     describe(`behind ${name}, as docs/operate.md has it`, () => {
       const started = [];
       const folder = mkdtempSync(join(tmpdir(), "marmot-proxy-"));
-      let http, relay, backend, admin, silent;
+      let http, relay, backend, admin, silent, slow;
 
       before(async () => {
         const port = await freePort();
@@ -43,13 +75,17 @@ describe("proxies", { concurrency: true }, () => {
         http = `https://localhost:${port}`;
         relay = `wss://localhost:${port}`;
         await run("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1", "-subj", "/CN=localhost", "-keyout", join(folder, "key.pem"), "-out", join(folder, "cert.pem")]);
-        writeFileSync(join(folder, "conf"), proxy.file({ port, backend }));
+        const mounts = Object.entries(proxy.files({ port, backend })).flatMap(([target, text], i) => {
+          writeFileSync(join(folder, `conf${i}`), text);
+          return ["-v", `${join(folder, `conf${i}`)}:${target}:ro`];
+        });
         await start("-p", `127.0.0.1:${backend}:8080`, "-p", `127.0.0.1:${admin}:8081`, "-e", `Public__Origin=${relay}`, "-e", "Public__TrustedProxies=172.16.0.0/12;192.168.0.0/16;10.0.0.0/8",
           "-e", "Admin__Urls=http://0.0.0.0:8081", "-e", "Relay__PingInterval=00:10:00", "-e", "Blossom__UploadBurst=4", "-e", "Blossom__UploadsPerMinute=1", image);
-        await start("--network", "host", "-v", `${join(folder, "conf")}:${proxy.mount}:ro`, "-v", `${folder}:/tls:ro`, proxy.image);
+        await start("--network", "host", ...mounts, "-v", `${folder}:/tls:ro`, proxy.image, ...(proxy.args ?? []));
         await until(`${name} answers`, async () => (await fetch(http, { headers: { Accept: "application/nostr+json" } })).ok);
         const client = await Client.connect(relay);
         silent = { client, since: Date.now() };
+        slow = slowUpload(http, { seconds: silenceSeconds }).catch((error) => error);
       });
       after(async () => {
         await docker("rm", "-fv", ...started);
@@ -85,7 +121,7 @@ describe("proxies", { concurrency: true }, () => {
           const request = https.request(`${http}/upload`, { method: "PUT", headers: { Authorization: blossomToken("upload", hash, "localhost"), "Content-Length": bytes.length, "X-SHA-256": hash } }, resolve);
           request.on("error", reject);
           request.write(bytes.subarray(0, 2_000_000));
-          until("the server has the first half", async () => /marmot_blossom_uploads_under_way 1\n/.test(await (await fetch(`http://127.0.0.1:${admin}/metrics`)).text()))
+          until("the server has the first half, beside the slow one", async () => /marmot_blossom_uploads_under_way 2\n/.test(await (await fetch(`http://127.0.0.1:${admin}/metrics`)).text()))
             .then(() => request.end(bytes.subarray(2_000_000)), reject);
         });
         assert.ok([200, 201].includes((await answer).statusCode));
@@ -97,6 +133,8 @@ describe("proxies", { concurrency: true }, () => {
         const direct = async () => { for (let i = 0; i < 6; i++) await upload(`http://127.0.0.1:${backend}`, randomBytes(100), { server: "localhost" }); };
         await assert.rejects(direct, /429/);
       });
+
+      it(`passes an upload that takes ${silenceSeconds} seconds`, async () => assert.equal(await slow, 201));
 
       it(`leaves a WebSocket open that is silent for ${silenceSeconds} seconds`, async () => {
         const left = silenceSeconds * 1000 - (Date.now() - silent.since);

@@ -3,6 +3,7 @@
 #   tests/containers/run.sh            everything
 #   tests/containers/run.sh chart ...  only the named files, e.g. chart for chart.test.mjs
 # Exit codes: 0 all passed, 1 some failed, 77 this machine cannot run it (it says why).
+# MARMOT_TRAEFIK_IMAGE names an image of Traefik to try its snippet with; where base images are pulled it is pulled too.
 # MARMOT_TOOLS names a folder with helpers that install Docker and Helm and stand in for base images where no registry is reached;
 # default ../shared/tools when it is there. Without it, Docker, helm and node must be on the machine and base images are pulled.
 set -uo pipefail

@@ -1,13 +1,17 @@
 // docker compose, profile scale: two replicas of each role on PostgreSQL, Redis and S3 behind the proxy, asked from outside.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { Compose, docker, doctor, run, until } from "./lib/docker.mjs";
+import { Compose, docker, doctor, root, run, until } from "./lib/docker.mjs";
 import { Client, Load, blossomToken, download, groupEvent, missing, newGroup, upload } from "./lib/nostr.mjs";
 import { assertContained } from "./lib/contained.mjs";
 
 const replicated = ["relay", "blossom", "notify"];
 const stores = ["postgres", "redis", "s3"];
+const page = readFileSync(join(root, "docs", "operate.md"), "utf8");
+const [backup, restore] = [...page.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, lines]) => lines).filter((lines) => lines.includes("marmot.dump"));
 
 describe("docker compose, profile scale", () => {
   let suite;
@@ -179,6 +183,22 @@ describe("docker compose, profile scale", () => {
     await suite.run("down", "--timeout", "45");
     await suite.up();
     assert.deepEqual(await missing(suite.relay, [event.id]), []);
+    assert.ok((await download(suite.http, hash)).equals(bytes));
+  });
+
+  it("keeps events and blobs over the backup and restore of docs/operate.md, and nothing that came between", async () => {
+    const client = await Client.connect(suite.relay);
+    const event = groupEvent(newGroup());
+    await client.publish(event);
+    const bytes = randomBytes(3_000_000);
+    const hash = await upload(suite.http, bytes);
+    const env = { ...suite.env, COMPOSE_PROJECT_NAME: suite.project, COMPOSE_FILE: join(root, "docker-compose.yml") };
+    const type = (lines) => run("bash", ["-euc", lines.replace(".env,deploy/scale.env", join(root, "deploy", "scale.env"))], { env, cwd: suite.folder });
+    await type(backup);
+    const later = groupEvent(newGroup());
+    await client.publish(later);
+    await type(restore);
+    assert.deepEqual(await missing(suite.relay, [event.id, later.id]), [later.id]);
     assert.ok((await download(suite.http, hash)).equals(bytes));
   });
 

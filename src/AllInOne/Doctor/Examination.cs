@@ -124,7 +124,10 @@ internal sealed class Examination : IAsyncDisposable
         var own = await _alice.Network.FetchAsync(Relay, WrapsOf(_alice.Client.PublicKey), asAccount: true, cancellationToken);
         if (!own.Complete)
         {
-            throw new DoctorFinding(own.Message);
+            // The mistake seen most: asked under a name that is not the relay's own, whose signatures it then refuses.
+            throw new DoctorFinding(own.Message.StartsWith("auth-required:", StringComparison.Ordinal)
+                ? $"it does not take the authentication; is {Relay} the URL that its Public:Origin names? It says: {own.Message}"
+                : own.Message);
         }
 
         var foreign = await _alice.Network.FetchAsync(Relay, WrapsOf(_bob.Client.PublicKey), asAccount: true, cancellationToken);

@@ -64,6 +64,10 @@ public sealed class Filter
     /// <summary>True when the event meets every condition; allocation-free after the first call.</summary>
     public bool Matches(in NostrEventView evt) => (_matcher ??= new FilterMatcher(this)).Matches(evt);
 
+    /// <summary>True when an event of these fields meets every condition but those on tags; allocation-free after the first call.</summary>
+    public bool MatchesFields(in Bytes32 id, in Bytes32 publicKey, long createdAt, int kind) =>
+        (_matcher ??= new FilterMatcher(this)).MatchesFields(id, publicKey, createdAt, kind);
+
     /// <summary>The filter as UTF-8 JSON.</summary>
     public byte[] ToJson()
     {

@@ -35,11 +35,7 @@ internal sealed class FilterMatcher
 
     public bool Matches(in NostrEventView evt)
     {
-        // Cheapest first.
-        if (evt.CreatedAt < _since || evt.CreatedAt > _until
-            || !Contains(_kinds, _kindSet, evt.Kind)
-            || !Contains(_authors, _authorSet, evt.PublicKey)
-            || !Contains(_ids, _idSet, evt.Id))
+        if (!MatchesFields(evt.Id, evt.PublicKey, evt.CreatedAt, evt.Kind))
         {
             return false;
         }
@@ -51,6 +47,13 @@ internal sealed class FilterMatcher
 
         return evt.HasCanonicalBytes ? TagsMatch(evt.Tags) : TagsMatchSlow(evt);
     }
+
+    // Cheapest first.
+    public bool MatchesFields(in Bytes32 id, in Bytes32 publicKey, long createdAt, int kind) =>
+        createdAt >= _since && createdAt <= _until
+        && Contains(_kinds, _kindSet, kind)
+        && Contains(_authors, _authorSet, publicKey)
+        && Contains(_ids, _idSet, id);
 
     private static HashSet<T>? ToSet<T>(T[]? values) => values is { Length: > SetThreshold } ? [.. values] : null;
 

@@ -17,7 +17,7 @@ internal sealed class PendingEvent(EventRecord record, Connection sender)
 /// <summary>The single owner of the store's writes: takes what waits, writes it as one batch, then answers OK and passes it on.</summary>
 /// <remarks>
 /// Group commit: at low load a batch is one event, at high load many. The channel is bounded; a full one makes connections wait. Its own
-/// thread, since it blocks on the disk.
+/// thread, since it blocks on the disk; a lone event on an idle relay is written by the thread that brought it. Locks: docs/locking.md.
 /// </remarks>
 internal sealed class EventWriterLoop(
     IEventStore store, ILiveFeed feed, TimeProvider clock, RelayMetrics metrics, ILogger<EventWriterLoop> log) : IHostedService, IDisposable
@@ -34,6 +34,8 @@ internal sealed class EventWriterLoop(
     private readonly Channel<Func<Task>> _work = Channel.CreateUnbounded<Func<Task>>(new UnboundedChannelOptions { SingleReader = true });
     private readonly CancellationTokenSource _stop = new();
     private readonly AutoResetEvent _wake = new(initialState: false);
+    private readonly Lock _writing = new();
+    private bool _closed;
     private bool _sleeping;
     private Thread? _thread;
     private volatile string? _failure;
@@ -51,6 +53,39 @@ internal sealed class EventWriterLoop(
         }
 
         return SubmitSlowAsync(pending, cancel);
+    }
+
+    /// <summary>As <see cref="SubmitAsync"/>, for an event that came alone: while nobody else writes, the caller's thread does, which spares the way to another thread and back.</summary>
+    public ValueTask SubmitAloneAsync(PendingEvent pending, CancellationToken cancel) =>
+        store.IsLocal && TryWriteHere(pending) ? default : SubmitAsync(pending, cancel);
+
+    private bool TryWriteHere(PendingEvent pending)
+    {
+        if (!_writing.TryEnter())
+        {
+            return false;
+        }
+
+        try
+        {
+            if (_closed || _channel.Reader.Count > 0)
+            {
+                return false;
+            }
+
+            pending.Sender.Owe();
+            WriteBatch([pending], [pending.Write]);
+        }
+        catch (Exception exception)
+        {
+            log.LoopFailed(nameof(EventWriterLoop), exception);
+        }
+        finally
+        {
+            _writing.Exit();
+        }
+
+        return true;
     }
 
     private async ValueTask SubmitSlowAsync(PendingEvent pending, CancellationToken cancel)
@@ -122,6 +157,11 @@ internal sealed class EventWriterLoop(
         {
             await Task.Run(thread.Join, cancellationToken);
         }
+
+        lock (_writing) // whoever writes on his own thread is waited for: the store is closed next
+        {
+            _closed = true;
+        }
     }
 
     public void Dispose()
@@ -144,6 +184,7 @@ internal sealed class EventWriterLoop(
                     return;
                 }
 
+                using var _ = _writing.EnterScope();
                 while (_work.Reader.TryRead(out var work))
                 {
                     work().GetAwaiter().GetResult();
@@ -273,6 +314,11 @@ internal sealed class EventWriterLoop(
                     WaitForFanOut(published);
                 }
             }
+        }
+
+        if (_channel.Reader.Count == 0)
+        {
+            store.Prepare();
         }
     }
 

@@ -109,7 +109,7 @@ internal sealed class Ingester(
         return new Verified(EventRecord.Create(evt, vanishesHere), evt.Id, default, IsEvent: true);
     }
 
-    private ValueTask AdmitAsync(Connection connection, Verified verified, CancellationToken cancel)
+    private ValueTask AdmitAsync(Connection connection, Verified verified, CancellationToken cancel, bool alone = false)
     {
         if (verified.Record is not { } record)
         {
@@ -141,12 +141,12 @@ internal sealed class Ingester(
             return default;
         }
 
-        return program.IsOn ? AskAndAcceptAsync(connection, record, cancel) : AcceptAsync(connection, record, cancel);
+        return program.IsOn ? AskAndAcceptAsync(connection, record, cancel) : AcceptAsync(connection, record, cancel, alone);
     }
 
-    private ValueTask AcceptAsync(Connection connection, EventRecord record, CancellationToken cancel) => EventKinds.IsEphemeral(record.Kind)
+    private ValueTask AcceptAsync(Connection connection, EventRecord record, CancellationToken cancel, bool alone = false) => EventKinds.IsEphemeral(record.Kind)
         ? PassOnAsync(connection, record, cancel)
-        : writer.SubmitAsync(new PendingEvent(record, connection), cancel);
+        : alone ? writer.SubmitAloneAsync(new PendingEvent(record, connection), cancel) : writer.SubmitAsync(new PendingEvent(record, connection), cancel);
 
     private async ValueTask AskAndAcceptAsync(Connection connection, EventRecord record, CancellationToken cancel)
     {
@@ -217,7 +217,7 @@ internal sealed class Ingester(
             case ClientMessageKind.Event:
                 var verified = Verify(message.Event, frame.Length, connection);
                 connection.Turn.Leave(); // what follows may wait for the writer
-                return AdmitAsync(connection, verified, cancel);
+                return AdmitAsync(connection, verified, cancel, alone: true);
             case ClientMessageKind.Auth:
                 connection.Authenticate(message.Event);
                 return default;

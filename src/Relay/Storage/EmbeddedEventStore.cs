@@ -69,6 +69,8 @@ internal sealed class EmbeddedEventStore : IEventStore
         }
     }
 
+    public bool IsLocal => true;
+
     public bool IsKnown(in Bytes32 id)
     {
         using var txn = _index.BeginRead();
@@ -110,6 +112,8 @@ internal sealed class EmbeddedEventStore : IEventStore
         Volatile.Write(ref _highWaterMark, next - 1);
         return ValueTask.CompletedTask;
     }
+
+    public void Prepare() => _log.Prepare();
 
     public async ValueTask<IReadOnlyList<StoredKey>> QueryAsync(Filter filter, ReadScope scope, ulong upTo, int limit, CancellationToken cancel)
     {

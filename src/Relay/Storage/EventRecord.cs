@@ -8,6 +8,9 @@ namespace Marmot.Relay.Storage;
 /// <summary>An event on its way into the store: its bytes once, and everything the indexes need, worked out before the writer sees it.</summary>
 internal sealed class EventRecord
 {
+    /// <summary>With more tags than this a table of them is quicker than a look through all.</summary>
+    private const int MaxSearchedTags = 16;
+
     private EventRecord(byte[] json, in NostrEventView view, TagKey[] tags, bool vanishesHere)
     {
         Json = json;
@@ -35,7 +38,7 @@ internal sealed class EventRecord
     /// <summary>Unix seconds, or <see cref="long.MaxValue"/> (NIP-40).</summary>
     public long Expiration { get; }
 
-    /// <summary>Distinct single-letter tags.</summary>
+    /// <summary>Distinct single-letter tags, each key once.</summary>
     public TagKey[] Tags { get; }
 
     /// <summary>The slot a replaceable or addressable event fills; null for the others.</summary>
@@ -68,19 +71,32 @@ internal sealed class EventRecord
     public static TagKey[] ReadTags(in NostrEventView view)
     {
         List<TagKey>? keys = null;
+        Dictionary<TagKey, int>? places = null;
         foreach (var tag in view.Tags)
         {
-            if (TagKey.TryCreate(tag, out var key))
+            if (!TagKey.TryCreate(tag, out var key))
             {
-                keys ??= [];
-                if (keys.Count > 16 || !keys.Contains(key))
-                {
-                    keys.Add(key);
-                }
+                continue;
             }
+
+            keys ??= [];
+            if (keys.Count == MaxSearchedTags)
+            {
+                places ??= keys.Index().ToDictionary(k => k.Item, k => k.Index);
+            }
+
+            var place = places is null ? keys.IndexOf(key) : places.GetValueOrDefault(key, -1);
+            if (place >= 0)
+            {
+                keys[place] = keys[place].Merge(key);
+                continue;
+            }
+
+            places?.Add(key, keys.Count);
+            keys.Add(key);
         }
 
-        return keys is null ? [] : keys.Count > 16 ? [.. keys.Distinct()] : [.. keys];
+        return keys is null ? [] : [.. keys];
     }
 
     public static bool TryGetAddress(in NostrEventView view, out UInt128 address)

@@ -75,12 +75,20 @@ internal interface IEventStore : IAsyncDisposable
     /// <summary>The mark as it is over all replicas: nothing that was acknowledged before the call is above it.</summary>
     ValueTask<ulong> ReadMarkAsync(CancellationToken cancel) => new(HighWaterMark);
 
+    /// <summary>A write waits for nothing but a disk of this machine.</summary>
+    bool IsLocal => false;
+
     /// <summary>True only when the event is stored; false may mean that the store would have to ask. Cheap: asked before any signature check.</summary>
     bool IsKnown(in Bytes32 id);
 
     /// <summary>Writes a batch in order; on return every stored event is on disk. Called by the single writer only.</summary>
     /// <exception cref="IOException">Nothing of the batch was stored.</exception>
     ValueTask WriteAsync(IReadOnlyList<EventWrite> batch, CancellationToken cancel);
+
+    /// <summary>Does beforehand what makes the next write quick. Called by the single writer only, when nothing waits for it.</summary>
+    void Prepare()
+    {
+    }
 
     /// <summary>Finds what a filter selects among events up to <paramref name="upTo"/>: newest first, ties by lowest id, at most its limit.</summary>
     /// <exception cref="QueryTooWideException">It would look at more than the scope allows.</exception>

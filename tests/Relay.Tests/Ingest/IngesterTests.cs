@@ -1,8 +1,14 @@
+using System.Collections.Concurrent;
+using System.Globalization;
+using System.Net.WebSockets;
 using System.Text;
 using Marmot.Protocol.Events;
+using Marmot.Protocol.Filters;
 using Marmot.Protocol.Keys;
+using Marmot.Relay.Storage;
 using Marmot.Relay.Tests.Kit;
 using Marmot.TestKit;
+using Microsoft.Extensions.DependencyInjection;
 
 namespace Marmot.Relay.Tests.Ingest;
 
@@ -94,6 +100,81 @@ public sealed class IngesterTests
         }
 
         Assert.Equal(400, (await reader.QueryAsync($"{{\"#h\":[\"{group}\"]}}")).Count);
+    }
+
+    [Fact]
+    public async Task Events_that_come_one_at_a_time_from_many_connections_are_all_stored_and_delivered_as_they_arrived()
+    {
+        await using var relay = await RelayHost.StartAsync(Now);
+        await using var reader = await relay.ConnectAsync();
+        var group = new string('d', 64);
+        Assert.Empty(await reader.QueryAsync($"{{\"kinds\":[445],\"#h\":[\"{group}\"]}}", "live", keep: true));
+        await Task.WhenAll(Enumerable.Range(0, 8).Select(async c =>
+        {
+            using var key = SecretKey.Generate();
+            await using var writer = await relay.ConnectAsync();
+            for (var i = 0; i < 50; i++)
+            {
+                Assert.True((await writer.PublishAsync(NostrEvent.Create(key, 445, [["h", group]], $"{c}/{i}", Now))).Accepted);
+            }
+        }));
+
+        var delivered = new List<string>();
+        var ofWriter = new int[8];
+        while (delivered.Count < 400)
+        {
+            var evt = (await reader.ReceiveAsync())[2];
+            var content = evt.GetProperty("content").GetString()!.Split('/');
+            Assert.Equal(ofWriter[int.Parse(content[0], CultureInfo.InvariantCulture)]++, int.Parse(content[1], CultureInfo.InvariantCulture));
+            delivered.Add(evt.GetProperty("id").GetString()!);
+        }
+
+        Assert.Equal(delivered, (await ReadStoreAsync(relay)).OrderBy(k => k.Arrival).Select(k => k.Id.ToString()));
+    }
+
+    private static ValueTask<IReadOnlyList<StoredKey>> ReadStoreAsync(RelayHost relay) => relay.Services.GetRequiredService<IEventStore>()
+        .QueryAsync(new Filter(), ReadScope.Everything(Now), ulong.MaxValue, int.MaxValue, CancellationToken.None);
+
+    [Fact]
+    public async Task An_event_acknowledged_while_the_relay_stops_is_stored()
+    {
+        using var folder = new TemporaryFolder();
+        var acknowledged = new ConcurrentBag<string>();
+        await using (var relay = await RelayHost.StartAsync(Now, folder.Path))
+        {
+            var writers = Enumerable.Range(0, 4).Select(async _ =>
+            {
+                using var key = SecretKey.Generate();
+                await using var writer = await relay.ConnectAsync();
+                try
+                {
+                    for (var i = 0; ; i++)
+                    {
+                        var evt = NostrEvent.Create(key, 1, [], $"{i}", Now);
+                        await writer.SendAsync($"[\"EVENT\",{Text(evt)}]");
+                        var answer = await writer.ReceiveAsync();
+                        if (answer[0].GetString() == "OK" && answer[2].GetBoolean())
+                        {
+                            acknowledged.Add(evt.Id.ToString());
+                        }
+                    }
+                }
+                catch (Exception e) when (e is WebSocketException or InvalidOperationException)
+                {
+                    // the relay has gone
+                }
+            }).ToList();
+            while (acknowledged.Count < 100)
+            {
+                await Task.Yield();
+            }
+
+            await relay.StopAsync();
+            await Task.WhenAll(writers);
+        }
+
+        await using var again = await RelayHost.StartAsync(Now, folder.Path);
+        Assert.Superset(acknowledged.ToHashSet(), (await ReadStoreAsync(again)).Select(k => k.Id.ToString()).ToHashSet());
     }
 
     [Fact]

@@ -142,6 +142,46 @@ public abstract class EventStoreContract : IAsyncLifetime
         && (filter.Until is null || evt.CreatedAt <= filter.Until)
         && filter.Tags.All(wanted => evt.Tags.Any(tag => tag.Length > 1 && tag[0] == wanted.Key.ToString() && wanted.Value.Contains(tag[1])));
 
+    // The values of tags that are made to look alike to an index that shortens them: halves of keys in common, and a value beside the hex of its hash.
+    [Fact]
+    public async Task Tells_tag_values_apart_that_share_half_a_key_or_are_the_hash_of_another()
+    {
+        using var key = SecretKey.Generate();
+        var half = new string('a', 32);
+        string left = half + new string('1', 32), right = half + new string('2', 32), neither = half + new string('3', 32);
+        var hash = Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData("word"u8));
+        NostrEvent[] events =
+        [
+            NostrEvent.Create(key, 1, [["h", left]], "left", Now),
+            NostrEvent.Create(key, 1, [["h", right]], "right", Now + 1),
+            NostrEvent.Create(key, 1, [["h", left], ["h", right]], "both", Now + 2),
+            NostrEvent.Create(key, 1, [.. Enumerable.Range(0, 20).Select(i => new[] { "h", $"{i}" }), ["h", right], ["h", left], ["h", right]], "many", Now + 3),
+            NostrEvent.Create(key, 1, [["h", "word"]], "word", Now + 4),
+            NostrEvent.Create(key, 1, [["h", hash]], "hash", Now + 5),
+            NostrEvent.Create(key, 1, [["h", "word"], ["h", hash]], "word and hash", Now + 6),
+            NostrEvent.Create(key, 1, [["h", left.ToUpperInvariant()]], "upper case", Now + 7),
+        ];
+        foreach (var evt in events)
+        {
+            Assert.Equal(StoreVerdict.Stored, await WriteAsync(evt));
+        }
+
+        foreach (string[] values in new[] { new[] { left }, [right], [neither], ["word"], [hash], [left, right], ["word", hash, "7"], [left.ToUpperInvariant()] })
+        {
+            foreach (var filter in new[]
+            {
+                new Filter { Tags = new Dictionary<char, string[]> { ['h'] = values } },
+                new Filter { Tags = new Dictionary<char, string[]> { ['h'] = values }, Kinds = [1], Since = Now + 2 },
+                new Filter { Tags = new Dictionary<char, string[]> { ['h'] = values, ['x'] = ["none"] } },
+            })
+            {
+                Assert.Equal(events.Reverse().Where(e => IsMatch(filter, e)).Select(e => e.Id.ToString()), await FindAsync(filter));
+            }
+        }
+    }
+
+    private static bool IsMatch(Filter filter, NostrEvent evt) => NostrEventReader.TryRead(evt.Json.Span, out var view, out _) && filter.Matches(view);
+
     [Fact]
     public async Task Leaves_out_what_came_after_the_mark()
     {

@@ -30,6 +30,16 @@ public sealed class DoctorTests(SuiteFixture fixture) : IClassFixture<SuiteFixtu
     }
 
     [Fact]
+    public async Task Doctor_asks_for_the_name_when_a_relay_is_asked_under_one_that_is_not_its_own()
+    {
+        using var folder = new TemporaryFolder();
+        await using var relay = await MarmotServerProcess.StartAsync("relay", folder.Path, "--Public:Origin=wss://relay.example.org");
+        var (exitCode, output) = await RunAsync("--relay", relay.RelayUrl.ToString());
+        Assert.Equal(1, exitCode);
+        Assert.Contains("Public:Origin", output, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Doctor_says_2_for_arguments_it_does_not_know()
     {
         Assert.Equal(2, (await RunAsync("--relais", "x")).ExitCode);

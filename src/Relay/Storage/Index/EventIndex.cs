@@ -273,7 +273,7 @@ internal sealed class EventIndex : IDisposable
     {
         Span<byte> key = stackalloc byte[IndexKeys.AuthorKeySize];
         Span<byte> order = stackalloc byte[IndexKeys.OrderSize];
-        Span<byte> value = stackalloc byte[10];
+        Span<byte> value = stackalloc byte[IndexKeys.TagValueSize];
         BinaryPrimitives.WriteUInt64BigEndian(value, arrival);
         IndexKeys.WriteKind(value[8..], kind);
         IndexKeys.WriteOrder(order, createdAt, id);
@@ -293,6 +293,7 @@ internal sealed class EventIndex : IDisposable
         {
             tag.Write(key);
             order.CopyTo(key[TagKey.Size..]);
+            tag.WriteRest(value[IndexKeys.TagRestOffset..]);
             Change(txn, _tags, key[..IndexKeys.TagKeySize], value, add);
         }
 

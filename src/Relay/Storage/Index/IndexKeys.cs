@@ -6,14 +6,14 @@ namespace Marmot.Relay.Storage.Index;
 /// <summary>Key layouts of the index, big-endian so that byte order is answer order.</summary>
 /// <remarks>
 /// Every list key ends in <c>order</c>: 5 bytes of inverted <c>created_at</c> and the first 8 of the id, so that a forward walk is newest
-/// first with ties by lowest id (NIP-01). Keys are shortened to 16 bytes; a read checks the whole event.
+/// first with ties by lowest id (NIP-01). Keys are shortened to 16 bytes; a read checks the whole value, in the entry, the header or the event.
 /// <code>
 /// event    arrival u64 (integer key)          header, see StoredHeader
 /// id       id16                               arrival8
 /// time     order13                            arrival8
 /// kind     kind2 order13                      arrival8
 /// author   key16 kind2 order13                arrival8
-/// tag      letter1 value16 order13            arrival8 kind2
+/// tag      letter1 value16 order13            arrival8 kind2 rest17 (see TagKey)
 /// slot     address16                          arrival8 (replaceable, addressable)
 /// expiry   seconds5 arrival8                  -
 /// deleted  'e' id16 key16 | 'a' address16 | 'v' key16    created_at8
@@ -28,6 +28,8 @@ internal static class IndexKeys
     public const int KindKeySize = 2 + OrderSize;
     public const int AuthorKeySize = ShortSize + 2 + OrderSize;
     public const int TagKeySize = TagKey.Size + OrderSize;
+    public const int TagRestOffset = 8 + 2;
+    public const int TagValueSize = TagRestOffset + TagKey.RestSize;
     public const int DeletedEventSize = 1 + ShortSize + ShortSize;
     public const int DeletedSlotSize = 1 + ShortSize;
 

@@ -3,7 +3,8 @@ namespace Marmot.Relay.Storage.Index;
 /// <summary>Says whether the index files can be believed: they were closed properly, or the machine has not restarted since they were in use.</summary>
 internal sealed class IndexMark(string path)
 {
-    private const string Version = "1";
+    // Of the key layouts (IndexKeys): an index of another version is made anew from the log.
+    private const string Version = "2";
     private const string Clean = "clean";
     private readonly string _path = path;
 
@@ -20,7 +21,17 @@ internal sealed class IndexMark(string path)
 
     public void Open() => Write(BootId());
 
-    public void Close() => Write(Clean);
+    /// <summary>Notes the proper end; a full disk that takes no note leaves an index that is believed until the machine restarts, then made anew.</summary>
+    public void Close()
+    {
+        try
+        {
+            Write(Clean);
+        }
+        catch (IOException)
+        {
+        }
+    }
 
     // Where the system has no boot id an unclean end always means a rebuild.
     private static string BootId()

@@ -41,10 +41,9 @@ internal sealed class StoredQuery(
     private void RunIds(in LmdbTransaction txn, Bytes32[] ids)
     {
         scope.Work += ids.Length;
-        foreach (var id in ids)
+        foreach (var id in ids.Length > 1 ? ids.Distinct() : ids)
         {
-            if (index.TryFind(txn, id, out var arrival, out var header) && arrival <= upTo && Check(header)
-                && !_results.Exists(r => r.Arrival == arrival))
+            if (index.TryFind(txn, id, out var arrival, out var header) && arrival <= upTo && Check(header, filter.Tags.Count == 0, isForReader: false))
             {
                 _results.Add(new StoredKey(arrival, header.CreatedAt, header.Id, header.Kind));
             }
@@ -128,10 +127,16 @@ internal sealed class StoredQuery(
     private void Examine(in LmdbTransaction txn, ListWalk list)
     {
         var arrival = list.Arrival;
-        if (arrival > upTo
-            || (list.Kind is { } kind && filter.Kinds is { } kinds && Array.IndexOf(kinds, kind) < 0)
+        if (arrival > upTo || (list.Kind is { } kind && filter.Kinds is { } kinds && Array.IndexOf(kinds, kind) < 0))
+        {
+            return;
+        }
+
+        // An entry that tells its whole value spares a look at the event, as long as no other letter is asked for.
+        var hasValue = list.HasValue;
+        if (hasValue == false
             || !index.TryReadHeader(txn, arrival, out var header)
-            || !Check(header))
+            || !Check(header, tagsMatch: filter.Tags.Count == (hasValue == true ? 1 : 0), isForReader: hasValue == true && list.IsForReader))
         {
             return;
         }
@@ -148,17 +153,19 @@ internal sealed class StoredQuery(
         _results.Add(new StoredKey(arrival, header.CreatedAt, header.Id, header.Kind));
     }
 
-    private bool Check(in StoredHeader header)
+    // The header decides all but tags, and all but who may read a wrap.
+    private bool Check(in StoredHeader header, bool tagsMatch, bool isForReader)
     {
-        if (header.Expiration <= scope.Now
-            || (filter.Kinds is { } kinds && Array.IndexOf(kinds, header.Kind) < 0))
+        if (header.Expiration <= scope.Now || !filter.MatchesFields(header.Id, header.PublicKey, header.CreatedAt, header.Kind))
         {
             return false;
         }
 
-        return NostrEventReader.TryRead(log.Peek(header.Position, header.Length), out var view, out _)
-            && filter.Matches(view)
-            && GiftWrapAccess.MayRead(view, scope);
+        var mayRead = isForReader || scope.GiftWrapsOpen || !EventKinds.IsGiftWrap(header.Kind);
+        return (tagsMatch && mayRead)
+            || (NostrEventReader.TryRead(log.Peek(header.Position, header.Length), out var view, out _)
+                && (tagsMatch || filter.Matches(view))
+                && (mayRead || GiftWrapAccess.MayRead(view, scope)));
     }
 
     // ids were handled; then author and kind, tags, author, kind, everything.
@@ -180,8 +187,9 @@ internal sealed class StoredQuery(
             var (letter, values) = filter.Tags.MinBy(tag => tag.Value.Length);
             foreach (var value in values.Distinct())
             {
-                TagKey.FromText(letter, value).Write(prefix);
-                lists.Add(new ListWalk(index.Tags, prefix));
+                var tag = TagKey.FromText(letter, value);
+                tag.Write(prefix);
+                lists.Add(new ListWalk(index.Tags, prefix, tag, letter == 'p' && Array.Exists(scope.Keys, key => tag.IsFor(key))));
             }
         }
         else if (filter.Authors is not null)
@@ -263,7 +271,11 @@ internal readonly record struct ListOrder(ulong High, ulong Low) : IComparable<L
 }
 
 /// <summary>A walk over the keys that share a prefix, newest first, between two times; it outlives transactions.</summary>
-internal sealed class ListWalk(uint database, ReadOnlySpan<byte> prefix)
+/// <param name="database">Where the keys are.</param>
+/// <param name="prefix">What they share.</param>
+/// <param name="tag">The value looked for, in the list of tags.</param>
+/// <param name="isForReader">That value names who asks as a recipient.</param>
+internal sealed class ListWalk(uint database, ReadOnlySpan<byte> prefix, TagKey? tag = null, bool isForReader = false)
 {
     private readonly byte[] _prefix = prefix.ToArray();
     private LmdbCursor _cursor;
@@ -275,7 +287,12 @@ internal sealed class ListWalk(uint database, ReadOnlySpan<byte> prefix)
     public ulong Arrival => BinaryPrimitives.ReadUInt64BigEndian(_cursor.Value);
 
     /// <summary>The kind where the list carries it.</summary>
-    public int? Kind => _cursor.Value.Length == 10 ? BinaryPrimitives.ReadUInt16BigEndian(_cursor.Value[8..]) : null;
+    public int? Kind => tag is null ? null : BinaryPrimitives.ReadUInt16BigEndian(_cursor.Value[8..]);
+
+    /// <summary>Whether the entry is of the very value looked for and not just of its key; null when only the event can tell, and in lists not of tags.</summary>
+    public bool? HasValue => tag?.IsValueOf(_cursor.Value[IndexKeys.TagRestOffset..]);
+
+    public bool IsForReader => isForReader;
 
     public ListOrder Order => ListOrder.Read(_cursor.Key[_prefix.Length..]);
 

@@ -124,6 +124,9 @@ internal sealed class EventLog : IDisposable
         _dirty.Clear();
     }
 
+    /// <summary>Takes beforehand, between two batches, what room the next ones need on disk.</summary>
+    public void Prepare() => SegmentFor(End).Prepare((int)(End % LogSegment.Size));
+
     /// <summary>Takes back everything appended since <paramref name="end"/>, written or not.</summary>
     public void Rollback(long end)
     {
@@ -215,16 +218,22 @@ internal sealed class EventLog : IDisposable
             return;
         }
 
-        var number = (int)(_pendingStart / LogSegment.Size);
+        var segment = SegmentFor(_pendingStart);
+        segment.Write((int)(_pendingStart % LogSegment.Size), _pending.AsSpan(0, _pendingSize));
+        MarkDirty(segment);
+        _pendingSize = 0;
+    }
+
+    // The writer's: makes the file when it is not there yet.
+    private LogSegment SegmentFor(long position)
+    {
+        var number = (int)(position / LogSegment.Size);
         if (number == _segments.Length)
         {
             Volatile.Write(ref _segments, [.. _segments, new LogSegment(_directory, number)]);
         }
 
-        var segment = _segments[number];
-        segment.Write((int)(_pendingStart % LogSegment.Size), _pending.AsSpan(0, _pendingSize));
-        MarkDirty(segment);
-        _pendingSize = 0;
+        return _segments[number];
     }
 
     private void MarkDirty(LogSegment segment)

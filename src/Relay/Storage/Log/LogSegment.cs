@@ -1,18 +1,23 @@
 using System.IO.MemoryMappedFiles;
+using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
 
 namespace Marmot.Relay.Storage.Log;
 
 /// <summary>One file of the event log: written with positioned writes, read through a map of the whole (sparse) file.</summary>
-internal sealed unsafe class LogSegment : IDisposable
+internal sealed unsafe partial class LogSegment : IDisposable
 {
     /// <summary>Bytes a file may grow to. Sparse: it takes disk space only as it fills.</summary>
     public const int Size = 64 * 1024 * 1024;
 
+    private const int PrepareBytes = 1 << 20;
+    private const int PrepareBelow = PrepareBytes / 4;
+    private static readonly byte[] Zeros = new byte[PrepareBytes];
     private readonly SafeFileHandle _file;
     private readonly MemoryMappedFile _map;
     private readonly MemoryMappedViewAccessor _view;
     private readonly byte* _data;
+    private int _prepared;
 
     public LogSegment(string directory, int number)
     {
@@ -57,7 +62,40 @@ internal sealed unsafe class LogSegment : IDisposable
         }
     }
 
-    public void Flush() => RandomAccess.FlushToDisk(_file);
+    /// <summary>Waits until what was written is on disk; the file's times may lag behind.</summary>
+    public void Flush()
+    {
+        if (!OperatingSystem.IsLinux())
+        {
+            RandomAccess.FlushToDisk(_file);
+        }
+        else if (FDataSync(_file) != 0)
+        {
+            var errno = Marshal.GetLastPInvokeError();
+            throw new IOException($"fdatasync of {FilePath} failed with error {errno}", errno);
+        }
+    }
+
+    /// <summary>Sees to it that what is written next, from an offset on, has its blocks on disk already: a flush then waits for its own bytes alone, not for the journal of the file system, which may first want the dirty pages of other files out.</summary>
+    /// <remarks>Writes zeros where nothing stands yet. A full disk is left for the next write to report.</remarks>
+    public void Prepare(int offset)
+    {
+        if (_prepared - offset >= PrepareBelow || _prepared == Size)
+        {
+            return;
+        }
+
+        var from = Math.Max(_prepared, offset);
+        _prepared = Math.Min(offset + PrepareBytes, Size);
+        try
+        {
+            Write(from, Zeros.AsSpan(0, _prepared - from));
+            RandomAccess.FlushToDisk(_file);
+        }
+        catch (IOException)
+        {
+        }
+    }
 
     /// <summary>Zeroes everything from an offset on.</summary>
     public void CutOff(int offset)
@@ -74,4 +112,8 @@ internal sealed unsafe class LogSegment : IDisposable
         _map.Dispose();
         _file.Dispose();
     }
+
+    [LibraryImport("libc", EntryPoint = "fdatasync", SetLastError = true)]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static partial int FDataSync(SafeFileHandle file);
 }

@@ -15,6 +15,7 @@ namespace Marmot.Relay.Storage;
 internal sealed class EmbeddedEventStore : IEventStore
 {
     private const int MaintenanceBatch = 1000;
+    private const string Broken = "the disk failed while events were flushed to it; see to the disk, then restart the relay: it makes its index anew from the log";
     private readonly EventLog _log;
     private readonly EventIndex _index;
     private readonly IndexMark _mark;
@@ -122,12 +123,12 @@ internal sealed class EmbeddedEventStore : IEventStore
                 }
             }
         }
-        catch when (entered)
+        catch (Exception exception) when (entered)
         {
             // Only the log can tell now what is on the disk, and only after a fresh start.
             _broken = true;
             _mark.Distrust();
-            throw;
+            throw new IOException($"{Broken} ({exception.Message})", exception);
         }
         catch
         {
@@ -241,7 +242,7 @@ internal sealed class EmbeddedEventStore : IEventStore
     {
         if (_broken)
         {
-            throw new IOException("the disk failed while events were flushed to it; see to the disk, then restart the relay: it makes its index anew from the log");
+            throw new IOException(Broken);
         }
     }
 

@@ -6,7 +6,7 @@ namespace Marmot.Benchmarks.RelayLoad;
 internal sealed record Settings
 {
     /// <summary>Pre-signed events of the ingest measurements.</summary>
-    public int Events { get; init; } = 30_000;
+    public int Events { get; init; } = 60_000;
 
     /// <summary>Events imported before the start-up and the queries.</summary>
     public int Import { get; init; } = 100_000;

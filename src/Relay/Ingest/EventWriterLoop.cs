@@ -286,7 +286,7 @@ internal sealed class EventWriterLoop(
             foreach (var pending in batch)
             {
                 metrics.Refused(RejectPrefix.Error);
-                pending.Sender.Outbox.SendOk(pending.Write.Record.Id, accepted: false, RejectReason.Error("the relay cannot write to its disk now"));
+                pending.Sender.Outbox.SendOk(pending.Write.Record.Id, accepted: false, RejectReason.Error("the relay cannot write to its store now"));
             }
 
             Flush(batch);

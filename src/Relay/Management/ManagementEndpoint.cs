@@ -64,7 +64,7 @@ internal sealed class ManagementEndpoint(ManagementMethods methods, RelayIdentit
         }
         catch (IOException)
         {
-            await AnswerAsync(response, StatusCodes.Status503ServiceUnavailable, null, "the relay cannot write to its disk now");
+            await AnswerAsync(response, StatusCodes.Status503ServiceUnavailable, null, "the relay cannot write to its store now");
         }
     }
 

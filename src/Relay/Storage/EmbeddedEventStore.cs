@@ -9,18 +9,21 @@ namespace Marmot.Relay.Storage;
 
 /// <summary>The store of one machine: a sequential event log that is the durable truth, and LMDB indexes that can be rebuilt from it.</summary>
 /// <remarks>
-/// A write is one append and one flush of the log; the index commit after it needs no flush. docs/decisions says why. One instance a
+/// A write is one append and one flush of the log; the index commit beside it needs none. docs/decisions says why. One instance a
 /// directory and process (POSIX locks).
 /// </remarks>
 internal sealed class EmbeddedEventStore : IEventStore
 {
     private const int MaintenanceBatch = 1000;
+    private const string Broken = "the disk failed while events were flushed to it; see to the disk, then restart the relay: it makes its index anew from the log";
     private readonly EventLog _log;
     private readonly EventIndex _index;
     private readonly IndexMark _mark;
     private readonly FileStream _lock;
     private ulong _highWaterMark;
     private ulong _nextArrival;
+    private Action? _flushing;
+    private bool _broken;
     private bool _disposed;
 
     private EmbeddedEventStore(FileStream @lock, IndexMark mark, EventLog log, EventIndex index)
@@ -36,7 +39,8 @@ internal sealed class EmbeddedEventStore : IEventStore
     /// <summary>Opens or creates the store; replays what the index has not seen.</summary>
     /// <param name="directory">The data directory of the relay.</param>
     /// <param name="rebuild">Throws the index away and makes it anew.</param>
-    public static EmbeddedEventStore Open(string directory, bool rebuild = false)
+    /// <param name="flushing">Called before the disk is waited for; an exception is as if the disk had failed.</param>
+    public static EmbeddedEventStore Open(string directory, bool rebuild = false, Action? flushing = null)
     {
         Directory.CreateDirectory(directory);
         var paths = new StorePaths(directory);
@@ -56,7 +60,7 @@ internal sealed class EmbeddedEventStore : IEventStore
             mark.Open();
             log = new EventLog(paths.Log);
             index = new EventIndex(paths.Index, log);
-            var store = new EmbeddedEventStore(guard, mark, log, index);
+            var store = new EmbeddedEventStore(guard, mark, log, index) { _flushing = flushing };
             store.Recover();
             return store;
         }
@@ -73,17 +77,21 @@ internal sealed class EmbeddedEventStore : IEventStore
 
     public bool IsKnown(in Bytes32 id)
     {
+        var mark = HighWaterMark; // before the look: what is above it may not be on the disk yet
         using var txn = _index.BeginRead();
-        return _index.TryFind(txn, id, out _, out _);
+        return _index.TryFind(txn, id, out var arrival, out _) && arrival <= mark;
     }
 
     public ValueTask WriteAsync(IReadOnlyList<EventWrite> batch, CancellationToken cancel)
     {
+        ThrowIfBroken();
         var end = _log.End;
         var next = _nextArrival;
+        var entered = false;
         try
         {
             using var txn = _index.BeginWrite();
+            var displaces = false;
             foreach (var write in batch)
             {
                 write.Verdict = _index.Judge(txn, write.Record);
@@ -91,16 +99,36 @@ internal sealed class EmbeddedEventStore : IEventStore
                 {
                     write.Arrival = next++;
                     var flags = write.Record.VanishesHere ? LogRecord.VanishesHere : (byte)0;
-                    _index.Insert(txn, write.Record, write.Arrival, _log.Append(write.Arrival, flags, write.Record.Json));
+                    displaces |= _index.Insert(txn, write.Record, write.Arrival, _log.Append(write.Arrival, flags, write.Record.Json));
                 }
             }
 
             if (next != _nextArrival)
             {
-                _log.Flush(); // durable from here on
+                // The index is entered while the disk is at work: nobody sees what is above the mark. But what takes others out waits for
+                // the disk, or for that time neither the old nor the new would be there.
+                _log.Write();
                 _index.WriteProgress(txn, _log.End, next - 1);
-                txn.Commit();
+                if (!displaces)
+                {
+                    txn.Commit();
+                    entered = true;
+                }
+
+                _flushing?.Invoke();
+                _log.Flush(); // durable from here on
+                if (displaces)
+                {
+                    txn.Commit();
+                }
             }
+        }
+        catch (Exception exception) when (entered)
+        {
+            // Only the log can tell now what is on the disk, and only after a fresh start.
+            _broken = true;
+            _mark.Distrust();
+            throw new IOException($"{Broken} ({exception.Message})", exception);
         }
         catch
         {
@@ -149,6 +177,7 @@ internal sealed class EmbeddedEventStore : IEventStore
 
     public ValueTask<int> RemoveAsync(IReadOnlyList<StoredKey> keys, CancellationToken cancel)
     {
+        ThrowIfBroken();
         var removed = 0;
         using (var txn = _index.BeginWrite())
         {
@@ -169,6 +198,7 @@ internal sealed class EmbeddedEventStore : IEventStore
 
     public ValueTask<bool> MaintainAsync(long now, CancellationToken cancel)
     {
+        ThrowIfBroken();
         var expired = 0;
         using (var txn = _index.BeginWrite())
         {
@@ -197,11 +227,23 @@ internal sealed class EmbeddedEventStore : IEventStore
             _index.Sync();
             _index.Dispose();
             _log.Dispose();
-            _mark.Close();
+            if (!_broken)
+            {
+                _mark.Close();
+            }
+
             _lock.Dispose();
         }
 
         return ValueTask.CompletedTask;
+    }
+
+    private void ThrowIfBroken()
+    {
+        if (_broken)
+        {
+            throw new IOException(Broken);
+        }
     }
 
     // A slice has a snapshot of its own: what it sees above the mark does not count, and what was removed since is not missed.

@@ -218,4 +218,78 @@ public sealed class EmbeddedEventStoreTests : EventStoreContract
             turns.Leave();
         }
     }
+
+    [Fact]
+    public async Task While_the_disk_is_waited_for_nobody_sees_the_new_and_everybody_the_old()
+    {
+        using var key = SecretKey.Generate();
+        var directory = Path.Combine(_directory, "watched");
+        var seen = new List<string>();
+        var subject = NostrEvent.Create(key, 1, [], "subject", Now);
+        EmbeddedEventStore store = null!;
+        await using (store = EmbeddedEventStore.Open(directory, flushing: () => seen.Add(string.Join(' ', [$"{store.IsKnown(subject.Id)}", .. FindNow(store)]))))
+        {
+            NostrEvent older = NostrEvent.Create(key, 10_002, [], "older", Now), newer = NostrEvent.Create(key, 10_002, [], "newer", Now + 1);
+            await store.WriteAsync([new EventWrite(Record(older))], CancellationToken.None);
+            await store.WriteAsync([new EventWrite(Record(subject))], CancellationToken.None);
+            await store.WriteAsync([new EventWrite(Record(newer))], CancellationToken.None);
+            Assert.Equal(
+                [
+                    "False",
+                    $"False {older.Id}",
+                    string.Join(' ', ["True", .. new[] { older, subject }.OrderBy(e => e.Id).Select(e => $"{e.Id}")]),
+                ],
+                seen);
+            Assert.Equal([newer.Id.ToString(), subject.Id.ToString()], FindNow(store));
+        }
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(10_002)]
+    public async Task After_a_flush_that_failed_everything_acknowledged_is_there_and_nothing_is_taken_that_might_not_be(int kind)
+    {
+        using var key = SecretKey.Generate();
+        var directory = Path.Combine(_directory, "failing");
+        var fails = false;
+        NostrEvent first = NostrEvent.Create(key, kind, [], "first", Now), second = NostrEvent.Create(key, kind, [], "second", Now + 1);
+        var third = NostrEvent.Create(key, 1, [], "third", Now + 2);
+        await using (var store = EmbeddedEventStore.Open(directory, flushing: () =>
+        {
+            if (fails)
+            {
+                throw new IOException("the disk is gone");
+            }
+        }))
+        {
+            await store.WriteAsync([new EventWrite(Record(first))], CancellationToken.None);
+            fails = true;
+            await Assert.ThrowsAsync<IOException>(async () => await store.WriteAsync([new EventWrite(Record(second))], CancellationToken.None));
+            fails = false;
+            Assert.False(store.IsKnown(second.Id));
+            Assert.Equal([first.Id.ToString()], FindNow(store));
+
+            // What took nothing else out was entered meanwhile: writes wait for a restart. The replacement was not, and they go on.
+            if (kind == 1)
+            {
+                var refusal = await Assert.ThrowsAsync<IOException>(async () => await store.WriteAsync([new EventWrite(Record(third))], CancellationToken.None));
+                Assert.Contains("restart", refusal.Message, StringComparison.Ordinal);
+            }
+            else
+            {
+                await store.WriteAsync([new EventWrite(Record(third))], CancellationToken.None);
+                Assert.Equal([third.Id.ToString(), first.Id.ToString()], FindNow(store));
+            }
+        }
+
+        await using var again = EmbeddedEventStore.Open(directory);
+        Assert.Contains(first.Id.ToString(), FindNow(again));
+        await again.WriteAsync([new EventWrite(Record(second)), new EventWrite(Record(third))], CancellationToken.None);
+        NostrEvent[] left = kind == 1 ? [third, second, first] : [third, second];
+        Assert.Equal(left.Select(e => e.Id.ToString()), FindNow(again));
+    }
+
+    // On this thread: the embedded store never waits for anything when it is asked without a turn.
+    private static List<string> FindNow(EmbeddedEventStore store) =>
+        [.. store.QueryAsync(new Filter(), ReadScope.Everything(Now), store.HighWaterMark, 1000, CancellationToken.None).AsTask().GetAwaiter().GetResult().Select(k => k.Id.ToString())];
 }

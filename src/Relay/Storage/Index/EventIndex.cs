@@ -123,14 +123,17 @@ internal sealed class EventIndex : IDisposable
     }
 
     /// <summary>Enters an event that <see cref="Judge"/> let pass and carries out what it asks for.</summary>
-    public void Insert(in LmdbTransaction txn, EventRecord record, ulong arrival, long position)
+    /// <returns>True when other events may have been taken out for it.</returns>
+    public bool Insert(in LmdbTransaction txn, EventRecord record, ulong arrival, long position)
     {
+        var displaces = false;
+
         // 1. Make room: the older event of the same slot goes (NIP-01).
         if (record.Address is { } address)
         {
             if (TryReadSlot(txn, address, out var replaced, out _))
             {
-                Remove(txn, replaced);
+                displaces = Remove(txn, replaced);
             }
 
             Span<byte> slot = stackalloc byte[IndexKeys.ShortSize];
@@ -149,11 +152,16 @@ internal sealed class EventIndex : IDisposable
         if (record.Kind == EventKinds.Deletion)
         {
             ApplyDeletion(txn, record);
+            return true;
         }
-        else if (record.VanishesHere)
+
+        if (record.VanishesHere)
         {
             ApplyVanish(txn, record);
+            return true;
         }
+
+        return displaces;
     }
 
     /// <summary>Takes an event out of every list and puts its bytes on the list of what is to be overwritten.</summary>

@@ -21,6 +21,9 @@ internal sealed class IndexMark(string path)
 
     public void Open() => Write(BootId());
 
+    /// <summary>The index is not to be believed any more: it is made anew at the next start.</summary>
+    public void Distrust() => File.Delete(_path);
+
     /// <summary>Notes the proper end; a full disk that takes no note leaves an index that is believed until the machine restarts, then made anew.</summary>
     public void Close()
     {

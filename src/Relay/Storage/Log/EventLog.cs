@@ -80,7 +80,7 @@ internal sealed class EventLog : IDisposable
         }
     }
 
-    /// <summary>Adds a record to the batch; nothing is written before <see cref="Flush"/>.</summary>
+    /// <summary>Adds a record to the batch; it need not be written before <see cref="Write"/>.</summary>
     /// <returns>Its position.</returns>
     public long Append(ulong arrival, byte flags, ReadOnlySpan<byte> json)
     {
@@ -111,6 +111,9 @@ internal sealed class EventLog : IDisposable
         End += size;
         return position;
     }
+
+    /// <summary>Writes the batch and lets the disk begin with it.</summary>
+    public void Write() => WritePending();
 
     /// <summary>Writes the batch and waits for the disk.</summary>
     public void Flush()
@@ -219,7 +222,9 @@ internal sealed class EventLog : IDisposable
         }
 
         var segment = SegmentFor(_pendingStart);
-        segment.Write((int)(_pendingStart % LogSegment.Size), _pending.AsSpan(0, _pendingSize));
+        var offset = (int)(_pendingStart % LogSegment.Size);
+        segment.Write(offset, _pending.AsSpan(0, _pendingSize));
+        segment.StartFlush(offset, _pendingSize);
         MarkDirty(segment);
         _pendingSize = 0;
     }

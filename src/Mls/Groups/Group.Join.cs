@@ -51,12 +51,12 @@ public sealed partial class Group
         try
         {
             keys.ByNode[2 * place] = own.EncryptionPrivateKey.Clone();
+            MlsException.ThrowIf(!suite.Kem.PublicKey(own.EncryptionPrivateKey).AsSpan().SequenceEqual(tree.PublicKey(2 * place)), MlsError.BadPath);
             if (secrets.PathSecret is { } pathSecret)
             {
                 MlsException.ThrowIf(info.Signer == place, MlsError.BadPath);
                 keys.AddFrom(tree, TreeMath.CommonAncestor(place, (int)info.Signer), (int)info.Signer, pathSecret).Dispose();
             }
-            MlsException.ThrowIf(!keys.Match(tree), MlsError.BadPath);
 
             // The epoch, confirmed by the tag.
             epochSecrets = EpochSecrets.FromJoiner(suite, secrets.JoinerSecret, pskSecret, info.Context.Encoded);

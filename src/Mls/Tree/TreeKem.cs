@@ -42,10 +42,6 @@ internal sealed class TreeKeys
         }
     }
 
-    /// <summary>Every held private key belongs to the public key in the tree.</summary>
-    public bool Match(RatchetTree tree)
-        => ByNode.All(k => tree.Suite.Kem.PublicKey(k.Value).AsSpan().SequenceEqual(tree.PublicKey(k.Key)));
-
     /// <summary>Wipes the keys that <paramref name="others"/> do not share.</summary>
     public void WipeBut(TreeKeys? others)
     {

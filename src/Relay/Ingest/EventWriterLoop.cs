@@ -23,7 +23,7 @@ internal sealed class EventWriterLoop(
     IEventStore store, ILiveFeed feed, TimeProvider clock, RelayMetrics metrics, ILogger<EventWriterLoop> log) : IHostedService, IDisposable
 {
     private const int MaxBatch = 500;
-    private const int MinBatch = 64;
+    private const int MinBatch = 128;
     private const int MaxInlineFlushes = 16;
     private const int MaxBatchBytes = 2 << 20;
     private static readonly TimeSpan MaintenancePause = TimeSpan.FromSeconds(1);

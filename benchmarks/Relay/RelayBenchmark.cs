@@ -165,7 +165,7 @@ internal static class RelayBenchmark
     private static bool RunStorm(int connections)
     {
         Console.WriteLine("\nstorm");
-        using var peer = new OwnRelay { ExtraSettings = ["--Relay:LimitLoopback=true", "--Relay:WorkPerAddress=400000"] };
+        using var peer = new OwnRelay { ExtraSettings = ["--Relay:LimitLoopback=true"] };
         peer.Start();
         var before = peer.ResidentBytes;
         using var flood = new FloodProcess(peer.EndPoint);

@@ -18,24 +18,39 @@ internal sealed class OperatorSocket(
 {
     private readonly ConcurrentDictionary<Task, byte> _running = new();
 
-    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    private readonly string _path = new StorePaths(Path.Combine(storage.Value.DataDirectory, RelayHosting.Folder)).OperatorSocket;
+    private Socket? _listener;
+
+    // Open before the relay counts as started.
+    public override Task StartAsync(CancellationToken cancellationToken)
     {
-        var path = new StorePaths(Path.Combine(storage.Value.DataDirectory, RelayHosting.Folder)).OperatorSocket;
-        using var listener = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        var listener = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         try
         {
-            File.Delete(path); // of one that was killed: the store's lock is ours
-            listener.Bind(new UnixDomainSocketEndPoint(path));
+            File.Delete(_path); // of one that was killed: the store's lock is ours
+            listener.Bind(new UnixDomainSocketEndPoint(_path));
             if (!OperatingSystem.IsWindows())
             {
-                File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+                File.SetUnixFileMode(_path, UnixFileMode.UserRead | UnixFileMode.UserWrite);
             }
 
             listener.Listen();
+            _listener = listener;
         }
         catch (Exception exception) when (exception is SocketException or ArgumentOutOfRangeException or IOException or UnauthorizedAccessException)
         {
             log.NoOperatorSocket(exception.Message);
+            listener.Dispose();
+        }
+
+        return base.StartAsync(cancellationToken);
+    }
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        using var listener = _listener;
+        if (listener is null)
+        {
             return;
         }
 
@@ -55,7 +70,7 @@ internal sealed class OperatorSocket(
         }
         finally
         {
-            File.Delete(path);
+            File.Delete(_path);
         }
     }
 

@@ -78,6 +78,12 @@ internal sealed class EventLog : IDisposable
         {
             last.CutOff(end); // a torn, never acknowledged tail
         }
+
+        // What a killed process wrote last may not be on the disk yet, and counts as stored from now on. A batch lies in two files at most.
+        for (var number = Math.Max(0, _segments.Length - 2); number < _segments.Length; number++)
+        {
+            _segments[number].Flush();
+        }
     }
 
     /// <summary>Adds a record to the batch; it need not be written before <see cref="Write"/>.</summary>

@@ -61,7 +61,7 @@ internal sealed class EventWriterLoop(
 
     private bool TryWriteHere(PendingEvent pending)
     {
-        if (!_writing.TryEnter())
+        if (_writing.IsHeldByCurrentThread || !_writing.TryEnter()) // never inside another write: what it stored is passed on in order
         {
             return false;
         }

@@ -20,6 +20,10 @@ internal readonly record struct TagKey
     /// <summary>Form and second half.</summary>
     public const int RestSize = 17;
 
+    /// <summary>The exact form: letter, and both halves.</summary>
+    public const int ExactSize = 33;
+
+    private const byte Hashed = 0x80;
     private const byte IsUnsure = 0, IsKey = 1, IsHash = 2;
     private readonly UInt128 _rest;
     private readonly byte _form;
@@ -69,6 +73,16 @@ internal readonly record struct TagKey
     {
         destination[0] = _form;
         BinaryPrimitives.WriteUInt128BigEndian(destination[1..], _rest);
+    }
+
+    /// <summary>The letter, with its high bit set when a hash follows; then the 32 bytes. Never of a merged key.</summary>
+    public byte[] ToExact()
+    {
+        var exact = new byte[ExactSize];
+        Write(exact);
+        exact[0] |= _form == IsHash ? Hashed : (byte)0;
+        BinaryPrimitives.WriteUInt128BigEndian(exact.AsSpan(Size), _rest);
+        return exact;
     }
 
     /// <summary>Whether a stored tag of the same key, known by what <see cref="WriteRest"/> wrote, has this very value; null when only the event can tell.</summary>

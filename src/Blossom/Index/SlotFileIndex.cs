@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Threading.Channels;
 using Marmot.Blossom.Storage;
+using Marmot.Hosting;
 using Marmot.Protocol.Encoding;
 using Microsoft.Win32.SafeHandles;
 
@@ -170,7 +171,7 @@ internal sealed class SlotFileIndex : IBlobIndex
 
             try
             {
-                FileSync.Data(_file);
+                FileData.Flush(_file);
             }
             catch (IOException error)
             {

@@ -1,4 +1,5 @@
 using System.Buffers;
+using Marmot.Hosting;
 using Marmot.Protocol.Encoding;
 using Microsoft.Win32.SafeHandles;
 
@@ -108,7 +109,7 @@ internal sealed class DiskBlobDraft(DiskBlobStore store, CellFile cells, UploadB
 
         if (_isDirect != true && _written - _flushed >= FlushEveryBytes)
         {
-            FileSync.Data(file);
+            FileData.Flush(file);
             _flushed = _written;
         }
     }

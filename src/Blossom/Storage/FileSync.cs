@@ -3,7 +3,7 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Marmot.Blossom.Storage;
 
-/// <summary>System calls the base library does not offer as such: sync of a directory and of a file's data alone, writes past the page cache, rename without questions.</summary>
+/// <summary>System calls the base library does not offer as such: sync of a directory, writes past the page cache, rename without questions.</summary>
 internal static partial class FileSync
 {
     /// <summary>Makes renames and unlinks in a directory durable. Does nothing on Windows, where a directory cannot be synced.</summary>
@@ -30,19 +30,6 @@ internal static partial class FileSync
         finally
         {
             _ = Close(descriptor);
-        }
-    }
-
-    /// <summary>Makes the data of a file durable; its times may lag behind (fdatasync on Linux, fsync elsewhere).</summary>
-    public static void Data(SafeFileHandle file)
-    {
-        if (!OperatingSystem.IsLinux())
-        {
-            RandomAccess.FlushToDisk(file);
-        }
-        else if (FDataSync(file) != 0)
-        {
-            throw Failure("fdatasync", "file");
         }
     }
 
@@ -90,10 +77,6 @@ internal static partial class FileSync
     [LibraryImport("libc", EntryPoint = "fsync", SetLastError = true)]
     [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
     private static partial int FSync(int descriptor);
-
-    [LibraryImport("libc", EntryPoint = "fdatasync", SetLastError = true)]
-    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
-    private static partial int FDataSync(SafeFileHandle file);
 
     [LibraryImport("libc", EntryPoint = "fcntl")]
     [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]

@@ -1,3 +1,4 @@
+using Marmot.Hosting;
 using Microsoft.Win32.SafeHandles;
 
 namespace Marmot.Blossom.Storage;
@@ -41,7 +42,7 @@ internal sealed class GroupSync(SafeFileHandle file)
 
         try
         {
-            FileSync.Data(file);
+            FileData.Flush(file);
             round.SetResult();
         }
         catch (IOException error)

@@ -1,11 +1,11 @@
 using System.IO.MemoryMappedFiles;
-using System.Runtime.InteropServices;
+using Marmot.Hosting;
 using Microsoft.Win32.SafeHandles;
 
 namespace Marmot.Relay.Storage.Log;
 
 /// <summary>One file of the event log: written with positioned writes, read through a map of the whole (sparse) file.</summary>
-internal sealed unsafe partial class LogSegment : IDisposable
+internal sealed unsafe class LogSegment : IDisposable
 {
     /// <summary>Bytes a file may grow to. Sparse: it takes disk space only as it fills.</summary>
     public const int Size = 64 * 1024 * 1024;
@@ -63,28 +63,10 @@ internal sealed unsafe partial class LogSegment : IDisposable
     }
 
     /// <summary>Lets the disk begin with what was written, without waiting for it.</summary>
-    public void StartFlush(int offset, int length)
-    {
-        const uint Write = 2; // SYNC_FILE_RANGE_WRITE
-        if (OperatingSystem.IsLinux())
-        {
-            _ = SyncFileRange(_file, offset, length, Write); // what goes wrong is Flush's to find
-        }
-    }
+    public void StartFlush(int offset, int length) => FileData.StartFlush(_file, offset, length);
 
     /// <summary>Waits until what was written is on disk; the file's times may lag behind.</summary>
-    public void Flush()
-    {
-        if (!OperatingSystem.IsLinux())
-        {
-            RandomAccess.FlushToDisk(_file);
-        }
-        else if (FDataSync(_file) != 0)
-        {
-            var errno = Marshal.GetLastPInvokeError();
-            throw new IOException($"fdatasync of {FilePath} failed with error {errno}", errno);
-        }
-    }
+    public void Flush() => FileData.Flush(_file);
 
     /// <summary>Sees to it that what is written next, from an offset on, has its blocks on disk already: a flush then waits for its own bytes alone, not for the journal of the file system, which may first want the dirty pages of other files out.</summary>
     /// <remarks>Writes zeros where nothing stands yet. A full disk is left for the next write to report.</remarks>
@@ -122,12 +104,4 @@ internal sealed unsafe partial class LogSegment : IDisposable
         _map.Dispose();
         _file.Dispose();
     }
-
-    [LibraryImport("libc", EntryPoint = "sync_file_range")]
-    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
-    private static partial int SyncFileRange(SafeFileHandle file, long offset, long length, uint flags);
-
-    [LibraryImport("libc", EntryPoint = "fdatasync", SetLastError = true)]
-    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
-    private static partial int FDataSync(SafeFileHandle file);
 }

@@ -14,31 +14,16 @@ internal interface IFlood
 }
 
 /// <summary>Malformed frames, forged signatures, giant filters and churn, each from a thread that never pauses and connects anew when it is cut off.</summary>
-internal sealed class Flood(IPEndPoint relay) : IFlood, IDisposable
+/// <param name="relay">The relay.</param>
+/// <param name="from">Where they come from.</param>
+internal sealed class Flood(IPEndPoint relay, IPAddress from) : IFlood, IDisposable
 {
     /// <summary>Where the hostile come from.</summary>
     public static readonly IPAddress Address = IPAddress.Parse("127.0.0.2");
 
-    private const string SessionPriority = "/proc/self/autogroup";
     private readonly CancellationTokenSource _stop = new();
     private List<Thread> _threads = [];
     private long _acts;
-
-    /// <summary>The body of a flood process: begins when it is told to, and ends, with its count, when its input does.</summary>
-    public static int RunProcess(IPEndPoint relay)
-    {
-        if (File.Exists(SessionPriority))
-        {
-            File.WriteAllText(SessionPriority, "10");
-        }
-
-        using var flood = new Flood(relay);
-        flood.Start();
-        Console.WriteLine("started");
-        Console.In.ReadToEnd();
-        Console.WriteLine(flood.Stop());
-        return 0;
-    }
 
     public void Start()
     {
@@ -94,7 +79,7 @@ internal sealed class Flood(IPEndPoint relay) : IFlood, IDisposable
         {
             try
             {
-                using var connection = new WireConnection(relay, Address);
+                using var connection = new WireConnection(relay, from);
                 while (!_stop.IsCancellationRequested)
                 {
                     act(connection);

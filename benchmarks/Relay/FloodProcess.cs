@@ -4,13 +4,35 @@ using System.Net;
 
 namespace Marmot.Benchmarks.RelayLoad;
 
-/// <summary>A <see cref="Flood"/> in a process of its own at a low priority: it gets the CPU time that relay and honest clients leave, as an attacker elsewhere would not take theirs either.</summary>
-/// <remarks>In a session of its own too: Linux shares the cores between sessions first, and <c>nice</c> holds only within one.</remarks>
+/// <summary>A <see cref="Flood"/> in a process of its own that gets the CPU time that relay and honest clients leave, as an attacker elsewhere would not take theirs either.</summary>
+/// <remarks>
+/// In a scheduler group of the idle class where one can be made: it gives its core at once to whoever wakes up. Else at a low priority, with
+/// which a thread that runs keeps its core for a tick; in a session of its own, since Linux shares the cores between sessions first.
+/// </remarks>
 internal sealed class FloodProcess(IPEndPoint relay) : IFlood, IDisposable
 {
     public const string Argument = "flood";
 
+    private const string SessionPriority = "/proc/self/autogroup";
+    private static readonly string[] GroupRoots = ["/sys/fs/cgroup/cpu", "/sys/fs/cgroup"]; // of cgroups 1 and 2
     private Process? _process;
+
+    private static IEnumerable<string> Groups => GroupRoots.Where(root => File.Exists(Path.Combine(root, "cgroup.procs"))).Select(root => Path.Combine(root, "marmot-flood"));
+
+    /// <summary>What it was given for want of the idle class; null until it runs.</summary>
+    public string? Rank { get; private set; }
+
+    /// <summary>The body of the process: begins, and ends, with its count, when its input does.</summary>
+    public static int Run(IPEndPoint relay)
+    {
+        Console.WriteLine(StandBehind());
+        using var flood = new Flood(relay, Flood.Address);
+        flood.Start();
+        Console.WriteLine("started");
+        Console.In.ReadToEnd();
+        Console.WriteLine(flood.Stop());
+        return 0;
+    }
 
     public void Start()
     {
@@ -19,14 +41,47 @@ internal sealed class FloodProcess(IPEndPoint relay) : IFlood, IDisposable
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
         })!;
+        Rank = _process.StandardOutput.ReadLine();
         _process.StandardOutput.ReadLine();
     }
 
     public long Stop()
     {
         _process!.StandardInput.Close();
-        return long.Parse(_process.StandardOutput.ReadToEnd(), CultureInfo.InvariantCulture);
+        var acts = long.Parse(_process.StandardOutput.ReadToEnd(), CultureInfo.InvariantCulture);
+        _process.WaitForExit();
+        foreach (var group in Groups.Where(Directory.Exists))
+        {
+            Directory.Delete(group);
+        }
+
+        return acts;
     }
 
     public void Dispose() => _process?.Dispose();
+
+    private static string StandBehind()
+    {
+        foreach (var group in Groups)
+        {
+            try
+            {
+                Directory.CreateDirectory(group);
+                File.WriteAllText(Path.Combine(group, "cpu.idle"), "1");
+                File.WriteAllText(Path.Combine(group, "cgroup.procs"), Environment.ProcessId.ToString(CultureInfo.InvariantCulture));
+                return "idle class";
+            }
+            catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+            {
+                // no right to, or a system that is too old
+            }
+        }
+
+        if (File.Exists(SessionPriority))
+        {
+            File.WriteAllText(SessionPriority, "10");
+        }
+
+        return "low priority";
+    }
 }

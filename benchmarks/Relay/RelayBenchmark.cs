@@ -172,9 +172,10 @@ internal static class RelayBenchmark
         using var storm = new Storm(peer.EndPoint, StormSize.Full with { Idle = connections }, flood, peer.Directory);
         var result = storm.Run();
         var grown = peer.ResidentBytes - before;
-        Line($"{result.IdleOpen:N0} idle, {StormSize.Full.SlowReaders} slow readers, {StormSize.Full.HalfOpen} half-open, four floods in a process of low priority", $"{result.HostileActs:N0} hostile acts, memory grew by {grown / 1_048_576:N0} MB");
+        Line($"{result.IdleOpen:N0} idle, {StormSize.Full.SlowReaders} slow readers, {StormSize.Full.HalfOpen} half-open, four floods, {flood.Rank}", $"{result.HostileActs:N0} hostile acts, memory grew by {grown / 1_048_576:N0} MB");
         Line("honest OK", $"p50 {result.Quiet.At(0.5):F1} ms quiet, {result.Storm.At(0.5):F1} ms in the storm; {result.Unanswered} refused, {result.IdleLost} idle lost");
         Line("honest OK, p99", $"{result.Quiet.At(0.99):F1} ms quiet, {result.Storm.At(0.99):F1} ms in the storm, {result.Storm.At(0.99) / result.Quiet.At(0.99):F2} x");
+        Line("honest OK in the storm's first second", $"p50 {result.Onset.At(0.5):F1} ms, at most {result.Onset.At(1):F1} ms");
         Line("limit: write 4 KB and wait for the disk, p99", $"{result.QuietDisk.At(0.99):F1} ms quiet, {result.StormDisk.At(0.99):F1} ms in the storm, {result.StormDisk.At(0.99) / result.QuietDisk.At(0.99):F2} x");
         Line("honest OK, p99, as a multiple of the disk's at the time", $"{result.Slowdown:F2} x the quiet multiple (target 2)");
         return peer.IsAlive && result.Unanswered == 0 && result.IdleLost == 0 && result.Slowdown <= 2;

@@ -23,7 +23,7 @@ public sealed class StormTests
 
         var result = await Task.Run(() =>
         {
-            using var flood = new Flood(relay);
+            using var flood = new Flood(relay, Flood.Address);
             using var storm = new Storm(relay, Small, flood, folder.Path);
             return storm.Run();
         });

@@ -13,6 +13,7 @@ internal sealed class ClientTransport
     private const int TcpLevel = 6; // IPPROTO_TCP
     private const int TcpNotSentLowWaterMark = 25; // TCP_NOTSENT_LOWAT of Linux
     private const int MaxUnsentBytes = 128 * 1024;
+    private const int HeldBytes = 64 * 1024;
     private readonly PipeWriter? _writer;
     private readonly Action _abort;
 
@@ -64,6 +65,34 @@ internal sealed class ClientTransport
     public IPAddress? Address { get; }
 
     public void Abort() => _abort();
+
+    /// <summary>Takes next to nothing from the client for a time: what it sends waits in the system's buffers, and after them at the client.</summary>
+    /// <remarks>Else each small packet of a flood would wake two threads, though nobody reads it yet.</remarks>
+    public async Task HoldAsync(TimeSpan time, TimeProvider clock, CancellationToken cancel)
+    {
+        WakeAt(HeldBytes);
+        try
+        {
+            await Task.Delay(time, clock, cancel);
+        }
+        finally
+        {
+            WakeAt(1);
+        }
+    }
+
+    // A socket with fewer bytes than that does not count as readable.
+    private void WakeAt(int bytes)
+    {
+        try
+        {
+            Socket?.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.ReceiveLowWater, bytes);
+        }
+        catch (Exception exception) when (exception is SocketException or ObjectDisposedException)
+        {
+            // gone, which the next read says, or a system that has no such mark
+        }
+    }
 
     // For Outbox; the transport's own reads are asynchronous either way.
     private static void Prepare(Socket socket)

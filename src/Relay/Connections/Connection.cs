@@ -14,8 +14,10 @@ namespace Marmot.Relay.Connections;
 internal sealed class Connection : IDisposable
 {
     private const int MaxKeys = 32;
+    private const ushort NormalClosure = 1000;
     internal const string ShuttingDown = "shutting down";
-    private static readonly TimeSpan SpentPause = TimeSpan.FromMilliseconds(200);
+    private static readonly TimeSpan MinHold = TimeSpan.FromMilliseconds(200);
+    private static readonly TimeSpan MaxHold = TimeSpan.FromSeconds(2); // short of what a client takes for a dead connection
     private static readonly TimeSpan FarewellTime = TimeSpan.FromSeconds(2);
     private readonly ClientTransport _transport;
     private readonly RelayBudgets _budgets;
@@ -91,35 +93,40 @@ internal sealed class Connection : IDisposable
                 var rest = read.Buffer;
                 Volatile.Write(ref _lastHeard, _clock.GetTimestamp());
                 _pinged = false;
-                var messages = 0;
+                TimeSpan wait;
                 bool more;
-                var inflated = 0L;
                 do
                 {
+                    var unread = rest.Length;
                     more = ReadFrames(ref rest, batch);
-                    inflated += batch.TakeInflatedBytes();
+                    var units = RelayBudgets.ReadUnitsOf(batch.Count, unread - rest.Length + batch.TakeInflatedBytes());
                     if (batch.Count > 0)
                     {
-                        messages += batch.Count;
                         await ingester.HandleAsync(this, batch, _ended.Token);
                         batch.Clear();
                     }
+
+                    // What an address sends costs it, whatever it is; one that has spent its budget is read from slowly.
+                    wait = _budgets.Charge(AddressPrefix, units);
+                    more &= _endReason is null;
+                    if (more && wait > TimeSpan.Zero)
+                    {
+                        Outbox.Flush();
+                        await HoldAsync(wait);
+                    }
                 }
-                while (more && _endReason is null);
+                while (more);
 
                 Outbox.Flush();
-
-                // What an address sends costs it, whatever it is; one that has spent its budget is read from slowly.
-                var spent = !_budgets.Charge(AddressPrefix, RelayBudgets.MessageUnits(messages, read.Buffer.Length - rest.Length + inflated));
                 reader.AdvanceTo(rest.Start, rest.End);
                 if (read.IsCompleted || _endReason is not null)
                 {
                     return;
                 }
 
-                if (spent)
+                if (wait > TimeSpan.Zero)
                 {
-                    await Task.Delay(SpentPause, _clock, _ended.Token);
+                    await HoldAsync(wait);
                 }
             }
         }
@@ -217,6 +224,9 @@ internal sealed class Connection : IDisposable
 
     public void Dispose() => _ended.Dispose();
 
+    private Task HoldAsync(TimeSpan wait) =>
+        _transport.HoldAsync(TimeSpan.FromTicks(Math.Clamp(wait.Ticks, MinHold.Ticks, MaxHold.Ticks)), _clock, _ended.Token);
+
     // Takes frames until the bytes or the batch are used up; true when there may be more in the same bytes.
     private bool ReadFrames(ref ReadOnlySequence<byte> rest, MessageBatch batch)
     {
@@ -255,7 +265,7 @@ internal sealed class Connection : IDisposable
             case FrameOpcode.Pong:
                 return true;
             case FrameOpcode.Close:
-                End(1000, "closed");
+                End(NormalClosure, "closed");
                 return false;
             case FrameOpcode.Binary:
                 End(1003, "sent binary data"); // Nostr messages are text
@@ -322,6 +332,11 @@ internal sealed class Connection : IDisposable
 
     private void End(ushort code, string reason)
     {
+        if (code != NormalClosure)
+        {
+            _budgets.Charge(AddressPrefix, RelayBudgets.ViolationUnits);
+        }
+
         if (Interlocked.CompareExchange(ref _endReason, reason, null) is null)
         {
             SendClose(code);

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Net;
 using Marmot.Relay.Ingest;
 using Marmot.Relay.Management;
 using Marmot.Relay.Queries;
@@ -23,20 +24,51 @@ internal sealed class ConnectionSet(
 {
     private static readonly TimeSpan CheckInterval = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan DrainTime = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan RefusalPause = TimeSpan.FromSeconds(1);
+    private const int MaxPausedRefusals = 1000;
     private readonly ConcurrentDictionary<Connection, byte> _connections = new();
     private readonly CancellationTokenSource _stopping = new();
     private int _isStopping;
+    private int _pausedRefusals;
     private readonly OutboxMemory _memory = new(options.Value.MaxOutboxBytesTogether);
 
-    /// <summary>True when nobody new is admitted.</summary>
-    public bool IsFull => Volatile.Read(ref _isStopping) != 0 || metrics.Connections >= options.Value.MaxConnections;
+    private bool IsFull => Volatile.Read(ref _isStopping) != 0 || metrics.Connections >= options.Value.MaxConnections;
+
+    /// <summary>Why a handshake is refused, as a status of HTTP; null when the client may come in.</summary>
+    /// <remarks>An address that has spent its work is told so a second later: a flood that knocks again at once would cost more than what it may do here.</remarks>
+    public async ValueTask<int?> FindRefusalAsync(IPAddress? address)
+    {
+        if (IsFull)
+        {
+            return StatusCodes.Status503ServiceUnavailable;
+        }
+
+        if (moderation.IsBlocked(address))
+        {
+            return StatusCodes.Status403Forbidden;
+        }
+
+        if (budgets.TryTake(budgets.PrefixOf(address), RelayBudgets.HandshakeUnits))
+        {
+            return null;
+        }
+
+        budgets.Charge(budgets.PrefixOf(address), RelayBudgets.HandshakeUnits);
+        if (Interlocked.Increment(ref _pausedRefusals) <= MaxPausedRefusals)
+        {
+            await Task.Delay(RefusalPause, clock);
+        }
+
+        Interlocked.Decrement(ref _pausedRefusals);
+        return StatusCodes.Status429TooManyRequests;
+    }
 
     /// <summary>Upgrades a request and runs the client to its end.</summary>
     public async Task ServeAsync(HttpContext context)
     {
-        if (IsFull)
+        if (await FindRefusalAsync(context.Connection.RemoteIpAddress) is { } status)
         {
-            context.Response.StatusCode = StatusCodes.Status503ServiceUnavailable;
+            context.Response.StatusCode = status;
         }
         else if (AgreeOnExtensions(context.Request.Headers.SecWebSocketExtensions) is var extensions
             && await WebSocketHandshake.AcceptAsync(context, extensions) is { } stream)
@@ -49,15 +81,9 @@ internal sealed class ConnectionSet(
     public string? AgreeOnExtensions(string? offers) =>
         offers is null || options.Value.Compression == RelayCompression.Off ? null : PerMessageDeflate.Negotiate(offers);
 
-    /// <summary>Runs an upgraded client to its end.</summary>
+    /// <summary>Runs an admitted client to its end.</summary>
     public async Task ServeAsync(ClientTransport transport)
     {
-        if (moderation.IsBlocked(transport.Address) || !budgets.TryTake(budgets.PrefixOf(transport.Address), RelayBudgets.HandshakeUnits))
-        {
-            transport.Abort();
-            return;
-        }
-
         metrics.ConnectionOpened();
         using var connection = new Connection(transport, identity.CreateChallenge(), budgets, turns, _memory, options.Value, clock);
         _connections.TryAdd(connection, 0);

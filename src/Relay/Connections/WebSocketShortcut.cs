@@ -1,6 +1,8 @@
+using System.Net;
 using System.Text;
 using Marmot.Hosting;
 using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.WebUtilities;
 
 namespace Marmot.Relay.Connections;
 
@@ -30,9 +32,9 @@ internal sealed class WebSocketShortcut(ConnectionSet connections, RelayIdentity
             return;
         }
 
-        if (connections.IsFull)
+        if (await connections.FindRefusalAsync((connection.RemoteEndPoint as IPEndPoint)?.Address) is { } status)
         {
-            Encoding.ASCII.GetBytes("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", connection.Transport.Output);
+            Encoding.ASCII.GetBytes($"HTTP/1.1 {status} {ReasonPhrases.GetReasonPhrase(status)}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", connection.Transport.Output);
             await connection.Transport.Output.FlushAsync();
             return;
         }

@@ -6,7 +6,6 @@ using Marmot.Relay.Connections;
 using Marmot.Relay.Live;
 using Marmot.Relay.Queries;
 using Marmot.Relay.Storage;
-using Marmot.Relay.Turns;
 using Microsoft.Extensions.Options;
 
 namespace Marmot.Relay.Ingest;
@@ -22,7 +21,6 @@ internal sealed class Ingester(
     Requests requests,
     Syncs syncs,
     RelayBudgets budgets,
-    WorkTurns turns,
     RelayMetrics metrics,
     IOptions<RelayOptions> options)
 {
@@ -39,7 +37,7 @@ internal sealed class Ingester(
         //    between EVENTs is rare, so a batch that holds one goes message by message.
         if (messages.Count > 1 && !HoldsAuth(messages))
         {
-            var verified = new VerificationBatch(this, messages, connection, turns);
+            var verified = new VerificationBatch(this, messages, connection);
             await verified.RunAsync();
             for (var i = 0; i < messages.Count; i++)
             {

@@ -3,7 +3,6 @@ using Marmot.Protocol.Events;
 using Marmot.Protocol.Messages;
 using Marmot.Relay.Connections;
 using Marmot.Relay.Storage;
-using Marmot.Relay.Turns;
 
 namespace Marmot.Relay.Ingest;
 
@@ -11,7 +10,7 @@ namespace Marmot.Relay.Ingest;
 internal readonly record struct Verified(EventRecord? Record, Bytes32 Id, RejectReason Reason, bool IsEvent);
 
 /// <summary>Verifies the EVENTs of one batch: in the connection's turns, and with the help of the cores that nobody wants.</summary>
-internal sealed class VerificationBatch(Ingester ingester, MessageBatch messages, Connection connection, WorkTurns turns) : IThreadPoolWorkItem
+internal sealed class VerificationBatch(Ingester ingester, MessageBatch messages, Connection connection) : IThreadPoolWorkItem
 {
     /// <summary>Below this many messages helpers cost more than they bring.</summary>
     private const int MinForHelpers = 4;
@@ -52,16 +51,16 @@ internal sealed class VerificationBatch(Ingester ingester, MessageBatch messages
 
     void IThreadPoolWorkItem.Execute()
     {
-        if (!turns.TryEnter())
+        if (!connection.Turn.TryEnterHelper())
         {
             return;
         }
 
-        while (!turns.IsWanted && VerifySome())
+        while (!connection.Turn.IsWanted && VerifySome())
         {
         }
 
-        turns.Leave();
+        connection.Turn.LeaveHelper();
     }
 
     // False when the last message is taken.

@@ -9,6 +9,7 @@ namespace Marmot.Relay.Ingest;
 /// <remarks>The hash is salted anew each day, so that nothing kept here says who came. Thread-safe.</remarks>
 internal sealed class WorkBudgets
 {
+    private const int InDebt = 10;
     private const int Slots = 1 << 16; // 16 bytes each: 1 MiB
     private static readonly TimeSpan SaltLifetime = TimeSpan.FromDays(1);
     private readonly Lock _lock = new();
@@ -52,20 +53,20 @@ internal sealed class WorkBudgets
         }
     }
 
-    /// <summary>Takes units whatever is left: the work is done. The debt ends at as much as a full bucket holds.</summary>
-    /// <returns>False when nothing is left now.</returns>
-    public bool Charge(ReadOnlySpan<byte> key, double units)
+    /// <summary>Takes units whatever is left: the work is done. In debt they count tenfold, so that who goes on is soon hardly heard at all; the debt ends at as much as a full bucket holds.</summary>
+    /// <returns>How long it takes until something is left; zero when there is something now.</returns>
+    public TimeSpan Charge(ReadOnlySpan<byte> key, double units)
     {
         if (_perSecond == 0)
         {
-            return true;
+            return TimeSpan.Zero;
         }
 
         lock (_lock)
         {
             ref var slot = ref Refill(key);
-            slot.Left = Math.Max(-_burst, slot.Left - units);
-            return slot.Left > 0;
+            slot.Left = Math.Max(-_burst, slot.Left - (slot.Left > 0 ? units : units * InDebt));
+            return slot.Left > 0 ? TimeSpan.Zero : TimeSpan.FromSeconds((1 - slot.Left) / _perSecond);
         }
     }
 
@@ -111,10 +112,16 @@ internal sealed class RelayBudgets(TimeProvider clock, RelayOptions options)
     public const int BytesPerUnit = 20;
 
     /// <summary>Taking a connection.</summary>
-    public const int HandshakeUnits = 200;
+    public const int HandshakeUnits = 150;
+
+    /// <summary>Breaking the protocol: closing down, and most often the next handshake.</summary>
+    public const int ViolationUnits = 2000;
 
     /// <summary>A request by itself, whatever it finds.</summary>
     public const int RequestUnits = 50;
+
+    /// <summary>Waking up for what has come in, however little it is.</summary>
+    private const int ReadUnits = 10;
 
     /// <summary>Any message by itself: reading it and saying no.</summary>
     private const int UnitsPerMessage = 4;
@@ -155,13 +162,15 @@ internal sealed class RelayBudgets(TimeProvider clock, RelayOptions options)
         return (uint)hash.ToHashCode();
     }
 
-    public static double MessageUnits(int messages, long bytes) => (messages * UnitsPerMessage) + ((double)bytes / BytesPerUnit);
+    /// <summary>What was read at once.</summary>
+    public static double ReadUnitsOf(int messages, long bytes) => ReadUnits + (messages * UnitsPerMessage) + ((double)bytes / BytesPerUnit);
 
     public static double EventUnits(int bytes) => VerificationUnits + ((double)bytes / BytesPerUnit);
 
     public bool TryTake(byte[]? prefix, double units) => prefix is null || _prefixes.TryTake(prefix, units);
 
-    public bool Charge(byte[]? prefix, double units) => prefix is null || _prefixes.Charge(prefix, units);
+    /// <summary>For work that is done. Says how long the address has to wait before it has some left again; zero when it has.</summary>
+    public TimeSpan Charge(byte[]? prefix, double units) => prefix is null ? TimeSpan.Zero : _prefixes.Charge(prefix, units);
 
     /// <summary>For an <c>h</c> or <c>p</c> value, by its index key.</summary>
     public bool TryTakeTarget(in Storage.TagKey target, double units)

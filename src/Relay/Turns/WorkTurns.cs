@@ -1,16 +1,20 @@
+using System.Runtime.InteropServices;
+
 namespace Marmot.Relay.Turns;
 
 /// <summary>Who may use a core next: signature checks and queries take turns, one address after the other, so that a flood delays only itself.</summary>
 /// <remarks>
-/// As many turns as cores at a time. Work is done in slices of at most about a millisecond: whoever holds a turn asks between two slices
-/// whether somebody waits, and goes to the end of the line if so. Within a lane first come, first served; the lanes go round. While nobody
-/// waits a turn costs one uncontended lock. Thread-safe.
+/// As many turns as cores at a time, of which one address has all but one at most: who comes meanwhile finds a core that is free. Work is done
+/// in slices of at most about a millisecond: whoever holds a turn asks between two slices whether somebody waits, and goes to the end of the
+/// line if so. Within a lane first come, first served; the lanes go round. While nobody waits a turn costs one uncontended lock. Thread-safe.
 /// </remarks>
 internal sealed class WorkTurns
 {
     private readonly Lock _lock = new();
     private readonly Dictionary<long, Queue<TaskCompletionSource>> _lanes = [];
     private readonly Queue<long> _order = new();
+    private readonly Dictionary<long, int> _held = [];
+    private readonly int _maxOfAddress;
     private int _free;
     private int _waiting;
 
@@ -19,19 +23,24 @@ internal sealed class WorkTurns
     {
     }
 
-    public WorkTurns(int turns) => _free = turns;
+    public WorkTurns(int turns)
+    {
+        _free = turns;
+        _maxOfAddress = Math.Max(1, turns - 1);
+    }
 
     /// <summary>True when somebody waits.</summary>
     public bool IsWanted => Volatile.Read(ref _waiting) > 0;
 
     /// <summary>Takes a turn; completes when it is this lane's. <see cref="Leave"/> follows.</summary>
+    /// <param name="lane">An address; below zero one of many who share none, and who is not held to an address's part.</param>
     public Task EnterAsync(long lane)
     {
         lock (_lock)
         {
-            if (_free > 0)
+            if (_free > 0 && MayHoldMore(lane))
             {
-                _free--;
+                Take(lane);
                 return Task.CompletedTask;
             }
 
@@ -49,16 +58,16 @@ internal sealed class WorkTurns
     }
 
     /// <summary>Takes a turn only when nobody else wants it.</summary>
-    public bool TryEnter()
+    public bool TryEnter(long lane)
     {
         lock (_lock)
         {
-            if (_free == 0)
+            if (_free == 0 || !MayHoldMore(lane))
             {
                 return false;
             }
 
-            _free--;
+            Take(lane);
             return true;
         }
     }
@@ -71,24 +80,43 @@ internal sealed class WorkTurns
             return Task.CompletedTask;
         }
 
-        Leave();
+        Leave(lane);
         return EnterAsync(lane);
     }
 
-    public void Leave()
+    public void Leave(long lane)
     {
-        TaskCompletionSource next;
+        TaskCompletionSource? next;
         lock (_lock)
         {
-            if (!_order.TryDequeue(out var lane))
+            _free++;
+            if (lane >= 0 && --CollectionsMarshal.GetValueRefOrNullRef(_held, lane) == 0)
             {
-                _free++;
-                return;
+                _held.Remove(lane);
+            }
+
+            next = FindNext();
+        }
+
+        next?.SetResult();
+    }
+
+    // The first in line whose address may hold one more; few lanes are passed over, since only those who hold turns can be.
+    private TaskCompletionSource? FindNext()
+    {
+        for (var i = _order.Count; i > 0; i--)
+        {
+            var lane = _order.Dequeue();
+            if (!MayHoldMore(lane))
+            {
+                _order.Enqueue(lane);
+                continue;
             }
 
             var line = _lanes[lane];
-            next = line.Dequeue();
+            var next = line.Dequeue();
             _waiting--;
+            Take(lane);
             if (line.Count > 0)
             {
                 _order.Enqueue(lane);
@@ -97,9 +125,22 @@ internal sealed class WorkTurns
             {
                 _lanes.Remove(lane);
             }
+
+            return next;
         }
 
-        next.SetResult();
+        return null;
+    }
+
+    private bool MayHoldMore(long lane) => lane < 0 || !_held.TryGetValue(lane, out var held) || held < _maxOfAddress;
+
+    private void Take(long lane)
+    {
+        _free--;
+        if (lane >= 0)
+        {
+            CollectionsMarshal.GetValueRefOrAddDefault(_held, lane, out _)++;
+        }
     }
 }
 
@@ -110,13 +151,27 @@ internal sealed class WorkTurn(WorkTurns turns, long lane)
 
     public bool IsWanted => turns.IsWanted;
 
+    /// <summary>A turn more for somebody who helps, if nobody wants it; given back with <see cref="LeaveHelper"/>.</summary>
+    public bool TryEnterHelper() => turns.TryEnter(lane);
+
+    public void LeaveHelper() => turns.Leave(lane);
+
     public async ValueTask EnterAsync()
     {
         await turns.EnterAsync(lane);
         _held = true;
     }
 
-    public Task YieldAsync() => turns.YieldAsync(lane);
+    /// <summary>Between two slices: lets those go first who wait for a turn, and, when an address is at work, threads that wait for a core.</summary>
+    public Task YieldAsync()
+    {
+        if (lane >= 0)
+        {
+            Thread.Yield();
+        }
+
+        return turns.YieldAsync(lane);
+    }
 
     /// <summary>Waits for something else without keeping others from their work.</summary>
     public async ValueTask WaitAsync(Task other)
@@ -135,7 +190,7 @@ internal sealed class WorkTurn(WorkTurns turns, long lane)
         if (_held)
         {
             _held = false;
-            turns.Leave();
+            turns.Leave(lane);
         }
     }
 }

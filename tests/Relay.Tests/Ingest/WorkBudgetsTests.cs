@@ -43,12 +43,23 @@ public sealed class WorkBudgetsTests
     {
         var clock = new StandingClock();
         var budgets = new WorkBudgets(clock, 100, TimeSpan.FromSeconds(10));
-        Assert.True(budgets.Charge("a"u8, 999));
-        Assert.False(budgets.Charge("a"u8, 1_000_000));
+        Assert.Equal(TimeSpan.Zero, budgets.Charge("a"u8, 999));
+        Assert.Equal(10.01, budgets.Charge("a"u8, 1_000_000).TotalSeconds, 1e-9);
         clock.Advance(TimeSpan.FromSeconds(9.9));
         Assert.False(budgets.TryTake("a"u8, 1));
         clock.Advance(TimeSpan.FromSeconds(0.2));
         Assert.True(budgets.TryTake("a"u8, 1));
+    }
+
+    [Fact]
+    public void In_debt_everything_counts_tenfold()
+    {
+        var clock = new StandingClock();
+        var budgets = new WorkBudgets(clock, 100, TimeSpan.FromSeconds(10));
+        Assert.Equal(0.01, budgets.Charge("a"u8, 1000).TotalSeconds, 1e-9);
+        Assert.Equal(0.51, budgets.Charge("a"u8, 5).TotalSeconds, 1e-9);
+        clock.Advance(TimeSpan.FromSeconds(0.6));
+        Assert.Equal(TimeSpan.Zero, budgets.Charge("a"u8, 5));
     }
 
     [Fact]
@@ -87,7 +98,19 @@ public sealed class WorkBudgetsTests
         var closed = await second.ReceiveAsync();
         Assert.Equal("CLOSED", closed[0].GetString());
         Assert.StartsWith("rate-limited: ", closed[2].GetString(), StringComparison.Ordinal);
-        await Assert.ThrowsAsync<System.Net.WebSockets.WebSocketException>(relay.ConnectAsync);
+        var refusal = await Assert.ThrowsAsync<System.Net.WebSockets.WebSocketException>(relay.ConnectAsync);
+        Assert.Contains("'429'", refusal.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task An_address_in_debt_is_read_from_again_when_it_has_waited()
+    {
+        await using var relay = await RelayHost.StartAsync(Now, null, "--Relay:WorkPerAddress=2000", "--Relay:LimitLoopback=true");
+        await using var client = await relay.ConnectAsync();
+        using var key = SecretKey.Generate();
+        Assert.True((await client.PublishAsync(NostrEvent.Create(key, 1, [], new string('x', 400_000), Now))).Accepted);
+        await client.SendAsync("[\"COUNT\",\"a\",{}]"); // lies in a socket that a packet of this size does not wake now
+        Assert.Equal("CLOSED", (await client.ReceiveAsync())[0].GetString());
     }
 
     [Fact]

@@ -215,7 +215,7 @@ public sealed class EmbeddedEventStoreTests : EventStoreContract
             var last = await Store.QueryAsync(new Filter { Until = Now }, ReadScope.Everything(Now), mark, 10, CancellationToken.None);
             await Store.RemoveAsync([last[^1]], CancellationToken.None);
             await WriteAsync(NostrEvent.Create(key, 1, [], "later", Now + 1));
-            turns.Leave();
+            turns.Leave(2);
         }
     }
 

@@ -8,13 +8,35 @@ public sealed class WorkTurnsTests
     public void As_many_work_at_once_as_there_are_turns()
     {
         var turns = new WorkTurns(2);
-        Assert.True(turns.EnterAsync(1).IsCompleted);
-        Assert.True(turns.EnterAsync(1).IsCompleted);
-        Assert.False(turns.TryEnter());
-        var third = turns.EnterAsync(1);
+        Assert.True(turns.EnterAsync(-1).IsCompleted);
+        Assert.True(turns.EnterAsync(-1).IsCompleted);
+        Assert.False(turns.TryEnter(-1));
+        var third = turns.EnterAsync(-1);
         Assert.False(third.IsCompleted);
         Assert.True(turns.IsWanted);
-        turns.Leave();
+        turns.Leave(-1);
+        Assert.True(third.IsCompleted);
+        Assert.False(turns.IsWanted);
+    }
+
+    [Fact]
+    public void One_address_leaves_a_turn_to_others_and_takes_its_next_when_it_gives_one_back()
+    {
+        var turns = new WorkTurns(3);
+        Assert.True(turns.EnterAsync(1).IsCompleted);
+        Assert.True(turns.TryEnter(1));
+        Assert.False(turns.TryEnter(1));
+        var third = turns.EnterAsync(1);
+        Assert.False(third.IsCompleted);
+        Assert.True(turns.EnterAsync(2).IsCompleted);
+        var other = turns.EnterAsync(3);
+        Assert.False(other.IsCompleted);
+        turns.Leave(2); // the first in line may not, the second may
+        Assert.True(other.IsCompleted);
+        Assert.False(third.IsCompleted);
+        turns.Leave(3);
+        Assert.False(third.IsCompleted);
+        turns.Leave(1);
         Assert.True(third.IsCompleted);
         Assert.False(turns.IsWanted);
     }
@@ -23,13 +45,13 @@ public sealed class WorkTurnsTests
     public void Who_comes_after_a_hundred_of_one_lane_waits_for_one_of_them()
     {
         var turns = new WorkTurns(1);
-        Assert.True(turns.TryEnter());
+        Assert.True(turns.TryEnter(3));
         var flood = Enumerable.Range(0, 100).Select(_ => turns.EnterAsync(1)).ToArray();
         var honest = turns.EnterAsync(2);
-        turns.Leave();
+        turns.Leave(3);
         Assert.True(flood[0].IsCompleted);
         Assert.False(honest.IsCompleted);
-        turns.Leave();
+        turns.Leave(1);
         Assert.True(honest.IsCompleted);
         Assert.False(flood[1].IsCompleted);
     }
@@ -38,11 +60,11 @@ public sealed class WorkTurnsTests
     public void Within_a_lane_first_come_first_served()
     {
         var turns = new WorkTurns(1);
-        Assert.True(turns.TryEnter());
+        Assert.True(turns.TryEnter(1));
         var line = Enumerable.Range(0, 5).Select(_ => turns.EnterAsync(1)).ToArray();
         for (var i = 0; i < line.Length; i++)
         {
-            turns.Leave();
+            turns.Leave(1);
             Assert.Equal(i + 1, line.Count(place => place.IsCompleted));
             Assert.True(line[i].IsCompleted);
         }
@@ -52,13 +74,13 @@ public sealed class WorkTurnsTests
     public void A_slice_ends_only_when_somebody_waits()
     {
         var turns = new WorkTurns(1);
-        Assert.True(turns.TryEnter());
+        Assert.True(turns.TryEnter(1));
         Assert.True(turns.YieldAsync(1).IsCompleted);
         var other = turns.EnterAsync(2);
         var again = turns.YieldAsync(1);
         Assert.True(other.IsCompleted);
         Assert.False(again.IsCompleted);
-        turns.Leave();
+        turns.Leave(2);
         Assert.True(again.IsCompleted);
     }
 
@@ -70,14 +92,14 @@ public sealed class WorkTurnsTests
         await turn.EnterAsync();
         var drained = new TaskCompletionSource();
         var waiting = turn.WaitAsync(drained.Task).AsTask();
-        Assert.True(turns.TryEnter());
+        Assert.True(turns.TryEnter(2));
         drained.SetResult();
-        turns.Leave();
+        turns.Leave(2);
         await waiting;
-        Assert.False(turns.TryEnter());
+        Assert.False(turns.TryEnter(2));
         turn.Leave();
         turn.Leave(); // nothing
-        Assert.True(turns.TryEnter());
-        Assert.False(turns.TryEnter());
+        Assert.True(turns.TryEnter(2));
+        Assert.False(turns.TryEnter(2));
     }
 }

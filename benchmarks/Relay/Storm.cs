@@ -22,11 +22,7 @@ internal sealed record StormSize(int Idle, int SlowReaders, int HalfOpen, int Se
 /// <param name="IdleLost">Idle subscribers that were cut off or do not answer any more.</param>
 /// <param name="HostileActs">How much the hostile side got done.</param>
 internal sealed record StormResult(
-    int IdleOpen, Latencies Quiet, Latencies Storm, Latencies Onset, Latencies QuietDisk, Latencies StormDisk, int Unanswered, int IdleLost, long HostileActs)
-{
-    /// <summary>How much longer the p99 of the honest got, each time as a multiple of the p99 of a bare flush at that time.</summary>
-    public double Slowdown => Storm.At(0.99) / StormDisk.At(0.99) / (Quiet.At(0.99) / QuietDisk.At(0.99));
-}
+    int IdleOpen, Latencies Quiet, Latencies Storm, Latencies Onset, Latencies QuietDisk, Latencies StormDisk, int Unanswered, int IdleLost, long HostileActs);
 
 /// <summary>Honest publishers and subscribers, first alone, then among slow readers, floods of malformed frames, bad signatures and giant filters, churn and half-open sockets.</summary>
 /// <param name="relay">The relay.</param>
@@ -34,12 +30,14 @@ internal sealed record StormResult(
 /// <param name="flood">The hostile.</param>
 /// <param name="directory">A directory on the relay's disk.</param>
 /// <remarks>
-/// The hostile come from 127.0.0.2, so that budgets by address tell them from the honest on 127.0.0.1; the relay must count loopback. A relay
-/// that is attacked has been running for a while: it has seen each kind of message before anything is measured, from a third address.
+/// The hostile come from 127.0.0.2, so that budgets by address tell them from the honest on 127.0.0.1 and the idle on 127.0.1.x; the relay
+/// must count loopback. A relay that is attacked has been running for a while: it has seen each kind of message before anything is measured,
+/// from an address of its own.
 /// </remarks>
 internal sealed class Storm(IPEndPoint relay, StormSize size, IFlood flood, string directory) : IDisposable
 {
     private const int PerSecond = 50;
+    private const int IdleAddresses = 16;
     private static readonly IPAddress WarmUpAddress = IPAddress.Parse("127.0.0.3");
     private readonly List<Socket> _open = [];
 
@@ -80,7 +78,7 @@ internal sealed class Storm(IPEndPoint relay, StormSize size, IFlood flood, stri
         {
             for (var i = 0; i < size.Idle; i++)
             {
-                var connection = new WireConnection(relay);
+                var connection = new WireConnection(relay, new IPAddress([127, 0, 1, (byte)(i % IdleAddresses)]));
                 connection.Send(WireConnection.Frame($"[\"REQ\",\"live\",{{\"kinds\":[445],\"#h\":[\"{i:x64}\"]}}]"));
                 connection.SkipTo("[\"EOSE\""u8);
                 idle.Add(connection.Socket);

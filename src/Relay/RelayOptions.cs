@@ -123,7 +123,7 @@ public sealed class RelayOptions
     public int MaxEventsPerSecond { get; set; }
 
     /// <summary>
-    /// Work a second for one address prefix (IPv4 /32, IPv6 /56), over a burst of ten seconds: a unit is about a microsecond of one core, an
+    /// Work a second for one address prefix (IPv4 /32, IPv6 /56), over a burst of five seconds: a unit is about a microsecond of one core, an
     /// event of 1 KB is 100, a query at least 50. Default 200,000: 2,000 such events a second. An address that has used it up is refused,
     /// read from slowly, and pays ten times for what it still sends; its new connections are answered 429 after a second. 0 = no limit.
     /// </summary>

@@ -43,7 +43,7 @@ internal sealed class Ingester(
             {
                 await (verified[i].IsEvent
                     ? AdmitAsync(connection, verified[i], cancel)
-                    : HandleAsync(connection, messages[i], cancel));
+                    : HandleOfManyAsync(connection, messages[i], cancel));
             }
 
             return;
@@ -52,7 +52,7 @@ internal sealed class Ingester(
         // 2. Else one by one.
         for (var i = 0; i < messages.Count; i++)
         {
-            await HandleAsync(connection, messages[i], cancel);
+            await (messages.Count == 1 ? HandleAsync(connection, messages[i], cancel) : HandleOfManyAsync(connection, messages[i], cancel));
         }
     }
 
@@ -187,6 +187,12 @@ internal sealed class Ingester(
     {
         await feed.PublishAsync(new LiveEvent(record, Arrival: 0), cancel);
         connection.Outbox.SendOk(record.Id);
+    }
+
+    private ValueTask HandleOfManyAsync(Connection connection, ReadOnlyMemory<byte> frame, CancellationToken cancel)
+    {
+        connection.Turn.GiveWay();
+        return HandleAsync(connection, frame, cancel);
     }
 
     private async ValueTask HandleAsync(Connection connection, ReadOnlyMemory<byte> frame, CancellationToken cancel)

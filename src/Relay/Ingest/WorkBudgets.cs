@@ -126,7 +126,7 @@ internal sealed class RelayBudgets(TimeProvider clock, RelayOptions options)
     /// <summary>Any message by itself: reading it and saying no.</summary>
     private const int UnitsPerMessage = 4;
 
-    private static readonly TimeSpan Burst = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan Burst = TimeSpan.FromSeconds(5);
     private readonly WorkBudgets _prefixes = new(clock, options.WorkPerAddress, Burst);
     private readonly WorkBudgets _targets = new(clock, options.WorkPerTarget, Burst);
     private readonly bool _limitLoopback = options.LimitLoopback;

@@ -162,15 +162,20 @@ internal sealed class WorkTurn(WorkTurns turns, long lane)
         _held = true;
     }
 
-    /// <summary>Between two slices: lets those go first who wait for a turn, and, when an address is at work, threads that wait for a core.</summary>
+    /// <summary>Between two slices: lets those go first who wait for a turn or a core.</summary>
     public Task YieldAsync()
+    {
+        GiveWay();
+        return turns.YieldAsync(lane);
+    }
+
+    /// <summary>Lets threads go first that wait for a core, when it is an address that is at work.</summary>
+    public void GiveWay()
     {
         if (lane >= 0)
         {
             Thread.Yield();
         }
-
-        return turns.YieldAsync(lane);
     }
 
     /// <summary>Waits for something else without keeping others from their work.</summary>

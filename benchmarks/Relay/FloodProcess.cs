@@ -19,7 +19,7 @@ internal sealed class FloodProcess(IPEndPoint relay) : IFlood, IDisposable
 
     private static IEnumerable<string> Groups => GroupRoots.Where(root => File.Exists(Path.Combine(root, "cgroup.procs"))).Select(root => Path.Combine(root, "marmot-flood"));
 
-    /// <summary>What it was given for want of the idle class; null until it runs.</summary>
+    /// <summary>How the hostile share the cores: "idle class", or "low priority" where no group can be made; null until they run.</summary>
     public string? Rank { get; private set; }
 
     /// <summary>The body of the process: begins, and ends, with its count, when its input does.</summary>

@@ -31,6 +31,18 @@ public static partial class FileData
         }
     }
 
+    /// <summary>Allocates blocks of a file, given by its descriptor, without changing its length or what stands there.</summary>
+    /// <returns>False when the disk is full, or the system or the file system cannot do it.</returns>
+    public static bool TryReserve(int file, long offset, long length)
+    {
+        const int KeepSize = 1; // FALLOC_FL_KEEP_SIZE
+        return OperatingSystem.IsLinux() && FAllocate(file, KeepSize, offset, length) == 0;
+    }
+
+    [LibraryImport("libc", EntryPoint = "fallocate")]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static partial int FAllocate(int file, int mode, long offset, long length);
+
     [LibraryImport("libc", EntryPoint = "fdatasync", SetLastError = true)]
     [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
     private static partial int FDataSync(SafeFileHandle file);

@@ -1,7 +1,9 @@
 using System.Text;
 using Marmot.Hosting.Health;
 using Marmot.Protocol.Events;
+using Marmot.Protocol.Filters;
 using Marmot.Protocol.Keys;
+using Marmot.Relay.Storage;
 using Marmot.Relay.Tests.Kit;
 using Marmot.TestKit;
 using Microsoft.Extensions.DependencyInjection;
@@ -17,7 +19,7 @@ public sealed class DiskFullTests
     public async Task Refuses_writes_with_a_reason_reads_and_live_go_on_and_writes_come_back()
     {
         using var folder = new TemporaryFolder();
-        await using var disk = await SmallDisk.MountAsync(folder.File("disk"), "8m");
+        await using var disk = await SmallDisk.MountAsync(folder.File("disk"), "16m");
         var ballast = Path.Combine(disk.Path, "ballast");
         await File.WriteAllBytesAsync(ballast, new byte[3 << 20]);
         using var key = SecretKey.Generate();
@@ -63,6 +65,45 @@ public sealed class DiskFullTests
         await using var again = await RelayHost.StartAsync(Now, disk.Path);
         await using var client = await again.ConnectAsync();
         Assert.Equal(acknowledged.Order(StringComparer.Ordinal), await client.QueryAsync("{\"kinds\":[1]}"));
+    }
+
+    [Fact]
+    public async Task What_was_acknowledged_is_found_though_the_disk_got_full_before_the_index_had_it()
+    {
+        using var folder = new TemporaryFolder();
+        await using var disk = await SmallDisk.MountAsync(folder.File("disk"), "32m");
+        using var key = SecretKey.Generate();
+        await using var store = EmbeddedEventStore.Open(Path.Combine(disk.Path, "store"));
+        await store.WriteAsync([.. Enumerable.Range(0, 3000).Select(Tagged)], CancellationToken.None);
+        EventWrite[] waiting = [.. Enumerable.Range(3000, 7).Select(Tagged)];
+        foreach (var write in waiting)
+        {
+            await store.WriteAsync([write], CancellationToken.None);
+        }
+
+        FillUp(Path.Combine(disk.Path, "ballast"));
+        var found = await store.QueryAsync(new Filter { Since = Now + 3000 }, ReadScope.Everything(Now), store.HighWaterMark, 10, CancellationToken.None);
+        Assert.Equal(waiting.Reverse().Select(w => w.Record.Id), found.Select(f => f.Id));
+
+        EventWrite Tagged(int i)
+        {
+            var evt = NostrEvent.Create(key, 1, [.. Enumerable.Range(0, 12).Select(_ => new[] { "t", $"{Guid.NewGuid()}" })], "", Now + i);
+            Assert.True(NostrEventReader.TryRead(evt.Json.Span, out var view, out _));
+            return new EventWrite(EventRecord.Create(view, vanishesHere: false));
+        }
+
+        static void FillUp(string path)
+        {
+            using var ballast = File.OpenHandle(path, FileMode.Create, FileAccess.Write);
+            var page = new byte[4096];
+            Assert.Throws<IOException>(void () =>
+            {
+                for (var at = 0L; ; at += page.Length)
+                {
+                    RandomAccess.Write(ballast, page, at);
+                }
+            });
+        }
     }
 
     /// <summary>A mounted tmpfs; unmounted when disposed.</summary>

@@ -9,8 +9,9 @@ namespace Marmot.Relay.Storage;
 
 /// <summary>The store of one machine: a sequential event log that is the durable truth, and LMDB indexes that can be rebuilt from it.</summary>
 /// <remarks>
-/// A write is one append and one flush of the log; the index commit beside it needs none. docs/decisions says why. One instance a
-/// directory and process (POSIX locks).
+/// A write is one append and one flush of the log; the index commit beside it needs none, and for a lone event that takes no other out it
+/// comes later: whoever looks next enters what waits (the backlog), else the writer does. docs/decisions says why. One instance a directory
+/// and process (POSIX locks).
 /// </remarks>
 internal sealed class EmbeddedEventStore : IEventStore
 {
@@ -20,6 +21,8 @@ internal sealed class EmbeddedEventStore : IEventStore
     private readonly EventIndex _index;
     private readonly IndexMark _mark;
     private readonly FileStream _lock;
+    private readonly IndexBacklog _backlog = new();
+    private readonly Lock _entering = new();
     private ulong _highWaterMark;
     private ulong _nextArrival;
     private Action? _flushing;
@@ -78,6 +81,11 @@ internal sealed class EmbeddedEventStore : IEventStore
     public bool IsKnown(in Bytes32 id)
     {
         var mark = HighWaterMark; // before the look: what is above it may not be on the disk yet
+        if (_backlog.Holds(id)) // before the index: what leaves the one is in the other by then
+        {
+            return true;
+        }
+
         using var txn = _index.BeginRead();
         return _index.TryFind(txn, id, out var arrival, out _) && arrival <= mark;
     }
@@ -85,6 +93,12 @@ internal sealed class EmbeddedEventStore : IEventStore
     public ValueTask WriteAsync(IReadOnlyList<EventWrite> batch, CancellationToken cancel)
     {
         ThrowIfBroken();
+        if (batch.Count == 1 && TryWriteAhead(batch[0]))
+        {
+            return ValueTask.CompletedTask;
+        }
+
+        EnterBacklog();
         var end = _log.End;
         var next = _nextArrival;
         var entered = false;
@@ -141,7 +155,14 @@ internal sealed class EmbeddedEventStore : IEventStore
         return ValueTask.CompletedTask;
     }
 
-    public void Prepare() => _log.Prepare();
+    public void Prepare()
+    {
+        _log.Prepare();
+        if (_backlog.IsHalfFull)
+        {
+            TryEnterBacklog();
+        }
+    }
 
     public async ValueTask<IReadOnlyList<StoredKey>> QueryAsync(Filter filter, ReadScope scope, ulong upTo, int limit, CancellationToken cancel)
     {
@@ -157,7 +178,7 @@ internal sealed class EmbeddedEventStore : IEventStore
     public ValueTask<int> ReadAsync(IReadOnlyList<StoredKey> keys, int start, IStoredEventSink sink, CancellationToken cancel)
     {
         var copy = new ArrayBufferWriter<byte>(4096);
-        using var txn = _index.BeginRead();
+        using var txn = BeginRead();
         for (var i = start; i < keys.Count; i++)
         {
             if (!_index.TryReadHeader(txn, keys[i].Arrival, out var header))
@@ -178,6 +199,7 @@ internal sealed class EmbeddedEventStore : IEventStore
     public ValueTask<int> RemoveAsync(IReadOnlyList<StoredKey> keys, CancellationToken cancel)
     {
         ThrowIfBroken();
+        EnterBacklog();
         var removed = 0;
         using (var txn = _index.BeginWrite())
         {
@@ -199,6 +221,7 @@ internal sealed class EmbeddedEventStore : IEventStore
     public ValueTask<bool> MaintainAsync(long now, CancellationToken cancel)
     {
         ThrowIfBroken();
+        EnterBacklog();
         var expired = 0;
         using (var txn = _index.BeginWrite())
         {
@@ -214,7 +237,7 @@ internal sealed class EmbeddedEventStore : IEventStore
 
     public ValueTask<StoreStatistics> ReadStatisticsAsync(CancellationToken cancel)
     {
-        using var txn = _index.BeginRead();
+        using var txn = BeginRead();
         var (events, erasures) = _index.Count(txn);
         return new ValueTask<StoreStatistics>(new StoreStatistics(events, HighWaterMark, _log.End, erasures));
     }
@@ -224,6 +247,7 @@ internal sealed class EmbeddedEventStore : IEventStore
         if (!_disposed)
         {
             _disposed = true;
+            TryEnterBacklog(); // else the next start does
             _index.Sync();
             _index.Dispose();
             _log.Dispose();
@@ -249,8 +273,110 @@ internal sealed class EmbeddedEventStore : IEventStore
     // A slice has a snapshot of its own: what it sees above the mark does not count, and what was removed since is not missed.
     private bool Run(StoredQuery query)
     {
-        using var txn = _index.BeginRead();
+        using var txn = BeginRead();
         return query.Run(txn);
+    }
+
+    // A snapshot of everything acknowledged so far.
+    private LmdbTransaction BeginRead()
+    {
+        EnterBacklog();
+        return _index.BeginRead();
+    }
+
+    // A lone event that takes no other out: durable with the flush of the log, in the index when somebody looks. False when the way by the
+    // index has to be taken.
+    private bool TryWriteAhead(EventWrite write)
+    {
+        var record = write.Record;
+        if (record.Address is not null || record.Kind == EventKinds.Deletion || record.VanishesHere || !_index.TryReserveBacklog())
+        {
+            return false;
+        }
+
+        if (!_backlog.HasRoomFor(record))
+        {
+            EnterBacklog();
+            if (!_backlog.HasRoomFor(record))
+            {
+                return false;
+            }
+        }
+
+        if (_backlog.Holds(record.Id)) // before the index: what leaves the one is in the other by then
+        {
+            write.Verdict = StoreVerdict.Duplicate;
+            return true;
+        }
+
+        using (var txn = _index.BeginRead())
+        {
+            write.Verdict = _index.Judge(txn, record);
+        }
+
+        if (write.Verdict != StoreVerdict.Stored)
+        {
+            return true;
+        }
+
+        var end = _log.End;
+        try
+        {
+            var position = _log.Append(_nextArrival, flags: 0, record.Json);
+            _log.Write();
+            _flushing?.Invoke();
+            _log.Flush(); // durable from here on
+            _backlog.Add(new BacklogEvent(record, _nextArrival, position, _log.End));
+        }
+        catch
+        {
+            _log.Rollback(end);
+            throw;
+        }
+
+        write.Arrival = _nextArrival++;
+        Volatile.Write(ref _highWaterMark, write.Arrival);
+        return true;
+    }
+
+    // Anybody's: while a write holds the index, nothing waits here.
+    private void EnterBacklog()
+    {
+        if (_backlog.Events.Length == 0)
+        {
+            return;
+        }
+
+        lock (_entering)
+        {
+            var waiting = _backlog.Events;
+            if (waiting.Length == 0)
+            {
+                return;
+            }
+
+            using var txn = _index.BeginWrite();
+            foreach (var (record, arrival, position, _) in waiting)
+            {
+                _index.Insert(txn, record, arrival, position);
+            }
+
+            _index.WriteProgress(txn, waiting[^1].End, waiting[^1].Arrival);
+            txn.Commit();
+            _backlog.RemoveFirst(waiting.Length);
+        }
+    }
+
+    // A disk that takes nothing is tried again next time.
+    private void TryEnterBacklog()
+    {
+        try
+        {
+            EnterBacklog();
+        }
+        catch (IOException)
+        {
+        }
     }
 
     // Decision 4: the bytes are overwritten in the log first, then the order to do so is forgotten; a crash in between repeats it.

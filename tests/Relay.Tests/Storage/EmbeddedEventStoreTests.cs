@@ -220,6 +220,84 @@ public sealed class EmbeddedEventStoreTests : EventStoreContract
     }
 
     [Fact]
+    public async Task Events_that_come_one_by_one_are_seen_by_whoever_looks_after_they_were_acknowledged()
+    {
+        using var key = SecretKey.Generate();
+        var events = Enumerable.Range(0, 300).Select(i => NostrEvent.Create(key, 1, [["t", $"{i}"]], $"{i}", Now + i)).ToArray();
+        var written = 0;
+        var looks = 0;
+        var reading = Task.Run(async () =>
+        {
+            while (Volatile.Read(ref written) < events.Length)
+            {
+                var least = Volatile.Read(ref written);
+                var found = await FindAsync(new Filter());
+                Assert.True(found.Count >= least, $"{found.Count} of {least}");
+                Assert.Equal(events.Take(found.Count).Reverse().Select(e => e.Id.ToString()), found);
+                Interlocked.Increment(ref looks);
+            }
+        });
+        SpinWait.SpinUntil(() => Volatile.Read(ref looks) > 0 || reading.IsCompleted);
+        foreach (var evt in events)
+        {
+            Assert.Equal(StoreVerdict.Stored, await WriteAsync(evt));
+            Assert.Equal(StoreVerdict.Duplicate, await WriteAsync(evt));
+            Assert.True(Store.IsKnown(evt.Id));
+            Volatile.Write(ref written, written + 1);
+        }
+
+        await reading;
+        Assert.True(looks > 1);
+        Assert.Equal((ulong)events.Length, Store.HighWaterMark);
+        Assert.Equal(events.Length, (await Store.ReadStatisticsAsync(CancellationToken.None)).Events);
+    }
+
+    [Theory]
+    [InlineData(1)] // less than the index lets wait
+    [InlineData(7)]
+    [InlineData(100)] // more
+    public async Task Events_that_came_one_by_one_outlive_the_process_though_nobody_looked(int count)
+    {
+        using var key = SecretKey.Generate();
+        var events = Enumerable.Range(0, count).Select(i => NostrEvent.Create(key, 1, [["t", $"{i}"]], $"{i}", Now + i)).ToArray();
+        foreach (var evt in events)
+        {
+            await WriteAsync(evt);
+        }
+
+        // What a killed process leaves: its files as they are now.
+        var copy = Path.Combine(_directory, "copy");
+        foreach (var file in Directory.GetFiles(_directory, "*", SearchOption.AllDirectories).Where(f => Path.GetFileName(f) is not ("lock" or "lock.mdb")))
+        {
+            var target = Path.Combine(copy, Path.GetRelativePath(_directory, file));
+            Directory.CreateDirectory(Path.GetDirectoryName(target)!);
+            using var from = new FileStream(file, FileMode.Open, FileAccess.Read, FileShare.ReadWrite);
+            using var to = File.Create(target);
+            await from.CopyToAsync(to);
+        }
+
+        await using var left = EmbeddedEventStore.Open(copy);
+        Assert.Equal((ulong)count, left.HighWaterMark);
+        Assert.Equal(events.Reverse().Select(e => e.Id.ToString()), FindNow(left));
+        Assert.All(events, evt => Assert.True(left.IsKnown(evt.Id)));
+    }
+
+    [Fact]
+    public async Task What_waits_for_the_index_can_be_deleted_and_expires()
+    {
+        using var key = SecretKey.Generate();
+        NostrEvent one = NostrEvent.Create(key, 1, [], "one", Now), two = NostrEvent.Create(key, 1, [], "two", Now + 1);
+        var three = NostrEvent.Create(key, 1, [["expiration", $"{Now + 5}"]], "three", Now + 2);
+        await WriteAsync(one);
+        await WriteAsync(two);
+        await WriteAsync(three);
+        await WriteAsync(NostrEvent.Create(key, 5, [["e", one.Id.ToString()]], "", Now + 3));
+        Assert.Equal(StoreVerdict.Deleted, await WriteAsync(one));
+        await Store.MaintainAsync(Now + 10, CancellationToken.None);
+        Assert.Equal([two.Id.ToString()], await FindAsync(new Filter { Kinds = [1] }));
+    }
+
+    [Fact]
     public async Task While_the_disk_is_waited_for_nobody_sees_the_new_and_everybody_the_old()
     {
         using var key = SecretKey.Generate();
@@ -233,27 +311,32 @@ public sealed class EmbeddedEventStoreTests : EventStoreContract
             await store.WriteAsync([new EventWrite(Record(older))], CancellationToken.None);
             await store.WriteAsync([new EventWrite(Record(subject))], CancellationToken.None);
             await store.WriteAsync([new EventWrite(Record(newer))], CancellationToken.None);
+            NostrEvent next = NostrEvent.Create(key, 1, [], "next", Now + 2), last = NostrEvent.Create(key, 1, [], "last", Now + 3);
+            await store.WriteAsync([new EventWrite(Record(next)), new EventWrite(Record(last))], CancellationToken.None);
             Assert.Equal(
                 [
                     "False",
                     $"False {older.Id}",
                     string.Join(' ', ["True", .. new[] { older, subject }.OrderBy(e => e.Id).Select(e => $"{e.Id}")]),
+                    $"True {newer.Id} {subject.Id}",
                 ],
                 seen);
-            Assert.Equal([newer.Id.ToString(), subject.Id.ToString()], FindNow(store));
+            Assert.Equal([last.Id.ToString(), next.Id.ToString(), newer.Id.ToString(), subject.Id.ToString()], FindNow(store));
         }
     }
 
     [Theory]
-    [InlineData(1)]
-    [InlineData(10_002)]
-    public async Task After_a_flush_that_failed_everything_acknowledged_is_there_and_nothing_is_taken_that_might_not_be(int kind)
+    [InlineData(1, 1)]
+    [InlineData(1, 2)]
+    [InlineData(10_002, 1)]
+    public async Task After_a_flush_that_failed_everything_acknowledged_is_there_and_nothing_is_taken_that_might_not_be(int kind, int together)
     {
         using var key = SecretKey.Generate();
         var directory = Path.Combine(_directory, "failing");
         var fails = false;
-        NostrEvent first = NostrEvent.Create(key, kind, [], "first", Now), second = NostrEvent.Create(key, kind, [], "second", Now + 1);
-        var third = NostrEvent.Create(key, 1, [], "third", Now + 2);
+        var first = NostrEvent.Create(key, kind, [], "first", Now);
+        var second = Enumerable.Range(0, together).Select(i => NostrEvent.Create(key, kind, [], $"second {i}", Now + 1 + i)).ToArray();
+        var third = NostrEvent.Create(key, 1, [], "third", Now + 5);
         await using (var store = EmbeddedEventStore.Open(directory, flushing: () =>
         {
             if (fails)
@@ -264,13 +347,13 @@ public sealed class EmbeddedEventStoreTests : EventStoreContract
         {
             await store.WriteAsync([new EventWrite(Record(first))], CancellationToken.None);
             fails = true;
-            await Assert.ThrowsAsync<IOException>(async () => await store.WriteAsync([new EventWrite(Record(second))], CancellationToken.None));
+            await Assert.ThrowsAsync<IOException>(async () => await store.WriteAsync([.. second.Select(e => new EventWrite(Record(e)))], CancellationToken.None));
             fails = false;
-            Assert.False(store.IsKnown(second.Id));
+            Assert.All(second, evt => Assert.False(store.IsKnown(evt.Id)));
             Assert.Equal([first.Id.ToString()], FindNow(store));
 
-            // What took nothing else out was entered meanwhile: writes wait for a restart. The replacement was not, and they go on.
-            if (kind == 1)
+            // A batch that took nothing else out was entered meanwhile: writes wait for a restart. A lone event and a replacement were not, and they go on.
+            if (together > 1)
             {
                 var refusal = await Assert.ThrowsAsync<IOException>(async () => await store.WriteAsync([new EventWrite(Record(third))], CancellationToken.None));
                 Assert.Contains("restart", refusal.Message, StringComparison.Ordinal);
@@ -284,8 +367,8 @@ public sealed class EmbeddedEventStoreTests : EventStoreContract
 
         await using var again = EmbeddedEventStore.Open(directory);
         Assert.Contains(first.Id.ToString(), FindNow(again));
-        await again.WriteAsync([new EventWrite(Record(second)), new EventWrite(Record(third))], CancellationToken.None);
-        NostrEvent[] left = kind == 1 ? [third, second, first] : [third, second];
+        await again.WriteAsync([.. second.Append(third).Select(e => new EventWrite(Record(e)))], CancellationToken.None);
+        NostrEvent[] left = kind == 1 ? [third, .. second.Reverse(), first] : [third, second[^1]];
         Assert.Equal(left.Select(e => e.Id.ToString()), FindNow(again));
     }
 

@@ -14,6 +14,7 @@ namespace Marmot.Relay.Storage.Index;
 internal sealed class EventIndex : IDisposable
 {
     private const long MapBytes = 256L << 30; // address space; the file grows only with its content
+    private const int BacklogPages = IndexBacklog.MaxEntries * 3; // of each entry at worst a leaf, the leaf it is split into, and their branch
     private static readonly byte[] EndName = "end"u8.ToArray();
     private static readonly byte[] ArrivalName = "arrival"u8.ToArray();
 
@@ -55,6 +56,10 @@ internal sealed class EventIndex : IDisposable
     public LmdbTransaction BeginWrite() => _environment.BeginWrite();
 
     public void Sync() => _environment.Sync();
+
+    /// <summary>Sees to it that a full <see cref="IndexBacklog"/> can be entered though the disk gets full meanwhile.</summary>
+    /// <returns>False when the disk has no such room, or cannot say.</returns>
+    public bool TryReserveBacklog() => _environment.TryReserve(BacklogPages);
 
     /// <summary>How far in the log this index reaches: position behind the last record, and its arrival number.</summary>
     public (long End, ulong Arrival) ReadProgress(in LmdbTransaction txn) => (

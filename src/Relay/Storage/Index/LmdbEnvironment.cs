@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Text;
+using Marmot.Hosting;
 using Marmot.Relay.Storage.Native;
 
 namespace Marmot.Relay.Storage.Index;
@@ -13,6 +14,8 @@ internal sealed unsafe class LmdbEnvironment : IDisposable
     private readonly nint _env;
     private readonly ConcurrentBag<nint> _readers = [];
     private readonly SemaphoreSlim _readerSlots = new((int)MaxReaders - 32);
+    private readonly long _pageSize;
+    private long _reserved;
     private bool _disposed;
 
     /// <param name="directory">Created when missing.</param>
@@ -34,6 +37,9 @@ internal sealed unsafe class LmdbEnvironment : IDisposable
                 LmdbException.ThrowIfFailed(Lmdb.EnvOpen(env, path, Lmdb.NoTls | Lmdb.NoReadAhead | extraFlags, 0x180 /* 0600 */));
             }
 
+            Lmdb.Stat stat;
+            LmdbException.ThrowIfFailed(Lmdb.EnvStat(env, &stat));
+            _pageSize = stat.PageSize;
             int dead;
             LmdbException.ThrowIfFailed(Lmdb.ReaderCheck(env, &dead));
         }
@@ -84,6 +90,30 @@ internal sealed unsafe class LmdbEnvironment : IDisposable
         }
 
         return dbi;
+    }
+
+    /// <summary>Takes room on disk for pages to come. For one thread at a time.</summary>
+    /// <returns>True when a commit of that many pages finds its blocks allocated, though one is under way that takes as many.</returns>
+    public bool TryReserve(int pages)
+    {
+        Lmdb.Info info;
+        LmdbException.ThrowIfFailed(Lmdb.EnvInfo(_env, &info));
+        var used = ((long)info.LastPage + 1) * _pageSize;
+        var bytes = pages * _pageSize;
+        if (_reserved - used >= bytes * 2)
+        {
+            return true;
+        }
+
+        int file;
+        LmdbException.ThrowIfFailed(Lmdb.EnvGetFd(_env, &file));
+        if (!FileData.TryReserve(file, used, bytes * 4))
+        {
+            return false;
+        }
+
+        _reserved = used + (bytes * 4);
+        return true;
     }
 
     public void Sync() => LmdbException.ThrowIfFailed(Lmdb.EnvSync(_env, 1));

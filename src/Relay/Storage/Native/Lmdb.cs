@@ -52,6 +52,17 @@ internal static unsafe partial class Lmdb
         public nuint Entries;
     }
 
+    [StructLayout(LayoutKind.Sequential)]
+    public struct Info
+    {
+        public void* MapAddress;
+        public nuint MapSize;
+        public nuint LastPage;
+        public nuint LastTransaction;
+        public uint MaxReaders;
+        public uint Readers;
+    }
+
     [LibraryImport(Library, EntryPoint = "mdb_env_create")]
     public static partial int EnvCreate(nint* env);
 
@@ -63,6 +74,15 @@ internal static unsafe partial class Lmdb
 
     [LibraryImport(Library, EntryPoint = "mdb_env_sync")]
     public static partial int EnvSync(nint env, int force);
+
+    [LibraryImport(Library, EntryPoint = "mdb_env_stat")]
+    public static partial int EnvStat(nint env, Stat* stat);
+
+    [LibraryImport(Library, EntryPoint = "mdb_env_info")]
+    public static partial int EnvInfo(nint env, Info* info);
+
+    [LibraryImport(Library, EntryPoint = "mdb_env_get_fd")]
+    public static partial int EnvGetFd(nint env, int* file);
 
     [LibraryImport(Library, EntryPoint = "mdb_env_set_mapsize")]
     public static partial int EnvSetMapSize(nint env, nuint size);

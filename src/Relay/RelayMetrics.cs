@@ -1,4 +1,5 @@
 using System.Diagnostics.Metrics;
+using Marmot.Protocol.Events;
 using Marmot.Relay.Storage;
 
 namespace Marmot.Relay;
@@ -54,7 +55,12 @@ internal sealed class RelayMetrics : IDisposable
                 _duplicates.Add(1);
                 break;
             default:
-                Refused(verdict == StoreVerdict.Superseded ? "duplicate" : "blocked");
+                Refused(verdict switch
+                {
+                    StoreVerdict.Superseded => RejectPrefix.Duplicate,
+                    StoreVerdict.WrongSignature => RejectPrefix.Invalid,
+                    _ => RejectPrefix.Blocked,
+                });
                 break;
         }
     }

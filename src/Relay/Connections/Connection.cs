@@ -30,6 +30,7 @@ internal sealed class Connection : IDisposable
     private long _lastHeard;
     private bool _pinged;
     private int _unanswered;
+    private int _trust; // 1 trusted, -1 never again
 
     public Connection(ClientTransport transport, string challenge, RelayBudgets budgets, WorkTurns turns, OutboxMemory memory, RelayOptions options, TimeProvider clock)
     {
@@ -215,6 +216,14 @@ internal sealed class Connection : IDisposable
 
         Outbox.SendOk(evt.Id);
     }
+
+    /// <summary>An event of it was stored, and none came with a wrong signature: its next lone event may be written before its signature is checked.</summary>
+    public bool IsTrusted => Volatile.Read(ref _trust) > 0;
+
+    public void Trust() => Interlocked.CompareExchange(ref _trust, 1, 0);
+
+    /// <summary>For good.</summary>
+    public void Distrust() => Volatile.Write(ref _trust, -1);
 
     /// <summary>An event was handed to the writer: its OK is owed.</summary>
     public void Owe() => Interlocked.Increment(ref _unanswered);

@@ -55,13 +55,11 @@ internal sealed class EventWriterLoop(
         return SubmitSlowAsync(pending, cancel);
     }
 
-    /// <summary>As <see cref="SubmitAsync"/>, for an event that came alone: while nobody else writes, the caller's thread does, which spares the way to another thread and back.</summary>
-    public ValueTask SubmitAloneAsync(PendingEvent pending, CancellationToken cancel) =>
-        store.IsLocal && TryWriteHere(pending) ? default : SubmitAsync(pending, cancel);
-
-    private bool TryWriteHere(PendingEvent pending)
+    /// <summary>Writes an event that came alone on the caller's thread, which spares the way to another thread and back.</summary>
+    /// <returns>False when the store is not of this machine, or somebody else writes: <see cref="SubmitAsync"/> is the way then.</returns>
+    public bool TryWriteHere(PendingEvent pending)
     {
-        if (_writing.IsHeldByCurrentThread || !_writing.TryEnter()) // never inside another write: what it stored is passed on in order
+        if (!store.IsLocal || _writing.IsHeldByCurrentThread || !_writing.TryEnter()) // never inside another write: what it stored is passed on in order
         {
             return false;
         }
@@ -374,12 +372,17 @@ internal sealed class EventWriterLoop(
         {
             case StoreVerdict.Stored:
                 pending.Sender.Outbox.SendOk(id);
+                pending.Sender.Trust();
                 break;
             case StoreVerdict.Duplicate:
                 pending.Sender.Outbox.SendOk(id, accepted: true, Rejections.AlreadyStored);
                 break;
             case StoreVerdict.Superseded:
                 pending.Sender.Outbox.SendOk(id, accepted: true, Rejections.Superseded);
+                break;
+            case StoreVerdict.WrongSignature:
+                pending.Sender.Outbox.SendOk(id, accepted: false, Rejections.WrongSignature);
+                pending.Sender.Distrust();
                 break;
             case StoreVerdict.Deleted:
                 pending.Sender.Outbox.SendOk(id, accepted: false, Rejections.Deleted);

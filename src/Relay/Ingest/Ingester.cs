@@ -67,7 +67,7 @@ internal sealed class Ingester(
         return Verify(message.Event, frame.Length, connection);
     }
 
-    private Verified Verify(in NostrEventView evt, int bytes, Connection connection)
+    private Verified Verify(in NostrEventView evt, int bytes, Connection connection, bool mayLeaveSignature = false)
     {
         // 1. Cheap refusals first.
         if (!policy.Allows(evt, out var reason) || !policy.AllowsSender(evt, connection.Keys, out reason))
@@ -93,8 +93,10 @@ internal sealed class Ingester(
             return new Verified(null, evt.Id, Rejections.TooMuchWork, IsEvent: true);
         }
 
-        if (!EventVerifier.IsSignatureCorrect(evt))
+        var isUnchecked = mayLeaveSignature && MayLeaveSignature(evt.Kind, connection);
+        if (!isUnchecked && !EventVerifier.IsSignatureCorrect(evt))
         {
+            connection.Distrust();
             return new Verified(null, evt.Id, Rejections.WrongSignature, IsEvent: true);
         }
 
@@ -104,8 +106,13 @@ internal sealed class Ingester(
             return new Verified(null, evt.Id, RejectReason.Invalid("the relay tag names another relay"), IsEvent: true);
         }
 
-        return new Verified(EventRecord.Create(evt, vanishesHere), evt.Id, default, IsEvent: true);
+        return new Verified(EventRecord.Create(evt, vanishesHere), evt.Id, default, IsEvent: true) { IsUnchecked = isUnchecked };
     }
+
+    // A lone event of a connection that proved itself is written first and checked while the disk is at work. Of a gift wrap nobody learns even
+    // by the time it takes whether it is stored (NIP-59), and what is not stored has no disk to wait for.
+    private bool MayLeaveSignature(int kind, Connection connection) =>
+        connection.IsTrusted && store.IsLocal && !program.IsOn && kind != EventKinds.Vanish && !EventKinds.IsGiftWrap(kind) && !EventKinds.IsEphemeral(kind);
 
     private ValueTask AdmitAsync(Connection connection, Verified verified, CancellationToken cancel, bool alone = false)
     {
@@ -139,12 +146,46 @@ internal sealed class Ingester(
             return default;
         }
 
-        return program.IsOn ? AskAndAcceptAsync(connection, record, cancel) : AcceptAsync(connection, record, cancel, alone);
+        if (program.IsOn)
+        {
+            return AskAndAcceptAsync(connection, record, cancel);
+        }
+
+        return alone && !EventKinds.IsEphemeral(record.Kind) ? AcceptAloneAsync(connection, verified, record, cancel) : AcceptAsync(connection, record, cancel);
     }
 
-    private ValueTask AcceptAsync(Connection connection, EventRecord record, CancellationToken cancel, bool alone = false) => EventKinds.IsEphemeral(record.Kind)
+    private ValueTask AcceptAsync(Connection connection, EventRecord record, CancellationToken cancel) => EventKinds.IsEphemeral(record.Kind)
         ? PassOnAsync(connection, record, cancel)
-        : alone ? writer.SubmitAloneAsync(new PendingEvent(record, connection), cancel) : writer.SubmitAsync(new PendingEvent(record, connection), cancel);
+        : writer.SubmitAsync(new PendingEvent(record, connection), cancel);
+
+    private ValueTask AcceptAloneAsync(Connection connection, in Verified verified, EventRecord record, CancellationToken cancel)
+    {
+        var pending = new PendingEvent(record, connection);
+        pending.Write.IsUnchecked = verified.IsUnchecked;
+        if (writer.TryWriteHere(pending))
+        {
+            return default;
+        }
+
+        return verified.IsUnchecked ? CheckAndSubmitAsync(connection, pending, cancel) : writer.SubmitAsync(pending, cancel);
+    }
+
+    // Somebody else writes: the signature is checked after all, in a turn, as any other.
+    private async ValueTask CheckAndSubmitAsync(Connection connection, PendingEvent pending, CancellationToken cancel)
+    {
+        await connection.Turn.EnterAsync();
+        var isCorrect = pending.Write.IsSignatureCorrect();
+        connection.Turn.Leave();
+        if (isCorrect)
+        {
+            await writer.SubmitAsync(pending, cancel);
+            return;
+        }
+
+        connection.Distrust();
+        metrics.Refused(Rejections.WrongSignature.Prefix);
+        connection.Outbox.SendOk(pending.Write.Record.Id, accepted: false, Rejections.WrongSignature);
+    }
 
     private async ValueTask AskAndAcceptAsync(Connection connection, EventRecord record, CancellationToken cancel)
     {
@@ -219,7 +260,7 @@ internal sealed class Ingester(
         switch (message.Kind)
         {
             case ClientMessageKind.Event:
-                var verified = Verify(message.Event, frame.Length, connection);
+                var verified = Verify(message.Event, frame.Length, connection, mayLeaveSignature: true);
                 connection.Turn.Leave(); // what follows may wait for the writer
                 return AdmitAsync(connection, verified, cancel, alone: true);
             case ClientMessageKind.Auth:

@@ -7,7 +7,11 @@ using Marmot.Relay.Storage;
 namespace Marmot.Relay.Ingest;
 
 /// <summary>The verdict on one EVENT: a record to store, a duplicate, or a refusal.</summary>
-internal readonly record struct Verified(EventRecord? Record, Bytes32 Id, RejectReason Reason, bool IsEvent);
+internal readonly record struct Verified(EventRecord? Record, Bytes32 Id, RejectReason Reason, bool IsEvent)
+{
+    /// <summary>All but the signature is found good; whoever writes it checks that.</summary>
+    public bool IsUnchecked { get; init; }
+}
 
 /// <summary>Verifies the EVENTs of one batch: in the connection's turns, and with the help of the cores that nobody wants.</summary>
 internal sealed class VerificationBatch(Ingester ingester, MessageBatch messages, Connection connection) : IThreadPoolWorkItem

@@ -93,7 +93,7 @@ internal sealed class EmbeddedEventStore : IEventStore
     public ValueTask WriteAsync(IReadOnlyList<EventWrite> batch, CancellationToken cancel)
     {
         ThrowIfBroken();
-        if (batch.Count == 1 && TryWriteAhead(batch[0]))
+        if (batch.Count == 1 && (TryWriteAhead(batch[0]) || !batch[0].IsSignatureCorrect()))
         {
             return ValueTask.CompletedTask;
         }
@@ -303,27 +303,24 @@ internal sealed class EmbeddedEventStore : IEventStore
             }
         }
 
-        if (_backlog.Holds(record.Id)) // before the index: what leaves the one is in the other by then
-        {
-            write.Verdict = StoreVerdict.Duplicate;
-            return true;
-        }
-
-        using (var txn = _index.BeginRead())
-        {
-            write.Verdict = _index.Judge(txn, record);
-        }
-
+        write.Verdict = JudgeAhead(record);
         if (write.Verdict != StoreVerdict.Stored)
         {
+            _ = write.IsSignatureCorrect(); // what became of others is for their authors
             return true;
         }
 
         var end = _log.End;
         try
         {
-            var position = _log.Append(_nextArrival, flags: 0, record.Json);
+            var position = _log.Append(_nextArrival, write.IsUnchecked ? LogRecord.Unchecked : (byte)0, record.Json);
             _log.Write();
+            if (!write.IsSignatureCorrect()) // while the disk is at work
+            {
+                _log.Rollback(end);
+                return true;
+            }
+
             _flushing?.Invoke();
             _log.Flush(); // durable from here on
             _backlog.Add(new BacklogEvent(record, _nextArrival, position, _log.End));
@@ -337,6 +334,17 @@ internal sealed class EmbeddedEventStore : IEventStore
         write.Arrival = _nextArrival++;
         Volatile.Write(ref _highWaterMark, write.Arrival);
         return true;
+    }
+
+    private StoreVerdict JudgeAhead(EventRecord record)
+    {
+        if (_backlog.Holds(record.Id)) // before the index: what leaves the one is in the other by then
+        {
+            return StoreVerdict.Duplicate;
+        }
+
+        using var txn = _index.BeginRead();
+        return _index.Judge(txn, record);
     }
 
     // Anybody's: while a write holds the index, nothing waits here.
@@ -422,21 +430,34 @@ internal sealed class EmbeddedEventStore : IEventStore
         }
 
         var last = known;
+        var before = known;
+        var isUnchecked = false;
         List<(EventRecord Record, long Position, ulong Arrival)> records = [];
         _log.Recover(from, (position, arrival, flags, json) =>
         {
-            last = arrival;
-            if (!json.IsEmpty && NostrEventReader.TryRead(json, out var view, out _))
-            {
-                records.Add((EventRecord.Create(view, (flags & LogRecord.VanishesHere) != 0), position, arrival));
-            }
-
             if (records.Count >= MaintenanceBatch)
             {
                 Replay(records, position, last: 0);
                 records.Clear();
             }
+
+            (before, last) = (last, arrival);
+            isUnchecked = false;
+            if (!json.IsEmpty && NostrEventReader.TryRead(json, out var view, out _))
+            {
+                isUnchecked = (flags & LogRecord.Unchecked) != 0;
+                records.Add((EventRecord.Create(view, (flags & LogRecord.VanishesHere) != 0), position, arrival));
+            }
         });
+
+        // The process ended between the write of a lone event and the check of its signature.
+        if (isUnchecked && !records[^1].Record.IsSignatureCorrect())
+        {
+            _log.Rollback(records[^1].Position);
+            records.RemoveAt(records.Count - 1);
+            last = before;
+        }
+
         if (last != known || records.Count > 0)
         {
             Replay(records, _log.End, last);

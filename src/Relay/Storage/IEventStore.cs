@@ -18,6 +18,9 @@ internal enum StoreVerdict
 
     /// <summary>Its author asked to vanish (NIP-62).</summary>
     Vanished,
+
+    /// <summary>Its signature was left to the store, and is not its author's.</summary>
+    WrongSignature,
 }
 
 /// <summary>One event of a batch and, after the write, its outcome.</summary>
@@ -25,10 +28,27 @@ internal sealed class EventWrite(EventRecord record)
 {
     public EventRecord Record { get; } = record;
 
+    /// <summary>The signature is left to the store: it is checked while the disk is at work, before anything is acknowledged. For a lone event of a store that is local.</summary>
+    public bool IsUnchecked { get; set; }
+
     public StoreVerdict Verdict { get; set; }
 
     /// <summary>The store's arrival number, counted from 1; 0 when nothing was stored.</summary>
     public ulong Arrival { get; set; }
+
+    /// <summary>Checks what was left unchecked, once.</summary>
+    /// <returns>False when it is wrong; the verdict says so too.</returns>
+    public bool IsSignatureCorrect()
+    {
+        if (IsUnchecked && !Record.IsSignatureCorrect())
+        {
+            Verdict = StoreVerdict.WrongSignature;
+            return false;
+        }
+
+        IsUnchecked = false;
+        return true;
+    }
 }
 
 /// <summary>Who asks, and when: what they may see of gift wraps (NIP-59) and of expiring events (NIP-40).</summary>
@@ -81,7 +101,7 @@ internal interface IEventStore : IAsyncDisposable
     /// <summary>True only when the event is stored; false may mean that the store would have to ask. Cheap: asked before any signature check.</summary>
     bool IsKnown(in Bytes32 id);
 
-    /// <summary>Writes a batch in order; on return every stored event is on disk. Called by the single writer only.</summary>
+    /// <summary>Writes a batch in order, or a lone event whose signature it checks meanwhile; on return every stored event is on disk. Called by the single writer only.</summary>
     /// <exception cref="IOException">Nothing of the batch was stored.</exception>
     ValueTask WriteAsync(IReadOnlyList<EventWrite> batch, CancellationToken cancel);
 

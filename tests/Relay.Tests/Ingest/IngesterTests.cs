@@ -51,6 +51,44 @@ public sealed class IngesterTests
         Assert.StartsWith("duplicate: ", (await client.PublishAsync(Forge(note))).Text, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [Trait("Spec", "NIP-01")]
+    [InlineData(1)] // written first, checked while the disk is at work
+    [InlineData(12)] // checked first where another is just being written
+    public async Task A_connection_that_proved_itself_gets_no_forgery_through_and_is_served_on(int together)
+    {
+        await using var relay = await RelayHost.StartAsync(Now);
+        await using var reader = await relay.ConnectAsync();
+        using var key = SecretKey.Generate();
+        Assert.Empty(await reader.QueryAsync("{\"kinds\":[1,445]}", "live", keep: true));
+        var expected = new ConcurrentBag<string>();
+        for (var round = 0; round < 10; round++)
+        {
+            await Task.WhenAll(Enumerable.Range(0, together).Select(i => TryToForgeAsync($"{round} {i}", i % 2 == 0 ? 445 : 1)));
+        }
+
+        var live = new List<string>();
+        while (live.Count < expected.Count)
+        {
+            live.Add((await reader.ReceiveAsync())[2].GetProperty("id").GetString()!);
+        }
+
+        Assert.Equal(expected.Order(StringComparer.Ordinal), live.Order(StringComparer.Ordinal));
+        Assert.Equal(expected.Order(StringComparer.Ordinal), await reader.QueryAsync("{\"kinds\":[1,445]}"));
+
+        async Task TryToForgeAsync(string name, int kind)
+        {
+            await using var client = await relay.ConnectAsync();
+            NostrEvent[] events = [.. Enumerable.Range(0, 3).Select(i => NostrEvent.Create(key, kind, [["h", new string('a', 64)]], $"{name} {i}", Now))];
+            Assert.Equal((true, ""), await client.PublishAsync(events[0])); // trusted from here on
+            Assert.Equal((false, "invalid: the signature does not verify"), await client.PublishAsync(Forge(events[1])));
+            Assert.Equal((false, "invalid: the signature does not verify"), await client.PublishAsync(Forge(events[1])));
+            Assert.Equal((true, ""), await client.PublishAsync(events[2]));
+            expected.Add($"{events[0].Id}");
+            expected.Add($"{events[2].Id}");
+        }
+    }
+
     [Fact]
     [Trait("Spec", "NIP-13")]
     public async Task Luck_beyond_the_committed_target_does_not_count()

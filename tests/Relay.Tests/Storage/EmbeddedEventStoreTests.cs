@@ -4,6 +4,7 @@ using Marmot.Protocol.Filters;
 using Marmot.Protocol.Keys;
 using Marmot.Relay.Operator;
 using Marmot.Relay.Storage;
+using Marmot.Relay.Storage.Log;
 using Marmot.Relay.Turns;
 
 namespace Marmot.Relay.Tests.Storage;
@@ -295,6 +296,92 @@ public sealed class EmbeddedEventStoreTests : EventStoreContract
         Assert.Equal(StoreVerdict.Deleted, await WriteAsync(one));
         await Store.MaintainAsync(Now + 10, CancellationToken.None);
         Assert.Equal([two.Id.ToString()], await FindAsync(new Filter { Kinds = [1] }));
+    }
+
+    [Theory]
+    [InlineData(1)] // written first, checked while the disk is at work
+    [InlineData(5)] // takes others out: checked first
+    [InlineData(10_002)]
+    public async Task An_event_whose_signature_is_left_to_the_store_and_is_wrong_leaves_nothing(int kind)
+    {
+        using var key = SecretKey.Generate();
+        var victim = NostrEvent.Create(key, 1, [], "victim", Now);
+        NostrEvent genuine = NostrEvent.Create(key, kind, [["e", victim.Id.ToString()]], "MARK-forged", Now + 1), after = NostrEvent.Create(key, 1, [], "after", Now + 2);
+        await WriteAsync(victim);
+        var log = (await Store.ReadStatisticsAsync(CancellationToken.None)).LogBytes;
+
+        var forged = new EventWrite(Forged(genuine)) { IsUnchecked = true };
+        await Store.WriteAsync([forged], CancellationToken.None);
+        Assert.Equal(StoreVerdict.WrongSignature, forged.Verdict);
+        Assert.Equal(1UL, Store.HighWaterMark);
+        Assert.False(Store.IsKnown(genuine.Id));
+        Assert.Equal([victim.Id.ToString()], await FindAsync(new Filter()));
+        Assert.Equal(log, (await Store.ReadStatisticsAsync(CancellationToken.None)).LogBytes);
+        Assert.False(IsOnDisk("MARK-forged"));
+
+        var checkedLate = new EventWrite(Record(genuine)) { IsUnchecked = true };
+        await Store.WriteAsync([checkedLate], CancellationToken.None);
+        Assert.Equal((StoreVerdict.Stored, 2UL, false), (checkedLate.Verdict, checkedLate.Arrival, checkedLate.IsUnchecked));
+        await WriteAsync(after);
+        await ReopenAsync();
+        string[] left = kind == 5 ? [$"{after.Id}", $"{genuine.Id}"] : [$"{after.Id}", $"{genuine.Id}", $"{victim.Id}"];
+        Assert.Equal(left, await FindAsync(new Filter()));
+    }
+
+    [Fact]
+    public async Task A_wrong_signature_learns_nothing_of_what_is_stored_or_was_deleted()
+    {
+        using var key = SecretKey.Generate();
+        NostrEvent stored = NostrEvent.Create(key, 1, [], "stored", Now), deleted = NostrEvent.Create(key, 1, [], "deleted", Now);
+        await WriteAsync(stored);
+        await WriteAsync(deleted);
+        await WriteAsync(NostrEvent.Create(key, 5, [["e", deleted.Id.ToString()]], "", Now + 1));
+        foreach (var evt in new[] { stored, deleted })
+        {
+            var forged = new EventWrite(Forged(evt)) { IsUnchecked = true };
+            await Store.WriteAsync([forged], CancellationToken.None);
+            Assert.Equal(StoreVerdict.WrongSignature, forged.Verdict);
+        }
+    }
+
+    [Theory]
+    [InlineData(false, false)]
+    [InlineData(false, true)]
+    [InlineData(true, false)]
+    [InlineData(true, true)]
+    public async Task A_process_that_ends_between_the_write_of_an_event_and_the_check_of_its_signature_leaves_it_only_if_it_is_good(bool isForged, bool rebuild)
+    {
+        using var key = SecretKey.Generate();
+        NostrEvent before = NostrEvent.Create(key, 1, [], "before", Now), last = NostrEvent.Create(key, 1, [], "MARK-last", Now + 1);
+        await WriteAsync(before);
+        await Store.DisposeAsync();
+        using (var log = new EventLog(Path.Combine(_directory, "log")))
+        {
+            log.Recover(0, (_, _, _, _) => { });
+            log.Append(2, LogRecord.Unchecked, (isForged ? Forged(last) : Record(last)).Json);
+            log.Flush();
+        }
+
+        if (rebuild)
+        {
+            File.Delete(Path.Combine(_directory, "index.mark"));
+        }
+
+        await ReopenAsync();
+        Assert.Equal(isForged ? 1UL : 2UL, Store.HighWaterMark);
+        Assert.Equal(isForged ? [$"{before.Id}"] : [$"{last.Id}", $"{before.Id}"], await FindAsync(new Filter()));
+        Assert.Equal(!isForged, IsOnDisk("MARK-last"));
+        Assert.Equal(isForged ? StoreVerdict.Stored : StoreVerdict.Duplicate, await WriteAsync(last));
+        await ReopenAsync();
+        Assert.Equal([$"{last.Id}", $"{before.Id}"], await FindAsync(new Filter()));
+    }
+
+    private static EventRecord Forged(NostrEvent evt)
+    {
+        var signature = Convert.ToHexStringLower(evt.Signature.Span);
+        var json = Encoding.UTF8.GetString(evt.Json.Span).Replace(signature, (signature[0] == '0' ? "1" : "0") + signature[1..], StringComparison.Ordinal);
+        Assert.True(NostrEventReader.TryRead(Encoding.UTF8.GetBytes(json), out var view, out _));
+        return EventRecord.Create(view, vanishesHere: false);
     }
 
     [Fact]

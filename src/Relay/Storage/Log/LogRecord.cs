@@ -18,6 +18,9 @@ internal static class LogRecord
     /// <summary>Flag: a kind 62 that named this relay.</summary>
     public const byte VanishesHere = 1;
 
+    /// <summary>Flag: was written before its signature was checked, alone and at the end of the log. Says nothing once another record follows.</summary>
+    public const byte Unchecked = 2;
+
     private const uint Magic = 0x31_45_52_4D; // "MRE1"
     private const int StateOffset = 4;
 

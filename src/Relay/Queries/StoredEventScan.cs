@@ -15,11 +15,17 @@ internal static class StoredEventScan
     public static async ValueTask SendAsync(IEventStore store, Subscription subscription, IReadOnlyList<StoredKey> keys, int maxOutboxBytes, CancellationToken cancel)
     {
         var sink = new OutboxSink(subscription, Math.Min(MaxPageBytes, maxOutboxBytes / 4));
+        var connection = subscription.Connection;
         for (var next = 0; next < keys.Count;)
         {
             next += await store.ReadAsync(keys, next, sink, cancel);
-            await subscription.Connection.Turn.WaitAsync(subscription.Connection.Outbox.WaitAsync(ResumeBytes, cancel));
-            await subscription.Connection.Turn.YieldAsync();
+            if (next == keys.Count && connection.Outbox.PendingBytes <= ResumeBytes)
+            {
+                return; // a short answer leaves in one write with its EOSE
+            }
+
+            await connection.Turn.WaitAsync(connection.Outbox.WaitAsync(ResumeBytes, cancel));
+            await connection.Turn.YieldAsync();
             sink.StartPage();
         }
     }

@@ -100,7 +100,8 @@ public sealed class AwayDatabaseTests(PostgresFixture postgres)
     {
         const int Connections = 4;
         await using var server = await PostgresServer.StartAsync();
-        await using var store = await PostgresEventStore.OpenAsync(await server.CreateDatabaseAsync(), CancellationToken.None);
+        var database = $"{await server.CreateDatabaseAsync()};Timeout=60"; // a machine busy with other tests may be slow to connect; that is not what is asked here
+        await using var store = await PostgresEventStore.OpenAsync(database, CancellationToken.None);
         using var key = SecretKey.Generate();
         var first = await WriteAsync(store, NostrEvent.Create(key, 1, [], "before", Now));
         for (var round = 0; round < 2; round++)

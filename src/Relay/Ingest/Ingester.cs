@@ -146,33 +146,33 @@ internal sealed class Ingester(
             return default;
         }
 
+        var pending = new PendingEvent(record, connection);
+        pending.Write.IsUnchecked = verified.IsUnchecked; // from here on it goes with the event, whichever way that takes
         if (program.IsOn)
         {
-            return AskAndAcceptAsync(connection, record, cancel);
+            return AskAndAcceptAsync(pending, cancel);
         }
 
-        return alone && !EventKinds.IsEphemeral(record.Kind) ? AcceptAloneAsync(connection, verified, record, cancel) : AcceptAsync(connection, record, cancel);
+        return alone ? AcceptAloneAsync(pending, cancel) : AcceptAsync(pending, cancel);
     }
 
-    private ValueTask AcceptAsync(Connection connection, EventRecord record, CancellationToken cancel) => EventKinds.IsEphemeral(record.Kind)
-        ? PassOnAsync(connection, record, cancel)
-        : writer.SubmitAsync(new PendingEvent(record, connection), cancel);
+    private ValueTask AcceptAsync(PendingEvent pending, CancellationToken cancel) =>
+        EventKinds.IsEphemeral(pending.Write.Record.Kind) ? PassOnAsync(pending, cancel) : writer.SubmitAsync(pending, cancel);
 
-    private ValueTask AcceptAloneAsync(Connection connection, in Verified verified, EventRecord record, CancellationToken cancel)
+    private ValueTask AcceptAloneAsync(PendingEvent pending, CancellationToken cancel)
     {
-        var pending = new PendingEvent(record, connection);
-        pending.Write.IsUnchecked = verified.IsUnchecked;
-        if (writer.TryWriteHere(pending))
+        if (!EventKinds.IsEphemeral(pending.Write.Record.Kind) && writer.TryWriteHere(pending))
         {
             return default;
         }
 
-        return verified.IsUnchecked ? CheckAndSubmitAsync(connection, pending, cancel) : writer.SubmitAsync(pending, cancel);
+        return pending.Write.IsUnchecked ? CheckAndSubmitAsync(pending, cancel) : AcceptAsync(pending, cancel);
     }
 
     // Somebody else writes: the signature is checked after all, in a turn, as any other.
-    private async ValueTask CheckAndSubmitAsync(Connection connection, PendingEvent pending, CancellationToken cancel)
+    private async ValueTask CheckAndSubmitAsync(PendingEvent pending, CancellationToken cancel)
     {
+        var connection = pending.Sender;
         await connection.Turn.EnterAsync();
         var isCorrect = pending.Write.IsSignatureCorrect();
         connection.Turn.Leave();
@@ -187,13 +187,14 @@ internal sealed class Ingester(
         connection.Outbox.SendOk(pending.Write.Record.Id, accepted: false, Rejections.WrongSignature);
     }
 
-    private async ValueTask AskAndAcceptAsync(Connection connection, EventRecord record, CancellationToken cancel)
+    private async ValueTask AskAndAcceptAsync(PendingEvent pending, CancellationToken cancel)
     {
+        var (connection, record) = (pending.Sender, pending.Write.Record);
         var (action, reason) = await program.AskAsync(record, connection.Address, connection.Keys, cancel);
         switch (action)
         {
             case PolicyAction.Accept:
-                await AcceptAsync(connection, record, cancel);
+                await AcceptAsync(pending, cancel);
                 break;
             case PolicyAction.ShadowReject:
                 connection.Outbox.SendOk(record.Id);
@@ -224,10 +225,10 @@ internal sealed class Ingester(
     }
 
     // NIP-01: an ephemeral event goes to those who listen now and is not stored.
-    private async ValueTask PassOnAsync(Connection connection, EventRecord record, CancellationToken cancel)
+    private async ValueTask PassOnAsync(PendingEvent pending, CancellationToken cancel)
     {
-        await feed.PublishAsync(new LiveEvent(record, Arrival: 0), cancel);
-        connection.Outbox.SendOk(record.Id);
+        await feed.PublishAsync(new LiveEvent(pending.Write.Record, Arrival: 0), cancel);
+        pending.Sender.Outbox.SendOk(pending.Write.Record.Id);
     }
 
     private ValueTask HandleOfManyAsync(Connection connection, ReadOnlyMemory<byte> frame, CancellationToken cancel)

@@ -93,7 +93,7 @@ internal sealed class EmbeddedEventStore : IEventStore
     public ValueTask WriteAsync(IReadOnlyList<EventWrite> batch, CancellationToken cancel)
     {
         ThrowIfBroken();
-        if (batch.Count == 1 && (TryWriteAhead(batch[0]) || !batch[0].IsSignatureCorrect()))
+        if (batch.Count == 1 && TryWriteAhead(batch[0]))
         {
             return ValueTask.CompletedTask;
         }
@@ -108,6 +108,11 @@ internal sealed class EmbeddedEventStore : IEventStore
             var displaces = false;
             foreach (var write in batch)
             {
+                if (!write.IsSignatureCorrect())
+                {
+                    continue;
+                }
+
                 write.Verdict = _index.Judge(txn, write.Record);
                 if (write.Verdict == StoreVerdict.Stored)
                 {

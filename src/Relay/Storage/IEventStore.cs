@@ -28,7 +28,7 @@ internal sealed class EventWrite(EventRecord record)
 {
     public EventRecord Record { get; } = record;
 
-    /// <summary>The signature is left to the store: it is checked while the disk is at work, before anything is acknowledged. For a lone event of a store that is local.</summary>
+    /// <summary>The signature is left to the store, if it is local: it is checked before the event counts, that of a lone one while the disk is at work.</summary>
     public bool IsUnchecked { get; set; }
 
     public StoreVerdict Verdict { get; set; }
@@ -101,7 +101,7 @@ internal interface IEventStore : IAsyncDisposable
     /// <summary>True only when the event is stored; false may mean that the store would have to ask. Cheap: asked before any signature check.</summary>
     bool IsKnown(in Bytes32 id);
 
-    /// <summary>Writes a batch in order, or a lone event whose signature it checks meanwhile; on return every stored event is on disk. Called by the single writer only.</summary>
+    /// <summary>Writes a batch in order; on return every stored event is on disk. Called by the single writer only.</summary>
     /// <exception cref="IOException">Nothing of the batch was stored.</exception>
     ValueTask WriteAsync(IReadOnlyList<EventWrite> batch, CancellationToken cancel);
 

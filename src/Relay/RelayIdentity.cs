@@ -1,4 +1,5 @@
 using Marmot.Hosting.Settings;
+using Marmot.Protocol.Addresses;
 using Marmot.Protocol.Auth;
 using Marmot.Protocol.Events;
 using Microsoft.Extensions.Options;
@@ -15,7 +16,7 @@ internal sealed class RelayIdentity(IOptions<PublicOptions> options)
     public Func<string> CreateChallenge { get; set; } = RelayAuth.CreateChallenge;
 
     /// <summary>The relay's URL for one request: the configured origin, else what the Host header says.</summary>
-    public string UrlFor(HttpRequest request) => UrlFor(request.IsHttps ? "wss" : "ws", request.Host.ToString());
+    public string UrlFor(HttpRequest request) => UrlFor(request.IsHttps ? "wss" : "ws", request.Headers.Host.ToString()); // Request.Host throws for bad Punycode
 
     /// <remarks>Naming an inner name helps no stranger: whom he brings here by it must have signed for it.</remarks>
     public string UrlFor(string scheme, string host) => _origin.Length > 0 && !options.Value.IsInnerName(host) ? _origin : $"{scheme}://{host}/";
@@ -50,8 +51,8 @@ internal sealed class RelayIdentity(IOptions<PublicOptions> options)
     }
 
     private bool IsOurs(string url) =>
-        Uri.TryCreate(_origin, UriKind.Absolute, out var ours)
-        && Uri.TryCreate(url, UriKind.Absolute, out var theirs)
+        HostName.TryReadUrl(_origin, out _, out var ours)
+        && HostName.TryReadUrl(url, out var theirs, out var named)
         && theirs.Scheme is "ws" or "wss"
-        && ours.IdnHost.Equals(theirs.IdnHost, StringComparison.OrdinalIgnoreCase);
+        && ours == named;
 }

@@ -1,5 +1,5 @@
 using System.ComponentModel.DataAnnotations;
-using Microsoft.AspNetCore.Http;
+using Marmot.Protocol.Addresses;
 
 namespace Marmot.Hosting.Settings;
 
@@ -29,8 +29,8 @@ public sealed class PublicOptions
 
     /// <summary>Whether a Host header (with or without a port) is one of <see cref="InnerNames"/>.</summary>
     public bool IsInnerName(string host) =>
-        InnerNames.Length > 0 && InnerNames.Split(';', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)
-            .Contains(new HostString(host).Host, StringComparer.OrdinalIgnoreCase);
+        InnerNames.Length > 0 && HostName.TryParseWithPort(host, out var name, out _)
+        && InnerNames.Split(';', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).Any(text => HostName.TryParse(text, out var inner) && inner == name);
 }
 
 /// <summary>The operator's listener: health, metrics, dashboard. Never on the public port.</summary>

@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using Marmot.Protocol.Addresses;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Keys;
@@ -140,7 +141,7 @@ public static class HttpAuth
         }
 
         // Uri folds what RFC 3986 calls equal: host case, default port, an empty path.
-        if (!Uri.TryCreate(evt.TagValue("u"), UriKind.Absolute, out var claimed)
+        if (!HostName.TryReadUrl(evt.TagValue("u"), out var claimed, out _)
             || !string.Equals(claimed.AbsoluteUri, url.AbsoluteUri, StringComparison.Ordinal))
         {
             return HttpAuthVerdict.WrongUrl;

@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using Marmot.Protocol.Addresses;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Keys;
 
@@ -122,31 +123,19 @@ public static class RelayAuth
     // NIP-42: comparing the domain is enough; the parsed host, never a piece of the text.
     private static bool IsOneOf(string claimed, ReadOnlySpan<string> relayUrls)
     {
-        if (!TryGetHost(claimed, out var host))
+        if (!HostName.TryReadUrl(claimed, out _, out var host))
         {
             return false;
         }
 
         foreach (var url in relayUrls)
         {
-            if (TryGetHost(url, out var ours) && host.Equals(ours, StringComparison.OrdinalIgnoreCase))
+            if (HostName.TryReadUrl(url, out _, out var ours) && host == ours)
             {
                 return true;
             }
         }
 
         return false;
-    }
-
-    private static bool TryGetHost(string url, out string host)
-    {
-        host = string.Empty;
-        if (!Uri.TryCreate(url, UriKind.Absolute, out var uri) || uri.Scheme is not ("ws" or "wss" or "http" or "https"))
-        {
-            return false;
-        }
-
-        host = uri.IdnHost.TrimEnd('.');
-        return host.Length > 0;
     }
 }

@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Marmot.Protocol.Addresses;
 using Marmot.Protocol.Auth;
 using Marmot.Protocol.Encoding;
 using Microsoft.Extensions.Options;
@@ -71,7 +72,12 @@ internal sealed class ManagementEndpoint(ManagementMethods methods, RelayIdentit
     // The u tag is the relay's URL; clients write it as ws or as http.
     private HttpAuthVerdict Authorize(HttpContext context, byte[] body, out Bytes32 key)
     {
-        var socket = new Uri(identity.UrlFor(context.Request));
+        if (!HostName.TryReadUrl(identity.UrlFor(context.Request), out var socket, out _))
+        {
+            key = default;
+            return HttpAuthVerdict.WrongUrl; // a Host header that names no host
+        }
+
         var http = new UriBuilder(socket) { Scheme = socket.Scheme == "wss" ? "https" : "http", Port = socket.IsDefaultPort ? -1 : socket.Port }.Uri;
         var hash = new Bytes32(SHA256.HashData(body));
         var header = context.Request.Headers.Authorization.ToString();

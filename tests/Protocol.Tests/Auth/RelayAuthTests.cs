@@ -75,6 +75,10 @@ public sealed class RelayAuthTests
     [InlineData("wss://example.com/", false)]
     [InlineData("wss://evil.net/relay.example.com", false)]
     [InlineData("", false)]
+    [InlineData("wss://xn--ü/", false)]
+    [InlineData("wss://xn--ü.relay.example.com/", false)]
+    [InlineData("wss://a..b/", false)]
+    [InlineData("wss://relay.example.com:99999/", false)]
     public void Compares_the_relay_by_its_host(string claimed, bool accepted)
     {
         using var key = SecretKey.Generate();

@@ -1,15 +1,18 @@
-using System.Buffers.Binary;
-using System.Collections.Concurrent;
-using System.Globalization;
-using System.Security.Cryptography;
 using Marmot.Client.Accounts;
 using Marmot.Client.Groups;
+using Marmot.Client.KeyPackages;
 using Marmot.Client.Media;
+using Marmot.Client.Push;
 using Marmot.Client.Relays;
+using Marmot.Client.Sending;
 using Marmot.Client.Storage;
+using Marmot.Client.Welcomes;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
+using Marmot.Protocol.Filters;
+using Marmot.Protocol.Groups;
 using Marmot.Protocol.Keys;
+using Marmot.Protocol.Push;
 
 namespace Marmot.Client;
 
@@ -18,39 +21,55 @@ namespace Marmot.Client;
 /// Every step is stored before its result leaves the process; after a crash <see cref="ResumeAsync"/> (or any sync) goes on where it stopped. What cannot be done throws
 /// <see cref="ClientException"/> and leaves the state as it was. Thread-safe: steps that change a group run one after another.
 /// </remarks>
-public sealed partial class MarmotClient : IAsyncDisposable
+public sealed class MarmotClient : IAsyncDisposable
 {
-    private readonly ClientStore _store;
-    private readonly TimeProvider _time;
-    private readonly SecretKey _key;
-    private readonly IRelayNetwork _network;
-    private readonly SemaphoreSlim _gate = new(1, 1);
-    private readonly ConcurrentDictionary<string, GroupSession> _sessions = new(StringComparer.Ordinal);
+    /// <summary>Members added by one commit: above about 80 a Welcome no longer passes through deployed clients.</summary>
+    public const int InviteBatch = 50;
+
+    private readonly Account _account;
+    private readonly GroupSessions _sessions;
+    private readonly RelayRequests _relays;
+    private readonly GroupChanges _changes;
+    private readonly MessageSender _messages;
+    private readonly GroupSync _sync;
+    private readonly WelcomeInbox _welcomes;
+    private readonly KeyPackagePublisher _keyPackages;
+    private readonly KeyPackageFinder _finder;
     private readonly BlossomClient _blossom;
-    private AccountRecord _account;
+    private readonly GroupMedia _media;
+    private readonly GroupPush _push;
+    private readonly Outbox _outbox;
 
-    private MarmotClient(ClientStore store, AccountRecord account, SecretKey key, IRelayNetwork network, TimeProvider time)
+    private MarmotClient(Account account, IRelayNetwork network)
     {
-        (_store, _account, _key, _network, _time) = (store, account, key, network, time);
-        _blossom = new BlossomClient(time);
-        foreach (var session in GroupSession.LoadAll(store, time, key.PublicKey))
-        {
-            _sessions[session.GroupId] = session;
-        }
-
-        foreach (var (id, value) in store.Scan(WrapPrefix))
-        {
-            _processedWraps[Bytes32.ParseHex(id[WrapPrefix.Length..])] = BinaryPrimitives.ReadInt64BigEndian(value);
-        }
+        _account = account;
+        _sessions = new GroupSessions(account);
+        _relays = new RelayRequests(network);
+        var inboxes = new InboxLists(account, _relays);
+        _outbox = new Outbox(account, _relays, inboxes);
+        var commits = new CommitPublisher(account, _relays, _outbox);
+        _finder = new KeyPackageFinder(account, _relays);
+        _keyPackages = new KeyPackagePublisher(account, _sessions, _relays);
+        _changes = new GroupChanges(account, _sessions, _relays, _outbox, commits, _finder);
+        _messages = new MessageSender(account, _sessions, _relays, _outbox);
+        _welcomes = new WelcomeInbox(account, _sessions, _relays);
+        _sync = new GroupSync(account, _sessions, _relays, _outbox, commits, _welcomes, _keyPackages);
+        _blossom = new BlossomClient(account.Time);
+        _media = new GroupMedia(account, _sessions, commits, _messages, _blossom);
+        _push = new GroupPush(account, _sessions, _relays, inboxes, _messages);
     }
 
     /// <summary>The account's public key.</summary>
-    public Bytes32 PublicKey => _key.PublicKey;
+    public Bytes32 PublicKey => _account.PublicKey;
 
     /// <summary>What the account was told.</summary>
     public AccountSettings Settings => _account.Settings;
 
-    private long Now => _time.GetUtcNow().ToUnixTimeSeconds();
+    /// <summary>Events that still must reach a relay.</summary>
+    public int OutboxCount => _outbox.Count;
+
+    /// <summary>MLS group ids of all groups, active ones first.</summary>
+    public IReadOnlyList<string> GroupIds => [.. _sessions.All.OrderByDescending(one => one.IsActive).ThenBy(one => one.JoinedAt).Select(one => one.GroupId)];
 
     /// <summary>True when the store holds an account.</summary>
     public static bool HasAccount(ClientStore store) => store.Get(AccountRecord.Key) is not null;
@@ -64,18 +83,7 @@ public sealed partial class MarmotClient : IAsyncDisposable
     /// <exception cref="ClientException">The store has an account, or no relay is valid.</exception>
     public static MarmotClient Create(ClientStore store, SecretKey? key, AccountSettings settings, Func<SecretKey, IRelayNetwork>? network = null, TimeProvider? time = null)
     {
-        if (HasAccount(store))
-        {
-            throw new ClientException("the store has an account already");
-        }
-
-        using var made = key is null ? SecretKey.Generate() : null;
-        byte[] bytes = new byte[Bytes32.Size];
-        (key ?? made!).CopyTo(bytes);
-        var batch = new StoreBatch();
-        batch.PutJson(AccountRecord.Key, new AccountRecord(bytes, Checked(settings)));
-        store.Commit(batch);
-        CryptographicOperations.ZeroMemory(bytes);
+        Account.Create(store, key, settings);
         return Open(store, network, time);
     }
 
@@ -83,135 +91,292 @@ public sealed partial class MarmotClient : IAsyncDisposable
     /// <exception cref="ClientException">The store has none.</exception>
     public static MarmotClient Open(ClientStore store, Func<SecretKey, IRelayNetwork>? network = null, TimeProvider? time = null)
     {
-        var account = store.GetJson<AccountRecord>(AccountRecord.Key) ?? throw new ClientException("the store has no account; make one first");
-        if (!SecretKey.TryCreate(account.SecretKey, out var key))
-        {
-            throw new InvalidDataException("the store's account key is not valid");
-        }
-
         var clock = time ?? TimeProvider.System;
-        return new MarmotClient(store, account, key, network?.Invoke(key) ?? new RelayNetwork(new RelayNetworkOptions { Account = key }, clock), clock);
+        var account = Account.Open(store, clock);
+        return new MarmotClient(account, network?.Invoke(account.Key) ?? new RelayNetwork(new RelayNetworkOptions { Account = account.Key }, clock));
     }
 
     /// <summary>Changes relays and names; call <see cref="PublishRelayListsAsync"/> to tell others.</summary>
-    public void Configure(AccountSettings settings)
-    {
-        _account = _account with { Settings = Checked(settings with { Slot = settings.Slot.Length > 0 ? settings.Slot : Settings.Slot }) };
-        SaveAccount();
-    }
+    public void Configure(AccountSettings settings) => _account.Configure(settings);
 
     /// <summary>Tells others where to send gift wraps (kind 10050) and where to find key packages (10051).</summary>
     public async Task<IReadOnlyList<PublishedEvent>> PublishRelayListsAsync(CancellationToken cancellationToken = default)
     {
-        var everywhere = RelayUrls.Distinct([.. Settings.Relays, .. Settings.InboxRelays, .. Settings.KeyPackageRelays]);
+        var everywhere = RelayUrls.Distinct([.. _account.Settings.Relays, .. _account.Settings.InboxRelays, .. _account.Settings.KeyPackageRelays]);
         var published = new List<PublishedEvent>();
-        foreach (var (kind, relays) in new[] { (MarmotNumbers.InboxRelaysKind, Settings.InboxRelays), (MarmotNumbers.KeyPackageRelaysKind, Settings.KeyPackageRelays) })
+        foreach (var (kind, relays) in new[] { (MarmotNumbers.InboxRelaysKind, _account.Settings.InboxRelays), (MarmotNumbers.KeyPackageRelaysKind, _account.Settings.KeyPackageRelays) })
         {
-            var list = NostrEvent.Create(_key, kind, [.. relays.Select(relay => new[] { "relay", relay })], string.Empty, TakeCreatedAt(kind, string.Empty));
-            published.Add(await PublishAsync(list, everywhere, cancellationToken));
+            var list = NostrEvent.Create(_account.Key, kind, [.. relays.Select(relay => new[] { "relay", relay })], string.Empty, _account.TakeCreatedAt(kind, string.Empty));
+            published.Add(await _relays.PublishAsync(list, everywhere, cancellationToken));
         }
 
         return published;
     }
 
-    /// <summary>
-    /// The time of the next version of an own replaceable or addressable event, later than every one before: of two in one second a relay keeps
-    /// the lower id (NIP-01), which may be the old one's.
-    /// </summary>
-    private long TakeCreatedAt(int kind, string slot)
+    /// <summary>The group as it is here; ask relays with <see cref="SyncAsync"/> first.</summary>
+    public GroupState GetState(string groupId) => _sessions.Read(groupId, session => session.State());
+
+    /// <summary>How many messages a group has here, own ones too.</summary>
+    public int CountMessages(string groupId) => _sessions.Read(groupId, session => session.MessageCount);
+
+    /// <summary>Messages in arrival order, own ones too. Old ones are read from disk: ask for a part of a long history, not for all of it.</summary>
+    /// <param name="groupId">MLS group id or public id, hex.</param>
+    /// <param name="skip">How many of the oldest to leave out.</param>
+    /// <param name="take">How many at most.</param>
+    public IReadOnlyList<GroupMessage> GetMessages(string groupId, int skip = 0, int take = int.MaxValue) => _sessions.Read(groupId, session => session.Messages(skip, take));
+
+    /// <summary>The message with this inner event.</summary>
+    /// <param name="groupId">MLS group id or public id, hex.</param>
+    /// <param name="id">The inner event's id, hex, or the start of it, four digits at least.</param>
+    /// <exception cref="ClientException">There is none, or more than one begins so.</exception>
+    public GroupMessage GetMessage(string groupId, string id)
     {
-        string key = string.Create(CultureInfo.InvariantCulture, $"v/{kind}/{slot}");
-        long createdAt = Math.Max(Now, _store.Get(key) is { } last ? BinaryPrimitives.ReadInt64BigEndian(last) + 1 : 0);
-        byte[] value = new byte[sizeof(long)];
-        BinaryPrimitives.WriteInt64BigEndian(value, createdAt);
-        var batch = new StoreBatch();
-        batch.Put(key, value);
-        _store.Commit(batch);
-        return createdAt;
+        var found = id.Length < 4 ? [] : _sessions.Read(groupId, session => session.FindMessages(id).Take(2).ToList());
+        return found.Count == 1 ? found[0] : throw new ClientException(found.Count == 0 ? $"no message {id}" : $"more than one message begins with {id}");
     }
 
-    /// <summary>Publishes one event to all of the relays at once and waits for every answer, for a bounded time each.</summary>
-    internal async Task<PublishedEvent> PublishAsync(NostrEvent evt, IReadOnlyList<string> relays, CancellationToken cancellationToken)
+    /// <summary>Makes a group of one; nothing is published (MIP-01).</summary>
+    /// <param name="name">The name.</param>
+    /// <param name="description">The description.</param>
+    /// <param name="relays">The group's relays; null for the account's.</param>
+    /// <param name="admins">Further admins; they count once they are members.</param>
+    /// <param name="cancellationToken">Ends the wait for other steps.</param>
+    public Task<GroupState> CreateGroupAsync(string name, string description, IReadOnlyList<string>? relays = null, IReadOnlyList<Bytes32>? admins = null, CancellationToken cancellationToken = default) =>
+        _changes.CreateGroupAsync(name, description, relays, admins, cancellationToken);
+
+    /// <summary>Adds accounts by their published key packages, <see cref="InviteBatch"/> a commit; each Welcome leaves after a relay took its commit.</summary>
+    /// <returns>What was published; empty when all of them are members by these key packages already, as after an invitation that was cut off and is repeated.</returns>
+    /// <exception cref="ClientException">An account has no usable key package (then nobody is added), or no relay took a commit.</exception>
+    public Task<IReadOnlyList<PublishedEvent>> InviteAsync(string groupId, IReadOnlyList<Bytes32> accounts, CancellationToken cancellationToken = default) =>
+        _changes.InviteAsync(groupId, accounts, cancellationToken);
+
+    /// <summary>Adds the owners of these key packages in one commit.</summary>
+    public Task<IReadOnlyList<PublishedEvent>> InviteAsync(string groupId, IReadOnlyList<KeyPackageEvent> keyPackages, CancellationToken cancellationToken = default) =>
+        _changes.InviteAsync(groupId, keyPackages, cancellationToken);
+
+    /// <summary>Renews the own keys (MIP-02: within a day of joining; later from time to time).</summary>
+    public Task<IReadOnlyList<PublishedEvent>> SelfUpdateAsync(string groupId, CancellationToken cancellationToken = default) =>
+        _changes.SelfUpdateAsync(groupId, cancellationToken);
+
+    /// <summary>Changes name, description, admins, relays, routing id or timer; admins only.</summary>
+    public Task<IReadOnlyList<PublishedEvent>> UpdateGroupAsync(string groupId, GroupChange change, CancellationToken cancellationToken = default) =>
+        _changes.UpdateGroupAsync(groupId, change, cancellationToken);
+
+    /// <summary>Removes every leaf of an account and its admin right in the same commit; admins only.</summary>
+    public Task<IReadOnlyList<PublishedEvent>> RemoveAsync(string groupId, Bytes32 account, CancellationToken cancellationToken = default) =>
+        _changes.RemoveAsync(groupId, account, cancellationToken);
+
+    /// <summary>Asks to be taken out: a proposal that any member (self_remove) or an admin commits. An admin steps down first.</summary>
+    public Task<IReadOnlyList<PublishedEvent>> LeaveAsync(string groupId, CancellationToken cancellationToken = default) =>
+        _changes.LeaveAsync(groupId, cancellationToken);
+
+    /// <summary>Commits the proposals that wait, as far as this client may: members who leave; an admin also what others propose.</summary>
+    /// <returns>Empty when nothing waits.</returns>
+    public Task<IReadOnlyList<PublishedEvent>> CommitPendingAsync(string groupId, CancellationToken cancellationToken = default) =>
+        _changes.CommitPendingAsync(groupId, cancellationToken);
+
+    /// <summary>Sends a message to a group.</summary>
+    /// <param name="groupId">MLS group id or public id, hex.</param>
+    /// <param name="content">The text.</param>
+    /// <param name="kind">Kind of the inner event; 9 is chat, 7 a reaction.</param>
+    /// <param name="tags">Tags of the inner event.</param>
+    /// <param name="cancellationToken">Ends the wait for relays; the message stays in the outbox.</param>
+    /// <exception cref="ClientException">Every relay refused it.</exception>
+    public Task<SentMessage> SendAsync(string groupId, string content, int kind = MarmotNumbers.ChatKind, IReadOnlyList<string[]>? tags = null, CancellationToken cancellationToken = default) =>
+        _messages.SendAsync(groupId, content, kind, tags, cancellationToken);
+
+    /// <summary>Reacts to a message.</summary>
+    /// <param name="groupId">MLS group id or public id, hex.</param>
+    /// <param name="message">The inner event reacted to.</param>
+    /// <param name="emoji">The reaction, such as + or an emoji.</param>
+    /// <param name="cancellationToken">Ends the wait for relays.</param>
+    public Task<SentMessage> ReactAsync(string groupId, Rumor message, string emoji, CancellationToken cancellationToken = default) =>
+        _messages.ReactAsync(groupId, message, emoji, cancellationToken);
+
+    /// <summary>Reads what the group's relays have, lets it take effect, and settles what was left open.</summary>
+    /// <param name="groupId">MLS group id or public id, hex.</param>
+    /// <param name="untilEpoch">Goes on listening until this epoch is reached or the time is over.</param>
+    /// <param name="wait">How long to listen; without an epoch this long in any case.</param>
+    /// <param name="commitLeaves">Commits the self_remove of others at once, as MDK does.</param>
+    /// <param name="cancellationToken">Ends it; what was read stays read.</param>
+    public Task<GroupReport> SyncAsync(string groupId, ulong? untilEpoch = null, TimeSpan? wait = null, bool commitLeaves = false, CancellationToken cancellationToken = default) =>
+        _sync.SyncAsync(groupId, untilEpoch, wait, commitLeaves, cancellationToken);
+
+    /// <summary>Reads every active group.</summary>
+    public Task<IReadOnlyDictionary<string, GroupReport>> SyncAllAsync(bool commitLeaves = false, CancellationToken cancellationToken = default) =>
+        _sync.SyncAllAsync(commitLeaves, cancellationToken);
+
+    /// <summary>Follows all groups live until cancelled: messages of others as they arrive, and invitations when they are wanted.</summary>
+    /// <param name="onMessage">Called for each message, one at a time.</param>
+    /// <param name="cancellationToken">Ends it.</param>
+    /// <param name="onJoined">Called for each group joined meanwhile, which is then followed too; null accepts no invitations.</param>
+    /// <remarks>What a callback throws ends it and is thrown.</remarks>
+    public Task WatchAsync(Func<GroupMessage, Task> onMessage, CancellationToken cancellationToken, Func<JoinedGroup, Task>? onJoined = null) =>
+        _sync.WatchAsync(onMessage, cancellationToken, onJoined);
+
+    /// <summary>The group events on the group's relays as they lie there, oldest first: for comparing and for finding faults.</summary>
+    public Task<IReadOnlyList<NostrEvent>> FetchGroupEventsAsync(string groupId, CancellationToken cancellationToken = default) =>
+        _sync.FetchEventsAsync(groupId, cancellationToken);
+
+    /// <summary>Goes on where a crash or a lost connection stopped: pending commits, Welcomes owed, messages not yet taken.</summary>
+    public Task ResumeAsync(CancellationToken cancellationToken = default) =>
+        _sync.ResumeAsync(cancellationToken);
+
+    /// <summary>Reads the inbox and joins every group somebody rightly invites to.</summary>
+    /// <param name="wait">How long to listen when the inbox brings nothing new.</param>
+    /// <param name="cancellationToken">Ends it.</param>
+    public Task<JoinReport> AcceptInvitesAsync(TimeSpan? wait = null, CancellationToken cancellationToken = default) =>
+        _welcomes.AcceptAsync(wait, cancellationToken);
+
+    /// <summary>The account's gift wraps on its inbox relays as they lie there.</summary>
+    public Task<IReadOnlyList<NostrEvent>> FetchGiftWrapsAsync(CancellationToken cancellationToken = default) =>
+        _welcomes.FetchGiftWrapsAsync(cancellationToken);
+
+    /// <summary>Makes a key package, stores its private keys, then publishes it; in a slot that is taken it replaces the one there.</summary>
+    /// <param name="slot">The <c>d</c> tag; null for the device's own.</param>
+    /// <param name="lastResort">May be used more than once, so that nobody can use it up.</param>
+    /// <param name="legacyCopy">Publishes the same key package as kind 443 too, for clients of early 2026.</param>
+    /// <param name="cancellationToken">Ends the wait for relays.</param>
+    /// <exception cref="ClientException">No relay took it.</exception>
+    public Task<PublishedKeyPackage> PublishKeyPackageAsync(string? slot = null, bool lastResort = true, bool legacyCopy = false, CancellationToken cancellationToken = default) =>
+        _keyPackages.PublishAsync(slot, lastResort, legacyCopy, cancellationToken);
+
+    /// <summary>The own key packages whose private keys are still here.</summary>
+    public IReadOnlyList<OwnKeyPackage> ListKeyPackages() =>
+        _keyPackages.List();
+
+    /// <summary>Publishes another key package in the same slot (MIP-00: after use, and from time to time).</summary>
+    public Task<PublishedKeyPackage> RotateKeyPackageAsync(Bytes32 reference, CancellationToken cancellationToken = default) =>
+        _keyPackages.RotateAsync(reference, cancellationToken);
+
+    /// <summary>Asks the relays to delete a key package and wipes its private keys.</summary>
+    public Task<IReadOnlyList<PublishedEvent>> DeleteKeyPackageAsync(Bytes32 reference, CancellationToken cancellationToken = default) =>
+        _keyPackages.DeleteAsync(reference, cancellationToken);
+
+    /// <summary>Finds the best usable key package of an account: on the relays of its kind 10051, else on its kind 10002 write relays, else on ours.</summary>
+    /// <param name="owner">The account.</param>
+    /// <param name="kinds">Kinds wanted; null for 30443 and 443.</param>
+    /// <param name="extraRelays">Relays to ask besides, for instance a group's.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    public Task<KeyPackageEvent?> FetchKeyPackageAsync(Bytes32 owner, int[]? kinds = null, IReadOnlyList<string>? extraRelays = null, CancellationToken cancellationToken = default) =>
+        _finder.FetchAsync(owner, kinds, extraRelays, cancellationToken);
+
+    /// <summary>The same for an invitation, or the reason why there is none.</summary>
+    /// <exception cref="ClientException">There is none, all are refused, or they are of a generation this client does not speak; the message says which.</exception>
+    public Task<KeyPackageEvent> RequireKeyPackageAsync(Bytes32 owner, IReadOnlyList<string>? extraRelays = null, CancellationToken cancellationToken = default) =>
+        _finder.RequireAsync(owner, extraRelays, cancellationToken);
+
+    /// <summary>Encrypts a file under the current epoch's media secret (MIP-04, mip04-v2). The message that carries the reference must be sent in the same epoch.</summary>
+    /// <param name="groupId">MLS group id or public id, hex.</param>
+    /// <param name="file">The file.</param>
+    /// <param name="mimeType">Its media type.</param>
+    /// <param name="filename">Its name, 1 to 210 bytes of UTF-8.</param>
+    /// <param name="toUrl">Gives the URL for the blob's SHA-256; null leaves it empty.</param>
+    /// <returns>The reference for an imeta tag, and what to upload.</returns>
+    public (MediaReference Media, byte[] Blob) EncryptMedia(string groupId, ReadOnlySpan<byte> file, string mimeType, string filename, Func<Bytes32, string>? toUrl = null) =>
+        _media.Encrypt(groupId, file, mimeType, filename, toUrl);
+
+    /// <summary>Decrypts a blob with the secret of the message's epoch, which is kept with the message; without a message every secret at hand is tried.</summary>
+    /// <param name="groupId">MLS group id or public id, hex.</param>
+    /// <param name="media">The reference.</param>
+    /// <param name="blob">What was downloaded.</param>
+    /// <param name="message">Id of the inner event that carries the reference.</param>
+    /// <exception cref="ClientException">No secret opens it, or the file is not what the reference says.</exception>
+    public byte[] DecryptMedia(string groupId, MediaReference media, ReadOnlySpan<byte> blob, Bytes32? message = null) =>
+        _media.Decrypt(groupId, media, blob, message);
+
+    /// <summary>Encrypts a file, stores it in the first Blossom server that takes it under a key made for this one upload, and sends the message that carries it.</summary>
+    /// <param name="groupId">MLS group id or public id, hex.</param>
+    /// <param name="file">The file.</param>
+    /// <param name="mimeType">Its media type.</param>
+    /// <param name="filename">Its name, 1 to 210 bytes of UTF-8.</param>
+    /// <param name="caption">The message's text.</param>
+    /// <param name="cancellationToken">Ends it.</param>
+    public Task<SentMessage> SendFileAsync(string groupId, ReadOnlyMemory<byte> file, string mimeType, string filename, string caption = "", CancellationToken cancellationToken = default) =>
+        _media.SendFileAsync(groupId, file, mimeType, filename, caption, cancellationToken);
+
+    /// <summary>Fetches and decrypts the file of a message.</summary>
+    /// <param name="groupId">MLS group id or public id, hex.</param>
+    /// <param name="message">A message with an imeta tag.</param>
+    /// <param name="cancellationToken">Ends it.</param>
+    /// <exception cref="ClientException">The reference is not valid (mip04-v1 is refused), or the file cannot be had.</exception>
+    public Task<(MediaReference Media, byte[] File)> GetFileAsync(string groupId, Rumor message, CancellationToken cancellationToken = default) =>
+        _media.GetFileAsync(groupId, message, cancellationToken);
+
+    /// <summary>Gives the group a picture: encrypted, in Blossom, its keys in the group data (MIP-01). Admins only.</summary>
+    public Task<IReadOnlyList<PublishedEvent>> SetImageAsync(string groupId, ReadOnlyMemory<byte> image, CancellationToken cancellationToken = default) =>
+        _media.SetImageAsync(groupId, image, cancellationToken);
+
+    /// <summary>Takes the picture away and asks the servers to delete it. Admins only.</summary>
+    public Task<IReadOnlyList<PublishedEvent>> RemoveImageAsync(string groupId, CancellationToken cancellationToken = default) =>
+        _media.RemoveImageAsync(groupId, cancellationToken);
+
+    /// <summary>The group's picture; null when it has none.</summary>
+    public Task<byte[]?> GetImageAsync(string groupId, CancellationToken cancellationToken = default) =>
+        _media.GetImageAsync(groupId, cancellationToken);
+
+    /// <summary>Tells the group, encrypted to the server, how to ring this device (MIP-05, kind 447).</summary>
+    public Task<SentMessage> RegisterPushAsync(string groupId, PushRegistration registration, CancellationToken cancellationToken = default) =>
+        _push.RegisterAsync(groupId, registration, cancellationToken);
+
+    /// <summary>Takes this device's token back (kind 449).</summary>
+    public Task<SentMessage> UnregisterPushAsync(string groupId, CancellationToken cancellationToken = default) =>
+        _push.UnregisterAsync(groupId, cancellationToken);
+
+    /// <summary>The tokens of the other members, as the group's gossip has them.</summary>
+    public IReadOnlyList<GossipToken> GetPushTokens(string groupId) =>
+        _push.Tokens(groupId);
+
+    /// <summary>
+    /// Answers updates nobody has answered with what is known (kind 448). Only the member with the lowest leaf does, so that a large group does not answer in chorus.
+    /// </summary>
+    public Task<IReadOnlyList<SentMessage>> AnswerPushGossipAsync(string groupId, CancellationToken cancellationToken = default) =>
+        _push.AnswerGossipAsync(groupId, cancellationToken);
+
+    /// <summary>Rings the other members' devices: one trigger a server and dialect, with decoys of other groups, after a random pause (MIP-05).</summary>
+    /// <param name="groupId">MLS group id or public id, hex.</param>
+    /// <param name="maxPause">Longest pause; null for two seconds.</param>
+    /// <param name="cancellationToken">Ends it.</param>
+    public Task<IReadOnlyList<PublishedEvent>> NotifyAsync(string groupId, TimeSpan? maxPause = null, CancellationToken cancellationToken = default) =>
+        _push.NotifyAsync(groupId, maxPause, cancellationToken);
+
+    /// <summary>Sends encrypted tokens to a server as one trigger under throw-away keys. marmot-push-v1 triggers are padded with random blocks up to a power of two, to hide their number.</summary>
+    /// <param name="server">The server's key.</param>
+    /// <param name="dialect">The dialect all tokens are in.</param>
+    /// <param name="tokens">The encrypted tokens; none is allowed for marmot-push-v1, where padding alone asks whether the server listens.</param>
+    /// <param name="relayHint">Where to send it when the server has published no list of inbox relays.</param>
+    /// <param name="cancellationToken">Ends it.</param>
+    public Task<PublishedEvent> TriggerAsync(Bytes32 server, TokenDialect dialect, IReadOnlyList<byte[]> tokens, string relayHint, CancellationToken cancellationToken = default) =>
+        _push.TriggerAsync(server, dialect, tokens, relayHint, cancellationToken);
+
+    /// <summary>What MIP-00 and MIP-02 ask of a client from time to time: renews keys in groups just joined, replaces used key packages, wipes retired ones, renews and answers push tokens.</summary>
+    public async Task<IReadOnlyList<PublishedEvent>> MaintainAsync(CancellationToken cancellationToken = default)
     {
-        var replies = await Task.WhenAll(relays.Select(relay => _network.PublishAsync(relay, evt, cancellationToken)));
-        return new PublishedEvent(evt.Id, evt.Kind, evt.CreatedAt, replies);
+        await ResumeAsync(cancellationToken);
+        var published = new List<PublishedEvent>();
+        foreach (var session in _sessions.All.Where(one => one.NeedsSelfUpdate).ToList())
+        {
+            published.AddRange(await SelfUpdateAsync(session.GroupId, cancellationToken));
+        }
+
+        published.AddRange(await _keyPackages.RenewAsync(cancellationToken));
+        published.AddRange(await _push.RenewAsync(cancellationToken));
+        return published;
+    }
+
+    /// <summary>One event by its id, from the account's relays; null when none has it.</summary>
+    public async Task<NostrEvent?> FetchEventAsync(Bytes32 id, CancellationToken cancellationToken = default)
+    {
+        var relays = RelayUrls.Distinct([.. _account.Settings.Relays, .. _account.Settings.KeyPackageRelays]);
+        return (await _relays.FetchAsync(relays, new Filter { Ids = [id] }, asAccount: false, cancellationToken)).FirstOrDefault(evt => evt.Id == id);
     }
 
     /// <summary>Closes connections and wipes keys; the store stays open.</summary>
     public async ValueTask DisposeAsync()
     {
-        await _network.DisposeAsync();
+        await _relays.Network.DisposeAsync();
         _blossom.Dispose();
-        foreach (var session in _sessions.Values)
-        {
-            session.Dispose();
-        }
-
-        _key.Dispose();
-        _gate.Dispose();
-    }
-
-    private static AccountSettings Checked(AccountSettings settings)
-    {
-        if (settings.Relays.Concat(settings.InboxRelays).Concat(settings.KeyPackageRelays).FirstOrDefault(url => !RelayUrls.IsValid(url)) is { } wrong)
-        {
-            throw new ClientException($"a relay is a ws:// or wss:// URL, not {wrong}");
-        }
-
-        var relays = RelayUrls.Distinct(settings.Relays);
-        var inbox = RelayUrls.Distinct(settings.InboxRelays);
-        var keyPackages = RelayUrls.Distinct(settings.KeyPackageRelays);
-        if (relays.Count == 0)
-        {
-            throw new ClientException("at least one relay is needed, a ws:// or wss:// URL");
-        }
-
-        foreach (string server in settings.BlossomServers)
-        {
-            if (!Uri.TryCreate(server, UriKind.Absolute, out var url) || url.Scheme is not ("http" or "https"))
-            {
-                throw new ClientException($"a Blossom server is an http:// or https:// URL, not {server}");
-            }
-        }
-
-        return settings with
-        {
-            Relays = relays,
-            InboxRelays = inbox.Count > 0 ? inbox : relays,
-            KeyPackageRelays = keyPackages.Count > 0 ? keyPackages : relays,
-            Slot = settings.Slot.Length > 0 ? settings.Slot : Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(32)),
-        };
-    }
-
-    private void SaveAccount(bool durable = true)
-    {
-        var batch = new StoreBatch();
-        batch.PutJson(AccountRecord.Key, _account);
-        _store.Commit(batch, durable);
-    }
-
-    // Steps that change a group or the account run one after another.
-    private async Task<IDisposable> EnterAsync(CancellationToken cancellationToken)
-    {
-        await _gate.WaitAsync(cancellationToken);
-        return new Exit(_gate);
-    }
-
-    private GroupSession Session(string groupId)
-    {
-        if (_sessions.TryGetValue(groupId, out var session))
-        {
-            return session;
-        }
-
-        // The public id works too; it is what people see in events.
-        return Bytes32.TryParseHex(groupId.AsSpan(), out var routing) && _sessions.Values.FirstOrDefault(one => one.RoutingIds.Contains(routing)) is { } found
-            ? found
-            : throw new ClientException($"no group {groupId}");
-    }
-
-    private sealed class Exit(SemaphoreSlim gate) : IDisposable
-    {
-        public void Dispose() => gate.Release();
+        _sessions.Dispose();
+        _account.Dispose();
     }
 }

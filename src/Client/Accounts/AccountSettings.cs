@@ -1,3 +1,5 @@
+using System.Security.Cryptography;
+using Marmot.Client.Storage;
 using Marmot.Protocol.Encoding;
 
 namespace Marmot.Client.Accounts;
@@ -22,6 +24,40 @@ public sealed record AccountSettings
 
     /// <summary>Blossom servers for media and avatars, best first.</summary>
     public IReadOnlyList<string> BlossomServers { get; init; } = [];
+
+    /// <summary>The same with every URL checked and what was left empty filled in.</summary>
+    /// <exception cref="ClientException">A URL is not valid, or no relay is named.</exception>
+    internal AccountSettings Checked()
+    {
+        if (Relays.Concat(InboxRelays).Concat(KeyPackageRelays).FirstOrDefault(url => !RelayUrls.IsValid(url)) is { } wrong)
+        {
+            throw new ClientException($"a relay is a ws:// or wss:// URL, not {wrong}");
+        }
+
+        var relays = RelayUrls.Distinct(Relays);
+        var inbox = RelayUrls.Distinct(InboxRelays);
+        var keyPackages = RelayUrls.Distinct(KeyPackageRelays);
+        if (relays.Count == 0)
+        {
+            throw new ClientException("at least one relay is needed, a ws:// or wss:// URL");
+        }
+
+        foreach (string server in BlossomServers)
+        {
+            if (!Uri.TryCreate(server, UriKind.Absolute, out var url) || url.Scheme is not ("http" or "https"))
+            {
+                throw new ClientException($"a Blossom server is an http:// or https:// URL, not {server}");
+            }
+        }
+
+        return this with
+        {
+            Relays = relays,
+            InboxRelays = inbox.Count > 0 ? inbox : relays,
+            KeyPackageRelays = keyPackages.Count > 0 ? keyPackages : relays,
+            Slot = Slot.Length > 0 ? Slot : Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(32)),
+        };
+    }
 }
 
 /// <summary>The stored account.</summary>
@@ -50,4 +86,8 @@ internal sealed record KeyPackageRecord(byte[] Secrets, string Slot, bool IsLast
     public bool IsUsedUp => Secrets.Length == 0;
 
     internal static string Key(in Bytes32 reference) => $"k/{reference}";
+
+    /// <summary>All own key packages of a store by their reference.</summary>
+    internal static IEnumerable<(Bytes32 Reference, KeyPackageRecord Record)> All(ClientStore store) =>
+        store.Scan("k/").Select(pair => (Bytes32.ParseHex(pair.Key[2..]), StoreJson.Read<KeyPackageRecord>(pair.Value)));
 }

@@ -9,11 +9,6 @@ namespace Marmot.Client.Groups;
 
 internal sealed partial class GroupSession
 {
-    /// <summary>Epochs that a late commit can still overturn (MIP-03).</summary>
-    private const ulong RaceEpochs = 5;
-
-    private static readonly TimeSpan RaceWindow = TimeSpan.FromDays(7);
-
     /// <summary>Members who have not seen the group move still write to its old relays; a day is enough for everybody who comes online.</summary>
     private static readonly TimeSpan FormerRelayWindow = TimeSpan.FromDays(1);
 
@@ -110,7 +105,7 @@ internal sealed partial class GroupSession
         [.. WaitingProposals().Where(one => !(one.Sender.Type == SenderType.Member && one.Sender.Index == (uint)Mls.OwnLeaf) && (IsAdmin || one.Proposal is SelfRemoveProposal)
             && !(one.Proposal is RemoveProposal remove && remove.Removed == (uint)Mls.OwnLeaf))];
 
-    private void Confirm(StoreBatch batch, Action<StoreBatch, MlsMessage, IReadOnlyList<Invitee>> owe)
+    internal void Confirm(StoreBatch batch, Action<StoreBatch, MlsMessage, IReadOnlyList<Invitee>> owe)
     {
         var pending = _record.Pending ?? throw new InvalidOperationException("no commit is pending");
         var staged = Mls.PendingCommit ?? throw new InvalidDataException("the pending commit's state is missing");
@@ -131,7 +126,7 @@ internal sealed partial class GroupSession
         }
     }
 
-    private void Abandon(StoreBatch batch, bool keep)
+    internal void Abandon(StoreBatch batch, bool keep)
     {
         if (_record.Pending is not { } pending)
         {
@@ -142,8 +137,7 @@ internal sealed partial class GroupSession
         {
             if (keep)
             {
-                batch.Put(OwnCommitKey(pending.EventId), Mls.Serialize());
-                _record.Abandoned.Add(pending);
+                Race.KeepAbandoned(batch, pending, Mls.Serialize());
             }
 
             Mls.Discard(staged);
@@ -152,12 +146,8 @@ internal sealed partial class GroupSession
         _record.Pending = null;
     }
 
-    private string OwnCommitKey(in Bytes32 eventId) => $"{Prefix}own/{eventId}";
-
-    private string SnapshotKey(ulong epoch) => $"{Prefix}snap/{epoch:D20}";
-
     /// <summary>Puts a commit in force; the state before is kept for a better commit that comes late.</summary>
-    private void Merge(StoreBatch batch, StagedCommit staged, in Bytes32 eventId, long createdAt, in Bytes32 messageHash)
+    internal void Merge(StoreBatch batch, StagedCommit staged, in Bytes32 eventId, long createdAt, in Bytes32 messageHash)
     {
         var mls = Mls;
         ulong epoch = staged.Epoch;
@@ -170,9 +160,7 @@ internal sealed partial class GroupSession
         bool isOwn = staged.IsOwn;
         var relays = Relays;
         mls.Merge(staged, _time.GetUtcNow());
-        batch.Put(SnapshotKey(epoch), before);
-        _record.Merged.RemoveAll(one => one.Epoch >= epoch);
-        _record.Merged.Add(new MergedCommit(epoch, eventId, createdAt, messageHash, Now, isOwn));
+        Race.Keep(batch, new MergedCommit(epoch, eventId, createdAt, messageHash, Now, isOwn), before);
         _record.IsActive = !staged.RemovesSelf;
         if (staged.RemovesSelf)
         {
@@ -197,25 +185,7 @@ internal sealed partial class GroupSession
             _record.FormerRelays.Add(new FormerRelay(left, Epoch, Now));
         }
 
-        ForgetOldEpochs(batch);
-    }
-
-    /// <summary>Snapshots hold keys of past epochs: they go after five epochs or a week.</summary>
-    private void ForgetOldEpochs(StoreBatch batch)
-    {
-        ulong epoch = Epoch;
-        long oldest = Now - (long)RaceWindow.TotalSeconds;
-        foreach (var merged in _record.Merged.Where(one => one.Epoch + RaceEpochs < epoch || one.MergedAt < oldest).ToList())
-        {
-            _record.Merged.Remove(merged);
-            batch.Delete(SnapshotKey(merged.Epoch));
-        }
-
-        _record.FormerRelays.RemoveAll(one => one.LeftInEpoch + RaceEpochs < epoch || one.LeftAt < Now - (long)FormerRelayWindow.TotalSeconds);
-        foreach (var dropped in _record.Abandoned.Where(one => one.Epoch + RaceEpochs < epoch).ToList())
-        {
-            _record.Abandoned.Remove(dropped);
-            batch.Delete(OwnCommitKey(dropped.EventId));
-        }
+        Race.Forget(batch, Epoch, Now);
+        _record.FormerRelays.RemoveAll(one => one.LeftInEpoch + CommitRace.Epochs < Epoch || one.LeftAt < Now - (long)FormerRelayWindow.TotalSeconds);
     }
 }

@@ -35,13 +35,15 @@ internal sealed partial class GroupSession : IDisposable
     private readonly Bytes32 _account;
     private readonly GroupRecord _record;
     private readonly MessageHistory _history;
-    private readonly SeenIds _seen; // events, sealed messages, inner events: all are SHA-256 values of different things
-    private readonly Dictionary<Bytes32, ParkedEvent> _parked = [];
-    private (Bytes32, int, Bytes32?)? _parkedTriedOn;
+    private readonly SeenIds _seen;
+    private readonly GroupReceiver _receiver;
     private MlsGroup? _mls;
 
-    private GroupSession(ClientStore store, TimeProvider time, in Bytes32 account, GroupRecord record, SeenIds seen, MlsGroup? mls)
-        => (_store, _time, _account, _record, _history, _seen, _mls) = (store, time, account, record, new MessageHistory(store, record), seen, mls);
+    private GroupSession(ClientStore store, TimeProvider time, in Bytes32 account, GroupRecord record, SeenIds seen, ParkedEvents parked, MlsGroup? mls)
+    {
+        (_store, _time, _account, _record, _history, _seen, _mls) = (store, time, account, record, new MessageHistory(store, record), seen, mls);
+        (Parked, Race, _receiver) = (parked, new CommitRace(store, record), new GroupReceiver(this));
+    }
 
     public string GroupId => _record.GroupId;
 
@@ -82,11 +84,11 @@ internal sealed partial class GroupSession : IDisposable
     /// True when events keep coming that are newer than all we have read and that no key of ours opens: others went on without us, and only a new Welcome brings us back. Strangers who write
     /// garbage under the group's public id raise it too.
     /// </summary>
-    public bool NeedsInvitation => _mls is { } mls && mls.Members.Count > 1 && _parked.Values.Count(parked => parked.CreatedAt > _record.HeardAt) >= (int)RaceEpochs;
+    public bool NeedsInvitation => _mls is { } mls && mls.Members.Count > 1 && Parked.CountAfter(_record.HeardAt) >= (int)CommitRace.Epochs;
 
     /// <summary>Relays the group has left not long ago: read, never written.</summary>
     public IReadOnlyList<string> FormerRelays =>
-        [.. RelayUrls.Distinct(_record.FormerRelays.Where(one => one.LeftAt > Now - (long)FormerRelayWindow.TotalSeconds && one.LeftInEpoch + RaceEpochs >= Epoch).Select(one => one.Url)).Except(Relays)];
+        [.. RelayUrls.Distinct(_record.FormerRelays.Where(one => one.LeftAt > Now - (long)FormerRelayWindow.TotalSeconds && one.LeftInEpoch + CommitRace.Epochs >= Epoch).Select(one => one.Url)).Except(Relays)];
 
     /// <summary>Relays of the group.</summary>
     public IReadOnlyList<string> Relays => RelayUrls.Distinct(_mls is null ? _record.LastState?.Relays ?? [] : Data.Relays);
@@ -98,9 +100,23 @@ internal sealed partial class GroupSession : IDisposable
 
     public bool RequiresSelfRemove => MipGroup.RequiresSelfRemove(Mls.Extensions);
 
+    internal GroupRecord Record => _record;
+
+    internal MessageHistory History => _history;
+
+    /// <summary>Ids of events, of sealed messages and of inner events: all are SHA-256 values of different things.</summary>
+    internal SeenIds Seen => _seen;
+
+    internal ParkedEvents Parked { get; }
+
+    internal CommitRace Race { get; }
+
+    /// <summary>False after a removal: then only the states before it are left.</summary>
+    internal bool HasState => _mls is not null;
+
     internal MlsGroup Mls => _mls ?? throw new ClientException("you are no longer a member of this group");
 
-    private long Now => _time.GetUtcNow().ToUnixTimeSeconds();
+    internal long Now => _time.GetUtcNow().ToUnixTimeSeconds();
 
     private string Prefix => PrefixOf(_record.GroupId);
 
@@ -117,7 +133,7 @@ internal sealed partial class GroupSession : IDisposable
         var mls = MlsGroup.Create(id, leaf, MipGroup.ContextExtensions(data, requireSelfRemove), MipGroup.Rules);
         long now = time.GetUtcNow().ToUnixTimeSeconds();
         var record = new GroupRecord { GroupId = Convert.ToHexStringLower(id), RoutingIds = [data.NostrGroupId], JoinedAt = now, HasHeard = true, HeardAt = now };
-        var session = new GroupSession(store, time, account, record, new SeenIds(store, record.GroupId), mls);
+        var session = new GroupSession(store, time, account, record, new SeenIds(store, record.GroupId), new ParkedEvents(record.GroupId), mls);
         session.Save(batch);
         return session;
     }
@@ -145,7 +161,7 @@ internal sealed partial class GroupSession : IDisposable
             PagedMessages = old?.PagedMessages ?? 0,
             Gossip = old?.Gossip ?? [],
         };
-        var session = new GroupSession(store, time, account, record, new SeenIds(store, id), mls);
+        var session = new GroupSession(store, time, account, record, new SeenIds(store, id), new ParkedEvents(id), mls);
         session.RememberRumors();
         session.Save(batch);
         return session;
@@ -171,14 +187,11 @@ internal sealed partial class GroupSession : IDisposable
             throw new InvalidDataException("the store holds a group state that cannot be read");
         }
 
-        var session = new GroupSession(store, time, account, record, SeenIds.Load(store, groupId), mls);
-        foreach (var (key, value) in store.Scan(prefix + "park/"))
-        {
-            session._parked[Bytes32.ParseHex(key[(prefix.Length + 5)..])] = StoreJson.Read<ParkedEvent>(value);
-        }
-
-        return session;
+        return new GroupSession(store, time, account, record, SeenIds.Load(store, groupId), ParkedEvents.Load(store, groupId), mls);
     }
+
+    /// <summary>Lets verified kind 445 events take effect: <see cref="GroupReceiver.Receive"/>.</summary>
+    public GroupReport Receive(IEnumerable<NostrEvent> events, Action<StoreBatch, MlsMessage, IReadOnlyList<Invitee>> owe) => _receiver.Receive(events, owe);
 
     /// <summary>Seals a rumor as a group event; the message, its outbox entry and the ratchet are stored together. The one step that is not flushed: the store's flush must be done before the event leaves.</summary>
     public (NostrEvent Event, int Index) CreateMessage(Rumor rumor)
@@ -319,7 +332,7 @@ internal sealed partial class GroupSession : IDisposable
     }
 
     // Seals under the current epoch. A resent message keeps its index.
-    private (NostrEvent Event, int Index) Seal(Rumor rumor, int? index, StoreBatch batch)
+    internal (NostrEvent Event, int Index) Seal(Rumor rumor, int? index, StoreBatch batch)
     {
         byte[] json = rumor.ToJson();
         byte[] message = Mls.Protect(json, padTo: PadTo, evenWithPendingProposals: true).ToBytes();
@@ -340,7 +353,7 @@ internal sealed partial class GroupSession : IDisposable
     }
 
     // At the end, or again at the place it has.
-    private int PutMessage(StoreBatch batch, int? index, Rumor rumor, StoredMessage message)
+    internal int PutMessage(StoreBatch batch, int? index, Rumor rumor, StoredMessage message)
     {
         // An attachment's key dies with its epoch unless it is kept with the message (MIP-04).
         message = message with { MediaSecret = rumor.Tags.Any(tag => tag[0] == "imeta") ? MipGroup.MediaSecret(Mls, message.Epoch) : null };
@@ -359,18 +372,33 @@ internal sealed partial class GroupSession : IDisposable
 
     internal static string OutboxKey(in Bytes32 id) => $"o/{id}";
 
-    private void MarkSeen(in Bytes32 evt, in Bytes32 message)
+    internal void MarkSeen(in Bytes32 evt, in Bytes32 message)
     {
         _seen.Add(evt);
         _seen.Add(message);
     }
 
     // All that a step changed, in one batch.
-    private void Commit(StoreBatch batch, bool durable = true)
+    internal void Commit(StoreBatch batch, bool durable = true)
     {
         Save(batch);
         _store.Commit(batch, durable);
         _history.PageOut();
+    }
+
+    /// <summary>Writes the record alone, without a flush.</summary>
+    internal void SaveRecord()
+    {
+        var batch = new StoreBatch();
+        batch.PutJson(Prefix + "record", _record);
+        _store.Commit(batch, durable: false);
+    }
+
+    /// <summary>Goes on from another state of the group.</summary>
+    internal void Replace(MlsGroup state)
+    {
+        _mls?.Dispose();
+        _mls = state;
     }
 
     private void Save(StoreBatch batch)
@@ -435,7 +463,7 @@ internal sealed partial class GroupSession : IDisposable
         return _record.LastCreatedAt;
     }
 
-    private static Bytes32 HashOf(ReadOnlySpan<byte> bytes)
+    internal static Bytes32 HashOf(ReadOnlySpan<byte> bytes)
     {
         Span<byte> hash = stackalloc byte[32];
         SHA256.HashData(bytes, hash);

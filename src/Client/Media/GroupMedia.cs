@@ -1,28 +1,34 @@
+using Marmot.Client.Accounts;
 using Marmot.Client.Groups;
-using Marmot.Client.Media;
 using Marmot.Client.Relays;
+using Marmot.Client.Sending;
+using Marmot.Mls.Messages;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Groups;
 using Marmot.Protocol.Keys;
 
-namespace Marmot.Client;
+namespace Marmot.Client.Media;
 
-public sealed partial class MarmotClient
+/// <summary>Files and pictures of groups (MIP-01, MIP-04): encrypted here, stored in Blossom as ciphertext.</summary>
+internal sealed class GroupMedia
 {
+    private readonly Account _account;
+    private readonly GroupSessions _sessions;
+    private readonly CommitPublisher _commits;
+    private readonly MessageSender _messages;
+    private readonly BlossomClient _blossom;
+
+    public GroupMedia(Account account, GroupSessions sessions, CommitPublisher commits, MessageSender messages, BlossomClient blossom)
+        => (_account, _sessions, _commits, _messages, _blossom) = (account, sessions, commits, messages, blossom);
+
     /// <summary>Encrypts a file under the current epoch's media secret (MIP-04, mip04-v2). The message that carries the reference must be sent in the same epoch.</summary>
-    /// <param name="groupId">MLS group id or public id, hex.</param>
-    /// <param name="file">The file.</param>
-    /// <param name="mimeType">Its media type.</param>
-    /// <param name="filename">Its name, 1 to 210 bytes of UTF-8.</param>
-    /// <param name="toUrl">Gives the URL for the blob's SHA-256; null leaves it empty.</param>
-    /// <returns>The reference for an imeta tag, and what to upload.</returns>
-    public (MediaReference Media, byte[] Blob) EncryptMedia(string groupId, ReadOnlySpan<byte> file, string mimeType, string filename, Func<Bytes32, string>? toUrl = null)
+    public (MediaReference Media, byte[] Blob) Encrypt(string groupId, ReadOnlySpan<byte> file, string mimeType, string filename, Func<Bytes32, string>? toUrl = null)
     {
-        _gate.Wait();
+        using var gate = _sessions.Enter();
         try
         {
-            var session = Session(groupId);
+            var session = _sessions.Require(groupId);
             byte[] secret = MipGroup.MediaSecret(session.Mls, session.Epoch);
             var media = EncryptedMedia.Encrypt(secret, file, mimeType, filename, toUrl ?? (_ => string.Empty), out byte[] blob);
             System.Security.Cryptography.CryptographicOperations.ZeroMemory(secret);
@@ -32,62 +38,40 @@ public sealed partial class MarmotClient
         {
             throw new ClientException(exception.Message, exception);
         }
-        finally
-        {
-            _gate.Release();
-        }
     }
 
     /// <summary>Decrypts a blob with the secret of the message's epoch, which is kept with the message; without a message every secret at hand is tried.</summary>
-    /// <param name="groupId">MLS group id or public id, hex.</param>
-    /// <param name="media">The reference.</param>
-    /// <param name="blob">What was downloaded.</param>
-    /// <param name="message">Id of the inner event that carries the reference.</param>
-    /// <exception cref="ClientException">No secret opens it, or the file is not what the reference says.</exception>
-    public byte[] DecryptMedia(string groupId, MediaReference media, ReadOnlySpan<byte> blob, Bytes32? message = null)
+    public byte[] Decrypt(string groupId, MediaReference media, ReadOnlySpan<byte> blob, Bytes32? message = null)
     {
-        _gate.Wait();
-        try
+        using var gate = _sessions.Enter();
+        var session = _sessions.Require(groupId);
+        if (message is { } id && session.MediaSecretOf(id) is { } own && EncryptedMedia.TryDecrypt(own, media, blob, out byte[]? file))
         {
-            var session = Session(groupId);
-            if (message is { } id && session.MediaSecretOf(id) is { } own && EncryptedMedia.TryDecrypt(own, media, blob, out byte[]? file))
+            return file;
+        }
+
+        foreach (byte[] secret in session.MediaSecrets())
+        {
+            if (EncryptedMedia.TryDecrypt(secret, media, blob, out file))
             {
                 return file;
             }
-
-            foreach (byte[] secret in session.MediaSecrets())
-            {
-                if (EncryptedMedia.TryDecrypt(secret, media, blob, out file))
-                {
-                    return file;
-                }
-            }
-
-            throw new ClientException("no secret at hand opens this file, or it was changed on the way");
         }
-        finally
-        {
-            _gate.Release();
-        }
+
+        throw new ClientException("no secret at hand opens this file, or it was changed on the way");
     }
 
     /// <summary>Encrypts a file, stores it in the first Blossom server that takes it under a key made for this one upload, and sends the message that carries it.</summary>
-    /// <param name="groupId">MLS group id or public id, hex.</param>
-    /// <param name="file">The file.</param>
-    /// <param name="mimeType">Its media type.</param>
-    /// <param name="filename">Its name, 1 to 210 bytes of UTF-8.</param>
-    /// <param name="caption">The message's text.</param>
-    /// <param name="cancellationToken">Ends it.</param>
     public async Task<SentMessage> SendFileAsync(string groupId, ReadOnlyMemory<byte> file, string mimeType, string filename, string caption = "", CancellationToken cancellationToken = default)
     {
         while (true)
         {
-            ulong epoch = Session(groupId).Epoch;
-            var (media, blob) = EncryptMedia(groupId, file.Span, mimeType, filename);
+            ulong epoch = _sessions.Require(groupId).Epoch;
+            var (media, blob) = Encrypt(groupId, file.Span, mimeType, filename);
             var url = await UploadAsync(blob, uploader: null, cancellationToken);
 
             // Secret and message must be of one epoch; a commit in between means another blob.
-            if (await SendInEpochAsync(groupId, caption, [(media with { Url = url.AbsoluteUri }).ToTag()], epoch, cancellationToken) is { } sent)
+            if (await _messages.SendInEpochAsync(groupId, caption, [(media with { Url = url.AbsoluteUri }).ToTag()], epoch, cancellationToken) is { } sent)
             {
                 return sent;
             }
@@ -95,10 +79,6 @@ public sealed partial class MarmotClient
     }
 
     /// <summary>Fetches and decrypts the file of a message.</summary>
-    /// <param name="groupId">MLS group id or public id, hex.</param>
-    /// <param name="message">A message with an imeta tag.</param>
-    /// <param name="cancellationToken">Ends it.</param>
-    /// <exception cref="ClientException">The reference is not valid (mip04-v1 is refused), or the file cannot be had.</exception>
     public async Task<(MediaReference Media, byte[] File)> GetFileAsync(string groupId, Rumor message, CancellationToken cancellationToken = default)
     {
         var tag = message.Tags.FirstOrDefault(one => one[0] == "imeta") ?? throw new ClientException("the message has no file");
@@ -113,29 +93,29 @@ public sealed partial class MarmotClient
         }
 
         byte[] blob = await DownloadAsync(hash, new Uri(media.Url), cancellationToken);
-        return (media, DecryptMedia(groupId, media, blob, message.Id));
+        return (media, Decrypt(groupId, media, blob, message.Id));
     }
 
     /// <summary>Gives the group a picture: encrypted, in Blossom, its keys in the group data (MIP-01). Admins only.</summary>
     public async Task<IReadOnlyList<PublishedEvent>> SetImageAsync(string groupId, ReadOnlyMemory<byte> image, CancellationToken cancellationToken = default)
     {
-        using var gate = await EnterAsync(cancellationToken);
-        var session = AdminSession(groupId);
-        var data = GroupImage.Encrypt(image.Span, Writable(session), out byte[] blob);
+        using var gate = await _sessions.EnterAsync(cancellationToken);
+        var session = _sessions.RequireAdmin(groupId);
+        var data = GroupImage.Encrypt(image.Span, CommitPublisher.Writable(session), out byte[] blob);
         using var uploader = GroupImage.DeriveUploadKey(data) ?? throw new ClientException("the upload key could not be made; try again");
         await UploadAsync(blob, uploader, cancellationToken);
-        return await ChangeDataAsync(session, data, [], cancellationToken);
+        return await _commits.ChangeDataAsync(session, data, [], cancellationToken);
     }
 
     /// <summary>Takes the picture away and asks the servers to delete it. Admins only.</summary>
     public async Task<IReadOnlyList<PublishedEvent>> RemoveImageAsync(string groupId, CancellationToken cancellationToken = default)
     {
-        using var gate = await EnterAsync(cancellationToken);
-        var session = AdminSession(groupId);
-        var data = Writable(session);
-        var published = await ChangeDataAsync(session, data with { ImageHash = null, ImageKey = null, ImageNonce = null, ImageUploadKey = null }, [], cancellationToken);
+        using var gate = await _sessions.EnterAsync(cancellationToken);
+        var session = _sessions.RequireAdmin(groupId);
+        var data = CommitPublisher.Writable(session);
+        var published = await _commits.ChangeDataAsync(session, data with { ImageHash = null, ImageKey = null, ImageNonce = null, ImageUploadKey = null }, [], cancellationToken);
         using var uploader = GroupImage.DeriveUploadKey(data);
-        foreach (string server in uploader is null || data.ImageHash is null ? [] : Settings.BlossomServers)
+        foreach (string server in uploader is null || data.ImageHash is null ? [] : _account.Settings.BlossomServers)
         {
             try
             {
@@ -153,7 +133,7 @@ public sealed partial class MarmotClient
     /// <summary>The group's picture; null when it has none.</summary>
     public async Task<byte[]?> GetImageAsync(string groupId, CancellationToken cancellationToken = default)
     {
-        var data = Session(groupId).Data;
+        var data = _sessions.Require(groupId).Data;
         if (data.ImageHash is not { } hash)
         {
             return null;
@@ -166,7 +146,7 @@ public sealed partial class MarmotClient
     private async Task<Uri> UploadAsync(byte[] blob, SecretKey? uploader, CancellationToken cancellationToken)
     {
         ClientException? last = null;
-        foreach (string server in Settings.BlossomServers)
+        foreach (string server in _account.Settings.BlossomServers)
         {
             try
             {
@@ -185,12 +165,12 @@ public sealed partial class MarmotClient
     private async Task<byte[]> DownloadAsync(Bytes32 hash, Uri? url, CancellationToken cancellationToken)
     {
         var places = new List<Uri>();
-        if (url is not null && BlossomClient.MayFetch(url, Settings.BlossomServers))
+        if (url is not null && BlossomClient.MayFetch(url, _account.Settings.BlossomServers))
         {
             places.Add(url);
         }
 
-        places.AddRange(Settings.BlossomServers.Select(server => new Uri(new Uri(server), $"/{hash}")));
+        places.AddRange(_account.Settings.BlossomServers.Select(server => new Uri(new Uri(server), $"/{hash}")));
         ClientException? last = null;
         foreach (var place in places)
         {

@@ -1,16 +1,21 @@
 using System.Collections.Concurrent;
 using System.Threading.Channels;
-using Marmot.Client.Groups;
+using Marmot.Client.Accounts;
+using Marmot.Client.KeyPackages;
 using Marmot.Client.Relays;
+using Marmot.Client.Sending;
 using Marmot.Client.Storage;
+using Marmot.Client.Welcomes;
+using Marmot.Mls.Messages;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Filters;
 using Marmot.Protocol.Groups;
 
-namespace Marmot.Client;
+namespace Marmot.Client.Groups;
 
-public sealed partial class MarmotClient
+/// <summary>Reads what relays have of the groups, lets it take effect and settles what was left open; once, or live.</summary>
+internal sealed class GroupSync
 {
     /// <summary>A change of relays or routing id inside what was read means one more look, but not for ever.</summary>
     private const int MaxLooks = 6;
@@ -21,22 +26,27 @@ public sealed partial class MarmotClient
     /// <summary>A relay the group has left is often one that is gone: after a failure it is left alone for a while.</summary>
     private static readonly TimeSpan FormerRelayPause = TimeSpan.FromMinutes(1);
 
+    private readonly Account _account;
+    private readonly GroupSessions _sessions;
+    private readonly RelayRequests _relays;
+    private readonly Outbox _outbox;
+    private readonly CommitPublisher _commits;
+    private readonly WelcomeInbox _welcomes;
+    private readonly KeyPackagePublisher _keyPackages;
     private readonly ConcurrentDictionary<string, long> _formerRelayFailures = new(StringComparer.Ordinal);
 
+    public GroupSync(Account account, GroupSessions sessions, RelayRequests relays, Outbox outbox, CommitPublisher commits, WelcomeInbox welcomes, KeyPackagePublisher keyPackages)
+        => (_account, _sessions, _relays, _outbox, _commits, _welcomes, _keyPackages) = (account, sessions, relays, outbox, commits, welcomes, keyPackages);
+
     /// <summary>Reads what the group's relays have, lets it take effect, and settles what was left open.</summary>
-    /// <param name="groupId">MLS group id or public id, hex.</param>
-    /// <param name="untilEpoch">Goes on listening until this epoch is reached or the time is over.</param>
-    /// <param name="wait">How long to listen; without an epoch this long in any case.</param>
-    /// <param name="commitLeaves">Commits the self_remove of others at once, as MDK does.</param>
-    /// <param name="cancellationToken">Ends it; what was read stays read.</param>
     public async Task<GroupReport> SyncAsync(string groupId, ulong? untilEpoch = null, TimeSpan? wait = null, bool commitLeaves = false, CancellationToken cancellationToken = default)
     {
-        var session = Session(groupId);
+        var session = _sessions.Require(groupId);
         var report = new GroupReport();
         await LookAsync(session, report, commitLeaves, cancellationToken);
         if (wait is { } limit && limit > TimeSpan.Zero && (untilEpoch is not { } epoch || session.Epoch < epoch))
         {
-            using var deadline = new CancellationTokenSource(limit, _time);
+            using var deadline = new CancellationTokenSource(limit, _account.Time);
             using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
             await ListenAsync(session, report, untilEpoch, commitLeaves, either.Token);
             cancellationToken.ThrowIfCancellationRequested();
@@ -49,7 +59,7 @@ public sealed partial class MarmotClient
     public async Task<IReadOnlyDictionary<string, GroupReport>> SyncAllAsync(bool commitLeaves = false, CancellationToken cancellationToken = default)
     {
         var reports = new Dictionary<string, GroupReport>(StringComparer.Ordinal);
-        foreach (var session in _sessions.Values.Where(one => one.IsActive).ToList())
+        foreach (var session in _sessions.All.Where(one => one.IsActive).ToList())
         {
             reports.Add(session.GroupId, await SyncAsync(session.GroupId, commitLeaves: commitLeaves, cancellationToken: cancellationToken));
         }
@@ -57,25 +67,7 @@ public sealed partial class MarmotClient
         return reports;
     }
 
-    /// <summary>What MIP-00 and MIP-02 ask of a client from time to time: renews keys in groups just joined, replaces used key packages, wipes retired ones, renews and answers push tokens.</summary>
-    public async Task<IReadOnlyList<PublishedEvent>> MaintainAsync(CancellationToken cancellationToken = default)
-    {
-        await ResumeAsync(cancellationToken);
-        var published = new List<PublishedEvent>();
-        foreach (var session in _sessions.Values.Where(one => one.NeedsSelfUpdate).ToList())
-        {
-            published.AddRange(await SelfUpdateAsync(session.GroupId, cancellationToken));
-        }
-
-        published.AddRange(await RenewKeyPackagesAsync(cancellationToken));
-        published.AddRange(await RenewPushAsync(cancellationToken));
-        return published;
-    }
-
     /// <summary>Follows all groups live until cancelled: messages of others as they arrive, and invitations when they are wanted.</summary>
-    /// <param name="onMessage">Called for each message, one at a time.</param>
-    /// <param name="cancellationToken">Ends it.</param>
-    /// <param name="onJoined">Called for each group joined meanwhile, which is then followed too; null accepts no invitations.</param>
     /// <remarks>What a callback throws ends it and is thrown.</remarks>
     public async Task WatchAsync(Func<GroupMessage, Task> onMessage, CancellationToken cancellationToken, Func<JoinedGroup, Task>? onJoined = null)
     {
@@ -87,7 +79,7 @@ public sealed partial class MarmotClient
         {
             while (onJoined is not null)
             {
-                var report = await AcceptInvitesAsync(InboxPause, ending.Token);
+                var report = await _welcomes.AcceptAsync(InboxPause, ending.Token);
                 Follow();
                 foreach (var joined in report.Joined)
                 {
@@ -96,7 +88,7 @@ public sealed partial class MarmotClient
 
                 if (report.Failed.Count > 0 && report.Joined.Count == 0)
                 {
-                    await Task.Delay(InboxPause, _time, ending.Token); // a Welcome that may still be opened later is shown again at once
+                    await Task.Delay(InboxPause, _account.Time, ending.Token); // a Welcome that may still be opened later is shown again at once
                 }
             }
 
@@ -114,18 +106,41 @@ public sealed partial class MarmotClient
 
         void Follow()
         {
-            foreach (var session in _sessions.Values.Where(one => one.IsActive && (!following.TryGetValue(one.GroupId, out var task) || task.IsCompleted)))
+            foreach (var session in _sessions.All.Where(one => one.IsActive && (!following.TryGetValue(one.GroupId, out var task) || task.IsCompleted)))
             {
                 following[session.GroupId] = FollowAsync(session.GroupId, onMessage, oneAtATime, ending);
             }
         }
     }
 
+    /// <summary>The group events on the group's relays as they lie there, oldest first: for comparing and for finding faults.</summary>
+    public async Task<IReadOnlyList<NostrEvent>> FetchEventsAsync(string groupId, CancellationToken cancellationToken = default)
+    {
+        var session = _sessions.Require(groupId);
+        var events = await _relays.FetchAsync(session.Relays, GroupFilter(session.RoutingIds, since: 0), asAccount: false, cancellationToken);
+        return [.. events.OrderBy(evt => evt.CreatedAt).ThenBy(evt => evt.Id)];
+    }
+
+    /// <summary>Goes on where a crash or a lost connection stopped: pending commits, Welcomes owed, messages not yet taken.</summary>
+    public async Task ResumeAsync(CancellationToken cancellationToken = default)
+    {
+        using var gate = await _sessions.EnterAsync(cancellationToken);
+        var batch = new StoreBatch();
+        _keyPackages.ForgetRetired(batch);
+        _account.Store.Commit(batch, durable: false);
+        foreach (var session in _sessions.All.Where(one => one.Pending is not null).ToList())
+        {
+            await _commits.SettleAsync(session, cancellationToken);
+        }
+
+        await _outbox.FlushAsync(_ => true, cancellationToken);
+    }
+
     private async Task FollowAsync(string groupId, Func<GroupMessage, Task> onMessage, SemaphoreSlim oneAtATime, CancellationTokenSource ending)
     {
         try
         {
-            while (!ending.IsCancellationRequested && _sessions.TryGetValue(groupId, out var session) && session.IsActive)
+            while (!ending.IsCancellationRequested && _sessions.TryGet(groupId, out var session) && session.IsActive)
             {
                 var report = new GroupReport();
                 await LookAsync(session, report, commitLeaves: true, ending.Token);
@@ -142,25 +157,6 @@ public sealed partial class MarmotClient
             await ending.CancelAsync();
             throw;
         }
-    }
-
-    /// <summary>The group events on the group's relays as they lie there, oldest first: for comparing and for finding faults.</summary>
-    public async Task<IReadOnlyList<NostrEvent>> FetchGroupEventsAsync(string groupId, CancellationToken cancellationToken = default)
-    {
-        var session = Session(groupId);
-        var events = await FetchAsync(session.Relays, GroupFilter(session.RoutingIds, since: 0), asAccount: false, cancellationToken);
-        return [.. events.OrderBy(evt => evt.CreatedAt).ThenBy(evt => evt.Id)];
-    }
-
-    /// <summary>The account's gift wraps on its inbox relays as they lie there.</summary>
-    public Task<IReadOnlyList<NostrEvent>> FetchGiftWrapsAsync(CancellationToken cancellationToken = default) =>
-        FetchAsync(Settings.InboxRelays, new Filter { Kinds = [Protocol.GiftWraps.GiftWrap.Kind], Tags = new Dictionary<char, string[]> { ['p'] = [PublicKey.ToString()] } }, asAccount: true, cancellationToken);
-
-    /// <summary>One event by its id, from the account's relays; null when none has it.</summary>
-    public async Task<NostrEvent?> FetchEventAsync(Bytes32 id, CancellationToken cancellationToken = default)
-    {
-        var relays = RelayUrls.Distinct([.. Settings.Relays, .. Settings.KeyPackageRelays]);
-        return (await FetchAsync(relays, new Filter { Ids = [id] }, asAccount: false, cancellationToken)).FirstOrDefault(evt => evt.Id == id);
     }
 
     private static async Task HandOverAsync(GroupReport report, Func<GroupMessage, Task> onMessage, SemaphoreSlim oneAtATime)
@@ -189,24 +185,24 @@ public sealed partial class MarmotClient
         {
             var relays = session.Relays;
             var routing = session.RoutingIds.ToList();
-            long askedAt = Now;
+            long askedAt = _account.Now;
             long since = relays.Count == 0 ? 0 : relays.Min(session.Since);
             var former = AskFormerAsync(session, routing, cancellationToken);
-            var answers = await Task.WhenAll(relays.Select(relay => _network.FetchAsync(relay, GroupFilter(routing, session.Since(relay)), asAccount: false, cancellationToken)));
+            var answers = await Task.WhenAll(relays.Select(relay => _relays.Network.FetchAsync(relay, GroupFilter(routing, session.Since(relay)), asAccount: false, cancellationToken)));
             var left = await former;
             var events = answers.Concat(left).SelectMany(answer => answer.Events).DistinctBy(evt => evt.Id).ToList();
-            using (await EnterAsync(cancellationToken))
+            using (await _sessions.EnterAsync(cancellationToken))
             {
                 foreach (var answer in answers.Concat(left).Where(answer => answer.Complete))
                 {
                     session.MarkCaughtUp(answer.Relay, askedAt);
                 }
 
-                Add(report, session.Receive(events, OweWelcomes(session)));
-                MarkShown(events);
+                Add(report, session.Receive(events, _outbox.WelcomesOf(session)));
+                _outbox.MarkShown(events);
                 if (answers.Length > 0 && Array.TrueForAll(answers, answer => answer.Complete))
                 {
-                    SendAgainWhatIsMissing(session, [.. events.Select(evt => evt.Id)], askedAt, since);
+                    _outbox.SendAgainWhatIsMissing(session, [.. events.Select(evt => evt.Id)], askedAt, since);
                 }
 
                 await SettleAsync(session, commitLeaves, cancellationToken);
@@ -227,9 +223,9 @@ public sealed partial class MarmotClient
     // What members who have not seen the group move still write to its old relays.
     private async Task<IReadOnlyList<RelayFetch>> AskFormerAsync(GroupSession session, IReadOnlyList<Bytes32> routing, CancellationToken cancellationToken)
     {
-        long now = Now;
+        long now = _account.Now;
         var relays = session.FormerRelays.Where(relay => !_formerRelayFailures.TryGetValue(relay, out long failedAt) || failedAt < now - (long)FormerRelayPause.TotalSeconds);
-        var answers = await Task.WhenAll(relays.Select(relay => _network.FetchAsync(relay, GroupFilter(routing, session.Since(relay)), asAccount: false, cancellationToken)));
+        var answers = await Task.WhenAll(relays.Select(relay => _relays.Network.FetchAsync(relay, GroupFilter(routing, session.Since(relay)), asAccount: false, cancellationToken)));
         foreach (var answer in answers.Where(answer => !answer.Complete))
         {
             _formerRelayFailures[answer.Relay] = now;
@@ -248,7 +244,7 @@ public sealed partial class MarmotClient
             var arrived = Channel.CreateUnbounded<NostrEvent>(new UnboundedChannelOptions { SingleReader = true });
             using var turn = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
             var filter = GroupFilter(routing, relays.Count == 0 ? 0 : relays.Min(session.Since));
-            var listening = relays.Concat(session.FormerRelays).Select(relay => _network.ListenAsync(relay, filter, asAccount: false, evt => arrived.Writer.TryWrite(evt), turn.Token)).ToList();
+            var listening = relays.Concat(session.FormerRelays).Select(relay => _relays.Network.ListenAsync(relay, filter, asAccount: false, evt => arrived.Writer.TryWrite(evt), turn.Token)).ToList();
             try
             {
                 while (session.Relays.SequenceEqual(relays) && session.RoutingIds.SequenceEqual(routing) && session.IsActive)
@@ -259,15 +255,15 @@ public sealed partial class MarmotClient
                         events.Add(next);
                     }
 
-                    using (await EnterAsync(cancellationToken))
+                    using (await _sessions.EnterAsync(cancellationToken))
                     {
-                        if (!_sessions.TryGetValue(session.GroupId, out var current) || current != session)
+                        if (!_sessions.TryGet(session.GroupId, out var current) || current != session)
                         {
                             return; // joined anew meanwhile
                         }
 
-                        Add(report, session.Receive(events, OweWelcomes(session)));
-                        MarkShown(events);
+                        Add(report, session.Receive(events, _outbox.WelcomesOf(session)));
+                        _outbox.MarkShown(events);
                         await SettleAsync(session, commitLeaves, cancellationToken);
                     }
 
@@ -297,19 +293,19 @@ public sealed partial class MarmotClient
     // What a look at the relays leaves to do; inside the gate.
     private async Task SettleAsync(GroupSession session, bool commitLeaves, CancellationToken cancellationToken)
     {
-        await SettlePendingAsync(session, cancellationToken);
+        await _commits.SettleAsync(session, cancellationToken);
         if (session.IsActive && session.MustRepeatLeave)
         {
             session.CreateLeave(); // the epoch it was uttered in is over; the outbox sends it
         }
 
-        session.SealOldMessagesAnew(_store.Scan("o/").Select(pair => StoreJson.Read<OutboxEntry>(pair.Value)));
-        await FlushOutboxAsync(entry => entry.GroupId == session.GroupId, cancellationToken);
+        session.SealOldMessagesAnew(_account.Store.Scan("o/").Select(pair => StoreJson.Read<OutboxEntry>(pair.Value)));
+        await _outbox.FlushAsync(entry => entry.GroupId == session.GroupId, cancellationToken);
         if (commitLeaves && session.IsActive && session.Pending is null && session.CommittableProposals().Any(one => CommitPolicy.IsLeave(one.Proposal, one.Sender)))
         {
             try
             {
-                await CommitPendingInsideAsync(session, cancellationToken);
+                await _commits.CommitPendingAsync(session, cancellationToken);
             }
             catch (ClientException)
             {

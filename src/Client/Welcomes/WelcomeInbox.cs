@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using Marmot.Client.Accounts;
 using Marmot.Client.Groups;
 using Marmot.Client.Profiles;
+using Marmot.Client.Relays;
 using Marmot.Client.Storage;
 using Marmot.Mls.Codec;
 using Marmot.Mls.Groups;
@@ -12,29 +13,10 @@ using Marmot.Protocol.Filters;
 using Marmot.Protocol.GiftWraps;
 using MlsGroup = Marmot.Mls.Groups.Group;
 
-namespace Marmot.Client;
+namespace Marmot.Client.Welcomes;
 
-/// <summary>A group joined by a Welcome.</summary>
-/// <param name="State">The group.</param>
-/// <param name="Welcome">The Welcome's inner event; its author is the admin who invited.</param>
-/// <param name="WrapId">The gift wrap that carried it.</param>
-public sealed record JoinedGroup(GroupState State, Rumor Welcome, Bytes32 WrapId);
-
-/// <summary>A Welcome that was not followed.</summary>
-/// <param name="WrapId">The gift wrap.</param>
-/// <param name="Reason">Why; never content.</param>
-public sealed record FailedWelcome(Bytes32 WrapId, string Reason);
-
-/// <summary>What a look into the inbox brought.</summary>
-/// <param name="Joined">Groups joined.</param>
-/// <param name="Failed">Welcomes refused.</param>
-public sealed record JoinReport(IReadOnlyList<JoinedGroup> Joined, IReadOnlyList<FailedWelcome> Failed)
-{
-    /// <summary>Inbox relays that could not be asked to the end, with the reason.</summary>
-    public IReadOnlyList<string> Unreachable { get; init; } = [];
-}
-
-public sealed partial class MarmotClient
+/// <summary>Opens gift wraps and joins every group somebody rightly invites to (MIP-02).</summary>
+internal sealed class WelcomeInbox
 {
     /// <summary>A Welcome whose key package is not here may be for one that another start of this client still brings; afterwards it is dropped.</summary>
     private const long UnknownKeyPackageSeconds = 24 * 60 * 60;
@@ -44,20 +26,30 @@ public sealed partial class MarmotClient
 
     private readonly Dictionary<Bytes32, long> _processedWraps = []; // and our clock when each was opened
 
+    private readonly Account _account;
+    private readonly GroupSessions _sessions;
+    private readonly RelayRequests _relays;
+
+    public WelcomeInbox(Account account, GroupSessions sessions, RelayRequests relays)
+    {
+        (_account, _sessions, _relays) = (account, sessions, relays);
+        foreach (var (id, value) in account.Store.Scan(WrapPrefix))
+        {
+            _processedWraps[Bytes32.ParseHex(id[WrapPrefix.Length..])] = BinaryPrimitives.ReadInt64BigEndian(value);
+        }
+    }
+
     /// <summary>Reads the inbox and joins every group somebody rightly invites to.</summary>
-    /// <param name="wait">How long to listen when the inbox brings nothing new.</param>
-    /// <param name="cancellationToken">Ends it.</param>
-    public async Task<JoinReport> AcceptInvitesAsync(TimeSpan? wait = null, CancellationToken cancellationToken = default)
+    public async Task<JoinReport> AcceptAsync(TimeSpan? wait = null, CancellationToken cancellationToken = default)
     {
         var joined = new List<JoinedGroup>();
         var failed = new List<FailedWelcome>();
-        long askedAt = Now;
-        var answers = await Task.WhenAll(Settings.InboxRelays.Select(relay => _network.FetchAsync(relay, InboxFilter(), asAccount: true, cancellationToken)));
+        long askedAt = _account.Now;
+        var answers = await Task.WhenAll(_account.Settings.InboxRelays.Select(relay => _relays.Network.FetchAsync(relay, InboxFilter(), asAccount: true, cancellationToken)));
         await OpenWrapsAsync(answers.SelectMany(answer => answer.Events), joined, failed, cancellationToken);
         if (answers.Length > 0 && Array.TrueForAll(answers, answer => answer.Complete))
         {
-            _account = _account with { InboxReadAt = askedAt };
-            SaveAccount(durable: false);
+            _account.InboxReadAt = askedAt;
         }
 
         if (joined.Count == 0 && failed.Count == 0 && wait is { } limit && limit > TimeSpan.Zero)
@@ -68,21 +60,25 @@ public sealed partial class MarmotClient
         return new JoinReport(joined, failed) { Unreachable = [.. answers.Where(answer => !answer.Complete).Select(answer => $"{answer.Relay}: {answer.Message}")] };
     }
 
+    /// <summary>The account's gift wraps on its inbox relays as they lie there.</summary>
+    public Task<IReadOnlyList<NostrEvent>> FetchGiftWrapsAsync(CancellationToken cancellationToken = default) =>
+        _relays.FetchAsync(_account.Settings.InboxRelays, new Filter { Kinds = [GiftWrap.Kind], Tags = new Dictionary<char, string[]> { ['p'] = [_account.PublicKey.ToString()] } }, asAccount: true, cancellationToken);
+
     // Wraps are dated up to two days back (NIP-59): never ask for less than that.
     private Filter InboxFilter() => new()
     {
         Kinds = [GiftWrap.Kind],
-        Tags = new Dictionary<char, string[]> { ['p'] = [PublicKey.ToString()] },
+        Tags = new Dictionary<char, string[]> { ['p'] = [_account.PublicKey.ToString()] },
         Since = _account.InboxReadAt == 0 ? null : Math.Max(0, _account.InboxReadAt - GiftWrap.MaxBackdateSeconds - InboxMarginSeconds),
     };
 
     private async Task ListenForWelcomeAsync(TimeSpan limit, List<JoinedGroup> joined, List<FailedWelcome> failed, CancellationToken cancellationToken)
     {
-        using var deadline = new CancellationTokenSource(limit, _time);
+        using var deadline = new CancellationTokenSource(limit, _account.Time);
         using var turn = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
         var arrived = System.Threading.Channels.Channel.CreateUnbounded<NostrEvent>();
         var filter = InboxFilter();
-        var listening = Settings.InboxRelays.Select(relay => _network.ListenAsync(relay, filter, asAccount: true, evt => arrived.Writer.TryWrite(evt), turn.Token)).ToList();
+        var listening = _account.Settings.InboxRelays.Select(relay => _relays.Network.ListenAsync(relay, filter, asAccount: true, evt => arrived.Writer.TryWrite(evt), turn.Token)).ToList();
         try
         {
             while (joined.Count == 0 && failed.Count == 0)
@@ -103,13 +99,13 @@ public sealed partial class MarmotClient
 
     private async Task OpenWrapsAsync(IEnumerable<NostrEvent> wraps, List<JoinedGroup> joined, List<FailedWelcome> failed, CancellationToken cancellationToken)
     {
-        using var gate = await EnterAsync(cancellationToken);
+        using var gate = await _sessions.EnterAsync(cancellationToken);
 
         // The newest Welcome into a group counts, so they are taken in the order they were written, not in that of their made-up dates.
         var opened = new List<(Bytes32 WrapId, Rumor Rumor)>();
         foreach (var wrap in wraps.Where(wrap => !_processedWraps.ContainsKey(wrap.Id)).DistinctBy(wrap => wrap.Id))
         {
-            if (GiftWrap.TryOpen(wrap, _key, out var rumor, out _) && rumor.Kind == MarmotNumbers.WelcomeKind)
+            if (GiftWrap.TryOpen(wrap, _account.Key, out var rumor, out _) && rumor.Kind == MarmotNumbers.WelcomeKind)
             {
                 opened.Add((wrap.Id, rumor));
             }
@@ -128,12 +124,7 @@ public sealed partial class MarmotClient
             if (session is not null)
             {
                 Forget(wrapId, batch);
-                if (_sessions.TryRemove(session.GroupId, out var old))
-                {
-                    old.Dispose();
-                }
-
-                _sessions[session.GroupId] = session;
+                _sessions.Put(session);
                 joined.Add(new JoinedGroup(session.State(), rumor, wrapId));
                 continue;
             }
@@ -148,11 +139,11 @@ public sealed partial class MarmotClient
 
     private void Forget(in Bytes32 wrapId, StoreBatch batch)
     {
-        long now = Now;
+        long now = _account.Now;
         byte[] value = new byte[sizeof(long)];
         BinaryPrimitives.WriteInt64BigEndian(value, now);
         batch.Put(WrapPrefix + wrapId, value);
-        _store.Commit(batch);
+        _account.Store.Commit(batch);
         _processedWraps[wrapId] = now;
     }
 
@@ -166,7 +157,7 @@ public sealed partial class MarmotClient
             _processedWraps.Remove(wrapId);
         }
 
-        _store.Commit(batch, durable: false);
+        _account.Store.Commit(batch, durable: false);
     }
 
     // Null and a session when the Welcome was followed; its effects are in the batch.
@@ -194,7 +185,7 @@ public sealed partial class MarmotClient
         // 2. Our key package: by what the Welcome itself names, since the e tag may be wrong.
         MlsGroup? mls = null;
         (Bytes32 Reference, KeyPackageRecord Record)? used = null;
-        foreach (var (reference, record) in StoredKeyPackages())
+        foreach (var (reference, record) in KeyPackageRecord.All(_account.Store))
         {
             if (!KeyPackageSecrets.TryRead(record.Secrets, out var secrets))
             {
@@ -218,7 +209,7 @@ public sealed partial class MarmotClient
 
         if (mls is null || used is null)
         {
-            isPermanent = rumor.CreatedAt < Now - UnknownKeyPackageSeconds;
+            isPermanent = rumor.CreatedAt < _account.Now - UnknownKeyPackageSeconds;
             return "the Welcome is for a key package that is not here";
         }
 
@@ -230,7 +221,7 @@ public sealed partial class MarmotClient
         }
 
         // 4. Joined; a key package for one use has had it, and its keys are gone with the same write. What stays of it reminds of the slot that is empty now.
-        session = GroupSession.Join(_store, _time, PublicKey, mls, MipGroup.DataOf(mls.Extensions)!, rumor.CreatedAt, batch);
+        session = GroupSession.Join(_account.Store, _account.Time, _account.PublicKey, mls, MipGroup.DataOf(mls.Extensions)!, rumor.CreatedAt, batch);
         var after = used.Value.Record with { Uses = used.Value.Record.Uses + 1 };
         batch.PutJson(KeyPackageRecord.Key(used.Value.Reference), after.IsLastResort ? after : after with { Secrets = [] });
         return null;
@@ -255,6 +246,6 @@ public sealed partial class MarmotClient
 
         // A group known already is only joined anew when we are out of it, or stand on a branch that lost.
         string id = Convert.ToHexStringLower(mls.GroupId.Span);
-        return _sessions.TryGetValue(id, out var known) && !known.MayBeReplacedBy(mls, rumor.PublicKey) ? "the group is joined already" : null;
+        return _sessions.TryGet(id, out var known) && !known.MayBeReplacedBy(mls, rumor.PublicKey) ? "the group is joined already" : null;
     }
 }

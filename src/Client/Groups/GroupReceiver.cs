@@ -1,0 +1,478 @@
+using System.Security.Cryptography;
+using System.Text;
+using Marmot.Client.Profiles;
+using Marmot.Client.Storage;
+using Marmot.Mls.Codec;
+using Marmot.Mls.Groups;
+using Marmot.Mls.Messages;
+using Marmot.Protocol.Encoding;
+using Marmot.Protocol.Events;
+using Marmot.Protocol.Groups;
+using Marmot.Protocol.Keys;
+using MlsGroup = Marmot.Mls.Groups.Group;
+
+namespace Marmot.Client.Groups;
+
+/// <summary>The order in which events of a group take effect (MIP-03): opens envelopes, reads messages, lets the best commit of an epoch win. One caller at a time, as its session.</summary>
+internal sealed class GroupReceiver
+{
+    private readonly GroupSession _session;
+    private (Bytes32, int, Bytes32?)? _parkedTriedOn;
+
+    public GroupReceiver(GroupSession session) => _session = session;
+
+    /// <summary>
+    /// Lets verified kind 445 events take effect, in whatever order and however often they come: the best commit of an epoch wins by created_at, then id; one that comes late takes the epoch
+    /// back; what cannot be read yet is kept. All of it is stored in one batch at the end.
+    /// </summary>
+    /// <param name="events">Events of this group's routing ids; ids and signatures are verified.</param>
+    /// <param name="owe">Makes the outbox entries of Welcomes when an own commit turns out to be accepted.</param>
+    public GroupReport Receive(IEnumerable<NostrEvent> events, Action<StoreBatch, MlsMessage, IReadOnlyList<Invitee>> owe)
+    {
+        var report = new GroupReport();
+        var batch = new StoreBatch();
+        var turn = new ReceiveTurn(Gather(events, report), report, batch, owe);
+
+        // Parked events are as closed as they were while the ground is the same; a flood of garbage must not be tried again with every message.
+        bool withParked = !_session.HasState || _parkedTriedOn != Ground();
+        if (withParked)
+        {
+            turn.Add(_session.Parked.Candidates());
+        }
+
+        if (turn.Work.Any())
+        {
+            TakeAll(turn);
+            if (!withParked && (_parkedTriedOn != Ground() || turn.Work.Any(one => one.Message is not null)))
+            {
+                turn.Add(_session.Parked.Candidates());
+                TakeAll(turn);
+            }
+
+            ParkTheRest(turn);
+            _parkedTriedOn = Ground();
+            _session.Commit(batch);
+        }
+        else
+        {
+            _session.SaveRecord(); // how far the relays were read: worth no flush of its own
+        }
+
+        return report;
+    }
+
+    // What decides whether a parked event can take effect: the keys, the proposals and the own commit at hand. A removed member tries the keys of the epochs before, which this does not tell.
+    private (Bytes32 Authenticator, int Proposals, Bytes32? Pending)? Ground() =>
+        !_session.HasState ? null : (GroupSession.HashOf(_session.Mls.EpochAuthenticator), _session.Mls.PendingProposals.Count, _session.Record.Pending?.EventId);
+
+    private void TakeAll(ReceiveTurn turn)
+    {
+        while (Step(turn))
+        {
+            // Until nothing more changes: a commit opens the next epoch's messages, a rollback those of the better branch.
+        }
+    }
+
+    private List<Candidate> Gather(IEnumerable<NostrEvent> events, GroupReport report)
+    {
+        var work = new List<Candidate>();
+        var known = new HashSet<Bytes32>(_session.Parked.Ids);
+        foreach (var evt in events)
+        {
+            if (_session.Seen.Contains(evt.Id) || !known.Add(evt.Id))
+            {
+                continue;
+            }
+
+            if (GroupEvent.TryParse(evt, out var envelope, out var reason) && _session.Record.RoutingIds.Contains(envelope.NostrGroupId))
+            {
+                work.Add(new Candidate(evt, envelope));
+            }
+            else if (envelope is null)
+            {
+                _session.MarkSeen(evt.Id, evt.Id);
+                report.Incidents.Add(new GroupIncident(evt.Id, GroupOutcome.Refused, reason.ToString() ?? string.Empty));
+            }
+        }
+
+        return work;
+    }
+
+    // One pass; true when something changed that may let another pass find more.
+    private bool Step(ReceiveTurn turn)
+    {
+        bool changed = TakeOwnEcho(turn);
+        if (_session.HasState)
+        {
+            Open(turn);
+            changed |= TakeMessages(turn);
+        }
+
+        // A rival of a past epoch first: what follows is to be judged on the branch that stays. A removed member may learn that the removal lost.
+        return TakeRival(turn) || (_session.HasState && TakeCommit(turn)) || changed;
+    }
+
+    private bool TakeOwnEcho(ReceiveTurn turn)
+    {
+        if (_session.Record.Pending is not { } pending || turn.Work.FirstOrDefault(one => one.Event.Id == pending.EventId) is not { } echo)
+        {
+            return false;
+        }
+
+        echo.IsDone = true;
+
+        // A better rival in the same hand wins all the same; it is found below, against the merged own commit.
+        _session.Confirm(turn.Batch, turn.Owe);
+        turn.Report.Incidents.Add(new GroupIncident(echo.Event.Id, GroupOutcome.OwnCommit));
+        return true;
+    }
+
+    /// <summary>Tries the keys of the known epochs on every envelope that is still closed.</summary>
+    private void Open(ReceiveTurn turn)
+    {
+        var keys = _session.Mls.KnownEpochs.Select(epoch => MipGroup.EnvelopeKey(_session.Mls, epoch)).ToList();
+        foreach (var candidate in turn.Work.Where(one => one.Message is null).ToList())
+        {
+            byte[]? bytes = null;
+            foreach (byte[] key in keys)
+            {
+                if (candidate.Envelope.TryOpen(key, out bytes))
+                {
+                    break;
+                }
+            }
+
+            bytes ??= OpenLegacy(candidate.Envelope);
+            if (bytes is null)
+            {
+                continue;
+            }
+
+            candidate.Hash = GroupSession.HashOf(bytes);
+            if (_session.Seen.Contains(candidate.Hash))
+            {
+                Drop(turn, candidate); // the same message in another envelope
+            }
+            else if (!MlsMessage.TryRead(bytes, out var message, out var error) || !message!.GroupId.Span.SequenceEqual(_session.Mls.GroupId.Span))
+            {
+                Finish(turn, candidate, GroupOutcome.Refused, error == MlsError.None ? "a message of another group" : error.ToString());
+            }
+            else
+            {
+                candidate.Message = message;
+            }
+        }
+
+        keys.ForEach(key => CryptographicOperations.ZeroMemory(key));
+    }
+
+    private byte[]? OpenLegacy(GroupEvent envelope)
+    {
+        if (!ProfileDetector.MayBeLegacyEnvelope(envelope))
+        {
+            return null;
+        }
+
+        foreach (ulong epoch in _session.Mls.KnownEpochs)
+        {
+            byte[] secret = MipGroup.LegacyEnvelopeKey(_session.Mls, epoch);
+            using var key = SecretKey.TryCreate(secret, out var created) ? created : null;
+            CryptographicOperations.ZeroMemory(secret);
+            if (key is not null && envelope.TryOpenLegacy(key, out byte[]? message))
+            {
+                return message;
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>Application messages of the current and the past epochs, proposals of the current one.</summary>
+    private bool TakeMessages(ReceiveTurn turn)
+    {
+        bool changed = false;
+        foreach (var candidate in turn.Work.Where(one => one.Message is { ContentType: not ContentType.Commit }).ToList())
+        {
+            var message = candidate.Message!;
+            if (message.Epoch > _session.Mls.Epoch || (message.ContentType == ContentType.Proposal && message.Epoch < _session.Mls.Epoch && _session.Race.Merged(message.Epoch) is not null))
+            {
+                continue; // later, or for a commit that may yet take its epoch back
+            }
+
+            changed = true;
+            if (_session.Seen.Contains(candidate.Hash))
+            {
+                Drop(turn, candidate); // the same message came twice in one turn
+                continue;
+            }
+
+            if (!_session.Mls.TryProcess(message, out var received, out var error))
+            {
+                Finish(turn, candidate, error == MlsError.WrongEpoch ? GroupOutcome.Stale : GroupOutcome.Refused, error.ToString());
+                continue;
+            }
+
+            if (received is ReceivedProposal proposal)
+            {
+                var members = _session.Mls.Members.ToDictionary(member => member.Index, member => member.Leaf);
+                string? refusal = CommitPolicy.Refusal(proposal.Proposal, proposal.Sender, members, _session.Data);
+                Finish(turn, candidate, refusal is null ? GroupOutcome.Proposal : GroupOutcome.Refused, refusal ?? string.Empty);
+                Hear(candidate);
+            }
+            else if (received is ReceivedApplication application)
+            {
+                TakeApplication(turn, candidate, application);
+            }
+        }
+
+        return changed;
+    }
+
+    // MIP-03: the payload is an unsigned event by the sender of the MLS message, with the id that is its hash.
+    private void TakeApplication(ReceiveTurn turn, Candidate candidate, ReceivedApplication application)
+    {
+        Hear(candidate);
+        var sender = MarmotIdentity.Of(application.Sender);
+        string? fault = null;
+        if (!Rumor.TryParse(application.Data, out var rumor, out var reason))
+        {
+            fault = $"the inner event: {reason}";
+        }
+        else if (rumor.PublicKey != sender)
+        {
+            fault = "the inner event is not by the sender";
+        }
+        else if (rumor.Tags.Any(tag => tag[0] == "h"))
+        {
+            fault = "the inner event carries an h tag";
+        }
+        else if (!HasId(application.Data))
+        {
+            fault = "the inner event has no id";
+        }
+
+        Finish(turn, candidate, fault is null ? GroupOutcome.Message : GroupOutcome.Refused, fault ?? string.Empty);
+        if (fault is null && !_session.Seen.Contains(rumor!.Id))
+        {
+            _session.PutMessage(turn.Batch, null, rumor, new StoredMessage(Encoding.UTF8.GetString(application.Data), application.Epoch, candidate.Event.Id, IsOwn: false, application.SenderLeaf, null));
+            turn.Report.Messages.Add(new GroupMessage(_session.GroupId, rumor, application.Epoch, candidate.Event.Id, IsOwn: false, application.SenderLeaf));
+        }
+    }
+
+    private void Hear(Candidate candidate)
+    {
+        _session.Record.HasHeard = true;
+        _session.Record.HeardAt = Math.Max(_session.Record.HeardAt, candidate.Event.CreatedAt);
+    }
+
+    // The reader computes a missing id; the profile wants it there.
+    private static bool HasId(byte[] json)
+    {
+        using var document = System.Text.Json.JsonDocument.Parse(json);
+        return document.RootElement.TryGetProperty("id", out _);
+    }
+
+    /// <summary>A commit for an epoch that another commit has ended: it takes the epoch back when it is better (MIP-03).</summary>
+    private bool TakeRival(ReceiveTurn turn)
+    {
+        foreach (var candidate in turn.Work.Where(one => one.Message is null or { ContentType: ContentType.Commit }).ToList())
+        {
+            // A removed member has no group to open envelopes with: the snapshots' keys do it.
+            var merged = candidate.Message is { } known ? _session.Race.Merged(known.Epoch) : _session.HasState ? null : _session.Race.FindOpening(turn.Batch, candidate);
+            if (merged is null || candidate.Message is not { ContentType: ContentType.Commit } message)
+            {
+                if (candidate.Message is { } old && old.Epoch < _session.Epoch)
+                {
+                    Finish(turn, candidate, GroupOutcome.Stale, "the commit's epoch is too long ago");
+                }
+
+                continue;
+            }
+
+            if (candidate.Hash == merged.MessageHash)
+            {
+                Drop(turn, candidate); // the same commit in another envelope, whatever its date
+                continue;
+            }
+
+            if (CommitRace.Compare(candidate.Event.CreatedAt, candidate.Event.Id, merged.CreatedAt, merged.EventId) > 0)
+            {
+                Finish(turn, candidate, GroupOutcome.LostRace);
+                continue;
+            }
+
+            if (_session.Race.TryStage(turn, merged.Epoch, candidate, message, out var state, out var staged, out string? reason))
+            {
+                RollBack(turn, candidate, merged.Epoch, state, staged);
+                return true;
+            }
+
+            if (reason is not null)
+            {
+                Finish(turn, candidate, GroupOutcome.Refused, reason);
+            }
+        }
+
+        return false;
+    }
+
+    private void RollBack(ReceiveTurn turn, Candidate candidate, ulong epoch, MlsGroup state, StagedCommit staged)
+    {
+        _session.Abandon(turn.Batch, keep: false);
+        _session.Race.TakeBack(turn.Batch, epoch);
+
+        // What was opened on the branch that lost says nothing about this one.
+
+        foreach (var opened in turn.Work.Where(one => one.Message is { } read && read.Epoch > epoch))
+        {
+            opened.Message = null;
+        }
+
+        bool removed = staged.RemovesSelf;
+        _session.Replace(state);
+        _session.Merge(turn.Batch, staged, candidate.Event.Id, candidate.Event.CreatedAt, candidate.Hash);
+        OweWelcomes(turn, candidate, staged);
+        if (!staged.IsOwn)
+        {
+            Hear(candidate);
+        }
+
+        Finish(turn, candidate, removed ? GroupOutcome.Removed : GroupOutcome.RolledBack);
+        if (_session.HasState)
+        {
+            SendAgain(turn, epoch);
+        }
+    }
+
+    // An own commit that was given up and is in force after all: those it added still wait.
+    private void OweWelcomes(ReceiveTurn turn, Candidate candidate, StagedCommit staged)
+    {
+        if (staged.Welcome is { } welcome && _session.Race.Abandoned(candidate.Event.Id) is { } kept)
+        {
+            turn.Owe(turn.Batch, welcome, kept.Invitees);
+        }
+    }
+
+    /// <summary>Own messages of epochs that no longer are: nobody on the better branch can read them, so they are sealed anew under the same inner id.</summary>
+    private void SendAgain(ReceiveTurn turn, ulong epoch)
+    {
+        for (int index = _session.Record.Messages - 1; index >= 0 && _session.History.Get(index, turn.Batch) is { } stored; index--)
+        {
+            // Late messages of older epochs lie between newer ones, but not further back than epochs are known.
+            if (stored.Epoch + (2 * CommitRace.Epochs) < epoch)
+            {
+                return;
+            }
+
+            if (!stored.IsOwn || stored.Epoch <= epoch || !Rumor.TryParse(Encoding.UTF8.GetBytes(stored.RumorJson), out var rumor, out _))
+            {
+                continue;
+            }
+
+            turn.Batch.Delete(GroupSession.OutboxKey(stored.EventId));
+            _session.Seal(rumor, index, turn.Batch);
+            turn.Report.Resent++;
+        }
+    }
+
+    /// <summary>The best commit of the current epoch.</summary>
+    private bool TakeCommit(ReceiveTurn turn)
+    {
+        foreach (var candidate in turn.Work.Where(one => one.Message is { ContentType: ContentType.Commit } message && message.Epoch == _session.Epoch).ToList())
+        {
+            if (_session.Race.Abandoned(candidate.Event.Id) is not null && _session.Race.TryStage(turn, _session.Epoch, candidate, candidate.Message!, out var own, out var ownStaged, out _))
+            {
+                MergeOwnLate(turn, candidate, own, ownStaged);
+                return true;
+            }
+
+            if (_session.Record.Pending is { } pending && CommitRace.Compare(pending.CreatedAt, pending.EventId, candidate.Event.CreatedAt, candidate.Event.Id) < 0)
+            {
+                continue; // ours is better; whether a relay has it is still open
+            }
+
+            if (!_session.Mls.TryProcess(candidate.Message!, out var received, out var error))
+            {
+                if (error != MlsError.UnknownProposal)
+                {
+                    Finish(turn, candidate, GroupOutcome.Refused, error.ToString());
+                }
+
+                continue;
+            }
+
+            var staged = ((ReceivedCommit)received!).Commit;
+            if (CommitPolicy.Refusal(staged) is { } refusal)
+            {
+                _session.Mls.Discard(staged);
+                Finish(turn, candidate, GroupOutcome.Refused, refusal);
+                continue;
+            }
+
+            if (_session.Record.Pending is not null)
+            {
+                // Processed against a state that held our own commit: give that up, then take the better one.
+                _session.Mls.Discard(staged);
+                _session.Abandon(turn.Batch, keep: false);
+                staged = ((ReceivedCommit)_session.Mls.Process(candidate.Message!)).Commit;
+            }
+
+            bool removed = staged.RemovesSelf;
+            _session.Merge(turn.Batch, staged, candidate.Event.Id, candidate.Event.CreatedAt, candidate.Hash);
+            Hear(candidate);
+            Finish(turn, candidate, removed ? GroupOutcome.Removed : GroupOutcome.Commit);
+            return true;
+        }
+
+        return false;
+    }
+
+    private void MergeOwnLate(ReceiveTurn turn, Candidate candidate, MlsGroup state, StagedCommit staged)
+    {
+        _session.Abandon(turn.Batch, keep: false);
+        _session.Replace(state);
+        _session.Merge(turn.Batch, staged, candidate.Event.Id, candidate.Event.CreatedAt, candidate.Hash);
+        OweWelcomes(turn, candidate, staged);
+        Finish(turn, candidate, GroupOutcome.OwnCommit);
+    }
+
+    private void ParkTheRest(ReceiveTurn turn)
+    {
+        long now = _session.Now;
+        foreach (var candidate in turn.Work)
+        {
+            if (candidate.IsParked)
+            {
+                continue;
+            }
+
+            // Events that no key of ours ever opens are of before our time, of a lost branch, or garbage.
+            if (_session.Parked.TryAdd(turn.Batch, candidate.Event, now, _session.Epoch))
+            {
+                turn.Report.Incidents.Add(new GroupIncident(candidate.Event.Id, GroupOutcome.Parked));
+            }
+        }
+
+        foreach (var id in _session.Parked.Expire(turn.Batch, now, _session.Epoch))
+        {
+            _session.MarkSeen(id, id);
+        }
+    }
+
+    /// <summary>Done with it for good.</summary>
+    private void Finish(ReceiveTurn turn, Candidate candidate, GroupOutcome outcome, string reason = "")
+    {
+        turn.Report.Incidents.Add(new GroupIncident(candidate.Event.Id, outcome, reason));
+        Drop(turn, candidate);
+    }
+
+    private void Drop(ReceiveTurn turn, Candidate candidate)
+    {
+        candidate.IsDone = true;
+        _session.MarkSeen(candidate.Event.Id, candidate.Message is null ? candidate.Event.Id : candidate.Hash);
+        if (candidate.IsParked)
+        {
+            _session.Parked.Remove(turn.Batch, candidate.Event.Id);
+        }
+    }
+}

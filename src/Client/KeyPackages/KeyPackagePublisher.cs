@@ -1,0 +1,150 @@
+using System.Globalization;
+using Marmot.Client.Accounts;
+using Marmot.Client.Groups;
+using Marmot.Client.Profiles;
+using Marmot.Client.Relays;
+using Marmot.Client.Storage;
+using Marmot.Protocol.Encoding;
+using Marmot.Protocol.Events;
+
+namespace Marmot.Client.KeyPackages;
+
+/// <summary>The own key packages: made, published, replaced, deleted (MIP-00).</summary>
+internal sealed class KeyPackagePublisher
+{
+    private readonly Account _account;
+    private readonly GroupSessions _sessions;
+    private readonly RelayRequests _relays;
+
+    public KeyPackagePublisher(Account account, GroupSessions sessions, RelayRequests relays)
+        => (_account, _sessions, _relays) = (account, sessions, relays);
+
+    /// <summary>Welcomes under way to a replaced key package are still opened for this long (MIP-00).</summary>
+    private static readonly TimeSpan RetirePause = TimeSpan.FromHours(24);
+
+    /// <summary>Makes a key package, stores its private keys, then publishes it; in a slot that is taken it replaces the one there.</summary>
+    public async Task<PublishedKeyPackage> PublishAsync(string? slot = null, bool lastResort = true, bool legacyCopy = false, CancellationToken cancellationToken = default)
+    {
+        using var gate = await _sessions.EnterAsync(cancellationToken);
+        slot ??= _account.Settings.Slot;
+        var old = KeyPackageRecord.All(_account.Store).Where(one => one.Record.Slot == slot && one.Record.RetireAt == 0).ToList();
+        long createdAt = _account.TakeCreatedAt(ProfileDetector.KeyPackageKind, slot);
+        using var secrets = MipGroup.CreateKeyPackage(_account.PublicKey, lastResort, _account.Time.GetUtcNow());
+        var relays = _account.Settings.KeyPackageRelays;
+        var evt = KeyPackageEvent.Create(_account.Key, secrets.KeyPackage, slot, relays, createdAt);
+        var copy = legacyCopy ? KeyPackageEvent.Create(_account.Key, secrets.KeyPackage, null, relays, createdAt) : null;
+        var reference = new Bytes32(secrets.KeyPackage.Reference());
+        var record = new KeyPackageRecord(secrets.ToBytes(), slot, lastResort, evt.Id, copy?.Id, createdAt, [.. relays]);
+
+        // 1. Private keys first: a Welcome may come before the relay's OK does.
+        var batch = new StoreBatch();
+        batch.PutJson(KeyPackageRecord.Key(reference), record);
+        _account.Store.Commit(batch);
+
+        // 2. Publish.
+        var published = new List<PublishedEvent> { await _relays.PublishAsync(evt, relays, cancellationToken) };
+        if (!published[0].Acked)
+        {
+            if (published[0].IsRefused)
+            {
+                batch = new StoreBatch();
+                batch.Delete(KeyPackageRecord.Key(reference));
+                _account.Store.Commit(batch);
+            }
+
+            throw new ClientException($"no relay took the key package: {published[0].Reasons}");
+        }
+
+        if (copy is not null)
+        {
+            published.Add(await _relays.PublishAsync(copy, relays, cancellationToken));
+        }
+
+        // 3. The one it replaces: its 443 copy is not replaced by itself.
+        batch = new StoreBatch();
+        batch.PutJson(KeyPackageRecord.Key(reference), record with { IsPublished = true });
+        foreach (var (oldReference, oldRecord) in old)
+        {
+            if (oldRecord.IsUsedUp)
+            {
+                batch.Delete(KeyPackageRecord.Key(oldReference));
+            }
+            else
+            {
+                batch.PutJson(KeyPackageRecord.Key(oldReference), oldRecord with { RetireAt = _account.Now + (long)RetirePause.TotalSeconds });
+            }
+        }
+
+        _account.Store.Commit(batch);
+        foreach (var (_, oldRecord) in old.Where(one => one.Record.LegacyEventId is not null))
+        {
+            await _relays.PublishAsync(Deletion([oldRecord.LegacyEventId!.Value], null, ProfileDetector.LegacyKeyPackageKind), relays, cancellationToken);
+        }
+
+        return new PublishedKeyPackage(reference, evt, published);
+    }
+
+    /// <summary>The own key packages whose private keys are still here.</summary>
+    public IReadOnlyList<OwnKeyPackage> List() =>
+        [.. KeyPackageRecord.All(_account.Store).Where(one => !one.Record.IsUsedUp).Select(one => new OwnKeyPackage(one.Reference, one.Record.Slot, one.Record.EventId, one.Record.CreatedAt, one.Record.IsLastResort, one.Record.Uses, one.Record.RetireAt > 0))];
+
+    /// <summary>Publishes another key package in the same slot (MIP-00: after use, and from time to time).</summary>
+    public async Task<PublishedKeyPackage> RotateAsync(Bytes32 reference, CancellationToken cancellationToken = default)
+    {
+        var record = _account.Store.GetJson<KeyPackageRecord>(KeyPackageRecord.Key(reference)) ?? throw new ClientException("no such key package");
+        return await PublishAsync(record.Slot, record.IsLastResort, record.LegacyEventId is not null, cancellationToken);
+    }
+
+    /// <summary>Asks the relays to delete a key package and wipes its private keys.</summary>
+    public async Task<IReadOnlyList<PublishedEvent>> DeleteAsync(Bytes32 reference, CancellationToken cancellationToken = default)
+    {
+        using var gate = await _sessions.EnterAsync(cancellationToken);
+        var record = _account.Store.GetJson<KeyPackageRecord>(KeyPackageRecord.Key(reference)) ?? throw new ClientException("no such key package");
+        var batch = new StoreBatch();
+        batch.Delete(KeyPackageRecord.Key(reference));
+        _account.Store.Commit(batch);
+        var published = new List<PublishedEvent> { await _relays.PublishAsync(Deletion([record.EventId], record.RetireAt == 0 ? record.Slot : null, ProfileDetector.KeyPackageKind), record.Relays, cancellationToken) };
+        if (record.LegacyEventId is { } copy)
+        {
+            published.Add(await _relays.PublishAsync(Deletion([copy], null, ProfileDetector.LegacyKeyPackageKind), record.Relays, cancellationToken));
+        }
+
+        return published;
+    }
+
+    /// <summary>Another key package for every slot whose own was used, or of which no relay has said that it took it.</summary>
+    public async Task<IReadOnlyList<PublishedEvent>> RenewAsync(CancellationToken cancellationToken)
+    {
+        var published = new List<PublishedEvent>();
+        foreach (var (reference, _) in KeyPackageRecord.All(_account.Store).Where(one => one.Record.RetireAt == 0 && (one.Record.Uses > 0 || !one.Record.IsPublished)).DistinctBy(one => one.Record.Slot).ToList())
+        {
+            published.AddRange((await RotateAsync(reference, cancellationToken)).Published);
+        }
+
+        return published;
+    }
+
+    // Private keys whose time is over.
+    public void ForgetRetired(StoreBatch batch)
+    {
+        foreach (var (reference, record) in KeyPackageRecord.All(_account.Store))
+        {
+            if (record.RetireAt > 0 && record.RetireAt < _account.Now)
+            {
+                batch.Delete(KeyPackageRecord.Key(reference));
+            }
+        }
+    }
+
+    private NostrEvent Deletion(IReadOnlyList<Bytes32> events, string? slot, int kind)
+    {
+        List<string[]> tags = [.. events.Select(id => new[] { "e", id.ToString() })];
+        if (slot is not null)
+        {
+            tags.Add(["a", $"{kind}:{_account.PublicKey}:{slot}"]);
+        }
+
+        tags.Add(["k", kind.ToString(CultureInfo.InvariantCulture)]);
+        return NostrEvent.Create(_account.Key, MarmotNumbers.DeletionKind, tags, string.Empty, _account.Now);
+    }
+}

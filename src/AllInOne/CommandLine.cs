@@ -29,7 +29,7 @@ internal static class CommandLine
           notify test             send a trigger through a running push server
           notify doctor           look at its key, clock, credentials and relays from where it runs
           keys new|show           the operator's keys
-          config check            validate all settings, all mistakes at once
+          config check [--online] validate all settings, all mistakes at once; --online asks PostgreSQL, Redis and S3 too
           sim apns|fcm            a push provider simulator
           doctor                  prove a deployment from the outside, step by step
           healthcheck             ask the admin port whether this machine's server is ready
@@ -51,20 +51,20 @@ internal static class CommandLine
 
         switch (command)
         {
-            case "all" when !hasSubcommand:
+            case "all" when !hasSubcommand || IsSetting(rest[0]):
                 return await RoleHost.RunAsync(Roles.All, rest);
             case "relay":
-                return hasSubcommand ? await RelayCommands.RunAsync(rest) : await RoleHost.RunAsync(Roles.Relay, rest);
+                return hasSubcommand && !IsSetting(rest[0]) ? await RelayCommands.RunAsync(rest) : await RoleHost.RunAsync(Roles.Relay, rest);
             case "blossom":
-                return hasSubcommand ? await BlossomCommands.RunAsync(rest) : await RoleHost.RunAsync(Roles.Blossom, rest);
+                return hasSubcommand && !IsSetting(rest[0]) ? await BlossomCommands.RunAsync(rest) : await RoleHost.RunAsync(Roles.Blossom, rest);
             case "notify":
-                return hasSubcommand ? await NotifyCommands.RunAsync(rest) : await RoleHost.RunAsync(Roles.Notify, rest);
+                return hasSubcommand && !IsSetting(rest[0]) ? await NotifyCommands.RunAsync(rest) : await RoleHost.RunAsync(Roles.Notify, rest);
             case "keys":
                 return await NotifyCommands.RunAsync(["keys", .. rest]);
             case "sim":
                 return await SimCommands.RunAsync(rest);
             case "config" when rest.Length > 0 && rest[0] == "check":
-                return RoleHost.CheckSettings(rest[1..]);
+                return await RoleHost.CheckSettingsAsync(rest[1..]);
             case "doctor":
                 return await Doctor.DoctorCommand.RunAsync(rest);
             case "healthcheck":
@@ -80,6 +80,9 @@ internal static class CommandLine
                 return WrongUsage;
         }
     }
+
+    // A setting whose dashes were forgotten is no command; what is wrong with it is said where settings are read.
+    private static bool IsSetting(string word) => word.Contains(':', StringComparison.Ordinal) && word.Contains('=', StringComparison.Ordinal);
 
     // Whoever asks for help wants nothing started, wherever the word stands.
     private static async Task<bool> TryHelpAsync(string command)

@@ -3,6 +3,7 @@ using Marmot.Hosting;
 using Marmot.Hosting.Settings;
 using Marmot.NotifyServer;
 using Marmot.Relay;
+using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.Extensions.Options;
 
 namespace Marmot.AllInOne;
@@ -12,20 +13,15 @@ internal static class RoleHost
 {
     internal static async Task<int> RunAsync(Roles roles, string[] args)
     {
-        WebApplication app;
-        try
+        var app = TryBuild(roles, args);
+        if (app is null)
         {
-            app = Build(roles, args);
-        }
-        catch (Exception exception) when (exception is FileNotFoundException or InvalidDataException or InvalidOperationException)
-        {
-            await Console.Error.WriteLineAsync("settings: " + exception.Message);
             return CommandLine.WrongUsage;
         }
 
         await using (app)
         {
-            if (ReportMistakes(app))
+            if (Report(SettingsCheck.FindMistakes(app)) || Report(SettingsCheck.FindPortsTaken(app, HasPublicPort(roles))))
             {
                 return CommandLine.WrongUsage;
             }
@@ -41,38 +37,66 @@ internal static class RoleHost
                 Report(exception.Failures);
                 return CommandLine.WrongUsage;
             }
-            catch (Exception exception) when (exception is IOException or InvalidDataException or DllNotFoundException or InvalidOperationException or UnauthorizedAccessException)
+            catch (Exception exception) when (exception is not OperationCanceledException)
             {
-                await Console.Error.WriteLineAsync("could not start: " + exception.Message);
-                return CommandLine.Failed;
+                // Whatever it was, the operator reads one line, and 2 tells a supervisor that a restart alone does not help.
+                await Console.Error.WriteLineAsync("could not start: " + StartErrors.Describe(exception));
+                return CommandLine.WrongUsage;
             }
 
-            StartCard.Print(app, roles);
+            await StartCard.PrintAsync(app, roles);
             await app.WaitForShutdownAsync();
             return Environment.ExitCode == 0 ? CommandLine.Done : CommandLine.Failed; // a server's critical fault sets it
         }
     }
 
-    /// <summary><c>config check</c>: every mistake of every role, nothing started.</summary>
-    internal static int CheckSettings(string[] args)
+    /// <summary><c>config check</c>: every mistake of every role, nothing started. With <c>--online</c> the database, Redis and S3 are asked too.</summary>
+    internal static async Task<int> CheckSettingsAsync(string[] args)
     {
-        try
+        bool isOnline = args.Contains("--online");
+        var app = TryBuild(Roles.All, [.. args.Where(word => word != "--online")]);
+        if (app is null)
         {
-            using var app = (IDisposable)Build(Roles.All, args);
-            if (ReportMistakes((WebApplication)app))
-            {
-                return CommandLine.Failed;
-            }
-        }
-        catch (Exception exception) when (exception is FileNotFoundException or InvalidDataException or InvalidOperationException)
-        {
-            Report([exception.Message]);
             return CommandLine.Failed;
         }
 
-        Console.WriteLine("settings are valid");
+        await using (app)
+        {
+            if (Report(SettingsCheck.FindMistakes(app)) || (isOnline && Report(await OnlineCheck.FindMistakesAsync(app.Services))))
+            {
+                return CommandLine.Failed;
+            }
+
+            Console.WriteLine("settings are valid");
+            foreach (string line in SettingsCheck.Derived(app))
+            {
+                Console.WriteLine("  " + line);
+            }
+        }
+
         return CommandLine.Done;
     }
+
+    private static WebApplication? TryBuild(Roles roles, string[] args)
+    {
+        if (Report(SettingArguments.FindMistakes(args)))
+        {
+            return null;
+        }
+
+        try
+        {
+            return Build(roles, args);
+        }
+        catch (Exception exception) when (exception is FileNotFoundException or InvalidDataException or InvalidOperationException or FormatException or ArgumentException)
+        {
+            Report([exception.Message.Split('\n')[0].TrimEnd()]);
+            return null;
+        }
+    }
+
+    // The push server alone listens on relays only.
+    private static bool HasPublicPort(Roles roles) => (roles & (Roles.Relay | Roles.Blossom)) != 0;
 
     private static WebApplication Build(Roles roles, string[] args)
     {
@@ -92,6 +116,11 @@ internal static class RoleHost
             builder.AddNotify(
                 roles.HasFlag(Roles.Relay) ? OwnRelay(builder.Configuration) : null,
                 builder.Configuration["Public:Origin"] is { Length: > 0 } origin ? origin : null);
+        }
+
+        if (!HasPublicPort(roles))
+        {
+            builder.Services.AddSingleton<IServer, NoPublicPort>();
         }
 
         return builder.Build();
@@ -115,45 +144,30 @@ internal static class RoleHost
         }
     }
 
-    // The notification server of `all` listens on the relay beside it, through loopback.
+    // The notification server of `all` listens on the relay beside it, through loopback. Where Public:Urls makes no sense that is reported, and this is not used.
     private static string OwnRelay(ConfigurationManager configuration)
     {
-        var options = configuration.GetSection(PublicOptions.Section).Get<PublicOptions>() ?? new PublicOptions();
-        var address = BindingAddress.Parse(options.Urls.Split(';', StringSplitOptions.TrimEntries)[0]);
+        string fallback = new PublicOptions().Urls;
+        string urls = configuration[PublicOptions.Section + ":" + nameof(PublicOptions.Urls)] ?? fallback;
+        if (ListenUrlsAttribute.Split(urls) is not [var first, ..] || !ListenUrlsAttribute.TryParse(first, out var address))
+        {
+            address = BindingAddress.Parse(fallback);
+        }
+
         string host = address.Host is "0.0.0.0" or "*" or "+" ? "127.0.0.1" : address.Host is "[::]" ? "[::1]" : address.Host;
         return $"ws://{host}:{address.Port}/";
     }
 
-    private static bool ReportMistakes(WebApplication app)
+    // True when there was something to report.
+    private static bool Report(IEnumerable<string> mistakes)
     {
-        var mistakes = new List<string>(SettingsSections.FindMistakes(app.Configuration, app.Services.GetServices<SettingsSection>()));
-        try
-        {
-            app.Services.GetService<IStartupValidator>()?.Validate();
-        }
-        catch (OptionsValidationException exception)
-        {
-            mistakes.AddRange(exception.Failures);
-        }
-        catch (AggregateException exception)
-        {
-            mistakes.AddRange(exception.InnerExceptions.SelectMany(inner => inner is OptionsValidationException invalid ? invalid.Failures : [inner.Message]));
-        }
-        catch (InvalidOperationException) when (mistakes.Count > 0)
-        {
-            // A value that cannot be bound, e.g. text for a number: it is among the mistakes, in our words.
-        }
-
-        mistakes = [.. mistakes.Distinct(StringComparer.Ordinal)];
-        Report(mistakes);
-        return mistakes.Count > 0;
-    }
-
-    private static void Report(IEnumerable<string> mistakes)
-    {
+        bool any = false;
         foreach (string mistake in mistakes)
         {
+            any = true;
             Console.Error.WriteLine("settings: " + mistake);
         }
+
+        return any;
     }
 }

@@ -34,6 +34,7 @@ public static class BlossomHosting
         services.AddSingleton(OpenOwnerTags);
         services.AddSingleton(OpenStore);
         services.AddSingleton(OpenIndex);
+        services.AddSingleton<IOnlineCheck, BucketOnlineCheck>();
         services.AddSingleton<StorageHealth>();
         services.AddSingleton<HashLocks>();
         services.AddSingleton<BlobKeeper>();

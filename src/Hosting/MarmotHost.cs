@@ -19,6 +19,7 @@ public static class MarmotHost
     /// <summary>Builds the common ground; the caller adds its roles.</summary>
     /// <param name="args">Command line after the command word: <c>--config FILE</c> and <c>--Section:Key=value</c>.</param>
     /// <exception cref="FileNotFoundException">The file named by <c>--config</c> does not exist.</exception>
+    /// <exception cref="InvalidDataException">That file is no JSON; the message names line and column.</exception>
     public static WebApplicationBuilder CreateBuilder(string[] args)
     {
         // Empty: no appsettings.json, no static files, no developer pages; every default lives in an Options class.
@@ -30,6 +31,8 @@ public static class MarmotHost
         builder.Services.AddSettings<LogOptions>(LogOptions.Section);
         builder.Services.AddSettings<TelemetryOptions>(TelemetryOptions.Section);
         builder.Services.AddSettings<Cluster.ClusterOptions>(Cluster.ClusterOptions.Section);
+        builder.Services.AddSingleton<IOnlineCheck, PostgresOnlineCheck>();
+        builder.Services.AddSingleton<IOnlineCheck, ClusterOnlineCheck>();
         builder.AddConsoleLog();
         builder.Services.AddHostedService<SecondSignal>();
         builder.Services.AddHostedService<OtlpExport>();
@@ -43,13 +46,14 @@ public static class MarmotHost
         builder.Services.AddSingleton<AdminServer>();
         builder.Services.AddHostedService(services => services.GetRequiredService<AdminServer>());
 
-        var listen = builder.Configuration.GetSection(PublicOptions.Section).Get<PublicOptions>() ?? new PublicOptions();
+        // Read as text: a wrong value elsewhere in the section is reported with all others, not thrown here.
+        string urls = builder.Configuration[PublicOptions.Section + ":" + nameof(PublicOptions.Urls)] ?? new PublicOptions().Urls;
         builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel => kestrel.AddServerHeader = false);
 
         // What a connection brings is handled on the thread that read it: a message then costs one change of threads, not three. Nothing of
         // ours blocks that thread for longer than a slice of work or one wait for the disk, and a connection that is slow delays only itself.
         builder.Services.Configure<SocketTransportOptions>(sockets => sockets.UnsafePreferInlineScheduling = true);
-        builder.WebHost.UseUrls(listen.Urls.Split(';', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
+        builder.WebHost.UseUrls(ListenUrlsAttribute.Split(urls));
         return builder;
     }
 
@@ -59,7 +63,7 @@ public static class MarmotHost
         string? file = new ConfigurationBuilder().AddCommandLine(args).Build()["config"];
         if (file is not null)
         {
-            configuration.AddJsonFile(Path.GetFullPath(file), optional: false, reloadOnChange: false);
+            configuration.AddJsonFile(SettingsFile.Check(file), optional: false, reloadOnChange: false);
         }
 
         configuration.AddEnvironmentVariables();

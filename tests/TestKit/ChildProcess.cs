@@ -13,6 +13,7 @@ public sealed partial class ChildProcess : IAsyncDisposable
     private readonly Process _process;
     private readonly StringBuilder _output = new();
     private readonly Lock _gate = new();
+    private TaskCompletionSource? _nextLine;
 
     private ChildProcess(Process process)
     {
@@ -75,6 +76,40 @@ public sealed partial class ChildProcess : IAsyncDisposable
         return _process.ExitCode;
     }
 
+    /// <summary>Waits until it has written <paramref name="text"/>; after the time given, or when it ended without, the test fails.</summary>
+    public async Task WaitForOutputAsync(string text, TimeSpan timeout)
+    {
+        using var deadline = new CancellationTokenSource(timeout);
+        while (true)
+        {
+            Task next;
+            bool ended = _process.HasExited;
+            lock (_gate)
+            {
+                if (_output.ToString().Contains(text, StringComparison.Ordinal))
+                {
+                    return;
+                }
+
+                next = (_nextLine ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+            }
+
+            if (ended)
+            {
+                throw new InvalidOperationException($"{_process.StartInfo.FileName} ended without '{text}'. It wrote:\n{Output}");
+            }
+
+            try
+            {
+                await Task.WhenAny(next, _process.WaitForExitAsync(deadline.Token)).WaitAsync(deadline.Token);
+            }
+            catch (OperationCanceledException)
+            {
+                throw new TimeoutException($"{_process.StartInfo.FileName} did not write '{text}' within {timeout}. It wrote:\n{Output}");
+            }
+        }
+    }
+
     /// <summary>SIGTERM, as a supervisor sends it.</summary>
     public void Terminate() => Signal(SigTerm);
 
@@ -110,6 +145,8 @@ public sealed partial class ChildProcess : IAsyncDisposable
         lock (_gate)
         {
             _output.AppendLine(line);
+            _nextLine?.TrySetResult();
+            _nextLine = null;
         }
     }
 

@@ -14,14 +14,33 @@ internal static class ConsoleLog
 
     internal static void AddConsoleLog(this WebApplicationBuilder builder)
     {
-        var options = builder.Configuration.GetSection(LogOptions.Section).Get<LogOptions>() ?? new LogOptions();
+        var options = Read(builder.Configuration.GetSection(LogOptions.Section));
         var configuration = new LoggerConfiguration()
             .MinimumLevel.Is(options.Level)
             .MinimumLevel.Override("Microsoft", Serilog.Events.LogEventLevel.Warning)
-            .MinimumLevel.Override("System", Serilog.Events.LogEventLevel.Warning);
+            .MinimumLevel.Override("System", Serilog.Events.LogEventLevel.Warning)
+            // The program says in one line why a start failed; the framework would print the exception with its stack before it.
+            .Filter.ByExcluding(entry => entry.MessageTemplate.Text.StartsWith("Hosting failed to start", StringComparison.Ordinal));
         configuration = options.Format == LogFormat.Json
             ? configuration.WriteTo.Console(new JsonFormatter(renderMessage: true))
             : configuration.WriteTo.Console(outputTemplate: TextTemplate, formatProvider: System.Globalization.CultureInfo.InvariantCulture);
         builder.Logging.AddSerilog(configuration.CreateLogger(), dispose: true);
+    }
+
+    // A wrong value leaves the default here; it is reported with all other mistakes.
+    private static LogOptions Read(IConfigurationSection section)
+    {
+        var options = new LogOptions();
+        if (Enum.TryParse<LogFormat>(section[nameof(LogOptions.Format)], ignoreCase: true, out var format))
+        {
+            options.Format = format;
+        }
+
+        if (Enum.TryParse<Serilog.Events.LogEventLevel>(section[nameof(LogOptions.Level)], ignoreCase: true, out var level))
+        {
+            options.Level = level;
+        }
+
+        return options;
     }
 }

@@ -11,9 +11,11 @@ public sealed class PublicOptions
 
     /// <summary>Where the public port listens, several separated by ';'. Default <c>http://0.0.0.0:8080</c>: behind a proxy that ends TLS.</summary>
     [Required]
+    [ListenUrls]
     public string Urls { get; set; } = "http://0.0.0.0:8080";
 
     /// <summary>The URL users see, e.g. <c>wss://example.org</c>; NIP-42 and BUD-11 compare against its host. Empty: loopback names and the address connected to; set it whenever users come through a name.</summary>
+    [Origin]
     public string Origin { get; set; } = "";
 
     /// <summary>Further host names by which machines of the deployment itself come in, e.g. the name of a Kubernetes Service, separated by ';'. Who comes by one authenticates for it. Default empty.</summary>
@@ -40,6 +42,7 @@ public sealed class AdminOptions
     public const string Section = "Admin";
 
     /// <summary>Where the admin port listens. Default loopback only; empty turns it off.</summary>
+    [ListenUrls]
     public string Urls { get; set; } = "http://127.0.0.1:8081";
 }
 
@@ -54,6 +57,7 @@ public sealed class StorageOptions
     public string DataDirectory { get; set; } = "./data";
 
     /// <summary>PostgreSQL connection string (Npgsql's words; the password by <c>Passfile=</c>). When set, events and blob metadata live there instead of in <c>Storage:DataDirectory</c>. Default empty.</summary>
+    [PostgresConnection]
     public string Postgres { get; set; } = "";
 }
 
@@ -87,6 +91,7 @@ public sealed class TelemetryOptions
     public const string Section = "Telemetry";
 
     /// <summary>OTLP endpoint (gRPC), e.g. <c>http://collector:4317</c>. Empty: no export.</summary>
+    [HttpUrl]
     public string OtlpEndpoint { get; set; } = "";
 }
 

@@ -25,12 +25,61 @@ public static class SettingsSections
 
     /// <summary>Every key inside the known sections that no option answers to, with the nearest right name, and every value that cannot be read or is out of its range.</summary>
     /// <returns>One sentence a mistake, the key in front; empty when all is well.</returns>
+    /// <remarks>Sections are looked at by <see cref="FindUnknownSections"/>.</remarks>
     public static IReadOnlyList<string> FindMistakes(IConfiguration configuration, IEnumerable<SettingsSection> sections)
     {
         var mistakes = new List<string>();
         foreach (var group in sections.GroupBy(section => section.Name, StringComparer.OrdinalIgnoreCase))
         {
             Walk(configuration.GetSection(group.Key), [.. group.Select(section => section.Type).Distinct()], mistakes);
+        }
+
+        return mistakes;
+    }
+
+    /// <summary>Every section or lone key that the suite does not know, in what was written for it: the settings file and the command line. The environment holds
+    /// much that is not ours; of it only names of the form <c>Section__Key</c> count whose section is nearly one of ours.</summary>
+    /// <param name="configuration">The settings with their sources.</param>
+    /// <param name="names">The suite's sections, those of roles that do not run here too.</param>
+    /// <param name="sections">The sections with their types, for the nearest name of a key without a section.</param>
+    public static IReadOnlyList<string> FindUnknownSections(IConfigurationRoot configuration, IReadOnlyCollection<string> names, IEnumerable<SettingsSection> sections)
+    {
+        var keys = sections.SelectMany(section => section.Type.GetProperties().Select(property => section.Name + ":" + property.Name)).ToList();
+        var mistakes = new List<string>();
+        foreach (var provider in configuration.Providers)
+        {
+            bool isOurs = provider is Microsoft.Extensions.Configuration.Json.JsonConfigurationProvider or Microsoft.Extensions.Configuration.CommandLine.CommandLineConfigurationProvider;
+            bool isEnvironment = provider is Microsoft.Extensions.Configuration.EnvironmentVariables.EnvironmentVariablesConfigurationProvider;
+            if (!isOurs && !isEnvironment)
+            {
+                continue;
+            }
+
+            foreach (string key in provider.GetChildKeys([], null).Distinct(StringComparer.OrdinalIgnoreCase))
+            {
+                bool isSection = provider.GetChildKeys([], key).Any();
+                // The host itself writes "urls" into every source (UseUrls).
+                bool isHosts = key.Equals("config", StringComparison.OrdinalIgnoreCase) || key == "urls";
+                if (isHosts || (names.Contains(key, StringComparer.OrdinalIgnoreCase) && (isSection || isEnvironment)))
+                {
+                    continue;
+                }
+
+                string nearest = Nearest(key, names);
+                if (names.Contains(key, StringComparer.OrdinalIgnoreCase))
+                {
+                    mistakes.Add($"{key}: is a section; its settings are written {key}:Key");
+                }
+                else if (isSection && (isOurs || Distance(key.ToUpperInvariant(), nearest.ToUpperInvariant()) <= (key.Length > 4 ? 2 : 1)))
+                {
+                    mistakes.Add($"{key}: no such section. Did you mean {nearest}?");
+                }
+                else if (isOurs && !isSection)
+                {
+                    string near = keys.MinBy(name => Distance(key.ToUpperInvariant(), name[(name.IndexOf(':', StringComparison.Ordinal) + 1)..].ToUpperInvariant())) ?? nearest;
+                    mistakes.Add($"{key}: no such setting; settings are written Section:Key. Did you mean {near}?");
+                }
+            }
         }
 
         return mistakes;
@@ -92,6 +141,7 @@ public static class SettingsSections
             {
                 mistakes.Add(rule switch
                 {
+                    PostgresConnectionAttribute => $"{setting.Path}: {PostgresConnectionAttribute.FindMistake(text)}",
                     RangeAttribute range => $"{setting.Path}: {text} must lie between {range.Minimum} and {range.Maximum}.",
                     RequiredAttribute => $"{setting.Path}: must not be empty.",
                     { ErrorMessage: { } reason } => $"{setting.Path}: '{text}' is not allowed: {reason}",

@@ -1,4 +1,5 @@
 using Marmot.Hosting.Settings;
+using Marmot.Platform.Files;
 using Microsoft.Extensions.Options;
 
 namespace Marmot.Blossom;
@@ -10,15 +11,7 @@ internal sealed class BlossomFolders
     {
         OwnerSecret = blossom.Value.OwnerSecretFile;
         Root = Path.GetFullPath(Path.Combine(options.Value.DataDirectory, "blossom"));
-        if (OperatingSystem.IsWindows())
-        {
-            Directory.CreateDirectory(Root);
-        }
-        else
-        {
-            Directory.CreateDirectory(Root, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
-        }
-
+        Folders.CreateOwnerOnly(Root);
         if (OwnerSecret.Length == 0)
         {
             OwnerSecret = Path.Combine(Root, "owner.secret");

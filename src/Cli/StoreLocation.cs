@@ -1,4 +1,5 @@
 using Marmot.Client.Storage;
+using Marmot.Platform.Files;
 
 namespace Marmot.Cli;
 
@@ -15,15 +16,7 @@ internal static class StoreLocation
             return StoreSecret.FromPassphrase(File.ReadAllText(passphraseFile).AsSpan().TrimEnd('\n').TrimEnd('\r'));
         }
 
-        if (!OperatingSystem.IsWindows())
-        {
-            Directory.CreateDirectory(folder, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
-        }
-        else
-        {
-            Directory.CreateDirectory(folder);
-        }
-
+        Folders.CreateOwnerOnly(folder);
         return StoreSecret.FromKeyFile(Path.Combine(folder, KeyFileName));
     }
 }

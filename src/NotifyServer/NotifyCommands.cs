@@ -1,5 +1,6 @@
 using Marmot.NotifyServer.Apps;
 using Marmot.NotifyServer.Doctor;
+using Marmot.Platform.Files;
 
 namespace Marmot.NotifyServer;
 

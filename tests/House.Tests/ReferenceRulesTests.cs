@@ -7,15 +7,16 @@ public class ReferenceRulesTests
     /// <summary>Who may refer to whom inside src; see docs/architecture.md.</summary>
     public static TheoryData<string, string[]> Allowed => new()
     {
-        { "Protocol", [] },
-        { "Mls", [] },
-        { "Hosting", ["Protocol"] },
-        { "Relay", ["Protocol", "Hosting"] },
-        { "Blossom", ["Protocol", "Hosting"] },
-        { "NotifyServer", ["Protocol", "Hosting"] },
-        { "Client", ["Protocol", "Mls"] },
-        { "Cli", ["Protocol", "Client"] },
-        { "AllInOne", ["Protocol", "Hosting", "Relay", "Blossom", "NotifyServer", "Client"] },
+        { "Platform", [] },
+        { "Protocol", ["Platform"] },
+        { "Mls", ["Platform"] },
+        { "Hosting", ["Platform", "Protocol"] },
+        { "Relay", ["Platform", "Protocol", "Hosting"] },
+        { "Blossom", ["Platform", "Protocol", "Hosting"] },
+        { "NotifyServer", ["Platform", "Protocol", "Hosting"] },
+        { "Client", ["Platform", "Protocol", "Mls"] },
+        { "Cli", ["Platform", "Protocol", "Client"] },
+        { "AllInOne", ["Platform", "Protocol", "Hosting", "Relay", "Blossom", "NotifyServer", "Client"] },
     };
 
     [Theory]

@@ -1,4 +1,5 @@
 using Marmot.NotifyServer.Tests.Support;
+using Marmot.Platform.Files;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.GiftWraps;
@@ -300,7 +301,7 @@ public class EndToEndTests
         using var old = SecretKey.Generate();
         var folder = Directory.CreateTempSubdirectory("retiring").FullName;
         var path = Path.Combine(folder, "old.key");
-        Assert.True(NotifyServer.Apps.SecretFile.TryCreate(path, System.Text.Encoding.ASCII.GetBytes(SecretHex(old))));
+        Assert.True(SecretFile.TryCreate(path, System.Text.Encoding.ASCII.GetBytes(SecretHex(old))));
         await using var server = await RunningServer.StartAsync([relay], options => options.Apps[0].RetiringKeyFiles.Add(path));
         await relay.SubscribedAsync(2);
 

@@ -5,7 +5,7 @@ using Marmot.NotifyServer.Tests.Support;
 using Marmot.Protocol.Encryption;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Keys;
-using Marmot.Protocol.Native;
+using Marmot.Platform.Native;
 using Marmot.Protocol.Push;
 
 namespace Marmot.NotifyServer.Tests;

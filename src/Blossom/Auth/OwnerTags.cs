@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using Marmot.Platform.Files;
 using Marmot.Protocol.Encoding;
 
 namespace Marmot.Blossom.Auth;
@@ -22,15 +23,7 @@ internal sealed class OwnerTags
     {
         if (!File.Exists(path))
         {
-            var options = new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write };
-            if (!OperatingSystem.IsWindows())
-            {
-                options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
-            }
-
-            using var file = new FileStream(path, options);
-            file.Write(RandomNumberGenerator.GetBytes(SecretSize));
-            file.Flush(flushToDisk: true);
+            SecretFile.TryCreate(path, RandomNumberGenerator.GetBytes(SecretSize)); // false: another process was first, and its secret counts
         }
 
         var secret = File.ReadAllBytes(path);

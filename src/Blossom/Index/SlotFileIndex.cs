@@ -1,7 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Threading.Channels;
 using Marmot.Blossom.Storage;
-using Marmot.Hosting;
+using Marmot.Platform.Files;
 using Marmot.Protocol.Encoding;
 using Microsoft.Win32.SafeHandles;
 
@@ -36,7 +36,7 @@ internal sealed class SlotFileIndex : IBlobIndex
         _lock = File.OpenHandle(path + ".lock", FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
         _file = File.OpenHandle(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite);
         Load();
-        FileSync.Directory(Path.GetDirectoryName(Path.GetFullPath(path))!);
+        Folders.FlushFolderOf(path);
         _loop = Task.Run(WriteAsync);
     }
 

@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Numerics;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
+using Marmot.Platform.Files;
 using Marmot.Protocol.Encoding;
 using Microsoft.Win32.SafeHandles;
 
@@ -35,7 +36,7 @@ internal sealed class CellFile : IDisposable
         // Two processes would fill the same free cells. A lock of its own, so that backups may read the file.
         _lock = File.OpenHandle(path + ".lock", FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
         _file = File.OpenHandle(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite);
-        FileSync.Directory(Path.GetDirectoryName(path)!);
+        Folders.FlushFolderOf(path);
         _sync = new GroupSync(_file);
         _cells = RandomAccess.GetLength(_file) / CellBytes;
     }

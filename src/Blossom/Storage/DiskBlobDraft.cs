@@ -1,5 +1,5 @@
 using System.Buffers;
-using Marmot.Hosting;
+using Marmot.Platform.Files;
 using Marmot.Protocol.Encoding;
 using Microsoft.Win32.SafeHandles;
 

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Marmot.Platform.Files;
 using Marmot.Protocol.Encoding;
 using Microsoft.Win32.SafeHandles;
 
@@ -35,7 +36,7 @@ internal sealed class DiskBlobStore : IBlobStore
             Directory.CreateDirectory(Path.Combine(_objects, $"{shard:x2}"));
         }
 
-        FileSync.Directory(_objects);
+        Folders.Flush(_objects);
         _leaving = Directory.CreateDirectory(Path.Combine(full, "leaving")).FullName;
         _cells = new CellFile(Path.Combine(full, "small.cells"));
     }
@@ -162,7 +163,7 @@ internal sealed class DiskBlobStore : IBlobStore
             FileSync.Rename(draftPath, path);
         }
 
-        FileSync.Directory(Path.GetDirectoryName(path)!);
+        Folders.FlushFolderOf(path);
     }
 
     internal void Close(Bytes32 hash, OpenBlob open)
@@ -211,7 +212,7 @@ internal sealed class DiskBlobStore : IBlobStore
         }
 
         File.Delete(path);
-        FileSync.Directory(_leaving);
+        Folders.Flush(_leaving);
     }
 
     /// <summary>Readers of one file; guarded by the store's lock.</summary>

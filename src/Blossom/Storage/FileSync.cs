@@ -3,36 +3,9 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Marmot.Blossom.Storage;
 
-/// <summary>System calls the base library does not offer as such: sync of a directory, writes past the page cache, rename without questions.</summary>
+/// <summary>System calls the base library does not offer as such: writes past the page cache, rename without questions.</summary>
 internal static partial class FileSync
 {
-    /// <summary>Makes renames and unlinks in a directory durable. Does nothing on Windows, where a directory cannot be synced.</summary>
-    public static void Directory(string path)
-    {
-        if (OperatingSystem.IsWindows())
-        {
-            return;
-        }
-
-        var descriptor = Open(path, 0);
-        if (descriptor < 0)
-        {
-            throw Failure("open", path);
-        }
-
-        try
-        {
-            if (FSync(descriptor) != 0)
-            {
-                throw Failure("fsync", path);
-            }
-        }
-        finally
-        {
-            _ = Close(descriptor);
-        }
-    }
-
     /// <summary>Turns O_DIRECT on or off for what is written next: whole blocks from aligned memory, past the page cache. False where that cannot be.</summary>
     public static bool SetDirect(SafeFileHandle file, bool on)
     {
@@ -66,23 +39,11 @@ internal static partial class FileSync
         return new IOException($"{call} of {path} failed with error {errno}", errno);
     }
 
-    [LibraryImport("libc", EntryPoint = "open", StringMarshalling = StringMarshalling.Utf8, SetLastError = true)]
-    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
-    private static partial int Open(string path, int flags);
-
     [LibraryImport("libc", EntryPoint = "rename", StringMarshalling = StringMarshalling.Utf8, SetLastError = true)]
     [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
     private static partial int RenameFile(string from, string to);
 
-    [LibraryImport("libc", EntryPoint = "fsync", SetLastError = true)]
-    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
-    private static partial int FSync(int descriptor);
-
     [LibraryImport("libc", EntryPoint = "fcntl")]
     [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
     private static partial int FileControl(SafeFileHandle descriptor, int command, int value);
-
-    [LibraryImport("libc", EntryPoint = "close")]
-    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
-    private static partial int Close(int descriptor);
 }

@@ -1,4 +1,4 @@
-using Marmot.Hosting;
+using Marmot.Platform.Files;
 using Microsoft.Win32.SafeHandles;
 
 namespace Marmot.Blossom.Storage;

@@ -1,3 +1,4 @@
+using Marmot.Platform.Files;
 using Microsoft.Win32.SafeHandles;
 
 namespace Marmot.Client.Storage;
@@ -46,15 +47,7 @@ public sealed class ClientStore : IDisposable
     /// <exception cref="IOException">Another process has it open.</exception>
     public static ClientStore Open(string folder, StoreSecret secret)
     {
-        if (OperatingSystem.IsWindows())
-        {
-            Directory.CreateDirectory(folder);
-        }
-        else
-        {
-            Directory.CreateDirectory(folder, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
-        }
-
+        Folders.CreateOwnerOnly(folder);
         var store = new ClientStore();
         store._log = EncryptedLog.Open(Path.Combine(folder, FileName), secret, store.Apply);
         try

@@ -1,6 +1,8 @@
 using System.Buffers.Binary;
 using System.Security.Cryptography;
 using System.Text;
+using Marmot.Platform.Files;
+using Marmot.Platform.Native;
 using Microsoft.Win32.SafeHandles;
 
 namespace Marmot.Client.Storage;
@@ -52,13 +54,13 @@ internal sealed class EncryptedLog : IDisposable
     /// <summary>Opens or makes the file and plays every whole batch.</summary>
     public static EncryptedLog Open(string path, StoreSecret secret, Action<string, byte[]?> apply)
     {
-        File.Delete(path + ".new"); // a rewrite that did not get to its rename
+        AtomicFile.DeleteDrafts(path); // a rewrite that did not get to its rename
         if (!File.Exists(path))
         {
             Create(path, secret);
         }
 
-        var file = OpenFile(path, FileMode.Open);
+        var file = OpenFile(path);
         try
         {
             return Load(path, file, secret, apply);
@@ -78,15 +80,7 @@ internal sealed class EncryptedLog : IDisposable
         byte[] header = HeaderOf(salt, secret.IsPassphrase);
         using var cipher = CipherOf(master, salt);
         CryptographicOperations.ZeroMemory(master);
-        using (var file = OpenFile(path + ".new", FileMode.Create))
-        {
-            file.Write(header);
-            file.Write(Seal(cipher, header, 0, []));
-            file.Flush(flushToDisk: true);
-        }
-
-        File.Move(path + ".new", path, overwrite: false);
-        FolderSync.Flush(Path.GetDirectoryName(Path.GetFullPath(path))!);
+        AtomicFile.TryCreate(path, [.. header, .. Seal(cipher, header, 0, [])], FileModes.OwnerOnlyFile);
     }
 
     /// <summary>Adds one batch; with <paramref name="durable"/> it is on disk when this returns.</summary>
@@ -116,27 +110,28 @@ internal sealed class EncryptedLog : IDisposable
         byte[] salt = RandomNumberGenerator.GetBytes(SaltSize);
         _passwordSalt.CopyTo(salt, 0); // the passphrase is not at hand any more, its derived key is
         var cipher = CipherOf(_master, salt);
-        var file = OpenFile(_path + ".new", FileMode.Create);
+        var file = AtomicFile.OpenDraft(_path, FileModes.OwnerOnlyFile);
+        byte[] header = HeaderOf(salt, _fromPassphrase);
+        byte[] frame = Seal(cipher, header, 0, [.. values.Select(pair => (pair.Key, (byte[]?)pair.Value))]);
         try
         {
-            byte[] header = HeaderOf(salt, _fromPassphrase);
             file.Write(header);
-            byte[] frame = Seal(cipher, header, 0, [.. values.Select(pair => (pair.Key, (byte[]?)pair.Value))]);
             file.Write(frame);
-            file.Flush(flushToDisk: true);
-            File.Move(_path + ".new", _path, overwrite: true);
-            FolderSync.Flush(Path.GetDirectoryName(Path.GetFullPath(_path))!);
-            _file.Dispose();
-            _cipher.Dispose();
-            (_file, _cipher, _header, _frames, Length) = (file, cipher, header, 1, HeaderSize + frame.Length);
+            AtomicFile.Place(file, _path);
         }
         catch (IOException)
         {
             // No space for a second copy: go on with the long one.
             file.Dispose();
             cipher.Dispose();
-            File.Delete(_path + ".new");
+            File.Delete(file.Name);
+            return;
         }
+
+        _file.Dispose();
+        _cipher.Dispose();
+        (_file, _cipher, _header, _frames, Length) = (file, cipher, header, 1, HeaderSize + frame.Length);
+        Folders.FlushFolderOf(_path);
     }
 
     public void Dispose()
@@ -328,14 +323,6 @@ internal sealed class EncryptedLog : IDisposable
         return header;
     }
 
-    private static FileStream OpenFile(string path, FileMode mode)
-    {
-        var options = new FileStreamOptions { Mode = mode, Access = FileAccess.ReadWrite, Share = FileShare.None, BufferSize = 0 };
-        if (mode != FileMode.Open && !OperatingSystem.IsWindows())
-        {
-            options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
-        }
-
-        return new FileStream(path, options);
-    }
+    private static FileStream OpenFile(string path) =>
+        new(path, new FileStreamOptions { Mode = FileMode.Open, Access = FileAccess.ReadWrite, Share = FileShare.None, BufferSize = 0 });
 }

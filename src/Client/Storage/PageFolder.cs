@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using Marmot.Platform.Files;
 
 namespace Marmot.Client.Storage;
 
@@ -40,19 +41,13 @@ internal sealed class PageFolder
             cipher.Encrypt(Nonce, content, bytes.AsSpan(0, content.Length), bytes.AsSpan(content.Length), System.Text.Encoding.UTF8.GetBytes(page.Name));
         }
 
-        var options = new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write, BufferSize = 0 };
-        if (!OperatingSystem.IsWindows())
-        {
-            options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
-        }
-
-        using (var file = new FileStream(Path.Combine(_folder, page.Name), options))
+        using (var file = new FileStream(Path.Combine(_folder, page.Name), FileModes.NewFile(FileMode.CreateNew, FileAccess.Write, FileModes.OwnerOnlyFile)))
         {
             file.Write(bytes);
             file.Flush(flushToDisk: true);
         }
 
-        FolderSync.Flush(_folder);
+        Folders.Flush(_folder);
         return page;
     }
 

@@ -1,11 +1,12 @@
 using System.Security.Cryptography;
+using Marmot.Platform.Files;
+using Marmot.Platform.Native;
 
 namespace Marmot.Client.Storage;
 
 /// <summary>What opens a client store: a key file or a passphrase. Dispose wipes it.</summary>
 public sealed class StoreSecret : IDisposable
 {
-    private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite;
     private readonly byte[] _bytes;
 
     private StoreSecret(byte[] bytes, bool isPassphrase) => (_bytes, IsPassphrase) = (bytes, isPassphrase);
@@ -38,53 +39,24 @@ public sealed class StoreSecret : IDisposable
             Create(path);
         }
 
-        using var handle = File.OpenHandle(path);
-        if (!OperatingSystem.IsWindows() && (File.GetUnixFileMode(handle) & ~OwnerOnly) != 0)
+        byte[] bytes = SecretFile.Read(path);
+        if (bytes.Length != PasswordHash.KeySize)
         {
-            throw new InvalidDataException($"{path}: other users may read this key; chmod 600 it");
-        }
-
-        if (RandomAccess.GetLength(handle) != PasswordHash.KeySize)
-        {
+            CryptographicOperations.ZeroMemory(bytes);
             throw new InvalidDataException($"{path}: a key file has {PasswordHash.KeySize} bytes");
         }
 
-        byte[] bytes = new byte[PasswordHash.KeySize];
-        RandomAccess.Read(handle, bytes, 0);
         return new StoreSecret(bytes, isPassphrase: false);
     }
 
     /// <summary>Wipes it.</summary>
     public void Dispose() => CryptographicOperations.ZeroMemory(_bytes);
 
-    // Written aside and moved, so that a crash leaves no half key.
+    // When another process was first, its key counts.
     private static void Create(string path)
     {
         byte[] bytes = RandomNumberGenerator.GetBytes(PasswordHash.KeySize);
-        string aside = $"{path}.{Guid.NewGuid():N}.new";
-        var options = new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write };
-        if (!OperatingSystem.IsWindows())
-        {
-            options.UnixCreateMode = OwnerOnly;
-        }
-
-        try
-        {
-            using (var file = new FileStream(aside, options))
-            {
-                file.Write(bytes);
-                file.Flush(flushToDisk: true);
-            }
-
-            File.Move(aside, path, overwrite: false);
-        }
-        catch (IOException) when (File.Exists(path))
-        {
-            File.Delete(aside); // another process was first; its key counts
-        }
-        finally
-        {
-            CryptographicOperations.ZeroMemory(bytes);
-        }
+        AtomicFile.TryCreate(path, bytes, FileModes.OwnerOnlyFile);
+        CryptographicOperations.ZeroMemory(bytes);
     }
 }

@@ -1,5 +1,5 @@
 using System.Security.Cryptography;
-using Marmot.Mls.Native;
+using Marmot.Platform.Native;
 
 namespace Marmot.Mls.Crypto;
 

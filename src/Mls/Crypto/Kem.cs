@@ -1,6 +1,6 @@
 using System.Security.Cryptography;
 using Marmot.Mls.Codec;
-using Marmot.Mls.Native;
+using Marmot.Platform.Native;
 
 namespace Marmot.Mls.Crypto;
 
@@ -106,7 +106,7 @@ internal sealed class KemX25519 : Kem
     public override byte[] PublicKey(ReadOnlySpan<byte> privateKey)
     {
         var publicKey = new byte[32];
-        Sodium.X25519PublicKey(privateKey, publicKey);
+        MlsException.ThrowIf(!Sodium.TryX25519PublicKey(privateKey, publicKey), MlsError.InvalidKey);
         return publicKey;
     }
 

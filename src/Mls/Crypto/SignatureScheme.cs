@@ -1,6 +1,6 @@
 using System.Security.Cryptography;
 using Marmot.Mls.Codec;
-using Marmot.Mls.Native;
+using Marmot.Platform.Native;
 
 namespace Marmot.Mls.Crypto;
 
@@ -35,7 +35,7 @@ internal sealed class Ed25519 : SignatureScheme
     {
         var publicKey = new byte[32];
         Span<byte> secret = stackalloc byte[64];
-        Sodium.Ed25519FromSeed(privateKey, publicKey, secret);
+        MlsException.ThrowIf(!Sodium.TryEd25519FromSeed(privateKey, publicKey, secret), MlsError.InvalidKey);
         CryptographicOperations.ZeroMemory(secret);
         return publicKey;
     }
@@ -46,7 +46,7 @@ internal sealed class Ed25519 : SignatureScheme
         MlsException.ThrowIf(privateKey.Length != SeedLength, MlsError.InvalidKey);
         Span<byte> publicKey = stackalloc byte[32];
         var prepared = new SecretBytes(64);
-        Sodium.Ed25519FromSeed(privateKey, publicKey, prepared.Span);
+        MlsException.ThrowIf(!Sodium.TryEd25519FromSeed(privateKey, publicKey, prepared.Span), MlsError.InvalidKey);
         return prepared;
     }
 

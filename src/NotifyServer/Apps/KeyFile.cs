@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using Marmot.Platform.Files;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Keys;
 

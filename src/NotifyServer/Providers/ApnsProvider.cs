@@ -4,6 +4,7 @@ using System.Net;
 using System.Net.Http.Headers;
 using System.Security.Cryptography;
 using System.Text.Json;
+using Marmot.Platform.Files;
 
 namespace Marmot.NotifyServer.Providers;
 
@@ -57,7 +58,7 @@ internal sealed class ApnsProvider : IPushProvider
         var key = ECDsa.Create();
         try
         {
-            key.ImportFromPem(Apps.SecretFile.ReadText(options.KeyFile));
+            key.ImportFromPem(SecretFile.ReadText(options.KeyFile));
         }
         catch (Exception e) when (e is ArgumentException or CryptographicException)
         {

@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using System.Text.Json;
+using Marmot.Platform.Files;
 
 namespace Marmot.NotifyServer.Providers;
 
@@ -14,7 +15,7 @@ internal sealed record ServiceAccount(string ProjectId, string ClientEmail, stri
     {
         try
         {
-            using var json = JsonDocument.Parse(Apps.SecretFile.ReadText(path));
+            using var json = JsonDocument.Parse(SecretFile.ReadText(path));
             var root = json.RootElement;
             var key = RSA.Create();
             key.ImportFromPem(Text(root, "private_key"));

@@ -1,4 +1,6 @@
 using System.Security.Cryptography;
+using System.Text;
+using Marmot.Platform.Files;
 
 namespace Marmot.NotifyServer.Simulators;
 
@@ -14,8 +16,7 @@ internal sealed class CredentialFolder
     public CredentialFolder(string folder)
     {
         _folder = Path.GetFullPath(folder);
-        if (OperatingSystem.IsWindows()) Directory.CreateDirectory(_folder);
-        else Directory.CreateDirectory(_folder, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        Folders.CreateOwnerOnly(_folder);
     }
 
     public string CaFile => Path.Combine(_folder, "ca.pem");
@@ -43,11 +44,7 @@ internal sealed class CredentialFolder
         return key;
     }
 
-    public void WriteServiceAccount(string json)
-    {
-        var draft = WriteDraft(ServiceAccountFile, json, secret: true);
-        File.Move(draft, ServiceAccountFile, overwrite: true);
-    }
+    public void WriteServiceAccount(string json) => AtomicFile.Replace(ServiceAccountFile, Encoding.UTF8.GetBytes(json), FileModes.OwnerOnlyFile);
 
     private static string MakeAuthority()
     {
@@ -59,24 +56,8 @@ internal sealed class CredentialFolder
     private static string ReadOrCreate(string file, Func<string> make, bool secret = true)
     {
         if (File.Exists(file)) return File.ReadAllText(file);
-        var draft = WriteDraft(file, make(), secret);
-        try
-        {
-            File.Move(draft, file, overwrite: false);
-        }
-        catch (IOException) when (File.Exists(file))
-        {
-            File.Delete(draft);
-        }
+        AtomicFile.TryCreate(file, Encoding.UTF8.GetBytes(make()), secret ? FileModes.OwnerOnlyFile : null);
         return File.ReadAllText(file);
-    }
-
-    private static string WriteDraft(string file, string text, bool secret)
-    {
-        var draft = $"{file}.{Guid.NewGuid():N}";
-        using var stream = new FileStream(draft, secret ? OwnerOnly(FileMode.CreateNew) : new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write });
-        stream.Write(System.Text.Encoding.UTF8.GetBytes(text));
-        return draft;
     }
 
     /// <summary>Write access to a file that is 0600 from its first moment, where the system knows modes.</summary>

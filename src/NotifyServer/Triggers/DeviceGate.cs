@@ -1,7 +1,7 @@
 using System.Security.Cryptography;
 using System.Text;
 using Marmot.Protocol.Encoding;
-using Marmot.Protocol.Native;
+using Marmot.Platform.Native;
 using Marmot.Protocol.Push;
 
 namespace Marmot.NotifyServer.Triggers;

@@ -1,6 +1,6 @@
 using System.Security.Cryptography;
 using Marmot.Protocol.Encoding;
-using Marmot.Protocol.Native;
+using Marmot.Platform.Native;
 
 namespace Marmot.NotifyServer.Triggers;
 

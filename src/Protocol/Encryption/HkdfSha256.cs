@@ -1,6 +1,6 @@
 using System.Buffers;
 using System.Security.Cryptography;
-using Marmot.Protocol.Native;
+using Marmot.Platform.Native;
 
 namespace Marmot.Protocol.Encryption;
 

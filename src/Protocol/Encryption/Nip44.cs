@@ -7,7 +7,7 @@ using System.Security.Cryptography;
 using System.Text;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Keys;
-using Marmot.Protocol.Native;
+using Marmot.Platform.Native;
 
 namespace Marmot.Protocol.Encryption;
 

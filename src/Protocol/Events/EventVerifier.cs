@@ -1,5 +1,5 @@
 using Marmot.Protocol.Encoding;
-using Marmot.Protocol.Native;
+using Marmot.Platform.Native;
 
 namespace Marmot.Protocol.Events;
 

@@ -5,7 +5,7 @@ using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Encryption;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Keys;
-using Marmot.Protocol.Native;
+using Marmot.Platform.Native;
 
 namespace Marmot.Protocol.Groups;
 

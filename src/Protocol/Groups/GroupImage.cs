@@ -2,7 +2,7 @@ using System.Diagnostics.CodeAnalysis;
 using System.Security.Cryptography;
 using Marmot.Protocol.Encryption;
 using Marmot.Protocol.Keys;
-using Marmot.Protocol.Native;
+using Marmot.Platform.Native;
 
 namespace Marmot.Protocol.Groups;
 

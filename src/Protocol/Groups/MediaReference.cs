@@ -3,7 +3,7 @@ using System.Security.Cryptography;
 using System.Text;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
-using Marmot.Protocol.Native;
+using Marmot.Platform.Native;
 
 namespace Marmot.Protocol.Groups;
 

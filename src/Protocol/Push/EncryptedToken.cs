@@ -3,7 +3,7 @@ using System.Security.Cryptography;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Encryption;
 using Marmot.Protocol.Keys;
-using Marmot.Protocol.Native;
+using Marmot.Platform.Native;
 
 namespace Marmot.Protocol.Push;
 

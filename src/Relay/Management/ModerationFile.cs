@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Marmot.Platform.Files;
 
 namespace Marmot.Relay.Management;
 
@@ -18,13 +19,7 @@ internal sealed class ModerationFile(string directory) : IModerationStore
     public ValueTask<bool> TryReplaceAsync(long version, ModerationState state, CancellationToken cancel)
     {
         Directory.CreateDirectory(directory);
-        using (var file = new FileStream(_path + ".new", FileMode.Create, FileAccess.Write))
-        {
-            file.Write(JsonSerializer.SerializeToUtf8Bytes(state, Format));
-            file.Flush(flushToDisk: true);
-        }
-
-        File.Move(_path + ".new", _path, overwrite: true);
+        AtomicFile.Replace(_path, JsonSerializer.SerializeToUtf8Bytes(state, Format));
         return new(true);
     }
 }

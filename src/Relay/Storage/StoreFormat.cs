@@ -1,4 +1,6 @@
 using System.Globalization;
+using System.Text;
+using Marmot.Platform.Files;
 
 namespace Marmot.Relay.Storage;
 
@@ -14,7 +16,7 @@ internal static class StoreFormat
     {
         if (!File.Exists(path))
         {
-            File.WriteAllText(path, Current.ToString(CultureInfo.InvariantCulture));
+            AtomicFile.Replace(path, Encoding.ASCII.GetBytes(Current.ToString(CultureInfo.InvariantCulture)));
             return;
         }
 

@@ -1,5 +1,6 @@
 using System.Runtime.Versioning;
 using Marmot.NotifyServer.Apps;
+using Marmot.Platform.Files;
 
 namespace Marmot.NotifyServer.Tests.Apps;
 
@@ -49,17 +50,6 @@ public sealed class SecretFileTests : IDisposable
         Assert.True(SecretFile.TryCreate(path, "super-secret-but-wrong"u8));
         var error = Assert.Throws<InvalidDataException>(() => KeyFile.Load(path));
         Assert.DoesNotContain("super-secret", error.ToString(), StringComparison.Ordinal);
-    }
-
-    [Fact]
-    public void Knows_a_file_of_root()
-    {
-        using var roots = File.OpenHandle("/etc/passwd");
-        Assert.True(FileOwner.IsRoot(roots));
-        var path = Path.Combine(_folder, "mine");
-        File.WriteAllText(path, "");
-        using var mine = File.OpenHandle(path);
-        Assert.Equal(Environment.IsPrivilegedProcess, FileOwner.IsRoot(mine));
     }
 
     public void Dispose() => Directory.Delete(_folder, recursive: true);

@@ -5,6 +5,7 @@ using Marmot.NotifyServer.Apps;
 using Marmot.NotifyServer.Providers;
 using Marmot.NotifyServer.Simulators;
 using Marmot.NotifyServer.Tests.Support;
+using Marmot.Platform.Files;
 using Marmot.Protocol.Keys;
 using Marmot.Protocol.Push;
 using Marmot.TestKit;

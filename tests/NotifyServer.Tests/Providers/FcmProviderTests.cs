@@ -2,6 +2,7 @@ using Marmot.NotifyServer.Apps;
 using Marmot.NotifyServer.Providers;
 using Marmot.NotifyServer.Simulators;
 using Marmot.NotifyServer.Tests.Support;
+using Marmot.Platform.Files;
 
 namespace Marmot.NotifyServer.Tests.Providers;
 

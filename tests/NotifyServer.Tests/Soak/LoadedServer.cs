@@ -3,6 +3,7 @@ using System.Security.Cryptography;
 using System.Text.Json;
 using Marmot.NotifyServer.Simulators;
 using Marmot.NotifyServer.Tests.Support;
+using Marmot.Platform.Files;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Keys;
 using Marmot.TestKit;
@@ -165,7 +166,7 @@ internal sealed class LoadedServer : IAsyncDisposable
         key.CopyTo(secret);
         Secret("notify.key", Convert.ToHexStringLower(secret));
 
-        void Secret(string name, string text) => NotifyServer.Apps.SecretFile.TryCreate(Path.Combine(_folder.Path, name), System.Text.Encoding.UTF8.GetBytes(text));
+        void Secret(string name, string text) => SecretFile.TryCreate(Path.Combine(_folder.Path, name), System.Text.Encoding.UTF8.GetBytes(text));
     }
 
     private string WriteSettings()

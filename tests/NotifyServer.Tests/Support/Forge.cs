@@ -4,7 +4,7 @@ using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Encryption;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Keys;
-using Marmot.Protocol.Native;
+using Marmot.Platform.Native;
 using Marmot.Protocol.Push;
 
 namespace Marmot.NotifyServer.Tests.Support;

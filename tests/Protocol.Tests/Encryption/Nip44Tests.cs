@@ -4,7 +4,7 @@ using System.Text.Json;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Encryption;
 using Marmot.Protocol.Keys;
-using Marmot.Protocol.Native;
+using Marmot.Platform.Native;
 
 namespace Marmot.Protocol.Tests.Encryption;
 

@@ -1,5 +1,5 @@
 using Marmot.Protocol.Keys;
-using Marmot.Protocol.Native;
+using Marmot.Platform.Native;
 
 namespace Marmot.Protocol.Tests.Events;
 

@@ -1,7 +1,7 @@
 using System.Security.Cryptography;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Keys;
-using Marmot.Protocol.Native;
+using Marmot.Platform.Native;
 
 namespace Marmot.Protocol.Tests.Native;
 

@@ -1,3 +1,6 @@
+using System.Text;
+using Marmot.Platform.Files;
+
 namespace Marmot.Relay.Storage.Index;
 
 /// <summary>Says whether the index files can be believed: they were closed properly, or the machine has not restarted since they were in use.</summary>
@@ -43,15 +46,5 @@ internal sealed class IndexMark(string path)
         return File.Exists(source) ? File.ReadAllText(source).Trim() : string.Empty;
     }
 
-    private void Write(string state)
-    {
-        var temporary = _path + ".new";
-        using (var file = new FileStream(temporary, FileMode.Create, FileAccess.Write))
-        {
-            file.Write(System.Text.Encoding.UTF8.GetBytes($"{Version} {state}"));
-            file.Flush(flushToDisk: true);
-        }
-
-        File.Move(temporary, _path, overwrite: true);
-    }
+    private void Write(string state) => AtomicFile.Replace(_path, Encoding.UTF8.GetBytes($"{Version} {state}"));
 }

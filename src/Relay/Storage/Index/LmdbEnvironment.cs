@@ -1,6 +1,6 @@
 using System.Collections.Concurrent;
 using System.Text;
-using Marmot.Hosting;
+using Marmot.Platform.Files;
 using Marmot.Relay.Storage.Native;
 
 namespace Marmot.Relay.Storage.Index;

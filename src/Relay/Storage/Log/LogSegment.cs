@@ -1,5 +1,5 @@
 using System.IO.MemoryMappedFiles;
-using Marmot.Hosting;
+using Marmot.Platform.Files;
 using Microsoft.Win32.SafeHandles;
 
 namespace Marmot.Relay.Storage.Log;

@@ -1,6 +1,6 @@
-using System.Reflection;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using Marmot.Platform.Native;
 
 [assembly: DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
 
@@ -32,7 +32,7 @@ internal static unsafe partial class Lmdb
     public const int CursorPrevious = 12;
     public const int CursorSetRange = 17;
 
-    private const string Library = "lmdb";
+    private const string Library = NativeLibraries.Lmdb;
 
     [StructLayout(LayoutKind.Sequential)]
     public struct Value
@@ -143,27 +143,5 @@ internal static unsafe partial class Lmdb
     // One resolver an assembly; the runtime's own search does not know the versioned names of the runtime packages.
     [ModuleInitializer]
     [System.Diagnostics.CodeAnalysis.SuppressMessage("Usage", "CA2255", Justification = "The resolver has to be in place before the first call, whichever it is.")]
-    internal static void Install() => NativeLibrary.SetDllImportResolver(typeof(Lmdb).Assembly, Resolve);
-
-    private static nint Resolve(string name, Assembly assembly, DllImportSearchPath? path)
-    {
-        if (name != Library)
-        {
-            return 0;
-        }
-
-        string[] candidates = OperatingSystem.IsWindows() ? ["lmdb.dll", "liblmdb.dll"]
-            : OperatingSystem.IsMacOS() ? ["liblmdb.dylib", "/opt/homebrew/lib/liblmdb.dylib", "/usr/local/lib/liblmdb.dylib"]
-            : ["liblmdb.so.0", "liblmdb.so"];
-        foreach (var candidate in candidates)
-        {
-            if (NativeLibrary.TryLoad(candidate, out var handle))
-            {
-                return handle;
-            }
-        }
-
-        throw new DllNotFoundException(
-            "LMDB is not installed. Install it: Debian/Ubuntu 'apt-get install liblmdb0', Alpine 'apk add lmdb', macOS 'brew install lmdb'.");
-    }
+    internal static void Install() => NativeLibraries.Register(typeof(Lmdb).Assembly);
 }

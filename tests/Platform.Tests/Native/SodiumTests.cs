@@ -1,6 +1,6 @@
-using Marmot.Protocol.Native;
+using Marmot.Platform.Native;
 
-namespace Marmot.Protocol.Tests.Native;
+namespace Marmot.Platform.Tests.Native;
 
 public class SodiumTests
 {

@@ -1,7 +1,7 @@
 using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
 
-namespace Marmot.Hosting;
+namespace Marmot.Platform.Files;
 
 /// <summary>Makes what was written to a file durable, without what the base library flushes beside it.</summary>
 public static partial class FileData
@@ -40,14 +40,11 @@ public static partial class FileData
     }
 
     [LibraryImport("libc", EntryPoint = "fallocate")]
-    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
     private static partial int FAllocate(int file, int mode, long offset, long length);
 
     [LibraryImport("libc", EntryPoint = "fdatasync", SetLastError = true)]
-    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
     private static partial int FDataSync(SafeFileHandle file);
 
     [LibraryImport("libc", EntryPoint = "sync_file_range")]
-    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
     private static partial int SyncFileRange(SafeFileHandle file, long offset, long length, uint flags);
 }

@@ -2,9 +2,9 @@ using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
 
-namespace Marmot.NotifyServer.Apps;
+namespace Marmot.Platform.Files;
 
-/// <summary>Who owns an open file; .NET has no word for it.</summary>
+/// <summary>Who owns an open file, which the base class library has no call for.</summary>
 internal static partial class FileOwner
 {
     // statx(2): the same on every architecture. struct statx is 256 bytes, stx_mask at 0, stx_uid at 20.
@@ -35,7 +35,6 @@ internal static partial class FileOwner
         }
     }
 
-    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
     [LibraryImport("libc", EntryPoint = "statx", StringMarshalling = StringMarshalling.Utf8)]
     private static partial int Statx(SafeFileHandle directory, string path, int flags, uint mask, Span<byte> result);
 }

@@ -2,7 +2,7 @@ using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 
-namespace Marmot.Protocol.Native;
+namespace Marmot.Platform.Native;
 
 /// <summary>bitcoin-core's libsecp256k1: BIP-340 signatures, x-only keys and ECDH that returns the raw x coordinate.</summary>
 /// <remarks>
@@ -32,7 +32,7 @@ public static unsafe partial class Secp256k1
 
     static Secp256k1()
     {
-        NativeLibraries.Register();
+        NativeLibraries.Register(typeof(NativeLibraries).Assembly);
         Context = secp256k1_context_create(ContextNone);
         Span<byte> seed = stackalloc byte[32];
         RandomNumberGenerator.Fill(seed);

@@ -1,0 +1,24 @@
+using Marmot.Platform.Native;
+
+namespace Marmot.Platform.Tests.Native;
+
+public class NativeLibrariesTests
+{
+    [Theory]
+    [InlineData(NativeLibraries.Secp256k1, "libsecp256k1-1")]
+    [InlineData(NativeLibraries.Sodium, "libsodium23")]
+    [InlineData(NativeLibraries.Lmdb, "liblmdb0")]
+    public void A_missing_library_is_named_with_the_package_to_install(string name, string package)
+    {
+        var message = NativeLibraries.NotFound(name).Message;
+        Assert.StartsWith($"{name} was not found (tried ", message, StringComparison.Ordinal);
+        Assert.Contains(package, message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void An_assembly_may_be_registered_twice()
+    {
+        NativeLibraries.Register(typeof(NativeLibrariesTests).Assembly);
+        NativeLibraries.Register(typeof(NativeLibrariesTests).Assembly);
+    }
+}

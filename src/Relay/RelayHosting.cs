@@ -39,6 +39,7 @@ public static class RelayHosting
 
         // Connection -> Ingester -> policies -> writer -> OK -> fan-out
         services.AddSingleton<ConnectionSet>();
+        services.AddSingleton<AuthWaitMemory>();
         services.AddConnectionShortcut<WebSocketShortcut>();
         services.AddSingleton<Ingester>();
         services.AddSingleton<WritePolicy>();

@@ -90,6 +90,18 @@ public sealed class RelayOptions
     /// <summary>Who may read kind 1059: <c>RecipientOnly</c> (authenticated as its <c>p</c> tag, NIP-42) or <c>Open</c>. Default <c>RecipientOnly</c>.</summary>
     public GiftWrapAccessMode GiftWraps { get; set; } = GiftWrapAccessMode.RecipientOnly;
 
+    /// <summary>
+    /// How long a REQ, COUNT, NEG-OPEN or EVENT that needs authentication (NIP-42) waits for it before it is refused with <c>auth-required:</c>.
+    /// Default 1 s: two turns over a slow mobile network and a signature; a client that cannot sign learns it soon enough. Up to 10 s; zero refuses at once.
+    /// </summary>
+    public TimeSpan AuthWait { get; set; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>
+    /// Send the challenge (NIP-42) when a client connects, not only when a request needs it. Default false: clients answer a challenge unasked, and who
+    /// publishes group events under one-time keys would so say which account sends them.
+    /// </summary>
+    public bool AuthOnConnect { get; set; }
+
     /// <summary>Leading zero bits an id needs (NIP-13). Default 0: none.</summary>
     [Range(0, 64)]
     public int MinProofOfWork { get; set; }

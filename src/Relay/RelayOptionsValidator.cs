@@ -14,6 +14,9 @@ internal sealed class RelayOptionsValidator : IValidateOptions<RelayOptions>
     /// <summary>Wraps are dated up to two days back and devices sleep for weeks.</summary>
     private const int MinGiftWrapDays = 30;
 
+    /// <summary>Clients give a request up after ten seconds or later.</summary>
+    private static readonly TimeSpan MaxAuthWait = TimeSpan.FromSeconds(10);
+
     public ValidateOptionsResult Validate(string? name, RelayOptions options)
     {
         var mistakes = new List<string>();
@@ -38,6 +41,11 @@ internal sealed class RelayOptionsValidator : IValidateOptions<RelayOptions>
             {
                 mistakes.Add($"Relay:{list}: every entry is a public key of 64 lower-case hex digits");
             }
+        }
+
+        if (options.AuthWait < TimeSpan.Zero || options.AuthWait > MaxAuthWait)
+        {
+            mistakes.Add("Relay:AuthWait: 0 to 10 seconds");
         }
 
         if (options.WritePolicyProgram.Length > 0 && !File.Exists(options.WritePolicyProgram))

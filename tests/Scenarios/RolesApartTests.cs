@@ -49,6 +49,7 @@ public sealed class RolesApartTests : IDisposable
         using var socket = new ClientWebSocket();
         socket.Options.SetRequestHeader("Host", host);
         await socket.ConnectAsync(relay.RelayUrl, limit.Token);
+        await socket.SendAsync("[\"REQ\",\"inbox\",{\"kinds\":[1059]}]"u8.ToArray(), WebSocketMessageType.Text, endOfMessage: true, limit.Token);
         string challenge = (await ReceiveAsync(socket, limit.Token))[1].GetString()!;
         using var key = SecretKey.Generate();
         var answer = NostrEvent.Create(key, 22242, [["relay", named], ["challenge", challenge]], "", DateTimeOffset.UtcNow.ToUnixTimeSeconds());

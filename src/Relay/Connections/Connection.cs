@@ -2,6 +2,7 @@ using System.Buffers;
 using Marmot.Protocol.Auth;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
+using Marmot.Protocol.Messages;
 using Marmot.Relay.Ingest;
 using Marmot.Relay.Live;
 using Marmot.Relay.Queries;
@@ -24,17 +25,28 @@ internal sealed class Connection : IDisposable
     private readonly RelayOptions _options;
     private readonly TimeProvider _clock;
     private readonly string _challenge;
+    private readonly AuthWaitMemory _authMemory;
     private readonly CancellationTokenSource _ended = new();
     private volatile Bytes32[] _keys = [];
     private volatile string? _endReason;
+    private AuthWaits? _waits; // the read loop's own
     private long _lastHeard;
     private bool _pinged;
     private int _unanswered;
     private int _trust; // 1 trusted, -1 never again
 
-    public Connection(ClientTransport transport, string challenge, RelayBudgets budgets, WorkTurns turns, OutboxMemory memory, RelayOptions options, TimeProvider clock)
+    public Connection(
+        ClientTransport transport,
+        string challenge,
+        RelayBudgets budgets,
+        WorkTurns turns,
+        OutboxMemory memory,
+        AuthWaitMemory authMemory,
+        RelayOptions options,
+        TimeProvider clock)
     {
         _budgets = budgets;
+        _authMemory = authMemory;
         AddressPrefix = budgets.PrefixOf(transport.Address);
         Turn = new WorkTurn(turns, budgets.LaneOf(AddressPrefix));
         _transport = transport;
@@ -82,7 +94,11 @@ internal sealed class Connection : IDisposable
     {
         using var registration = shutdown.UnsafeRegister(static state => ((Connection)state!).Drop(ShuttingDown), this);
         Outbox.SendHandshake(_transport.Handshake);
-        Outbox.SendAuth(_challenge);
+        if (_options.AuthOnConnect)
+        {
+            SendChallenge();
+        }
+
         Outbox.Flush();
         var reader = _transport.Input;
         using var batch = new MessageBatch();
@@ -92,8 +108,16 @@ internal sealed class Connection : IDisposable
             {
                 var read = await reader.ReadAsync(_ended.Token);
                 var rest = read.Buffer;
-                Volatile.Write(ref _lastHeard, _clock.GetTimestamp());
-                _pinged = false;
+                if (read.IsCanceled)
+                {
+                    RefuseExpired(); // the timer of AuthWaits, nothing was heard
+                }
+                else
+                {
+                    Volatile.Write(ref _lastHeard, _clock.GetTimestamp());
+                    _pinged = false;
+                }
+
                 TimeSpan wait;
                 bool more;
                 do
@@ -151,6 +175,7 @@ internal sealed class Connection : IDisposable
                 await Outbox.WaitAsync(0, moment.Token).ContinueWith(static _ => { }, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
             }
 
+            _waits?.Dispose();
             Outbox.Close();
             await _transport.CloseAsync();
             Outbox.Release();
@@ -193,14 +218,15 @@ internal sealed class Connection : IDisposable
         }
     }
 
-    /// <summary>NIP-42; several keys may be proved one after another.</summary>
-    public void Authenticate(in NostrEventView evt)
+    /// <summary>NIP-42; several keys may be proved one after another. <see cref="SettleWaitingAsync"/> follows.</summary>
+    /// <returns>Whether the key counts as proved.</returns>
+    public bool Authenticate(in NostrEventView evt)
     {
         var verdict = RelayAuth.Check(evt, _challenge, _transport.RelayUrl, _clock.GetUtcNow());
         if (verdict != RelayAuthVerdict.Accepted)
         {
             Outbox.SendOk(evt.Id, accepted: false, RelayAuth.ToReason(verdict));
-            return;
+            return false;
         }
 
         if (Array.IndexOf(_keys, evt.PublicKey) < 0)
@@ -208,13 +234,91 @@ internal sealed class Connection : IDisposable
             if (_keys.Length >= MaxKeys)
             {
                 Outbox.SendOk(evt.Id, accepted: false, RejectReason.RateLimited("too many keys on one connection"));
-                return;
+                return false;
             }
 
             _keys = [.. _keys, evt.PublicKey];
         }
 
         Outbox.SendOk(evt.Id);
+        return true;
+    }
+
+    /// <summary>Lets a request that needs authentication wait for it; the challenge goes out with the first.</summary>
+    /// <returns>False when it has to be refused at once: waiting is off, or too much waits already.</returns>
+    public bool TryWait(WaitingRequest request)
+    {
+        if (_options.AuthWait == TimeSpan.Zero)
+        {
+            return false;
+        }
+
+        _waits ??= new AuthWaits(_authMemory, _options.MaxMessageBytes, _options.AuthWait, _clock, _transport.Input.CancelPendingRead);
+        var isFirst = _waits.Count == 0;
+        if (!_waits.TryAdd(request))
+        {
+            return false;
+        }
+
+        _budgets.Charge(AddressPrefix, RelayBudgets.RequestUnits);
+        if (isFirst)
+        {
+            SendChallenge();
+        }
+
+        return true;
+    }
+
+    /// <summary>Ends the waiting of a request; an unknown id is nothing.</summary>
+    public void EndWait(ClientMessageKind kind, string id) => _waits?.Remove(kind, id);
+
+    /// <summary>After an AUTH: what may be served now is served. After one that failed, all that waits is refused.</summary>
+    public async ValueTask SettleWaitingAsync(bool isAuthenticated, CancellationToken cancel)
+    {
+        if (_waits is not { Count: > 0 })
+        {
+            return;
+        }
+
+        if (!isAuthenticated)
+        {
+            _waits.TakeAll().ForEach(request => request.Refuse(request.Check()));
+            return;
+        }
+
+        foreach (var request in _waits.TakeServable())
+        {
+            await Turn.EnterAsync();
+            try
+            {
+                await request.Serve(cancel);
+            }
+            finally
+            {
+                Turn.Leave();
+            }
+        }
+    }
+
+    /// <summary>OK false; one that asks for authentication comes after the challenge (NIP-42).</summary>
+    public void RefuseEvent(in Bytes32 id, in RejectReason reason)
+    {
+        ChallengeFor(reason);
+        Outbox.SendOk(id, accepted: false, reason);
+    }
+
+    /// <summary>CLOSED; one that asks for authentication comes after the challenge (NIP-42).</summary>
+    public void RefuseRequest(string id, in RejectReason reason)
+    {
+        ChallengeFor(reason);
+        Outbox.SendClosed(id, reason);
+    }
+
+    /// <summary>NEG-ERR; one that asks for authentication comes after the challenge (NIP-42).</summary>
+    public void RefuseSync(string id, in RejectReason reason)
+    {
+        ChallengeFor(reason);
+        Outbox.SendSyncError(id, reason);
     }
 
     /// <summary>An event of it was stored, and none came with a wrong signature: its next lone event may be written before its signature is checked.</summary>
@@ -232,6 +336,18 @@ internal sealed class Connection : IDisposable
     public void Settle() => Interlocked.Decrement(ref _unanswered);
 
     public void Dispose() => _ended.Dispose();
+
+    private void SendChallenge() => Outbox.SendAuth(_challenge);
+
+    private void ChallengeFor(in RejectReason reason)
+    {
+        if (reason.Prefix == RejectPrefix.AuthRequired)
+        {
+            SendChallenge();
+        }
+    }
+
+    private void RefuseExpired() => _waits?.TakeExpired().ForEach(request => request.Refuse(request.Check()));
 
     private Task HoldAsync(TimeSpan wait) =>
         _transport.HoldAsync(TimeSpan.FromTicks(Math.Clamp(wait.Ticks, MinHold.Ticks, MaxHold.Ticks)), _clock, _ended.Token);
@@ -323,6 +439,11 @@ internal sealed class Connection : IDisposable
         while (Volatile.Read(ref _unanswered) > 0 && _clock.GetElapsedTime(started) < FarewellTime)
         {
             await Task.Delay(TimeSpan.FromMilliseconds(5), CancellationToken.None);
+        }
+
+        foreach (var request in _waits?.TakeAll() ?? [])
+        {
+            request.Refuse(Rejections.ShuttingDown);
         }
 
         foreach (var id in Subscriptions.Keys)

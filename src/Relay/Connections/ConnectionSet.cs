@@ -16,6 +16,7 @@ internal sealed class ConnectionSet(
     RelayIdentity identity,
     RelayBudgets budgets,
     WorkTurns turns,
+    AuthWaitMemory authMemory,
     Moderation moderation,
     RelayMetrics metrics,
     TimeProvider clock,
@@ -85,7 +86,7 @@ internal sealed class ConnectionSet(
     public async Task ServeAsync(ClientTransport transport)
     {
         metrics.ConnectionOpened();
-        using var connection = new Connection(transport, identity.CreateChallenge(), budgets, turns, _memory, options.Value, clock);
+        using var connection = new Connection(transport, identity.CreateChallenge(), budgets, turns, _memory, authMemory, options.Value, clock);
         _connections.TryAdd(connection, 0);
         try
         {

@@ -42,7 +42,7 @@ internal sealed class Ingester(
             for (var i = 0; i < messages.Count; i++)
             {
                 await (verified[i].IsEvent
-                    ? AdmitAsync(connection, verified[i], cancel)
+                    ? AdmitAsync(connection, messages[i], verified[i], cancel)
                     : HandleOfManyAsync(connection, messages[i], cancel));
             }
 
@@ -114,10 +114,16 @@ internal sealed class Ingester(
     private bool MayLeaveSignature(int kind, Connection connection) =>
         connection.IsTrusted && store.IsLocal && !program.IsOn && kind != EventKinds.Vanish && !EventKinds.IsGiftWrap(kind) && !EventKinds.IsEphemeral(kind);
 
-    private ValueTask AdmitAsync(Connection connection, Verified verified, CancellationToken cancel, bool alone = false)
+    private ValueTask AdmitAsync(Connection connection, ReadOnlyMemory<byte> frame, Verified verified, CancellationToken cancel, bool alone = false)
     {
         if (verified.Record is not { } record)
         {
+            if (verified.Reason.Prefix == RejectPrefix.AuthRequired)
+            {
+                WaitOrRefuse(connection, frame, verified.Id, verified.Reason);
+                return default;
+            }
+
             var duplicate = verified.Reason.Prefix == RejectPrefix.Duplicate;
             if (duplicate)
             {
@@ -155,6 +161,30 @@ internal sealed class Ingester(
 
         return alone ? AcceptAloneAsync(pending, cancel) : AcceptAsync(pending, cancel);
     }
+
+    // NIP-42: from the start, once the client has authenticated; the batch's buffer is another one by then.
+    private void WaitOrRefuse(Connection connection, ReadOnlyMemory<byte> frame, Bytes32 id, RejectReason reason)
+    {
+        var copy = frame.ToArray();
+        var request = new WaitingRequest(
+            ClientMessageKind.Event,
+            Id: "",
+            copy.Length,
+            Check: () => CheckSender(copy, connection),
+            Serve: token => HandleInTurnAsync(connection, copy, token),
+            Refuse: why =>
+            {
+                metrics.Refused(why.Prefix);
+                connection.RefuseEvent(id, why);
+            });
+        if (!connection.TryWait(request))
+        {
+            request.Refuse(reason);
+        }
+    }
+
+    private RejectReason CheckSender(ReadOnlySpan<byte> frame, Connection connection) =>
+        ClientMessageReader.TryRead(frame, _limits, out var message, out var reason) && policy.AllowsSender(message.Event, connection.Keys, out reason) ? default : reason;
 
     private ValueTask AcceptAsync(PendingEvent pending, CancellationToken cancel) =>
         EventKinds.IsEphemeral(pending.Write.Record.Kind) ? PassOnAsync(pending, cancel) : writer.SubmitAsync(pending, cancel);
@@ -255,7 +285,7 @@ internal sealed class Ingester(
         if (!ClientMessageReader.TryRead(frame.Span, _limits, out var message, out var reason))
         {
             Refuse(connection, message, reason);
-            return default;
+            return message.Kind == ClientMessageKind.Auth ? connection.SettleWaitingAsync(isAuthenticated: false, cancel) : default;
         }
 
         switch (message.Kind)
@@ -263,16 +293,17 @@ internal sealed class Ingester(
             case ClientMessageKind.Event:
                 var verified = Verify(message.Event, frame.Length, connection, mayLeaveSignature: true);
                 connection.Turn.Leave(); // what follows may wait for the writer
-                return AdmitAsync(connection, verified, cancel, alone: true);
+                return AdmitAsync(connection, frame, verified, cancel, alone: true);
             case ClientMessageKind.Auth:
-                connection.Authenticate(message.Event);
-                return default;
+                var isAuthenticated = connection.Authenticate(message.Event);
+                connection.Turn.Leave(); // each request that waited takes its own
+                return connection.SettleWaitingAsync(isAuthenticated, cancel);
             case ClientMessageKind.Req:
                 return requests.OpenAsync(connection, message.SubscriptionId!, message.Filters, cancel);
             case ClientMessageKind.Count:
                 return requests.CountAsync(connection, message.SubscriptionId!, message.Filters, cancel);
             case ClientMessageKind.Close:
-                requests.Close(connection, message.SubscriptionId!);
+                requests.CloseByClient(connection, message.SubscriptionId!);
                 return default;
             case ClientMessageKind.NegOpen:
                 return syncs.OpenAsync(connection, message.SubscriptionId!, message.Filters[0], Convert.FromHexString(message.NegentropyHex), cancel);

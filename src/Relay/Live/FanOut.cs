@@ -58,6 +58,11 @@ internal sealed class FanOut(SubscriptionIndex index, IOptions<RelayOptions> opt
         live.Subscribers = _matches.Count;
         foreach (var subscription in _matches)
         {
+            if (subscription.TryHold(live))
+            {
+                continue; // whether it may be read is decided when its client has authenticated, or has not
+            }
+
             if (GiftWrapAccess.MayRead(view, subscription.Connection.Keys, _wrapsOpen))
             {
                 round.Add(subscription, live);

@@ -1,23 +1,33 @@
+using Marmot.Protocol.Encoding;
+using Marmot.Protocol.Events;
 using Marmot.Protocol.Filters;
 using Marmot.Protocol.Messages;
 using Marmot.Relay.Connections;
-using Marmot.Relay.Ingest;
+using Marmot.Relay.Storage;
 
 namespace Marmot.Relay.Live;
 
 /// <summary>One REQ: answered from the store up to a high-water mark, then live from that mark on, with nothing lost or doubled in between.</summary>
 /// <remarks>
 /// It is in the index before the mark is read. An event that commits before the mark is read is found by the scan; one that commits
-/// later is fanned out after the subscription was indexed. Live events wait until EOSE is out.
+/// later is fanned out after the subscription was indexed. Live events wait until EOSE is out. One that waits for authentication (NIP-42) is in
+/// the index as well, and holds what may be its own until <see cref="Admit"/>.
 /// </remarks>
-internal sealed class Subscription(Connection connection, string id, Filter[] filters)
+internal sealed class Subscription(Connection connection, string id, Filter[] filters, AuthWaitMemory? held = null)
 {
     private const int MaxWaiting = 10_000;
+
+    /// <summary>Live events kept for a request that waits for authentication: what one recipient gets in that time, many times over.</summary>
+    private const int MaxHeld = 1000;
+
     private readonly Lock _lock = new();
     private readonly byte[] _head = [.. "[\"EVENT\","u8, .. RelayMessageWriter.EncodeSubscriptionId(id), (byte)','];
     private byte[]? _storedHead;
     private ulong _highWaterMark;
     private List<LiveEvent>? _waiting = [];
+    private volatile AuthWaitMemory? _held = held; // counts what is held; null once it waits for authentication no more
+    private long _heldBytes;
+    private bool _heldTooMuch;
     private bool _closed;
 
     public Connection Connection { get; } = connection;
@@ -39,6 +49,52 @@ internal sealed class Subscription(Connection connection, string id, Filter[] fi
         {
             _highWaterMark = highWaterMark;
             _waiting?.RemoveAll(live => live.Arrival != 0 && live.Arrival <= highWaterMark); // fanned out while the mark was being read
+        }
+    }
+
+    /// <summary>Keeps a live event while the request waits for authentication; false when it does not wait.</summary>
+    public bool TryHold(LiveEvent live)
+    {
+        if (_held is null)
+        {
+            return false;
+        }
+
+        lock (_lock)
+        {
+            if (_held is not { } memory)
+            {
+                return false;
+            }
+
+            if (_closed || (live.Arrival != 0 && live.Arrival <= _highWaterMark))
+            {
+                return true;
+            }
+
+            if (_waiting!.Count < MaxHeld && memory.TryAdd(live.Record.Json.Length))
+            {
+                _heldBytes += live.Record.Json.Length;
+                _waiting.Add(live);
+            }
+            else
+            {
+                _heldTooMuch = true;
+            }
+
+            return true;
+        }
+    }
+
+    /// <summary>The client has authenticated: of what was held it keeps what these keys may read.</summary>
+    /// <returns>False when more came than is held, so that some would be missing.</returns>
+    public bool Admit(Bytes32[] keys, bool wrapsOpen)
+    {
+        lock (_lock)
+        {
+            EndHold();
+            _waiting?.RemoveAll(live => !NostrEventReader.TryRead(live.Record.Json, out var view, out _) || !GiftWrapAccess.MayRead(view, keys, wrapsOpen));
+            return !_heldTooMuch;
         }
     }
 
@@ -105,7 +161,15 @@ internal sealed class Subscription(Connection connection, string id, Filter[] fi
         {
             _closed = true;
             _waiting = null;
+            EndHold();
         }
+    }
+
+    private void EndHold()
+    {
+        _held?.Remove(_heldBytes);
+        _held = null;
+        _heldBytes = 0;
     }
 
     private void Send(LiveEvent live)

@@ -1,6 +1,7 @@
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Filters;
+using Marmot.Protocol.Messages;
 using Marmot.Protocol.Negentropy;
 using Marmot.Relay.Connections;
 using Marmot.Relay.Ingest;
@@ -38,17 +39,33 @@ internal sealed class Syncs(IEventStore store, TimeProvider clock, RelayBudgets 
     private readonly RelayOptions _options = options.Value;
     private long _items;
 
-    /// <summary>NEG-OPEN; an id in use is replaced.</summary>
-    public async ValueTask OpenAsync(Connection connection, string id, Filter filter, byte[] message, CancellationToken cancel)
+    /// <summary>NEG-OPEN; an id in use is replaced. One that needs authentication waits for it (NIP-42).</summary>
+    public ValueTask OpenAsync(Connection connection, string id, Filter filter, byte[] message, CancellationToken cancel)
     {
-        // 1. May it?
         Close(connection, id);
-        if (!ReadPolicy.Allows([filter], connection.Keys, IsOpen, searches: false, out var reason))
+        if (Allows(connection, filter, out var reason))
         {
-            connection.Outbox.SendSyncError(id, reason);
-            return;
+            return AnswerAsync(connection, id, filter, message, cancel);
         }
 
+        var request = new WaitingRequest(
+            ClientMessageKind.NegOpen,
+            id,
+            AuthWaits.BytesOf([filter]) + message.Length,
+            Check: () => Allows(connection, filter, out var still) ? default : still,
+            Serve: token => AnswerAsync(connection, id, filter, message, token),
+            Refuse: why => connection.RefuseSync(id, why));
+        if (reason.Prefix != RejectPrefix.AuthRequired || !connection.TryWait(request))
+        {
+            connection.RefuseSync(id, reason);
+        }
+
+        return default;
+    }
+
+    private async ValueTask AnswerAsync(Connection connection, string id, Filter filter, byte[] message, CancellationToken cancel)
+    {
+        // 1. Is there room?
         if (connection.Syncs?.Count >= _options.MaxSubscriptions)
         {
             connection.Outbox.SendSyncError(id, Rejections.TooManySubscriptions);
@@ -115,6 +132,7 @@ internal sealed class Syncs(IEventStore store, TimeProvider clock, RelayBudgets 
     /// <summary>NEG-CLOSE; an unknown id is nothing.</summary>
     public void Close(Connection connection, string id)
     {
+        connection.EndWait(ClientMessageKind.NegOpen, id);
         if (connection.Syncs is not null && connection.Syncs.Remove(id, out var sync))
         {
             Leave(sync);
@@ -130,6 +148,9 @@ internal sealed class Syncs(IEventStore store, TimeProvider clock, RelayBudgets 
 
         connection.Syncs = null;
     }
+
+    private bool Allows(Connection connection, Filter filter, out RejectReason reason) =>
+        ReadPolicy.Allows([filter], connection.Keys, IsOpen, searches: false, out reason);
 
     private bool IsOpen => _options.GiftWraps == GiftWrapAccessMode.Open;
 

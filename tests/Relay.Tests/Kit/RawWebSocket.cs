@@ -14,7 +14,7 @@ internal sealed class RawWebSocket : IDisposable
     /// <summary>What the relay agreed to; null for nothing.</summary>
     public string? Extensions { get; private set; }
 
-    /// <summary>Makes the handshake and takes the AUTH challenge, which comes first.</summary>
+    /// <summary>Makes the handshake.</summary>
     public static async Task<RawWebSocket> ConnectAsync(RelayHost relay, string? offers)
     {
         var client = new RawWebSocket();
@@ -33,8 +33,6 @@ internal sealed class RawWebSocket : IDisposable
 
         const string Name = "Sec-WebSocket-Extensions: ";
         client.Extensions = head.ToString().Split("\r\n").SingleOrDefault(line => line.StartsWith(Name, StringComparison.Ordinal))?[Name.Length..];
-        var (_, challenge) = await client.ReceiveAsync();
-        Assert.StartsWith("[\"AUTH\"", Encoding.UTF8.GetString(challenge), StringComparison.Ordinal);
         return client;
     }
 

@@ -15,16 +15,17 @@ internal sealed class TestClient(WebSocketDeflateOptions? deflate = null) : IAsy
     private readonly ClientWebSocket _socket = new();
     private readonly byte[] _buffer = new byte[1 << 20];
 
+    /// <summary>The last challenge seen (NIP-42); empty while none came.</summary>
     public string Challenge { get; private set; } = "";
+
+    /// <summary>How many challenges were seen.</summary>
+    public int Challenges { get; private set; }
 
     public async Task ConnectAsync(Uri uri)
     {
         _socket.Options.DangerousDeflateOptions = deflate;
         using var cancel = new CancellationTokenSource(Patience);
         await _socket.ConnectAsync(uri, cancel.Token);
-        var first = await ReceiveAsync();
-        Assert.Equal("AUTH", first[0].GetString());
-        Challenge = first[1].GetString()!;
     }
 
     public Task SendAsync(string text) => SendAsync(Encoding.UTF8.GetBytes(text));
@@ -35,7 +36,21 @@ internal sealed class TestClient(WebSocketDeflateOptions? deflate = null) : IAsy
         await _socket.SendAsync(text, WebSocketMessageType.Text, true, cancel.Token);
     }
 
+    /// <summary>The next message that is no challenge; challenges are kept in <see cref="Challenge"/>.</summary>
     public async Task<JsonElement> ReceiveAsync()
+    {
+        while (true)
+        {
+            var message = await ReceiveAnyAsync();
+            if (message[0].GetString() != "AUTH")
+            {
+                return message;
+            }
+        }
+    }
+
+    /// <summary>The next message, whatever it is.</summary>
+    public async Task<JsonElement> ReceiveAnyAsync()
     {
         using var cancel = new CancellationTokenSource(Patience);
         var length = 0;
@@ -51,7 +66,14 @@ internal sealed class TestClient(WebSocketDeflateOptions? deflate = null) : IAsy
             length += part.Count;
         }
         while (!part.EndOfMessage);
-        return JsonDocument.Parse(_buffer.AsMemory(0, length).ToArray()).RootElement;
+        var message = JsonDocument.Parse(_buffer.AsMemory(0, length).ToArray()).RootElement;
+        if (message[0].GetString() == "AUTH")
+        {
+            Challenge = message[1].GetString()!;
+            Challenges++;
+        }
+
+        return message;
     }
 
     /// <summary>Publishes and returns the OK.</summary>
@@ -88,10 +110,30 @@ internal sealed class TestClient(WebSocketDeflateOptions? deflate = null) : IAsy
         return (ok[2].GetBoolean(), ok[3].GetString()!);
     }
 
+    /// <summary>Gets a challenge, unless one came already, by a request that is ended at once.</summary>
+    public async Task<string> ProvokeChallengeAsync()
+    {
+        if (Challenge.Length == 0)
+        {
+            await SendAsync("[\"REQ\",\"provoke\",{\"kinds\":[1059]}]");
+            Assert.Equal("AUTH", (await ReceiveAnyAsync())[0].GetString());
+            await SendAsync("[\"CLOSE\",\"provoke\"]");
+        }
+
+        return Challenge;
+    }
+
     public async Task<(bool Accepted, string Text)> AuthenticateAsync(SecretKey key, DateTimeOffset now)
     {
-        await SendAsync($"[\"AUTH\",{Encoding.UTF8.GetString(RelayAuth.Create(key, RelayHost.Origin, Challenge, now).Json.Span)}]");
+        await ProvokeChallengeAsync();
+        await AnswerChallengeAsync(key, now);
         return await ReceiveOkAsync();
+    }
+
+    /// <summary>Sends the AUTH for the challenge at hand.</summary>
+    public async Task AnswerChallengeAsync(SecretKey key, DateTimeOffset now)
+    {
+        await SendAsync($"[\"AUTH\",{Encoding.UTF8.GetString(RelayAuth.Create(key, RelayHost.Origin, Challenge, now).Json.Span)}]");
     }
 
     /// <summary>Opens a subscription and returns the stored ids up to EOSE, in order.</summary>

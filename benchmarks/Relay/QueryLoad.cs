@@ -84,5 +84,10 @@ internal static class QueryLoad
         while (!challenge.AsSpan().StartsWith("[\"AUTH\""u8));
         client.Send(Events.AuthFrame(key, challenge.AsSpan(9, challenge.Length - 11), $"ws://{peer.EndPoint}/"));
         client.SkipTo("[\"OK\""u8);
+
+        // Ours lets the request wait for the answer and serves it then, strfry has closed it: what is measured begins after either.
+        client.Send([.. WireConnection.Frame("[\"CLOSE\",\"auth\"]"), .. WireConnection.Frame("[\"REQ\",\"ready\",{\"kinds\":[65000],\"limit\":1}]")]);
+        client.SkipTo("[\"EOSE\",\"ready\""u8);
+        client.Send(WireConnection.Frame("[\"CLOSE\",\"ready\"]"));
     }
 }

@@ -19,6 +19,15 @@ public sealed class ClientTests(SuiteFixture fixture) : IClassFixture<SuiteFixtu
     [Trait("Spec", "NIP-42")]
     public Task Applesauce_publishes_requests_subscribes_and_reads_its_own_gift_wraps_after_auth() => NodeClient.RunAsync("applesauce.mjs", fixture.Suite);
 
+    [Theory]
+    [InlineData("nostr-tools automaticallyAuth")]
+    [InlineData("nostr-tools onauth")]
+    [InlineData("applesauce-relay")]
+    [InlineData("ndk signIn")]
+    [Trait("Spec", "NIP-42")]
+    public Task A_client_library_reads_stored_and_live_gift_wraps_by_its_own_way_of_authenticating(string client) =>
+        NodeClient.RunAsync("auth-inbox.mjs", fixture.Suite, ("CLIENT", client));
+
     [Fact]
     [Trait("Spec", "NIP-77")]
     public Task Nostr_tools_reconciles_thousands_of_events_both_ways_and_applesauce_a_round_of_them() => NodeClient.RunAsync("negentropy.mjs", fixture.Suite);

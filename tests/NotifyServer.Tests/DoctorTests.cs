@@ -21,7 +21,7 @@ public sealed class DoctorTests : IAsyncLifetime
             apns.KnownDevicesOnly = true;
             apns.ProviderTokenUpdateInterval = TimeSpan.Zero;
         });
-        _relay = await TestRelay.StartAsync(requireAuth: true);
+        _relay = await TestRelay.StartAsync(ChallengeManner.OnConnect);
         _relay.Information = """{"name":"x","limitation":{"max_message_length":200000}}""";
     }
 

@@ -34,7 +34,7 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
             }
 
             var (answer, message) = await wire.PublishAsync(evt, cancellationToken);
-            if (answer == RelayAnswer.Refused && attempt == 0 && account is not null && WantsAuth(message) && await wire.WaitForAuthAsync(options.AnswerTimeout, cancellationToken))
+            if (answer == RelayAnswer.Refused && attempt == 0 && account is not null && WantsAuth(message) && await wire.WaitForAuthAsync(cancellationToken))
             {
                 continue;
             }
@@ -51,22 +51,25 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
 
     public async Task<RelayFetch> FetchAsync(Filter filter, CancellationToken cancellationToken)
     {
-        for (int attempt = 0; ; attempt++)
+        bool reconnected = false, introduced = false;
+        while (true)
         {
             if (await ConnectAsync(cancellationToken) is not { } wire)
             {
                 return new RelayFetch(relay, [], false, "no connection");
             }
 
-            if (account is not null)
-            {
-                await wire.WaitForAuthAsync(options.ChallengeWait, cancellationToken);
-            }
-
+            bool asStranger = !await wire.SettleAuthAsync(cancellationToken);
             var (events, complete, message) = await wire.QueryAsync(NextId(), filter, cancellationToken);
-            bool again = attempt == 0 && !complete && !cancellationToken.IsCancellationRequested
-                && (wire.IsClosed || (account is not null && WantsAuth(message) && await wire.WaitForAuthAsync(options.AnswerTimeout, cancellationToken)));
-            if (!again)
+            if (!complete && wire.IsClosed && !reconnected && !cancellationToken.IsCancellationRequested)
+            {
+                reconnected = true;
+            }
+            else if (asStranger && !introduced && await wire.MayAskAgainAsync(events.Count, complete ? string.Empty : message, cancellationToken))
+            {
+                introduced = true;
+            }
+            else
             {
                 return new RelayFetch(relay, events, complete, message);
             }
@@ -81,12 +84,8 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
             return false;
         }
 
-        if (account is not null)
-        {
-            await wire.WaitForAuthAsync(options.ChallengeWait, cancellationToken);
-        }
-
-        return await wire.ListenAsync(NextId(), filter, onEvent, cancellationToken);
+        await wire.SettleAuthAsync(cancellationToken);
+        return await wire.ListenAsync(NextId, filter, onEvent, cancellationToken);
     }
 
     public async ValueTask DisposeAsync()
@@ -147,7 +146,8 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
         private readonly CancellationTokenSource _closing = new();
         private readonly ConcurrentDictionary<Bytes32, TaskCompletionSource<(RelayAnswer, string)>> _publishing = new();
         private readonly ConcurrentDictionary<string, Subscription> _subscriptions = new(StringComparer.Ordinal);
-        private readonly TaskCompletionSource<bool> _authenticated = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        private readonly TaskCompletionSource _challenged = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        private volatile TaskCompletionSource<bool> _verdict = new(TaskCreationOptions.RunContinuationsAsynchronously); // on the last challenge
         private Bytes32? _authId;
         private Task _reading = Task.CompletedTask;
 
@@ -161,6 +161,9 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
         }
 
         public bool IsClosed { get; private set; }
+
+        /// <summary>The relay has accepted our key.</summary>
+        public bool IsAuthenticated { get; private set; }
 
         public static async Task<Wire> OpenAsync(string relay, SecretKey? account, RelayNetworkOptions options, TimeProvider time, CancellationToken cancellationToken)
         {
@@ -242,25 +245,35 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
             }
         }
 
-        public async Task<bool> ListenAsync(string id, Filter filter, Action<NostrEvent> onEvent, CancellationToken cancellationToken)
+        public async Task<bool> ListenAsync(Func<string> nextId, Filter filter, Action<NostrEvent> onEvent, CancellationToken cancellationToken)
         {
+            bool asStranger = !IsAuthenticated;
+            string id = nextId(), first = id;
             var subscription = new Subscription(onEvent);
             _subscriptions[id] = subscription;
             try
             {
                 await SendAsync(ClientMessageWriter.Req(id, filter), cancellationToken);
+                string refusal = await subscription.Stored.Task.WaitAsync(cancellationToken);
+                if (asStranger && await MayAskAgainAsync(subscription.Count, refusal, cancellationToken))
+                {
+                    // The first one stays until the second stands, so that nothing falls between.
+                    id = nextId();
+                    subscription = new Subscription(onEvent);
+                    _subscriptions[id] = subscription;
+                    await SendAsync(ClientMessageWriter.Req(id, filter), cancellationToken);
+                    await subscription.Stored.Task.WaitAsync(cancellationToken);
+                    await CloseAsync(first);
+                }
+
                 await subscription.Ended.Task.WaitAsync(cancellationToken);
             }
             catch (OperationCanceledException) when (!IsClosed)
             {
-                _subscriptions.TryRemove(id, out _);
-                try
+                await CloseAsync(first);
+                if (id != first)
                 {
-                    await SendAsync(ClientMessageWriter.Close(id), CancellationToken.None);
-                }
-                catch (Exception exception) when (IsEnd(exception))
-                {
-                    // It is closed anyway.
+                    await CloseAsync(id);
                 }
             }
             catch (Exception exception) when (IsEnd(exception))
@@ -269,18 +282,36 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
             }
             finally
             {
+                _subscriptions.TryRemove(first, out _);
                 _subscriptions.TryRemove(id, out _);
             }
 
             return subscription.Stored.Task.IsCompletedSuccessfully;
         }
 
+        /// <summary>True when the relay has accepted our key; waits for its verdict only when a challenge has come already.</summary>
+        public async Task<bool> SettleAuthAsync(CancellationToken cancellationToken) =>
+            IsAuthenticated || (_challenged.Task.IsCompleted && await WaitForAuthAsync(cancellationToken));
+
+        /// <summary>
+        /// Whether a request that was made as a stranger is worth repeating. Relays challenge when a client connects, with a refusal, or when a request needs
+        /// it and then let it wait (NIP-42); some answer a stranger with nothing instead of refusing him.
+        /// </summary>
+        /// <param name="events">How many events came.</param>
+        /// <param name="refusal">The text of CLOSED; empty after EOSE.</param>
+        /// <param name="cancellationToken">Ends the waiting for the verdict.</param>
+        public async Task<bool> MayAskAgainAsync(int events, string refusal, CancellationToken cancellationToken) =>
+            _account is not null
+            && (WantsAuth(refusal) || (refusal.Length == 0 && events == 0 && _challenged.Task.IsCompleted))
+            && await WaitForAuthAsync(cancellationToken);
+
         /// <summary>True when the relay has accepted our key; waits a bounded time for its challenge and its verdict.</summary>
-        public async Task<bool> WaitForAuthAsync(TimeSpan limit, CancellationToken cancellationToken)
+        public async Task<bool> WaitForAuthAsync(CancellationToken cancellationToken)
         {
             try
             {
-                return await _authenticated.Task.WaitAsync(_authId is null ? limit : _options.AnswerTimeout, _time, cancellationToken);
+                await _challenged.Task.WaitAsync(_options.AnswerTimeout, _time, cancellationToken);
+                return IsAuthenticated || await _verdict.Task.WaitAsync(_options.AnswerTimeout, _time, cancellationToken);
             }
             catch (Exception exception) when (exception is TimeoutException or OperationCanceledException)
             {
@@ -294,6 +325,23 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
             await _reading;
             _socket.Dispose();
             _closing.Dispose();
+        }
+
+        private async Task CloseAsync(string id)
+        {
+            if (!_subscriptions.TryRemove(id, out _))
+            {
+                return;
+            }
+
+            try
+            {
+                await SendAsync(ClientMessageWriter.Close(id), CancellationToken.None);
+            }
+            catch (Exception exception) when (IsEnd(exception))
+            {
+                // It is closed anyway.
+            }
         }
 
         // A send that is cancelled half-way kills the socket, so only its own end cancels it.
@@ -319,7 +367,8 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
             finally
             {
                 IsClosed = true;
-                _authenticated.TrySetResult(false);
+                _challenged.TrySetResult();
+                _verdict.TrySetResult(false);
                 foreach (var answer in _publishing.Values)
                 {
                     answer.TrySetResult((RelayAnswer.Unknown, "the connection was cut"));
@@ -351,7 +400,8 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
                     subscription.End(message.Text.Length > 0 ? message.Text : "closed by the relay");
                     break;
                 case RelayMessageKind.Ok when _authId == message.EventId:
-                    _authenticated.TrySetResult(message.Accepted);
+                    IsAuthenticated |= message.Accepted;
+                    _verdict.TrySetResult(message.Accepted);
                     break;
                 case RelayMessageKind.Ok when _publishing.TryGetValue(message.EventId, out var answer):
                     answer.TrySetResult((message.Accepted ? RelayAnswer.Accepted : RelayAnswer.Refused, message.Text));
@@ -367,6 +417,12 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
         {
             var answer = NostrEvent.Create(_account!, AuthKind, [["relay", _relay], ["challenge", challenge]], string.Empty, _time.GetUtcNow().ToUnixTimeSeconds());
             _authId = answer.Id;
+            if (_verdict.Task.IsCompleted)
+            {
+                _verdict = new(TaskCreationOptions.RunContinuationsAsynchronously);
+            }
+
+            _challenged.TrySetResult();
             await SendAsync(ClientMessageWriter.Auth(answer.Json.Span), _closing.Token);
         }
 

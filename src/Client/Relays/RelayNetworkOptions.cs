@@ -15,9 +15,6 @@ public sealed class RelayNetworkOptions
     /// <summary>Time for an OK or an EOSE. Default 10 s.</summary>
     public TimeSpan AnswerTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
-    /// <summary>How long a relay that guards gift wraps may take to send its challenge before it is asked anyway. Default 250 ms.</summary>
-    public TimeSpan ChallengeWait { get; init; } = TimeSpan.FromMilliseconds(250);
-
     /// <summary>Pause before a listening connection is made again, doubled up to a minute. Default 500 ms.</summary>
     public TimeSpan ReconnectPause { get; init; } = TimeSpan.FromMilliseconds(500);
 

@@ -10,7 +10,8 @@ namespace Marmot.Protocol.RelayClient;
 /// <summary>A standing connection to one relay that keeps one subscription alive whatever the relay does (NIP-01, NIP-42).</summary>
 /// <remarks>
 /// <see cref="RunAsync"/> owns the socket and all state: it connects, subscribes, answers challenges, repeats a REQ that was closed, and reconnects for ever with
-/// growing, jittered pauses. After an authentication the REQ is always sent again, since the relay may have answered the first one as to a stranger; the old
+/// growing, jittered pauses. Relays challenge when a client connects, with a refusal, or when a request needs it, which then waits: after an authentication
+/// the REQ is always sent again, since the relay may have answered the first one as to a stranger; the old
 /// subscription stays until the new one is live, so nothing falls between. <see cref="PublishAsync"/> and <see cref="QueryAsync"/> may be called from any thread.
 /// </remarks>
 public sealed partial class RelayConnection
@@ -21,12 +22,14 @@ public sealed partial class RelayConnection
     private readonly IRelayConnectionObserver _observer;
     private readonly TimeProvider _time;
     private readonly Lock _gate = new();
-    private readonly Dictionary<string, bool> _subscriptions = []; // id -> live
+    private readonly Dictionary<string, Standing> _subscriptions = [];
     private readonly Dictionary<string, Query> _queries = [];
     private readonly Dictionary<Bytes32, TaskCompletionSource<PublishResult>> _publishing = [];
     private RelaySocket? _socket;
     private CancellationToken _connection;
     private Bytes32? _authId;
+    private TaskCompletionSource<bool> _verdict = new(TaskCreationOptions.RunContinuationsAsynchronously); // on the challenge that is answered next
+    private long _requests;
     private int _closures;
     private int _repeat;
 
@@ -131,6 +134,55 @@ public sealed partial class RelayConnection
     /// <summary>Asks once for stored events; what came until EOSE, CLOSED or the time limit. Ids and signatures are not checked.</summary>
     public async Task<IReadOnlyList<NostrEvent>> QueryAsync(Filter filter, CancellationToken cancellationToken)
     {
+        var query = await AskAsync(filter, cancellationToken);
+        lock (query)
+        {
+            return [.. query.Events];
+        }
+    }
+
+    /// <summary>Gets the relay's verdict on our key (NIP-42), whether it challenges by itself or only when a request needs it: it is asked for our gift wraps.</summary>
+    /// <returns>Null when the relay asks nobody who he is, so that there is no verdict; false also without a key or a connection.</returns>
+    public async Task<bool?> AuthenticateAsync(CancellationToken cancellationToken)
+    {
+        if (IsAuthenticated || _options.AuthKey is null)
+        {
+            return IsAuthenticated;
+        }
+
+        Task<bool> verdict;
+        lock (_gate)
+        {
+            verdict = _verdict.Task;
+        }
+
+        var wraps = new Filter
+        {
+            Kinds = [GiftWraps.GiftWrap.Kind],
+            Tags = new Dictionary<char, string[]> { ['p'] = [_options.AuthKey.PublicKey.ToString()] },
+            Limit = 1,
+        };
+        var query = await AskAsync(wraps, cancellationToken);
+        lock (_gate)
+        {
+            if (query.ClosedBy is null && _authId is null && !verdict.IsCompleted)
+            {
+                return null;
+            }
+        }
+
+        try
+        {
+            return await verdict.WaitAsync(_options.AnswerTimeout, _time, cancellationToken);
+        }
+        catch (TimeoutException)
+        {
+            return false;
+        }
+    }
+
+    private async Task<Query> AskAsync(Filter filter, CancellationToken cancellationToken)
+    {
         var id = NewId();
         var query = new Query();
         RelaySocket? socket;
@@ -139,7 +191,7 @@ public sealed partial class RelayConnection
             socket = _socket;
             if (socket is null)
             {
-                return [];
+                return query;
             }
 
             _queries[id] = query;
@@ -163,10 +215,7 @@ public sealed partial class RelayConnection
             }
         }
 
-        lock (query)
-        {
-            return [.. query.Events];
-        }
+        return query;
     }
 
     private async Task ConnectAndReadAsync(CancellationToken cancellationToken)
@@ -245,10 +294,12 @@ public sealed partial class RelayConnection
                 return;
             }
 
-            if (!_subscriptions.TryGetValue(id, out live))
+            if (!_subscriptions.TryGetValue(id, out var standing))
             {
                 return; // a subscription we never made, or an old one
             }
+
+            live = standing.IsLive;
         }
 
         _observer.OnEvent(message.Event, live);
@@ -265,13 +316,14 @@ public sealed partial class RelayConnection
                 return;
             }
 
-            if (!_subscriptions.TryGetValue(id, out var live) || live)
+            if (!_subscriptions.TryGetValue(id, out var standing) || standing.IsLive)
             {
                 return;
             }
 
-            _subscriptions[id] = true;
-            old = [.. _subscriptions.Keys.Where(other => other != id)];
+            // Only those made before it: a later one was made because this one may be a stranger's.
+            _subscriptions[id] = standing with { IsLive = true };
+            old = [.. _subscriptions.Where(other => other.Value.Number < standing.Number).Select(other => other.Key)];
             foreach (var other in old)
             {
                 _subscriptions.Remove(other);
@@ -298,6 +350,7 @@ public sealed partial class RelayConnection
         {
             if (_queries.TryGetValue(id, out var query))
             {
+                query.ClosedBy = prefix;
                 query.Done.TrySetResult();
                 return ValueTask.CompletedTask;
             }
@@ -332,8 +385,13 @@ public sealed partial class RelayConnection
     {
         if (_authId is { } auth && auth == id)
         {
-            _authId = null;
             IsAuthenticated = accepted;
+            lock (_gate)
+            {
+                _authId = null;
+                _verdict.TrySetResult(accepted);
+            }
+
             _observer.OnAuth(accepted);
             if (accepted)
             {
@@ -370,7 +428,12 @@ public sealed partial class RelayConnection
             [["relay", _options.AuthUrl ?? _options.Url.AbsoluteUri], ["challenge", challenge]],
             string.Empty,
             _time.GetUtcNow().ToUnixTimeSeconds());
-        _authId = answer.Id;
+        lock (_gate)
+        {
+            _authId = answer.Id;
+            RenewVerdict();
+        }
+
         await SendAsync(ClientMessageWriter.Auth(answer.Json.Span));
     }
 
@@ -385,7 +448,7 @@ public sealed partial class RelayConnection
         var id = NewId();
         lock (_gate)
         {
-            _subscriptions[id] = false;
+            _subscriptions[id] = new Standing(++_requests, IsLive: false);
         }
 
         await SendAsync(ClientMessageWriter.Req(id, _options.Subscription()));
@@ -447,13 +510,23 @@ public sealed partial class RelayConnection
 
             publishing = [.. _publishing.Values];
             queries = [.. _queries.Values];
+            _authId = null;
+            _verdict.TrySetResult(false);
+            RenewVerdict();
         }
 
         IsAuthenticated = false;
-        _authId = null;
         publishing.ForEach(answer => answer.TrySetResult(new PublishResult(false, "disconnected")));
         queries.ForEach(query => query.Done.TrySetResult());
         Enter(RelayState.Disconnected);
+    }
+
+    private void RenewVerdict()
+    {
+        if (_verdict.Task.IsCompleted)
+        {
+            _verdict = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        }
     }
 
     private void Enter(RelayState state)
@@ -494,11 +567,17 @@ public sealed partial class RelayConnection
         _ => "none",
     };
 
+    // One REQ of the standing subscription: its place among them, and whether its EOSE came.
+    private readonly record struct Standing(long Number, bool IsLive);
+
     private sealed class Query
     {
         public const int MaxEvents = 100;
 
         public List<NostrEvent> Events { get; } = [];
+
+        /// <summary>The prefix of the CLOSED that ended it; null when something else did.</summary>
+        public string? ClosedBy { get; set; }
 
         public TaskCompletionSource Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
     }

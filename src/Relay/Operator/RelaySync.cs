@@ -38,9 +38,9 @@ internal sealed class RelaySync(IEventStore store, Uri url, SecretKey? authKey, 
         try
         {
             await observer.Connected.Task.WaitAsync(ConnectTimeout, clock, cancel);
-            if (authKey is not null)
+            if (authKey is not null && await connection.AuthenticateAsync(cancel) == false)
             {
-                await observer.Authenticated.Task.WaitAsync(ConnectTimeout, clock, cancel);
+                return new Result(0, 0, 0, "the relay does not take the authentication");
             }
 
             return await RunAsync(connection, filter, direction, cancel);
@@ -167,8 +167,6 @@ internal sealed class RelaySync(IEventStore store, Uri url, SecretKey? authKey, 
     {
         public TaskCompletionSource Connected { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-        public TaskCompletionSource Authenticated { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
-
         public void OnEvent(in NostrEventView evt, bool live)
         {
         }
@@ -181,7 +179,9 @@ internal sealed class RelaySync(IEventStore store, Uri url, SecretKey? authKey, 
         {
         }
 
-        public void OnAuth(bool accepted) => Authenticated.TrySetResult();
+        public void OnAuth(bool accepted)
+        {
+        }
 
         public void OnEoseMissing()
         {

@@ -84,7 +84,7 @@ public sealed class LifecycleCases
     [Fact]
     public async Task Case_62_a_stop_in_the_middle_of_an_authentication_ends()
     {
-        await using var relay = await TestRelay.StartAsync(requireAuth: true);
+        await using var relay = await TestRelay.StartAsync(ChallengeManner.OnConnect);
         relay.IgnoresAuth = true;
         await using var server = await RunningServer.StartAsync([relay]);
         await relay.AuthenticatedAsync(1);

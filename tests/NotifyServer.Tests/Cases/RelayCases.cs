@@ -16,7 +16,7 @@ public class RelayCases
     [Trait("Spec", "NIP-42")]
     public async Task Case_38_a_refused_authentication_shows_and_is_tried_again()
     {
-        await using var relay = await TestRelay.StartAsync(requireAuth: true);
+        await using var relay = await TestRelay.StartAsync(ChallengeManner.OnConnect);
         relay.RefusesAuth = true;
         await using var server = await RunningServer.StartAsync([relay]);
         await server.Probe.UntilAsync("marmot_notify_relay_auth:refused", 1);
@@ -33,7 +33,7 @@ public class RelayCases
     [Trait("Spec", "NIP-42")]
     public async Task Case_39_a_new_challenge_in_the_middle_of_the_session_is_answered_and_nothing_is_missed()
     {
-        await using var relay = await TestRelay.StartAsync(requireAuth: true);
+        await using var relay = await TestRelay.StartAsync(ChallengeManner.OnConnect);
         await using var server = await RunningServer.StartAsync([relay]);
         await relay.SubscribedAsync();
         var reqs = relay.Reqs;

@@ -21,7 +21,7 @@ public sealed class SecretCases : IDisposable
     [Fact]
     public async Task Cases_67_and_70_a_run_at_trace_level_writes_no_token_no_plaintext_no_key_and_changes_no_file()
     {
-        await using var relay = await TestRelay.StartAsync(requireAuth: true);
+        await using var relay = await TestRelay.StartAsync(ChallengeManner.OnConnect);
         await using var providers = await SimulatedProviders.StartAsync();
         using var key = SecretKey.Generate();
         var secret = new byte[32];

@@ -11,12 +11,13 @@ namespace Marmot.NotifyServer.Tests.Inbox;
 public class RelayBehaviourTests
 {
     [Theory]
-    [InlineData(false)]
-    [InlineData(true)]
+    [InlineData(ChallengeManner.OnConnect)]
+    [InlineData(ChallengeManner.WithRefusal)]
+    [InlineData(ChallengeManner.WhenNeeded)]
     [Trait("Spec", "NIP-42")]
-    public async Task Case_38_a_relay_that_demands_authentication_is_heard(bool challengeLate)
+    public async Task Case_38_a_relay_that_demands_authentication_is_heard(ChallengeManner challenges)
     {
-        await using var relay = await TestRelay.StartAsync(requireAuth: true, challengeLate);
+        await using var relay = await TestRelay.StartAsync(challenges);
         await using var server = await RunningServer.StartAsync([relay]);
         await relay.SubscribedAsync();
 

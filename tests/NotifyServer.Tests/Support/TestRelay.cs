@@ -11,6 +11,22 @@ using Microsoft.Extensions.Logging;
 
 namespace Marmot.NotifyServer.Tests.Support;
 
+/// <summary>When a relay sends its challenge (NIP-42).</summary>
+public enum ChallengeManner
+{
+    /// <summary>It never does, and serves everybody.</summary>
+    Never,
+
+    /// <summary>When a client connects; a request that comes before the answer is refused.</summary>
+    OnConnect,
+
+    /// <summary>After the refusal, as strfry does.</summary>
+    WithRefusal,
+
+    /// <summary>When a request needs it, which then waits for the answer, as ours does.</summary>
+    WhenNeeded,
+}
+
 /// <summary>A relay that does what a test tells it, on a loopback port.</summary>
 internal sealed class TestRelay : IAsyncDisposable
 {
@@ -25,11 +41,8 @@ internal sealed class TestRelay : IAsyncDisposable
 
     private TestRelay(WebApplication app) => _app = app;
 
-    /// <summary>AUTH with the connection, CLOSED auth-required until it is answered.</summary>
-    public bool RequireAuth { get; init; }
-
-    /// <summary>Like strfry: the challenge comes with the CLOSED, not before.</summary>
-    public bool ChallengeLate { get; init; }
+    /// <summary>Whether and when it wants clients to authenticate.</summary>
+    public ChallengeManner Challenges { get; init; }
 
     public bool SendsEose { get; init; } = true;
 
@@ -70,13 +83,13 @@ internal sealed class TestRelay : IAsyncDisposable
 
     public int Connections => Volatile.Read(ref _connections);
 
-    public static async Task<TestRelay> StartAsync(bool requireAuth = false, bool challengeLate = false, bool sendsEose = true)
+    public static async Task<TestRelay> StartAsync(ChallengeManner challenges = ChallengeManner.Never, bool sendsEose = true)
     {
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
         builder.WebHost.UseUrls("http://127.0.0.1:0");
         var app = builder.Build();
-        var relay = new TestRelay(app) { RequireAuth = requireAuth, ChallengeLate = challengeLate, SendsEose = sendsEose };
+        var relay = new TestRelay(app) { Challenges = challenges, SendsEose = sendsEose };
         app.UseWebSockets();
         app.Run(relay.ServeAsync);
         await app.StartAsync();
@@ -200,7 +213,7 @@ internal sealed class TestRelay : IAsyncDisposable
         Changed();
         try
         {
-            if (RequireAuth && !ChallengeLate)
+            if (Challenges == ChallengeManner.OnConnect)
             {
                 await client.SendAsync($"""["AUTH","{client.Challenge}"]""");
             }
@@ -257,6 +270,11 @@ internal sealed class TestRelay : IAsyncDisposable
 
                 client.IsAuthenticated = !RefusesAuth && auth.Kind == 22242 && auth.TryVerify(out _) && auth.TagValue("challenge") == client.Challenge && auth.TagValue("relay") is not null;
                 await client.SendAsync($"""["OK","{auth.Id}",{(client.IsAuthenticated ? "true" : "false")},""]""");
+                while (client.Waiting.TryDequeue(out var waiting))
+                {
+                    await (client.IsAuthenticated ? ServeAsync(client, waiting) : RefuseAsync(client, waiting));
+                }
+
                 Changed();
                 break;
             case "EVENT":
@@ -298,15 +316,35 @@ internal sealed class TestRelay : IAsyncDisposable
         Interlocked.Increment(ref _reqs);
         LastFilter = root[2].GetRawText();
         Subscriptions.Enqueue(id);
-        if (RequireAuth && !client.IsAuthenticated)
+        if (Challenges == ChallengeManner.WhenNeeded && !client.IsAuthenticated)
         {
-            await client.SendAsync($"""["CLOSED","{id}","auth-required: who are you"]""");
-            if (ChallengeLate)
-            {
-                await client.SendAsync($"""["AUTH","{client.Challenge}"]""");
-            }
+            client.Waiting.Enqueue(id);
+            await client.SendAsync($"""["AUTH","{client.Challenge}"]""");
         }
-        else if (CloseReasons.TryDequeue(out var reason))
+        else if (Challenges != ChallengeManner.Never && !client.IsAuthenticated)
+        {
+            await RefuseAsync(client, id);
+        }
+        else
+        {
+            await ServeAsync(client, id);
+        }
+
+        Changed();
+    }
+
+    private async Task RefuseAsync(Client client, string id)
+    {
+        await client.SendAsync($"""["CLOSED","{id}","auth-required: who are you"]""");
+        if (Challenges == ChallengeManner.WithRefusal)
+        {
+            await client.SendAsync($"""["AUTH","{client.Challenge}"]""");
+        }
+    }
+
+    private async Task ServeAsync(Client client, string id)
+    {
+        if (CloseReasons.TryDequeue(out var reason))
         {
             await client.SendAsync($"""["CLOSED","{id}","{reason}"]""");
         }
@@ -325,8 +363,6 @@ internal sealed class TestRelay : IAsyncDisposable
 
             Interlocked.Increment(ref _live);
         }
-
-        Changed();
     }
 
     private static NostrEvent Parse(System.Text.Json.JsonElement element) =>
@@ -343,6 +379,9 @@ internal sealed class TestRelay : IAsyncDisposable
         public string Challenge { get; set; } = Guid.NewGuid().ToString();
 
         public bool IsAuthenticated { get; set; }
+
+        /// <summary>Subscriptions that wait for the authentication.</summary>
+        public ConcurrentQueue<string> Waiting { get; } = new();
 
         public ConcurrentDictionary<string, byte> Subscriptions { get; } = new();
 

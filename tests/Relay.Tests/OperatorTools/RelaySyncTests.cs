@@ -71,11 +71,14 @@ public sealed class RelaySyncTests
         Assert.Equal(new RelaySync.Result(1500, 0, 0, null), result);
     }
 
-    [Fact]
-    public async Task Fetches_wraps_with_the_key_they_are_for()
+    [Theory]
+    [InlineData("--Relay:AuthOnConnect=true", "--Relay:AuthWait=0")] // the challenge comes on connect
+    [InlineData("--Relay:AuthOnConnect=false", "--Relay:AuthWait=0")] // with the refusal
+    [InlineData("--Relay:AuthOnConnect=false", "--Relay:AuthWait=00:00:01")] // when needed, and the request waits
+    public async Task Fetches_wraps_with_the_key_they_are_for(string onConnect, string wait)
     {
         using var folder = new TemporaryFolder();
-        await using var relay = await RelayHost.StartAsync(Now, null, "--Public:Origin=");
+        await using var relay = await RelayHost.StartAsync(Now, null, "--Public:Origin=", onConnect, wait);
         await using var client = await relay.ConnectAsync();
         await using var store = EmbeddedEventStore.Open(folder.File("store"));
         using var key = SecretKey.Generate();
@@ -84,5 +87,24 @@ public sealed class RelaySyncTests
         var filter = new Filter { Kinds = [1059] };
         Assert.Equal("the relay ended the reconciliation: auth-required", (await new RelaySync(store, relay.WebSocket, null, relay.Clock).RunAsync(filter, SyncDirection.Pull, CancellationToken.None)).Failure);
         Assert.Equal(1, (await new RelaySync(store, relay.WebSocket, bob, relay.Clock).RunAsync(filter, SyncDirection.Pull, CancellationToken.None)).Pulled);
+
+        // A filter that asks for more than wraps is no reason for a challenge, and yet brings those for the key.
+        await client.PublishAsync(NostrEvent.Create(key, 1059, [["p", bob.PublicKey.ToString()]], "sealed too", Now));
+        Assert.Equal(1, (await new RelaySync(store, relay.WebSocket, bob, relay.Clock).RunAsync(new Filter(), SyncDirection.Pull, CancellationToken.None)).Pulled);
+    }
+
+    [Fact]
+    public async Task A_key_for_a_relay_that_asks_nobody_is_no_hindrance_and_a_refused_one_is_named()
+    {
+        using var folder = new TemporaryFolder();
+        await using var store = EmbeddedEventStore.Open(folder.File("store"));
+        using var bob = SecretKey.Generate();
+        await using (var open = await RelayHost.StartAsync(Now, null, "--Relay:GiftWraps=Open"))
+        {
+            Assert.Null((await new RelaySync(store, open.WebSocket, bob, open.Clock).RunAsync(new Filter(), SyncDirection.Both, CancellationToken.None)).Failure);
+        }
+
+        await using var relay = await RelayHost.StartAsync(Now); // known by another name, so it refuses what we sign
+        Assert.Equal("the relay does not take the authentication", (await new RelaySync(store, relay.WebSocket, bob, relay.Clock).RunAsync(new Filter(), SyncDirection.Both, CancellationToken.None)).Failure);
     }
 }

@@ -19,6 +19,18 @@ public sealed class DoctorTests(SuiteFixture fixture) : IClassFixture<SuiteFixtu
         Assert.All(steps, step => Assert.True(step.GetProperty("milliseconds").GetDouble() > 0));
     }
 
+    [Theory]
+    [InlineData("--Relay:AuthOnConnect=true", "--Relay:AuthWait=0")] // the challenge comes on connect
+    [InlineData("--Relay:AuthOnConnect=false", "--Relay:AuthWait=0")] // with the refusal
+    [Trait("Spec", "NIP-42")]
+    public async Task Doctor_passes_whenever_the_relay_sends_its_challenge(string onConnect, string wait)
+    {
+        using var folder = new TemporaryFolder();
+        await using var relay = await MarmotServerProcess.StartAsync("relay", folder.Path, onConnect, wait);
+        var (exitCode, output) = await RunAsync("--relay", relay.RelayUrl.ToString());
+        Assert.True(exitCode == 0, output);
+    }
+
     [Fact]
     public async Task Doctor_fails_with_1_and_names_the_step_when_nothing_answers()
     {

@@ -194,15 +194,15 @@ internal sealed class WelcomeInbox
 
             using (secrets)
             {
-                if (MlsGroup.TryJoin(message, secrets!, new JoinRequest { Rules = MipGroup.Rules }, out mls, out error))
+                if (MlsGroup.TryJoin(message, secrets!, new JoinRequest { Rules = MipGroup.Rules }, out mls, out var refused))
                 {
                     used = (reference, record);
                     break;
                 }
 
-                if (error != MlsError.NotForThisKeyPackage)
+                if (refused != MlsError.NotForThisKeyPackage)
                 {
-                    return $"the Welcome is not valid: {error}";
+                    return $"the Welcome is not valid: {refused}";
                 }
             }
         }

@@ -13,7 +13,7 @@ public enum MlsError
     UnsupportedCipherSuite,
     /// <summary>The protocol version is not mls10.</summary>
     UnsupportedVersion,
-    /// <summary>A public key is not a point the suite accepts, or a private key is out of range.</summary>
+    /// <summary>A public key is not a point the suite accepts (RFC 9180, 7.1.4), a shared secret is zero, or a private key is out of range.</summary>
     InvalidKey,
     /// <summary>An AEAD or HPKE opening failed.</summary>
     DecryptionFailed,
@@ -107,19 +107,59 @@ public enum MlsError
     OwnMessage,
     /// <summary>Stored state cannot be read.</summary>
     BadState,
+    /// <summary>The sender, or all senders together, have more proposals pending in this epoch than <c>GroupRules</c> allows.</summary>
+    TooManyProposals,
 }
 
-/// <summary>A refusal inside the library. The Try methods turn it into an <see cref="MlsError"/>; no state has changed when it is thrown.</summary>
+/// <summary>
+/// A refusal as a value. Compares with and converts to its <see cref="MlsError"/>. Most refusals are final for the state of the group that gave them: the same bytes are refused again. A client that keeps
+/// several states (branches of a fork, an epoch that can be rolled back) asks each.
+/// </summary>
+/// <param name="Error">The rule that was broken; <see cref="MlsError.None"/> when nothing was refused.</param>
+/// <param name="Leaf">Leaf index of the member whose key, leaf or proposals are wrong, where one can be named.</param>
+/// <param name="MayResolve">
+/// True when the same bytes may be taken later, once more has arrived: earlier messages of the sender (<see cref="MlsError.GenerationTooFarAhead"/>), a proposal
+/// (<see cref="MlsError.UnknownProposal"/>), the commits between (<see cref="MlsError.WrongEpoch"/> of a later epoch), a key (<see cref="MlsError.BadPsk"/> of one that is not known), the tree
+/// (<see cref="MlsError.MissingTree"/>). Keep such a message, bounded, and give it again.
+/// </param>
+public readonly record struct MlsRefusal(MlsError Error, int? Leaf = null, bool MayResolve = false)
+{
+    /// <summary>Nothing was refused.</summary>
+    public static MlsRefusal None => default;
+
+    /// <summary>The rule alone.</summary>
+    public static implicit operator MlsError(MlsRefusal refusal) => refusal.Error;
+
+    /// <summary>The rule alone.</summary>
+    public MlsError ToMlsError() => Error;
+
+    /// <summary>The rule and, where one is named, the leaf.</summary>
+    public override string ToString() => Leaf is { } leaf ? $"{Error}: leaf {leaf}" : Error.ToString();
+}
+
+/// <summary>A refusal inside the library. The Try methods turn it into an <see cref="MlsRefusal"/>; no state has changed when it is thrown.</summary>
 public sealed class MlsException : Exception
 {
     /// <summary>The rule that was broken.</summary>
     public MlsError Error { get; } = MlsError.Malformed;
 
+    /// <summary>Leaf index of the member whose key, leaf or proposals are wrong, where one can be named.</summary>
+    public int? Leaf { get; }
+
+    /// <summary>True when the same bytes may be taken later; see <see cref="MlsRefusal.MayResolve"/>.</summary>
+    public bool MayResolve { get; }
+
+    /// <summary>The refusal as a value.</summary>
+    public MlsRefusal Refusal => new(Error, Leaf, MayResolve);
+
     /// <summary>A refusal with a rule.</summary>
-    public MlsException(MlsError error) : base(error.ToString()) => Error = error;
+    public MlsException(MlsError error) : base(error.ToString()) => (Error, MayResolve) = (error, ResolvesByItself(error));
 
     /// <summary>A refusal with a rule and what broke it; never contains secrets.</summary>
-    public MlsException(MlsError error, string message) : base($"{error}: {message}") => Error = error;
+    public MlsException(MlsError error, string message) : base($"{error}: {message}") => (Error, MayResolve) = (error, ResolvesByItself(error));
+
+    /// <summary>A refusal as an exception.</summary>
+    public MlsException(MlsRefusal refusal) : base(refusal.ToString()) => (Error, Leaf, MayResolve) = (refusal.Error, refusal.Leaf, refusal.MayResolve);
 
     /// <summary>A malformed structure.</summary>
     public MlsException() { }
@@ -130,8 +170,16 @@ public sealed class MlsException : Exception
     /// <summary>A malformed structure, with text and cause.</summary>
     public MlsException(string message, Exception innerException) : base(message, innerException) { }
 
+    private static bool ResolvesByItself(MlsError error) => error is MlsError.GenerationTooFarAhead or MlsError.UnknownProposal or MlsError.MissingTree;
+
     internal static void ThrowIf(bool broken, MlsError error)
     {
         if (broken) throw new MlsException(error);
+    }
+
+    /// <summary>Names the member who is to blame.</summary>
+    internal static void ThrowIf(bool broken, MlsError error, int leaf)
+    {
+        if (broken) throw new MlsException(new MlsRefusal(error, leaf));
     }
 }

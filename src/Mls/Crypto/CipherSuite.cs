@@ -105,12 +105,12 @@ public sealed partial class CipherSuite
     {
         MlsException.ThrowIf(ciphertext.Length < TagLength, MlsError.DecryptionFailed);
         var plaintext = new byte[ciphertext.Length - TagLength];
-        Open(key, nonce, aad, ciphertext, plaintext);
+        MlsException.ThrowIf(!TryOpen(key, nonce, aad, ciphertext, plaintext), MlsError.DecryptionFailed);
         return plaintext;
     }
 
-    /// <summary>Fills <paramref name="plaintext"/>, which is a tag shorter than the ciphertext.</summary>
-    private void Open(ReadOnlySpan<byte> key, ReadOnlySpan<byte> nonce, ReadOnlySpan<byte> aad, ReadOnlySpan<byte> ciphertext, Span<byte> plaintext)
+    /// <summary>Fills <paramref name="plaintext"/>, which is a tag shorter than the ciphertext; false when it does not authenticate.</summary>
+    internal bool TryOpen(ReadOnlySpan<byte> key, ReadOnlySpan<byte> nonce, ReadOnlySpan<byte> aad, ReadOnlySpan<byte> ciphertext, Span<byte> plaintext)
     {
         var body = ciphertext[..^TagLength];
         var tag = ciphertext[^TagLength..];
@@ -126,10 +126,11 @@ public sealed partial class CipherSuite
                 using var cipher = new AesGcm(key, TagLength);
                 cipher.Decrypt(nonce, body, tag, plaintext, aad);
             }
+            return true;
         }
         catch (AuthenticationTagMismatchException)
         {
-            throw new MlsException(MlsError.DecryptionFailed);
+            return false; // the base class library knows no other way
         }
     }
 }

@@ -78,7 +78,7 @@ public sealed partial class CipherSuite
             var context = new HpkeContext(this, shared, infoHash, room.Slice(3 * 64, 64), stackalloc byte[1 + (2 * Hkdf.MaxHashLength)]);
             context.Derive("key"u8, key);
             context.Derive("base_nonce"u8, nonce);
-            Open(key, nonce, aad, ciphertext, plaintext.Span);
+            MlsException.ThrowIf(!TryOpen(key, nonce, aad, ciphertext, plaintext.Span), MlsError.DecryptionFailed);
             return plaintext;
         }
         finally

@@ -33,8 +33,14 @@ internal abstract class Kem
 
     public abstract SecretKeyPair Derive(ReadOnlySpan<byte> ikm);
 
+    /// <summary>Public-key validation of RFC 9180, 7.1.4: true for the encoding of a point that may be used.</summary>
+    public abstract bool IsPublicKey(ReadOnlySpan<byte> publicKey);
+
     /// <summary>Refuses what is no public key of this group.</summary>
-    public abstract void CheckPublicKey(ReadOnlySpan<byte> publicKey);
+    public void CheckPublicKey(ReadOnlySpan<byte> publicKey) => MlsException.ThrowIf(!IsPublicKey(publicKey), MlsError.InvalidKey);
+
+    /// <summary>Refuses what is no public key of this group and names the leaf it belongs to.</summary>
+    public void CheckPublicKey(ReadOnlySpan<byte> publicKey, int leaf) => MlsException.ThrowIf(!IsPublicKey(publicKey), MlsError.InvalidKey, leaf);
 
     /// <summary>A random key pair.</summary>
     public virtual SecretKeyPair Generate()
@@ -127,7 +133,34 @@ internal sealed class KemX25519 : Kem
         return new SecretKeyPair(privateKey, PublicKey(privateKey));
     }
 
-    public override void CheckPublicKey(ReadOnlySpan<byte> publicKey) => MlsException.ThrowIf(publicKey.Length != 32, MlsError.InvalidKey);
+    /// <summary>
+    /// 32 bytes that are no point of low order. Every other 32 bytes are a public key (RFC 7748, 5 and 6.1): values from the prime upward count modulo it and the top bit is ignored, so both forms of a
+    /// point are looked for.
+    /// </summary>
+    public override bool IsPublicKey(ReadOnlySpan<byte> publicKey)
+    {
+        if (publicKey.Length != 32) return false;
+        Span<byte> masked = stackalloc byte[32];
+        publicKey.CopyTo(masked);
+        masked[31] &= 0x7f;
+        for (var at = 0; at < LowOrder.Length; at += 32)
+        {
+            if (masked.SequenceEqual(LowOrder.Slice(at, 32))) return false;
+        }
+        return true;
+    }
+
+    // u-coordinates of the points of order 1, 2, 4 and 8 on the curve and its twist, little-endian: 0, 1, two of order 8, p - 1, and p, p + 1 for 0 and 1 in their other form.
+    private static ReadOnlySpan<byte> LowOrder =>
+    [
+        0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+        0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+        0xe0, 0xeb, 0x7a, 0x7c, 0x3b, 0x41, 0xb8, 0xae, 0x16, 0x56, 0xe3, 0xfa, 0xf1, 0x9f, 0xc4, 0x6a, 0xda, 0x09, 0x8d, 0xeb, 0x9c, 0x32, 0xb1, 0xfd, 0x86, 0x62, 0x05, 0x16, 0x5f, 0x49, 0xb8, 0x00,
+        0x5f, 0x9c, 0x95, 0xbc, 0xa3, 0x50, 0x8c, 0x24, 0xb1, 0xd0, 0xb1, 0x55, 0x9c, 0x83, 0xef, 0x5b, 0x04, 0x44, 0x5c, 0xc4, 0x58, 0x1c, 0x8e, 0x86, 0xd8, 0x22, 0x4e, 0xdd, 0xd0, 0x9f, 0x11, 0x57,
+        0xec, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f,
+        0xed, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f,
+        0xee, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f,
+    ];
 }
 
 /// <summary>DHKEM over a NIST curve. References: RFC 9180, 7.1. Parameters: public keys uncompressed (04, X, Y), private keys a field element in big-endian.</summary>
@@ -181,17 +214,7 @@ internal sealed class KemNist(ushort id, ECCurve curve, HashAlgorithmName hash, 
         throw new MlsException(MlsError.InvalidKey);
     }
 
-    public override void CheckPublicKey(ReadOnlySpan<byte> publicKey)
-    {
-        try
-        {
-            using var key = ECDiffieHellman.Create(NistKeys.Public(curve, length, publicKey));
-        }
-        catch (CryptographicException)
-        {
-            throw new MlsException(MlsError.InvalidKey);
-        }
-    }
+    public override bool IsPublicKey(ReadOnlySpan<byte> publicKey) => NistKeys.IsPublic(curve, length, publicKey);
 }
 
 /// <summary>Bytes to and from the parameters of NIST curves.</summary>
@@ -201,6 +224,24 @@ internal static class NistKeys
     {
         MlsException.ThrowIf(publicKey.Length != (2 * length) + 1 || publicKey[0] != 4, MlsError.InvalidKey);
         return new ECParameters { Curve = curve, Q = { X = publicKey.Slice(1, length).ToArray(), Y = publicKey[(length + 1)..].ToArray() } };
+    }
+
+    /// <summary>
+    /// Uncompressed, both coordinates below the prime, on the curve, not the point at infinity (which has no uncompressed form): the import of the base class library checks the latter three on every
+    /// system. These curves have cofactor 1, so every point is of the right order.
+    /// </summary>
+    public static bool IsPublic(ECCurve curve, int length, ReadOnlySpan<byte> publicKey)
+    {
+        if (publicKey.Length != (2 * length) + 1 || publicKey[0] != 4) return false;
+        try
+        {
+            using var key = ECDiffieHellman.Create(Public(curve, length, publicKey));
+            return true;
+        }
+        catch (CryptographicException)
+        {
+            return false;
+        }
     }
 
     /// <summary>Does something with a private key in the library's form, which is wiped again, as is the result once it is copied.</summary>

@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Security.Cryptography;
 using Marmot.Mls.Codec;
 using Marmot.Platform.Native;
@@ -17,7 +18,15 @@ internal abstract class SignatureScheme
     public abstract ReadOnlySpan<byte> PrivateKeyOf(SecretBytes prepared);
 
     public abstract byte[] Sign(SecretBytes prepared, ReadOnlySpan<byte> message);
+
+    /// <summary>False also for what is no public key.</summary>
     public abstract bool Verify(ReadOnlySpan<byte> publicKey, ReadOnlySpan<byte> message, ReadOnlySpan<byte> signature);
+
+    /// <summary>True for the encoding of a point that <see cref="Verify"/> takes.</summary>
+    public abstract bool IsPublicKey(ReadOnlySpan<byte> publicKey);
+
+    /// <summary>Why a signature does not verify: the key is none, or the signature is not its.</summary>
+    public MlsError Refusal(ReadOnlySpan<byte> publicKey) => IsPublicKey(publicKey) ? MlsError.BadSignature : MlsError.InvalidKey;
 }
 
 /// <summary>Ed25519. References: RFC 8032. Parameters: private key is the 32-byte seed, public key 32 bytes, signature 64 bytes.</summary>
@@ -61,6 +70,35 @@ internal sealed class Ed25519 : SignatureScheme
 
     public override bool Verify(ReadOnlySpan<byte> publicKey, ReadOnlySpan<byte> message, ReadOnlySpan<byte> signature)
         => Sodium.Ed25519Verify(publicKey, message, signature);
+
+    /// <summary>
+    /// A canonical encoding of a point on the curve whose order is not small: what the library's verification asks of a key (RFC 8032, 5.1.3 and 5.1.7). Slow; for keys that no signature comes with and
+    /// to tell why one failed.
+    /// </summary>
+    public override bool IsPublicKey(ReadOnlySpan<byte> publicKey)
+    {
+        if (publicKey.Length != 32) return false;
+        Span<byte> bytes = stackalloc byte[32];
+        publicKey.CopyTo(bytes);
+        bytes[31] &= 0x7f; // the sign of x
+        var y = new BigInteger(bytes, isUnsigned: true);
+        if (y >= Prime) return false;
+
+        // x^2 = (y^2 - 1) / (d y^2 + 1) must be a square; the divisor is never zero.
+        var ySquare = y * y % Prime;
+        var xSquare = (ySquare - 1 + Prime) * Inverse(((D * ySquare) + 1) % Prime) % Prime;
+        if (xSquare.IsZero) return false; // (0, 1) and (0, -1): order 1 and 2
+        if (!BigInteger.ModPow(xSquare, (Prime - 1) / 2, Prime).IsOne) return false;
+        if (y.IsZero) return false; // order 4, whichever sign
+
+        // Order 8: doubling gives a point of order 4, which has y = 0. y(2P) = (y^2 + x^2) / (2 + x^2 - y^2), as -x^2 + y^2 = 1 + d x^2 y^2.
+        return !((ySquare + xSquare) % Prime).IsZero;
+    }
+
+    private static readonly BigInteger Prime = BigInteger.Pow(2, 255) - 19;
+    private static readonly BigInteger D = (Prime - 121665) * Inverse(121666) % Prime;
+
+    private static BigInteger Inverse(BigInteger value) => BigInteger.ModPow(value, Prime - 2, Prime);
 }
 
 /// <summary>ECDSA over a NIST curve. References: RFC 9420, 5.1.2 (DER signatures, uncompressed points). Parameters: private key is the scalar in big-endian.</summary>
@@ -111,4 +149,6 @@ internal sealed class EcdsaNist(ECCurve curve, HashAlgorithmName hash, int lengt
             return false;
         }
     }
+
+    public override bool IsPublicKey(ReadOnlySpan<byte> publicKey) => NistKeys.IsPublic(curve, length, publicKey);
 }

@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Security.Cryptography;
 using Marmot.Mls.Codec;
 using Marmot.Mls.Crypto;
@@ -82,13 +83,18 @@ internal static class MessageProtection
         return new PrivateMessage(framed.GroupId, framed.Epoch, framed.ContentType, framed.AuthenticatedData, sealedSender, ciphertext);
     }
 
-    public static SenderData OpenSenderData(PrivateMessage message, CipherSuite suite, ReadOnlySpan<byte> senderDataSecret)
+    private const int SenderDataLength = 12; // leaf, generation, reuse guard (RFC 9420, 6.3.2)
+
+    /// <summary>False when it does not open or has another length.</summary>
+    public static bool TryOpenSenderData(PrivateMessage message, CipherSuite suite, ReadOnlySpan<byte> senderDataSecret, out SenderData data)
     {
+        data = default;
+        if (message.EncryptedSenderData.Length != SenderDataLength + CipherSuite.TagLength) return false;
         using var key = SenderDataKey(suite, senderDataSecret, message.Ciphertext);
-        var reader = new TlsReader(suite.Open(key.Key, key.Nonce, Aad(message.GroupId, message.Epoch, message.ContentType, null), message.EncryptedSenderData));
-        var data = new SenderData(reader.ReadUInt32(), reader.ReadUInt32(), reader.ReadUInt32());
-        reader.ExpectEnd();
-        return data;
+        Span<byte> plain = stackalloc byte[SenderDataLength];
+        if (!suite.TryOpen(key.Key, key.Nonce, Aad(message.GroupId, message.Epoch, message.ContentType, null), message.EncryptedSenderData, plain)) return false;
+        data = new SenderData(BinaryPrimitives.ReadUInt32BigEndian(plain), BinaryPrimitives.ReadUInt32BigEndian(plain[4..]), BinaryPrimitives.ReadUInt32BigEndian(plain[8..]));
+        return true;
     }
 
     /// <summary>Decrypts without using the key up: call <see cref="SecretTree.Use"/> once the signature has verified.</summary>

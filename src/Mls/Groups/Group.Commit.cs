@@ -158,12 +158,12 @@ public sealed partial class Group
     /// <summary>A copy, for the caller to wipe.</summary>
     private static SecretBytes FindPsk(PreSharedKeyId id, GroupRules rules, Group? current, Group? predecessor)
     {
-        if (id.IsExternal) return SecretBytes.Copy(rules.ExternalPsk?.Invoke(id.Id) ?? throw new MlsException(MlsError.BadPsk));
+        if (id.IsExternal) return SecretBytes.Copy(rules.ExternalPsk?.Invoke(id.Id) ?? throw new MlsException(new MlsRefusal(MlsError.BadPsk, MayResolve: true)));
         foreach (var group in (Group?[])[current, predecessor])
         {
             if (group is null || group._closed || !id.GroupId.AsSpan().SequenceEqual(group._epoch.Context.GroupId)) continue;
             if (group.KnownEpochs.Contains(id.Epoch)) return group.StateOf(id.Epoch).Secrets.Resumption.Clone();
         }
-        throw new MlsException(MlsError.BadPsk);
+        throw new MlsException(new MlsRefusal(MlsError.BadPsk, MayResolve: true));
     }
 }

@@ -39,7 +39,7 @@ public sealed partial class Group
         using var ownSecrets = secrets;
         using var pskSecret = psk;
         var suite = info.Context.Suite;
-        var tree = CheckedTree(info, request);
+        var tree = CheckedTree(info, own.KeyPackage.Leaf, request);
         CheckPredecessor(secrets.Psks, info.Context, tree, request.Predecessor);
 
         // Our place and keys.
@@ -110,33 +110,34 @@ public sealed partial class Group
     }
 
     /// <summary>Like <see cref="Join"/>, with the refusal as a value.</summary>
-    public static bool TryJoin(MlsMessage message, KeyPackageSecrets own, JoinRequest? request, out Group? group, out MlsError error)
+    public static bool TryJoin(MlsMessage message, KeyPackageSecrets own, JoinRequest? request, out Group? group, out MlsRefusal refusal)
     {
         try
         {
-            (group, error) = (Join(message, own, request), MlsError.None);
+            (group, refusal) = (Join(message, own, request), MlsRefusal.None);
             return true;
         }
-        catch (MlsException refusal)
+        catch (MlsException refused)
         {
-            (group, error) = (null, refusal.Error);
+            (group, refusal) = (null, refused.Refusal);
             return false;
         }
     }
 
     /// <summary>The tree of a GroupInfo with everything a joiner must check: signature, tree hash, shape, parent hashes, every leaf.</summary>
-    private static RatchetTree CheckedTree(GroupInfo info, JoinRequest request)
+    private static RatchetTree CheckedTree(GroupInfo info, LeafNode own, JoinRequest request)
     {
         Extension.RefuseDuplicates(info.Extensions);
         Extension.RefuseDuplicates(info.Context.Extensions);
+        ExternalSender.Check(info.Context.Extensions, info.Context.Suite);
         var bytes = Extension.Find(info.Extensions, ExtensionType.RatchetTree)?.Data ?? request.RatchetTree?.ToArray() ?? throw new MlsException(MlsError.MissingTree);
         var tree = RatchetTree.Read(info.Context.Suite, bytes);
         MlsException.ThrowIf(info.Signer >= tree.LeafCount, MlsError.BadSender);
         var signer = tree.Leaf((int)info.Signer) ?? throw new MlsException(MlsError.BadSender);
-        MlsException.ThrowIf(!info.HasValidSignature(signer.SignatureKey), MlsError.BadSignature);
+        if (!info.HasValidSignature(signer.SignatureKey)) throw new MlsException(new MlsRefusal(info.Context.Suite.Signature.Refusal(signer.SignatureKey), (int)info.Signer));
         MlsException.ThrowIf(!tree.TreeHash().AsSpan().SequenceEqual(info.Context.TreeHash), MlsError.BadTreeHash);
-        tree.Validate(info.Context.GroupId, info.Context.Extensions, request.Now);
-        foreach (var (_, leaf) in tree.Members) MlsException.ThrowIf(!request.Rules.Accepts(null, leaf), MlsError.CredentialRefused);
+        tree.Validate(info.Context.GroupId, info.Context.Rules, request.Now, own);
+        foreach (var (index, leaf) in tree.Members) MlsException.ThrowIf(!request.Rules.Accepts(null, leaf), MlsError.CredentialRefused, index);
         return tree;
     }
 
@@ -188,7 +189,7 @@ public sealed partial class Group
         var info = message.GroupInfo ?? throw new MlsException(MlsError.WrongWireFormat);
         var suite = info.Context.Suite;
         MlsException.ThrowIf(own.KeyPackage.CipherSuite != suite.Id, MlsError.KeyPackageMismatch);
-        var tree = CheckedTree(info, request);
+        var tree = CheckedTree(info, own.KeyPackage.Leaf, request);
         var extension = Extension.Find(info.Extensions, ExtensionType.ExternalPub) ?? throw new MlsException(MlsError.MissingTree, "no external_pub");
         var reader = new TlsReader(extension.Data);
         var externalPub = reader.ReadBytes();

@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using Marmot.Mls.Codec;
 using Marmot.Mls.Messages;
+using Marmot.Mls.Tree;
 
 namespace Marmot.Mls.Groups;
 
@@ -51,12 +52,14 @@ public sealed partial class Group
     private List<CommittedProposal> Together(IEnumerable<PendingProposal> pending, List<Proposal> values)
         => [.. pending.Select(p => new CommittedProposal(p.Proposal, p.Sender, true, p.OwnUpdateKey)), .. values.Select(p => new CommittedProposal(p, Sender.Member(OwnLeaf), false))];
 
+    /// <summary>Everything that a commit of these can be refused for.</summary>
     private bool CanCommit(List<CommittedProposal> proposals, CommitRequest request, ResumptionUsage usage)
     {
         try
         {
             var list = ProposalList.Apply(_epoch, OwnLeaf, proposals, _rules, request.Now, usage);
             PskSecretOf(list.Psks, _epoch, request.Predecessor).Dispose();
+            if (list.NeedsPath || request.ForcePath) TreeKem.CheckTargets(list.Tree, OwnLeaf, list.NewLeaves);
             return true;
         }
         catch (MlsException)
@@ -64,4 +67,20 @@ public sealed partial class Group
             return false;
         }
     }
+
+    /// <summary>Refuses one more proposal than the rules allow, naming the sender; a group of proposals costs who commits them work that their sender does not have.</summary>
+    private void CheckRoom(EpochState state, Sender sender)
+    {
+        var own = 0;
+        foreach (var pending in state.Proposals)
+        {
+            if (pending.Sender == sender) own++;
+        }
+        if (own < _rules.MaxPendingProposalsPerSender && state.Proposals.Count < _rules.MaxPendingProposals) return;
+        throw new MlsException(new MlsRefusal(MlsError.TooManyProposals, sender.Type == SenderType.Member ? (int)sender.Index : null));
+    }
+
+    /// <summary>Leaves whose public keys are none, lowest first: only in a state stored before such keys were refused. Their members can read nothing that others commit; remove them. O(n).</summary>
+    public IReadOnlyList<int> InvalidLeaves
+        => [.. _epoch.Tree.Members.Where(m => !Suite.Kem.IsPublicKey(m.Leaf.EncryptionKey) || !Suite.Signature.IsPublicKey(m.Leaf.SignatureKey)).Select(m => m.Index)];
 }

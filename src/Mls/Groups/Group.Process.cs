@@ -10,18 +10,32 @@ namespace Marmot.Mls.Groups;
 public sealed partial class Group
 {
     /// <summary>Like <see cref="Process"/>, with the refusal as a value.</summary>
-    public bool TryProcess(MlsMessage message, out Received? received, out MlsError error, DateTimeOffset? now = null)
+    public bool TryProcess(MlsMessage message, out Received? received, out MlsRefusal refusal, DateTimeOffset? now = null)
     {
         try
         {
-            (received, error) = (Process(message, now), MlsError.None);
+            (received, refusal) = (Process(message, now), MlsRefusal.None);
             return true;
         }
-        catch (MlsException refusal)
+        catch (MlsException refused)
         {
-            (received, error) = (null, refusal.Error);
+            (received, refusal) = (null, refused.Refusal);
             return false;
         }
+    }
+
+    /// <summary>
+    /// Who sent a private message of a known epoch and which generation of his ratchet it uses, without opening it: nothing changes. The sender data is encrypted but not signed, so this orders a batch and
+    /// proves nothing. Messages of one sender that wait together are best given in the order of their generations: only <c>100</c> skipped keys are kept (RFC 9420, 9). False for what is no private message
+    /// of a known epoch of this group, or does not open.
+    /// </summary>
+    public bool TryReadSender(MlsMessage message, out MessageSender sender)
+    {
+        sender = default;
+        if (_closed || message.Private is not { } sealedMessage || !message.GroupId.Span.SequenceEqual(_epoch.Context.GroupId) || FindState(message.Epoch) is not { } state) return false;
+        if (!MessageProtection.TryOpenSenderData(sealedMessage, Suite, state.Secrets.SenderData, out var data) || data.Leaf >= state.Tree.LeafCount) return false;
+        sender = new MessageSender((int)data.Leaf, data.Generation);
+        return true;
     }
 
     /// <summary>
@@ -39,6 +53,7 @@ public sealed partial class Group
         var isLate = message.Epoch != Epoch;
         // A ReInit ends sending (RFC 9420, 12.4.2); what was sent before it may still be on its way.
         if (!isLate) CheckOpen();
+        if (message.Epoch > Epoch) throw new MlsException(new MlsRefusal(MlsError.WrongEpoch, MayResolve: true)); // once the commits between are merged
         MlsException.ThrowIf(isLate && (message.ContentType != ContentType.Application || message.Private is null), MlsError.WrongEpoch);
         var state = StateOf(message.Epoch);
 
@@ -50,7 +65,7 @@ public sealed partial class Group
         }
 
         var sealedMessage = message.Private!;
-        var sender = MessageProtection.OpenSenderData(sealedMessage, Suite, state.Secrets.SenderData);
+        MlsException.ThrowIf(!MessageProtection.TryOpenSenderData(sealedMessage, Suite, state.Secrets.SenderData, out var sender), MlsError.DecryptionFailed);
         MlsException.ThrowIf(sender.Leaf >= state.Tree.LeafCount || state.Tree.Leaf((int)sender.Leaf) is null, MlsError.BadSender);
         MlsException.ThrowIf((int)sender.Leaf == state.OwnLeaf, MlsError.OwnMessage);
         var opened = MessageProtection.UnprotectPrivate(sealedMessage, sender, Suite, state.SecretTree);
@@ -75,10 +90,12 @@ public sealed partial class Group
             case ContentType.Application:
                 return new ReceivedApplication((int)framed.Sender.Index, state.Tree.Leaf((int)framed.Sender.Index)!, framed.Application, framed.AuthenticatedData, framed.Epoch);
             case ContentType.Proposal:
+                var reference = content.ProposalReference(Suite);
+                var isKnown = state.FindProposal(reference) is not null;
+                if (!isKnown) CheckRoom(state, framed.Sender);
                 CheckProposal(framed.Proposal!, framed.Sender, now);
                 MlsException.ThrowIf(framed.Proposal is SelfRemoveProposal && content.WireFormat != WireFormat.PublicMessage, MlsError.WrongWireFormat);
-                var reference = content.ProposalReference(Suite);
-                if (state.FindProposal(reference) is null) state.Proposals.Add(new PendingProposal(reference, framed.Proposal!, framed.Sender, null));
+                if (!isKnown) state.Proposals.Add(new PendingProposal(reference, framed.Proposal!, framed.Sender, null));
                 return new ReceivedProposal(framed.Sender, framed.Proposal!, reference);
             default:
                 return new ReceivedCommit(ProcessCommit(state, content, now));
@@ -132,7 +149,10 @@ public sealed partial class Group
             case PreSharedKeyProposal psk: ProposalList.CheckPsk(_epoch, psk.Psk, ResumptionUsage.Application); break;
             case ReInitProposal reInit: MlsException.ThrowIf(reInit.Version < 1, MlsError.BadReInit); break;
             case ExternalInitProposal: throw new MlsException(MlsError.ExternalInitNotAllowed);
-            case GroupContextExtensionsProposal change: Extension.RefuseDuplicates(change.Extensions); break;
+            case GroupContextExtensionsProposal change:
+                Extension.RefuseDuplicates(change.Extensions);
+                ExternalSender.Check(change.Extensions, Suite);
+                break;
         }
     }
 

@@ -77,6 +77,7 @@ public sealed partial class Group : IDisposable
     {
         var suite = CipherSuite.Get(creator.KeyPackage.CipherSuite);
         Extension.RefuseDuplicates(extensions);
+        ExternalSender.Check(extensions, suite);
         LeafRules.CheckInGroup(creator.KeyPackage.Leaf, new ContextRules(extensions));
         var tree = new RatchetTree(suite, creator.KeyPackage.Leaf);
         var context = new GroupContext { Suite = suite, GroupId = [.. groupId], Epoch = 0, TreeHash = tree.TreeHash(), ConfirmedTranscriptHash = [], Extensions = extensions };
@@ -103,7 +104,9 @@ public sealed partial class Group : IDisposable
     /// <summary>The epochs whose exporter and application messages are at hand, newest first.</summary>
     public IReadOnlyList<ulong> KnownEpochs => [Epoch, .. Enumerable.Reverse(_past).Select(p => p.Context.Epoch)];
 
-    private EpochState StateOf(ulong epoch) => epoch == Epoch ? _epoch : _past.Find(p => p.Context.Epoch == epoch) ?? throw new MlsException(MlsError.WrongEpoch);
+    private EpochState StateOf(ulong epoch) => FindState(epoch) ?? throw new MlsException(MlsError.WrongEpoch);
+
+    private EpochState? FindState(ulong epoch) => epoch == Epoch ? _epoch : _past.Find(p => p.Context.Epoch == epoch);
 
     private void CheckOpen() => MlsException.ThrowIf(IsClosed, MlsError.GroupClosed);
 
@@ -177,6 +180,7 @@ public sealed partial class Group : IDisposable
     {
         CheckOpen();
         if (proposal is SelfRemoveProposal) format = WireFormat.PublicMessage;
+        CheckRoom(_epoch, Sender.Member(OwnLeaf));
         CheckProposal(proposal, Sender.Member(OwnLeaf), now: null);
         var content = Sign(Frame(ContentType.Proposal, authenticatedData, proposal: proposal), format);
         _epoch.Proposals.Add(new PendingProposal(content.ProposalReference(Suite), proposal, content.Content.Sender, ownUpdateKey));

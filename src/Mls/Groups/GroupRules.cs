@@ -8,6 +8,15 @@ public sealed class GroupRules
     /// <summary>Past epochs kept for late application messages and exports; 5, as in the Marmot profile. At least one is always kept, to roll back to.</summary>
     public int MaxPastEpochs { get; init; } = 5;
 
+    /// <summary>Proposals that may be pending in one epoch, of all senders together; 1,000. The bound is ours: RFC 9420 has none.</summary>
+    public int MaxPendingProposals { get; init; } = 1000;
+
+    /// <summary>
+    /// Proposals of one sender that may be pending in one epoch; 50. The bound is ours. Far more than a client sends by itself, because a commit may refer to a proposal that was refused here, and
+    /// cannot be followed then.
+    /// </summary>
+    public int MaxPendingProposalsPerSender { get; init; } = 50;
+
     /// <summary>Accepts a leaf: the old leaf (null for a new member) and the new one. Null accepts every credential (RFC 9420, 5.3.1).</summary>
     public Func<LeafNode?, LeafNode, bool>? AcceptLeaf { get; init; }
 

@@ -47,7 +47,7 @@ internal sealed class ProposalList : IDisposable
         {
             if (p.Proposal is not GroupContextExtensionsProposal change) continue;
             Extension.RefuseDuplicates(change.Extensions);
-            _ = ExternalSender.Find(change.Extensions);
+            ExternalSender.Check(change.Extensions, epoch.Suite);
             result.Rules = new ContextRules(change.Extensions);
         }
         foreach (var p in proposals) if (p.Proposal is UpdateProposal update) result.ApplyUpdate(epoch, update.Leaf, (int)p.Sender.Index, p.OwnUpdateKey, rules);
@@ -86,8 +86,8 @@ internal sealed class ProposalList : IDisposable
     {
         MlsException.ThrowIf(leaf.Source != LeafNodeSource.Update, MlsError.WrongLeafSource);
         MlsException.ThrowIf(leaf.EncryptionKey.AsSpan().SequenceEqual(epoch.Tree.Leaf(index)!.EncryptionKey), MlsError.EncryptionKeyReused);
-        epoch.Suite.Kem.CheckPublicKey(leaf.EncryptionKey);
-        MlsException.ThrowIf(!leaf.HasValidSignature(epoch.Suite, epoch.Context.GroupId, index), MlsError.BadSignature);
+        epoch.Suite.Kem.CheckPublicKey(leaf.EncryptionKey, index);
+        leaf.CheckSignature(epoch.Suite, epoch.Context.GroupId, index);
     }
 
     private void ApplyRemove(CommittedProposal p)

@@ -2,6 +2,11 @@ using Marmot.Mls.Messages;
 
 namespace Marmot.Mls.Groups;
 
+/// <summary>Where a private message says it comes from (RFC 9420, 6.3.2); not verified.</summary>
+/// <param name="Leaf">The sender's leaf index.</param>
+/// <param name="Generation">Which key of the sender's ratchet it uses; one ratchet for application data, one for proposals and commits.</param>
+public readonly record struct MessageSender(int Leaf, uint Generation);
+
 /// <summary>A message of the group that was opened and verified (RFC 9420, 6): one of the three types below. Immutable.</summary>
 public abstract record Received;
 

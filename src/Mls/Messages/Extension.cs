@@ -109,6 +109,12 @@ public sealed record ExternalSender(byte[] SignatureKey, Credential Credential) 
         return new Extension(ExtensionType.ExternalSenders, writer.ToArray());
     }
 
+    /// <summary>Refuses a sender whose signature key is none of the suite (RFC 9420, 12.1.8.1).</summary>
+    internal static void Check(Extension[] list, Crypto.CipherSuite suite)
+    {
+        foreach (var sender in Find(list)) MlsException.ThrowIf(!suite.Signature.IsPublicKey(sender.SignatureKey), MlsError.InvalidKey);
+    }
+
     internal static ExternalSender[] Find(Extension[] list)
     {
         var extension = Extension.Find(list, ExtensionType.ExternalSenders);

@@ -110,7 +110,7 @@ public sealed class KeyPackage : IWireValue
         suite.Kem.CheckPublicKey(Leaf.EncryptionKey);
         Tree.LeafRules.CheckOwn(Leaf);
         if (_leafIsSigned) return;
-        MlsException.ThrowIf(!Leaf.HasValidSignature(suite, default, 0), MlsError.BadSignature);
+        if (!Leaf.HasValidSignature(suite, default, 0)) throw new MlsException(suite.Signature.Refusal(Leaf.SignatureKey));
         _leafIsSigned = true;
     }
 

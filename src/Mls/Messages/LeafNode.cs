@@ -175,6 +175,12 @@ public sealed class LeafNode : IWireValue
             Signature = suite.SignWithLabel(signatureKey, "LeafNodeTBS"u8, ToBeSigned(groupId, leafIndex)),
         };
 
+    /// <summary>Refuses a signature that does not verify, naming the leaf; a signature key that is none is told apart.</summary>
+    internal void CheckSignature(CipherSuite suite, ReadOnlySpan<byte> groupId, int leafIndex)
+    {
+        if (!HasValidSignature(suite, groupId, leafIndex)) throw new MlsException(new MlsRefusal(suite.Signature.Refusal(SignatureKey), leafIndex));
+    }
+
     internal bool HasValidSignature(CipherSuite suite, ReadOnlySpan<byte> groupId, int leafIndex)
     {
         // What was signed is a prefix of the bytes that are kept.

@@ -7,6 +7,7 @@ internal static class Each
 {
     private const int WorthSharing = 8; // each takes some 40 to 80 us; fewer are done before another thread has come to help
 
+    /// <summary>What an item throws comes out; of several items that throw, that of the lowest, whatever the number of threads.</summary>
     public static void Do(int count, Action<int> action)
     {
         if (count < WorthSharing || Environment.ProcessorCount == 1)
@@ -17,17 +18,6 @@ internal static class Each
         new Sharing(count, action).Run();
     }
 
-    /// <summary>Stops early at the first that does not hold.</summary>
-    public static bool AllHold(int count, Func<int, bool> holds)
-    {
-        var all = true;
-        Do(count, i =>
-        {
-            if (Volatile.Read(ref all) && !holds(i)) Volatile.Write(ref all, false);
-        });
-        return all;
-    }
-
     /// <summary>
     /// The caller works from the start; threads of the pool that come in time take items from it, one by one, and those that come too late find none. The caller waits for nothing but items that were
     /// taken. Parallel.For waits for helpers that have not come yet, and takes some 50 us for itself, as long as an item.
@@ -36,7 +26,7 @@ internal static class Each
     {
         private int _taken;
         private int _done;
-        private Exception? _refusal; // one is enough to tell; which of them is left to chance
+        private Refused? _refusal;
 
         public void Run()
         {
@@ -44,7 +34,7 @@ internal static class Each
             Execute();
             // At most one item a helper is left, which it has begun.
             for (var wait = new SpinWait(); Volatile.Read(ref _done) < count;) wait.SpinOnce(sleep1Threshold: -1);
-            if (_refusal is not null) ExceptionDispatchInfo.Throw(_refusal);
+            if (_refusal is { } refused) ExceptionDispatchInfo.Throw(refused.Why);
         }
 
         public void Execute()
@@ -57,10 +47,23 @@ internal static class Each
                 }
                 catch (Exception refusal)
                 {
-                    Volatile.Write(ref _refusal, refusal);
+                    KeepLowest(new Refused(item, refusal));
                 }
                 Interlocked.Increment(ref _done);
             }
         }
+
+        /// <summary>Items are taken in order: when one is refused, every lower one was taken and will have its say.</summary>
+        private void KeepLowest(Refused mine)
+        {
+            for (var known = Volatile.Read(ref _refusal); known is null || known.Item > mine.Item;)
+            {
+                var before = Interlocked.CompareExchange(ref _refusal, mine, known);
+                if (ReferenceEquals(before, known)) return;
+                known = before;
+            }
+        }
+
+        private sealed record Refused(int Item, Exception Why);
     }
 }

@@ -7,19 +7,24 @@ namespace Marmot.Mls.Tree;
 internal static class LeafRules
 {
     /// <summary>Against itself: extensions listed in its own capabilities and not twice, credential type listed.</summary>
-    public static void CheckOwn(LeafNode leaf)
+    public static void CheckOwn(LeafNode leaf, int? index = null)
     {
         Extension.RefuseDuplicates(leaf.Extensions);
-        foreach (var extension in leaf.Extensions) MlsException.ThrowIf(!leaf.Capabilities.SupportsExtension(extension.Type), MlsError.MissingCapability);
-        MlsException.ThrowIf(!leaf.Capabilities.SupportsCredential(leaf.Credential.Type), MlsError.MissingCapability);
+        foreach (var extension in leaf.Extensions) Need(leaf.Capabilities.SupportsExtension(extension.Type), index);
+        Need(leaf.Capabilities.SupportsCredential(leaf.Credential.Type), index);
     }
 
     /// <summary>Against the group: required capabilities and every extension of the group context. The suite list is not judged: the official vectors for suite 7 leave it out.</summary>
-    public static void CheckInGroup(LeafNode leaf, ContextRules rules)
+    public static void CheckInGroup(LeafNode leaf, ContextRules rules, int? index = null)
     {
-        CheckOwn(leaf);
-        if (rules.Required is { } required) MlsException.ThrowIf(!leaf.Capabilities.Covers(required), MlsError.MissingCapability);
-        foreach (var extension in rules.Extensions) MlsException.ThrowIf(!leaf.Capabilities.SupportsExtension(extension.Type), MlsError.MissingCapability);
+        CheckOwn(leaf, index);
+        if (rules.Required is { } required) Need(leaf.Capabilities.Covers(required), index);
+        foreach (var extension in rules.Extensions) Need(leaf.Capabilities.SupportsExtension(extension.Type), index);
+    }
+
+    private static void Need(bool holds, int? index)
+    {
+        if (!holds) throw new MlsException(new MlsRefusal(MlsError.MissingCapability, index));
     }
 }
 
@@ -42,11 +47,11 @@ internal sealed partial class RatchetTree
         foreach (var type in _newCredentialTypes)
         {
             if (!_credentialTypes.ContainsKey(type)) continue;
-            foreach (var (_, leaf) in Members) MlsException.ThrowIf(!leaf.Capabilities.SupportsCredential(type), MlsError.MissingCapability);
+            foreach (var (index, leaf) in Members) MlsException.ThrowIf(!leaf.Capabilities.SupportsCredential(type), MlsError.MissingCapability, index);
         }
         foreach (var index in _changedLeaves)
         {
-            foreach (var type in _credentialTypes.Keys) MlsException.ThrowIf(!_leaves[index]!.Capabilities.SupportsCredential(type), MlsError.MissingCapability);
+            foreach (var type in _credentialTypes.Keys) MlsException.ThrowIf(!_leaves[index]!.Capabilities.SupportsCredential(type), MlsError.MissingCapability, index);
         }
         TrustMembers();
     }
@@ -58,23 +63,59 @@ internal sealed partial class RatchetTree
         _changedLeaves.Clear();
     }
 
-    /// <summary>Everything a joiner checks of a tree (RFC 9420, 12.4.3.1): shape, unmerged leaves, parent hashes, every leaf.</summary>
-    public void Validate(ReadOnlySpan<byte> groupId, Extension[] contextExtensions, DateTimeOffset? now)
+    /// <summary>
+    /// Everything a joiner checks of a tree (RFC 9420, 12.4.3.1): shape, unmerged leaves, every leaf, every public key, parent hashes, signatures. What needs hashes and public-key operations is shared
+    /// out over the cores; the refusal is that of the first node that breaks a rule, whatever the order they are looked at.
+    /// </summary>
+    /// <param name="groupId">What the leaves' signatures cover.</param>
+    /// <param name="rules">What the group context asks.</param>
+    /// <param name="now">Time to check lifetimes against, or null.</param>
+    /// <param name="own">The joiner's own leaf, which is not verified again.</param>
+    public void Validate(byte[] groupId, ContextRules rules, DateTimeOffset? now, LeafNode? own)
     {
-        foreach (var (index, parent) in _parents.Present()) CheckUnmergedOrder(index, parent);
-        foreach (var (index, parent) in _parents.Present()) CheckUnmerged((2 * index) + 1, parent);
+        var parents = _parents.Present().ToArray();
+        var members = Members.ToArray();
+        foreach (var (index, parent) in parents) CheckUnmergedOrder(index, parent);
+        foreach (var (index, parent) in parents) CheckUnmerged((2 * index) + 1, parent);
         CheckMembersTogether();
-        MlsException.ThrowIf(!HasValidParentHashes(), MlsError.BadParentHash);
-        var rules = new ContextRules(contextExtensions);
-        var members = new List<(int Index, LeafNode Leaf)>(LeafCount);
-        foreach (var (index, leaf) in Members)
+        foreach (var (index, leaf) in members)
         {
-            LeafRules.CheckInGroup(leaf, rules);
-            MlsException.ThrowIf(now is { } time && leaf.Source == LeafNodeSource.KeyPackage && !leaf.Lifetime.Contains(time), MlsError.LifetimeExpired);
-            members.Add((index, leaf));
+            LeafRules.CheckInGroup(leaf, rules, index);
+            MlsException.ThrowIf(now is { } time && leaf.Source == LeafNodeSource.KeyPackage && !leaf.Lifetime.Contains(time), MlsError.LifetimeExpired, index);
         }
-        var id = groupId.ToArray();
-        MlsException.ThrowIf(!Each.AllHold(members.Count, i => members[i].Leaf.HasValidSignature(_suite, id, members[i].Index)), MlsError.BadSignature);
+
+        // Hashes of the whole tree must be there before several threads read them. Parents are some 20 times cheaper than leaves.
+        TreeHash();
+        var batches = (parents.Length + ParentsPerItem - 1) / ParentsPerItem;
+        Each.Do(batches + members.Length, i =>
+        {
+            if (i < batches)
+            {
+                foreach (var (index, parent) in parents.AsSpan(i * ParentsPerItem, Math.Min(ParentsPerItem, parents.Length - (i * ParentsPerItem)))) CheckParent((2 * index) + 1, parent);
+                return;
+            }
+            var (at, leaf) = members[i - batches];
+            _suite.Kem.CheckPublicKey(leaf.EncryptionKey, at);
+            if (own is null || !leaf.Encoded.AsSpan().SequenceEqual(own.Encoded)) leaf.CheckSignature(_suite, groupId, at);
+        });
+    }
+
+    private const int ParentsPerItem = 16;
+
+    private void CheckParent(int node, ParentNode parent)
+    {
+        MlsException.ThrowIf(!HasValidParentHash(node, parent), MlsError.BadParentHash);
+        if (!_suite.Kem.IsPublicKey(parent.EncryptionKey)) throw new MlsException(new MlsRefusal(MlsError.InvalidKey, FirstMemberUnder(node)));
+    }
+
+    /// <summary>Whose removal blanks the node; null when nobody is below.</summary>
+    public int? FirstMemberUnder(int node)
+    {
+        for (int leaf = TreeMath.FirstLeaf(node), end = leaf + TreeMath.LeavesUnder(node); leaf < end; leaf++)
+        {
+            if (_leaves[leaf] is not null) return leaf;
+        }
+        return null;
     }
 
     /// <summary>Unmerged leaves are sorted and lie below the node.</summary>

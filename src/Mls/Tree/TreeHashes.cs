@@ -84,13 +84,18 @@ internal sealed partial class RatchetTree
     /// <summary>RFC 9420, 7.9.2: every non-blank parent has a descendant that was set by the same path.</summary>
     public bool HasValidParentHashes()
     {
-        for (var node = 1; node < TreeMath.NodeCount(LeafCount); node += 2)
+        foreach (var (index, parent) in _parents.Present())
         {
-            if (_parents[node >> 1] is not { } parent) continue;
-            int left = TreeMath.Left(node), right = TreeMath.Right(node);
-            if (!IsCovered(parent, left, right) && !IsCovered(parent, right, left)) return false;
+            if (!HasValidParentHash((2 * index) + 1, parent)) return false;
         }
         return true;
+    }
+
+    /// <summary>Of one parent; only reads, once the tree hashes are there.</summary>
+    private bool HasValidParentHash(int node, ParentNode parent)
+    {
+        int left = TreeMath.Left(node), right = TreeMath.Right(node);
+        return IsCovered(parent, left, right) || IsCovered(parent, right, left);
     }
 
     private bool IsCovered(ParentNode parent, int child, int sibling)

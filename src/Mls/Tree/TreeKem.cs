@@ -124,10 +124,43 @@ internal static class TreeKem
         Each.Do(seals.Count, i =>
         {
             var (node, at, target, pathSecret) = seals[i];
-            var (enc, ciphertext) = suite.HpkeSeal(tree.PublicKey(target)!, infoHash, default, pathSecret);
-            node.EncryptedPathSecret[at] = new HpkeCiphertext(enc, ciphertext);
+            node.EncryptedPathSecret[at] = SealTo(tree, target, infoHash, pathSecret);
         });
         return new CreatedPath(new UpdatePath(leaf, nodes), secrets, secret, created);
+    }
+
+    /// <summary>
+    /// A leaf whose key is none (a tree stored before such keys were refused) does not stop the others: its member, who has no private key, gets a ciphertext for a key that nobody holds, because the
+    /// number of ciphertexts is fixed (RFC 9420, 7.6). A parent without a key would cut off honest members below it: such a commit is refused, naming a leaf whose removal blanks the parent.
+    /// </summary>
+    private static HpkeCiphertext SealTo(RatchetTree tree, int target, byte[] infoHash, SecretBytes pathSecret)
+    {
+        try
+        {
+            var (enc, ciphertext) = tree.Suite.HpkeSeal(tree.PublicKey(target)!, infoHash, default, pathSecret);
+            return new HpkeCiphertext(enc, ciphertext);
+        }
+        catch (MlsException refusal) when (refusal.Error == MlsError.InvalidKey)
+        {
+            if (!TreeMath.IsLeaf(target)) throw new MlsException(new MlsRefusal(MlsError.InvalidKey, tree.FirstMemberUnder(target)));
+        }
+        using var nobody = tree.Suite.Kem.Generate();
+        using var nothing = SecretBytes.Random(pathSecret.Length);
+        var (forNobody, sealedNothing) = tree.Suite.HpkeSeal(nobody.PublicKey, infoHash, default, nothing);
+        return new HpkeCiphertext(forNobody, sealedNothing);
+    }
+
+    /// <summary>Refuses what <see cref="Create"/> would refuse: a parent to encrypt to whose key is none.</summary>
+    public static void CheckTargets(RatchetTree tree, int sender, ISet<int> newLeaves)
+    {
+        foreach (var (_, copath) in tree.FilteredDirectPath(sender))
+        {
+            foreach (var target in Targets(tree, copath, newLeaves))
+            {
+                if (TreeMath.IsLeaf(target) || tree.Suite.Kem.IsPublicKey(tree.PublicKey(target))) continue;
+                throw new MlsException(new MlsRefusal(MlsError.InvalidKey, tree.FirstMemberUnder(target)));
+            }
+        }
     }
 
     private static List<int> Targets(RatchetTree tree, int copath, ISet<int> newLeaves)
@@ -160,12 +193,12 @@ internal static class TreeKem
         for (var i = 0; i < filtered.Count; i++)
         {
             MlsException.ThrowIf(path.Nodes[i].EncryptedPathSecret.Length != Targets(tree, filtered[i].Copath, newLeaves).Count, MlsError.BadPath);
-            suite.Kem.CheckPublicKey(path.Nodes[i].EncryptionKey);
+            suite.Kem.CheckPublicKey(path.Nodes[i].EncryptionKey, sender);
         }
         MlsException.ThrowIf(path.Leaf.Source != LeafNodeSource.Commit, MlsError.WrongLeafSource);
-        suite.Kem.CheckPublicKey(path.Leaf.EncryptionKey);
-        LeafRules.CheckInGroup(path.Leaf, rules);
-        MlsException.ThrowIf(!path.Leaf.HasValidSignature(suite, groupId, sender), MlsError.BadSignature);
+        suite.Kem.CheckPublicKey(path.Leaf.EncryptionKey, sender);
+        LeafRules.CheckInGroup(path.Leaf, rules, sender);
+        path.Leaf.CheckSignature(suite, groupId, sender);
         // No key of the path may be in the tree already, not even in the nodes it replaces.
         MlsException.ThrowIf(tree.HasEncryptionKey(path.Leaf.EncryptionKey), MlsError.EncryptionKeyReused);
         foreach (var node in path.Nodes) MlsException.ThrowIf(tree.HasEncryptionKey(node.EncryptionKey), MlsError.EncryptionKeyReused);
@@ -187,6 +220,7 @@ internal static class TreeKem
         var mine = targets.FindIndex(keys.ByNode.ContainsKey);
         MlsException.ThrowIf(mine < 0, MlsError.BadPath);
         var sealedSecret = path.Nodes[at].EncryptedPathSecret[mine];
+        suite.Kem.CheckPublicKey(sealedSecret.KemOutput, sender);
         var secret = suite.DecryptWithLabel(keys.ByNode[targets[mine]], tree.PublicKey(targets[mine])!, "UpdatePathNode"u8, context, sealedSecret.KemOutput, sealedSecret.Ciphertext);
         foreach (var node in TreeMath.DirectPath(sender, tree.LeafCount)) keys.ByNode.Remove(node);
         return keys.AddFrom(tree, filtered[at].Node, sender, secret);

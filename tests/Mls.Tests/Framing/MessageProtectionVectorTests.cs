@@ -76,7 +76,7 @@ public class MessageProtectionVectorTests
         public AuthenticatedContent OpenPrivate(byte[] bytes)
         {
             var message = MlsMessage.Read(bytes).Private!;
-            var sender = MessageProtection.OpenSenderData(message, suite, SenderData);
+            Assert.True(MessageProtection.TryOpenSenderData(message, suite, SenderData, out var sender));
             Assert.Equal(1u, sender.Leaf);
             var content = MessageProtection.UnprotectPrivate(message, sender, suite, NewTree());
             Assert.True(content.HasValidSignature(suite, Context, item.Bytes("signature_pub")));

@@ -119,7 +119,7 @@ internal sealed class Forger(Client client)
         groupInfo = (info is null ? groupInfo : info(groupInfo)).Signed(client.SigningKey);
 
         using var welcomeSecret = EpochSecrets.Welcome(suite, groupSecrets.JoinerSecret, psk);
-        var sealedInfo = suite.Seal(suite.ExpandWithLabel(welcomeSecret, "key"u8, default, 16), suite.ExpandWithLabel(welcomeSecret, "nonce"u8, default, 12), default, TlsWriter.Encode(groupInfo));
+        var sealedInfo = suite.Seal(suite.ExpandWithLabel(welcomeSecret, "key"u8, default, suite.KeyLength), suite.ExpandWithLabel(welcomeSecret, "nonce"u8, default, 12), default, TlsWriter.Encode(groupInfo));
         var (enc, ciphertext) = suite.EncryptWithLabel(joiner.Package.KeyPackage.InitKey, "Welcome"u8, sealedInfo, TlsWriter.Encode(groupSecrets));
         return Client.Wire(new MlsMessage(WireFormat.Welcome, new Welcome(suite.Id, [new EncryptedGroupSecrets(joiner.Package.KeyPackage.Reference(), new HpkeCiphertext(enc, ciphertext))], sealedInfo)));
     }

@@ -160,7 +160,7 @@ public class MutationTests(ITestOutputHelper output)
 
         private MlsError Handle(MlsMessage message)
         {
-            MlsError error;
+            MlsRefusal error;
             switch (message.WireFormat)
             {
                 case WireFormat.KeyPackage:
@@ -200,7 +200,7 @@ public class MutationTests(ITestOutputHelper output)
             }
             var bytes = message.ToBytes();
             if (!MlsMessage.TryRead(bytes, out var read, out var error)) return error;
-            if (!_receiver.Group.TryProcess(read!, out var received, out error)) return error;
+            if (!_receiver.Group.TryProcess(read!, out var received, out var refused)) return refused;
             // Harmless after all, as a Remove of someone else; a commit cannot be: its confirmation tag is wrong.
             Assert.IsType<ReceivedProposal>(received);
             Restore();

@@ -37,7 +37,7 @@ public class TreeVectorTests
                 Assert.Equal(resolutions[node], tree.Resolution(node));
                 Assert.Equal(resolutions[node].Length == 0, tree.HasEmptyResolution(node));
             }
-            tree.Validate(item.Bytes("group_id"), [], now: null);
+            tree.Validate(item.Bytes("group_id"), new ContextRules([]), now: null, own: null);
         }
     }
 

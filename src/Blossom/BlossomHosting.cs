@@ -12,6 +12,7 @@ using Marmot.Blossom.Storage.S3;
 using Marmot.Hosting;
 using Marmot.Hosting.Health;
 using Marmot.Hosting.Settings;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Options;
 
@@ -47,7 +48,9 @@ public static class BlossomHosting
         services.AddSingleton<TokenGate>();
         services.AddSingleton<OriginClient>();
         services.AddSingleton<DescriptorWriter>();
+        services.AddSingleton<RefusalWriter>();
         services.AddSingleton<EndpointShell>();
+        services.AddHostedService<ServerRefusals>();
         services.AddSingleton<BlobEndpoint>();
         services.AddSingleton<UploadEndpoint>();
         services.AddSingleton<DeleteEndpoint>();
@@ -59,6 +62,7 @@ public static class BlossomHosting
         services.AddSingleton<IHealthPart>(provider => provider.GetRequiredService<Janitor>());
         services.AddHostedService(provider => provider.GetRequiredService<Janitor>());
         services.AddConnectionShortcut<DownloadShortcut>();
+        services.Configure<KestrelServerOptions>(kestrel => kestrel.Limits.MaxRequestBodySize = null); // see RefusalWriter
         services.Configure<RouteOptions>(routes => routes.ConstraintMap["blob"] = typeof(BlobRouteConstraint));
         return builder;
     }
@@ -70,23 +74,35 @@ public static class BlossomHosting
         var shell = services.GetRequiredService<EndpointShell>();
         var blob = services.GetRequiredService<BlobEndpoint>();
         var upload = services.GetRequiredService<UploadEndpoint>();
-        var refuseMedia = shell.Wrap("/media", _ => Task.FromResult<Refusal?>(Refusal.NoMedia));
+        app.Use(next => context => shell.RefuseUnroutedAsync(context, next));
+        Map(app, shell, "/{name:blob}", BlobEndpoint.Route, ("GET", blob.ServeAsync), ("HEAD", blob.ServeAsync), ("DELETE", services.GetRequiredService<DeleteEndpoint>().DeleteAsync));
+        Map(app, shell, "/upload", "/upload", ("PUT", upload.PutAsync), ("HEAD", upload.HeadAsync));
+        Map(app, shell, "/mirror", "/mirror", ("PUT", services.GetRequiredService<MirrorEndpoint>().PutAsync));
+        Map(app, shell, "/media", "/media", ("PUT", RefuseMediaAsync), ("HEAD", RefuseMediaAsync));
+        Map(app, shell, "/report", "/report", ("PUT", services.GetRequiredService<ReportEndpoint>().PutAsync));
+        Map(app, shell, "/list/{pubkey}", "/list/{pubkey}", ("GET", services.GetRequiredService<ListEndpoint>().ListAsync));
+        Map(app, shell, PropertiesEndpoint.Path, PropertiesEndpoint.Path, ("GET", services.GetRequiredService<PropertiesEndpoint>().GetAsync));
+        return app;
+    }
 
-        app.MapMethods("/{name:blob}", ["GET", "HEAD"], shell.Wrap(BlobEndpoint.Route, blob.ServeAsync));
-        app.MapMethods("/{name:blob}", ["DELETE"], shell.Wrap(BlobEndpoint.Route, services.GetRequiredService<DeleteEndpoint>().DeleteAsync));
-        app.MapMethods("/upload", ["PUT"], shell.Wrap("/upload", upload.PutAsync));
-        app.MapMethods("/upload", ["HEAD"], shell.Wrap("/upload", upload.HeadAsync));
-        app.MapMethods("/mirror", ["PUT"], shell.Wrap("/mirror", services.GetRequiredService<MirrorEndpoint>().PutAsync));
-        app.MapMethods("/media", ["PUT", "HEAD"], refuseMedia);
-        app.MapMethods("/report", ["PUT"], shell.Wrap("/report", services.GetRequiredService<ReportEndpoint>().PutAsync));
-        app.MapMethods("/list/{pubkey}", ["GET"], shell.Wrap("/list/{pubkey}", services.GetRequiredService<ListEndpoint>().ListAsync));
-        app.MapMethods("/.well-known/blossom.json", ["GET"], shell.Wrap("/.well-known/blossom.json", services.GetRequiredService<PropertiesEndpoint>().GetAsync));
-        foreach (var path in (ReadOnlySpan<string>)["/{name:blob}", "/upload", "/mirror", "/media", "/report", "/list/{pubkey}", "/.well-known/blossom.json"])
+    private static Task<Refusal?> RefuseMediaAsync(HttpContext context) => Task.FromResult<Refusal?>(Refusal.NoMedia);
+
+    /// <summary>The methods of a path, the preflight of browsers, and 405 for the rest: routing's own answer to that does not look at constraints.</summary>
+    private static void Map(WebApplication app, EndpointShell shell, string pattern, string route, params ReadOnlySpan<(string Method, Func<HttpContext, Task<Refusal?>> Handler)> methods)
+    {
+        var allowed = "OPTIONS";
+        foreach (var (method, handler) in methods)
         {
-            app.MapMethods(path, ["OPTIONS"], EndpointShell.PreflightAsync);
+            app.MapMethods(pattern, [method], shell.Wrap(route, handler));
+            allowed = $"{method}, {allowed}";
         }
 
-        return app;
+        app.MapMethods(pattern, ["OPTIONS"], EndpointShell.PreflightAsync);
+        app.Map(pattern, shell.Wrap(route, context =>
+        {
+            context.Response.Headers.Allow = allowed;
+            return Task.FromResult<Refusal?>(Refusal.NoSuchMethod);
+        }));
     }
 
     private static OwnerTags OpenOwnerTags(IServiceProvider services) =>

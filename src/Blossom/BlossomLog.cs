@@ -21,7 +21,7 @@ internal static partial class BlossomLog
     [LoggerMessage(EventId = 2005, Level = LogLevel.Error, Message = "The sweep for ended blobs failed; it runs again")]
     public static partial void SweepFailed(ILogger logger, Exception error);
 
-    [LoggerMessage(EventId = 2006, Level = LogLevel.Warning, Message = "Public:Origin is empty: tokens that name a server are taken only for loopback names and the address connected to")]
+    [LoggerMessage(EventId = 2006, Level = LogLevel.Warning, Message = "Public:Origin is empty: tokens that name a server are taken only for loopback names; set it when users come through a name")]
     public static partial void NoOrigin(ILogger logger);
 
     [LoggerMessage(EventId = 2007, Level = LogLevel.Error, Message = "{Part} does not answer ({Kind}): requests that need it get 503 until it does")]

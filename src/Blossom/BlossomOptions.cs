@@ -1,5 +1,7 @@
 using System.ComponentModel.DataAnnotations;
 using Marmot.Blossom.Storage.S3;
+using Marmot.Hosting.Settings;
+using Marmot.Protocol.Encoding;
 
 namespace Marmot.Blossom;
 
@@ -100,7 +102,7 @@ public sealed class BlossomOptions : IValidatableObject
     /// <summary>Count loopback callers too. Default false: a loopback caller is the reverse proxy, and all its users would share one budget.</summary>
     public bool LimitLoopback { get; set; }
 
-    /// <summary>Keys that may upload, hex. Default empty: all. Locks out Marmot's throw-away keys; for communities whose clients sign with the account's key.</summary>
+    /// <summary>Keys that may upload, hex or npub. Default empty: all. Locks out Marmot's throw-away keys; for communities whose clients sign with the account's key.</summary>
     public string[] AllowedKeys { get; set; } = [];
 
     /// <summary>NIP-13 bits the upload token must commit to and show. Default 0. No client does this today.</summary>
@@ -114,7 +116,7 @@ public sealed class BlossomOptions : IValidatableObject
     /// <summary>GET and HEAD only with a token of verb <c>get</c>. Default false: Marmot's clients send none.</summary>
     public bool RequireGetToken { get; set; }
 
-    /// <summary>File with one blocked SHA-256 a line; read at start. Refused with 403 on upload and mirror, 404 on GET.</summary>
+    /// <summary>File with one blocked SHA-256 a line, 64 hex digits; comments begin with <c>#</c>. Read at start. Refused with 403 on upload and mirror, 404 on GET.</summary>
     public string BlockedHashesFile { get; set; } = "";
 
     /// <summary>Slowest body accepted, bytes a second after <see cref="SlowUploadGrace"/>. Default 1024.</summary>
@@ -124,6 +126,10 @@ public sealed class BlossomOptions : IValidatableObject
     /// <summary>How long a body may be slower than that. Default 10 s: a phone that changes networks.</summary>
     [Range(typeof(TimeSpan), "00:00:01.100", "00:10:00")]
     public TimeSpan SlowUploadGrace { get; set; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>How long the body of a refused request is read and thrown away, so that its client gets to read the answer. Default 1 minute: 600 MB at 80 Mbit/s. 0: not at all.</summary>
+    [Range(typeof(TimeSpan), "00:00:00", "00:10:00")]
+    public TimeSpan RefusedBodyTime { get; set; } = TimeSpan.FromMinutes(1);
 
     /// <summary>Mirror fetches under way at once. Default 8.</summary>
     [Range(1, 1024)]
@@ -156,8 +162,26 @@ public sealed class BlossomOptions : IValidatableObject
 
         results.AddRange(new[] { S3.Endpoint, S3.PublicEndpoint }.Where(url => url.Length > 0 && !(Uri.TryCreate(url, UriKind.Absolute, out var uri) && uri.Scheme is "http" or "https"))
             .Select(_ => new ValidationResult("S3:Endpoint and S3:PublicEndpoint must be URLs, e.g. https://s3.example.org")));
+        results.AddRange(AllowedKeys.Index().Where(key => !TryReadKey(key.Item, out _)).Select(key => new ValidationResult($"AllowedKeys:{key.Index}: expected 64 hex digits or an npub")));
+        try
+        {
+            ReadBlockedHashes();
+        }
+        catch (InvalidDataException error)
+        {
+            results.Add(new ValidationResult($"BlockedHashesFile: {error.Message}"));
+        }
+
         return results;
     }
+
+    /// <exception cref="InvalidDataException">The file cannot be read, or a line is no hash.</exception>
+    internal IReadOnlyList<Bytes32> ReadBlockedHashes() => BlockedHashesFile.Length == 0
+        ? []
+        : ListFile.Read<Bytes32>(BlockedHashesFile, static (text, out hash) => Bytes32.TryParseHex(text.ToLowerInvariant(), out hash), "64 hex digits, a SHA-256");
+
+    internal static bool TryReadKey(string text, out Bytes32 key) =>
+        Nip19.TryDecodePublicKeyOrHex(text, out key) || Bytes32.TryParseHex(text.ToLowerInvariant(), out key);
 
     internal bool Lists => List ?? Profile == BlossomProfile.General;
 

@@ -10,7 +10,7 @@ namespace Marmot.Hosting;
 
 /// <summary>
 /// The address that limits count: behind a proxy of ours, the one its <c>X-Forwarded-For</c> names. Read from the right, and only past addresses we trust,
-/// since whatever stands further left is the caller's own writing. Scheme and host are never taken from headers.
+/// since whatever stands further left is the caller's own writing. Scheme and host are taken for URLs that are handed out alone (<see cref="ForwardedOrigin"/>).
 /// </summary>
 public sealed class TrustedProxies(IOptions<PublicOptions> options) : IStartupFilter
 {
@@ -29,6 +29,17 @@ public sealed class TrustedProxies(IOptions<PublicOptions> options) : IStartupFi
             }
         }
 
+        IPNetwork[] trusted = [.. forwarded.KnownIPNetworks];
+        app.Use((context, further) =>
+        {
+            // Before the caller's address takes the place of the proxy's.
+            if (context.Request.Headers.ContainsKey("X-Forwarded-Proto") && ForwardedOrigin.Read(context, trusted) is { } origin)
+            {
+                context.Features.Set(origin);
+            }
+
+            return further(context);
+        });
         app.UseForwardedHeaders(forwarded);
         next(app);
     };

@@ -34,6 +34,27 @@ public class TrustedProxiesTests
         Assert.Equal("http://relay.example.org", seen);
     }
 
+    [Theory]
+    [InlineData("10.4.5.6", "https", "media.example.org", "https://media.example.org")]
+    [InlineData("::ffff:10.4.5.6", "https", null, "https://relay.example.org:8080")]
+    [InlineData("2001:db8::1", "http", null, "http://relay.example.org:8080")]
+    [InlineData("192.0.2.1", "https", "media.example.org", null)] // a stranger
+    [InlineData("10.4.5.6", "javascript", null, null)]
+    [InlineData("10.4.5.6", "https", "a..b", null)]
+    [InlineData("10.4.5.6", "https", "foo:99999", null)]
+    public async Task For_urls_a_trusted_proxy_tells_scheme_and_host(string connection, string scheme, string? host, string? expected)
+    {
+        ForwardedOrigin? seen = null;
+        await AddressSeenAsync(connection, context =>
+        {
+            context.Request.Host = new HostString("relay.example.org:8080");
+            context.Request.Headers["X-Forwarded-For"] = "203.0.113.7";
+            context.Request.Headers["X-Forwarded-Host"] = host;
+            context.Request.Headers["X-Forwarded-Proto"] = scheme;
+        }, context => seen = context.Features.Get<ForwardedOrigin>());
+        Assert.Equal(expected, seen is null ? null : $"{seen.Scheme}://{seen.Host}");
+    }
+
     [Fact]
     public void A_value_that_is_no_network_is_named_at_the_start()
     {

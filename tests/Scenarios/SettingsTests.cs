@@ -38,6 +38,25 @@ public sealed class SettingsTests
     }
 
     [Fact]
+    public async Task A_bad_line_of_a_list_is_named_with_file_and_line_by_the_check_and_at_the_start()
+    {
+        using var folder = new TemporaryFolder();
+        string list = folder.File("blocked");
+        await File.WriteAllTextAsync(list, $"# blocked\n\n{new string('A', 64)} # upper case is fine\nnonsense\n");
+        string[] settings = [$"--Blossom:BlockedHashesFile={list}", "--Blossom:AllowedKeys:0=npub1nonsense"];
+        await using var check = Run(["config", "check", .. settings]);
+        Assert.Equal(1, await check.WaitForExitAsync(Timeout));
+        await using var start = Run(["blossom", $"--Storage:DataDirectory={folder.Path}", .. settings]);
+        Assert.Equal(2, await start.WaitForExitAsync(Timeout));
+        foreach (string output in (string[])[check.Output, start.Output])
+        {
+            Assert.Contains($"settings: Blossom:BlockedHashesFile: {list}, line 4: expected 64 hex digits", output, StringComparison.Ordinal);
+            Assert.Contains("settings: Blossom:AllowedKeys:0: expected 64 hex digits or an npub", output, StringComparison.Ordinal);
+            Assert.DoesNotContain(" at Marmot.", output, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
     public void Every_setting_stands_in_the_page_of_defaults()
     {
         string page = File.ReadAllText(Path.Combine(MarmotServerProcess.RepositoryRoot, "docs", "defaults.md"));

@@ -1,5 +1,6 @@
-using System.Net;
+using Marmot.Hosting;
 using Marmot.Hosting.Settings;
+using Marmot.Protocol.Addresses;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Options;
 
@@ -7,47 +8,48 @@ namespace Marmot.Blossom.Auth;
 
 /// <summary>The name this server is known by: what a token's <c>server</c> tag must say (BUD-11) and where a descriptor's url points (BUD-02).</summary>
 /// <remarks>
-/// Without <c>Public:Origin</c> the Host header is believed for urls, which only the caller reads, but not for tokens: whoever replays a
-/// token of another server chooses the Host header. Then only loopback names and the address the connection came in on count.
+/// Without <c>Public:Origin</c> the Host header and what a trusted proxy says of it are believed for urls, which only the caller reads, but not for tokens: whoever
+/// replays a token of another server chooses the Host header. Then only loopback names count.
 /// </remarks>
 internal sealed class ServerNames
 {
     private readonly string? _origin;
-    private readonly string? _domain;
+    private readonly HostName _domain;
     private readonly PublicOptions _names;
 
     public ServerNames(IOptions<PublicOptions> options)
     {
         _names = options.Value;
-        if (options.Value.Origin.Length > 0 && Uri.TryCreate(options.Value.Origin, UriKind.Absolute, out var uri))
+        if (HostName.TryReadUrl(options.Value.Origin, out var uri, out _domain))
         {
-            var secure = uri.Scheme is "wss" or "https";
-            _domain = uri.IdnHost.ToLowerInvariant();
-            _origin = (secure ? "https://" : "http://") + uri.Authority;
+            _origin = $"{(uri.Scheme is "wss" or "https" ? "https" : "http")}://{uri.Authority}";
         }
     }
 
-    /// <summary>The domain a <c>server</c> tag must name for this request.</summary>
-    public string DomainFor(HttpContext context)
+    /// <summary>Whether the public name of this server is configured.</summary>
+    public bool IsConfigured => _origin is not null;
+
+    /// <summary>The host a <c>server</c> tag must name for this request; null when no name can be right.</summary>
+    public HostName? DomainFor(HttpContext context)
     {
-        if (_names.IsInnerName(context.Request.Host.Host))
+        // Request.Host throws for bad Punycode.
+        if (!HostName.TryParseWithPort(context.Request.Headers.Host.ToString(), out var host, out _))
         {
-            return context.Request.Host.Host.ToLowerInvariant();
+            return IsConfigured ? _domain : null;
         }
 
-        if (_domain is not null)
-        {
-            return _domain;
-        }
-
-        var host = context.Request.Host.Host.Trim('[', ']');
-        var isLocal = host == "localhost"
-            || (IPAddress.TryParse(host, out var address) && (IPAddress.IsLoopback(address) || address.Equals(Unmapped(context.Connection.LocalIpAddress))));
-        return isLocal ? host : "localhost";
+        return _names.IsInnerName(host.UrlText) || (!IsConfigured && host.IsLoopback) ? host : IsConfigured ? _domain : null;
     }
 
     /// <summary>Scheme, host and port of the urls given out.</summary>
-    public string OriginFor(HttpContext context) => !_names.IsInnerName(context.Request.Host.Host) && _origin is not null ? _origin : $"{context.Request.Scheme}://{context.Request.Host.Value}";
+    public string OriginFor(HttpContext context)
+    {
+        var host = context.Request.Headers.Host.ToString();
+        if (_origin is not null && !_names.IsInnerName(host))
+        {
+            return _origin;
+        }
 
-    private static IPAddress? Unmapped(IPAddress? address) => address is { IsIPv4MappedToIPv6: true } ? address.MapToIPv4() : address;
+        return context.Features.Get<ForwardedOrigin>() is { } forwarded ? $"{forwarded.Scheme}://{forwarded.Host}" : $"{context.Request.Scheme}://{host}";
+    }
 }

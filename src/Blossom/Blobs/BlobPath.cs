@@ -6,7 +6,9 @@ namespace Marmot.Blossom.Blobs;
 /// <summary>The path of a blob: <c>&lt;sha256&gt;[.ext]</c> (BUD-01).</summary>
 internal static class BlobPath
 {
-    private const int MaxExtensionLength = 20;
+    /// <summary>Of an extension without its dot.</summary>
+    public const int MaxExtensionLength = 20;
+
     private static readonly SearchValues<char> ExtensionCharacters =
         SearchValues.Create("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
 

@@ -16,7 +16,7 @@ internal static class BlobHead
         "Accept-Ranges: bytes\r\n"
         + $"Content-Security-Policy: {BlobEndpoint.Sandbox}\r\n"
         + "Access-Control-Allow-Origin: *\r\n"
-        + $"Access-Control-Expose-Headers: {EndpointShell.ExposedHeaders}\r\n"
+        + $"Access-Control-Expose-Headers: {RefusalWriter.ExposedHeaders}\r\n"
         + "X-Content-Type-Options: nosniff\r\n"
         + "Referrer-Policy: no-referrer\r\n"
         + "Cross-Origin-Resource-Policy: cross-origin\r\n");

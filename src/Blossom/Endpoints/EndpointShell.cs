@@ -1,5 +1,4 @@
-using System.Globalization;
-using System.Text;
+using Marmot.Blossom.Intake;
 using Marmot.Blossom.Life;
 using Marmot.Blossom.Storage;
 using Microsoft.AspNetCore.Connections;
@@ -8,16 +7,16 @@ using Microsoft.AspNetCore.Http;
 namespace Marmot.Blossom.Endpoints;
 
 /// <summary>What every answer has in common: CORS and safety headers first, refusals as status and X-Reason, one catch, one count.</summary>
-internal sealed class EndpointShell(BlossomMetrics metrics, StorageHealth health, ILogger<EndpointShell> logger)
+internal sealed class EndpointShell(RefusalWriter refusals, BlossomMetrics metrics, StorageHealth health, ILogger<EndpointShell> logger)
 {
-    public const string ExposedHeaders = "X-Reason, Content-Range, Content-Length, Accept-Ranges, ETag, Sunset, Retry-After, X-Cashu, X-Lightning";
+    private const string NoRoute = "none";
 
     public RequestDelegate Wrap(string route, Func<HttpContext, Task<Refusal?>> handler) => context => RunAsync(context, route, handler);
 
     /// <summary>BUD-01: preflight of browsers. <c>*</c> does not cover Authorization, so both are named.</summary>
     public static Task PreflightAsync(HttpContext context)
     {
-        WriteCommonHeaders(context.Response);
+        RefusalWriter.WriteCommonHeaders(context.Response.Headers);
         context.Response.Headers.AccessControlAllowHeaders = "Authorization, *";
         context.Response.Headers.AccessControlAllowMethods = "GET, HEAD, PUT, DELETE, OPTIONS";
         context.Response.Headers.AccessControlMaxAge = "86400";
@@ -25,10 +24,28 @@ internal sealed class EndpointShell(BlossomMetrics metrics, StorageHealth health
         return Task.CompletedTask;
     }
 
+    /// <summary>After routing: a path or a method that nothing answers to is refused like anything else, with CORS and a reason.</summary>
+    public async Task RefuseUnroutedAsync(HttpContext context, RequestDelegate next)
+    {
+        await next(context);
+        var response = context.Response;
+        if (response.HasStarted || response.Headers.AccessControlAllowOrigin.Count > 0
+            || response.StatusCode is not (StatusCodes.Status404NotFound or StatusCodes.Status405MethodNotAllowed))
+        {
+            return;
+        }
+
+        var refusal = response.StatusCode == StatusCodes.Status404NotFound ? Refusal.NoSuchPath : Refusal.NoSuchMethod;
+        metrics.Refused(NoRoute, refusal.Code);
+        await refusals.WriteAsync(context, refusal);
+        metrics.Answered(NoRoute, refusal.Status);
+    }
+
     private async Task RunAsync(HttpContext context, string route, Func<HttpContext, Task<Refusal?>> handler)
     {
-        WriteCommonHeaders(context.Response);
+        RefusalWriter.WriteCommonHeaders(context.Response.Headers);
         Refusal? refusal;
+        var readable = true;
         try
         {
             refusal = await handler(context);
@@ -37,9 +54,16 @@ internal sealed class EndpointShell(BlossomMetrics metrics, StorageHealth health
         {
             return; // the caller is gone
         }
-        catch (BadHttpRequestException error)
+        catch (BodyReadException error) when (error.InnerException is ConnectionResetException or ConnectionAbortedException)
         {
-            refusal = error.StatusCode == StatusCodes.Status400BadRequest ? Refusal.Truncated : new Refusal(error.StatusCode, "http", "the request could not be read");
+            return; // so is this one
+        }
+        catch (BodyReadException error)
+        {
+            readable = false;
+            refusal = error.InnerException is BadHttpRequestException { StatusCode: not StatusCodes.Status400BadRequest } http
+                ? new Refusal(http.StatusCode, "http", "the body could not be read; send it faster, or in one piece")
+                : Refusal.Truncated;
         }
         catch (FileNotFoundException)
         {
@@ -68,53 +92,9 @@ internal sealed class EndpointShell(BlossomMetrics metrics, StorageHealth health
         if (refusal is not null)
         {
             metrics.Refused(route, refusal.Code);
-            await WriteAsync(context, refusal);
+            await refusals.WriteAsync(context, refusal, readable);
         }
 
         metrics.Answered(route, context.Response.StatusCode);
-    }
-
-    private static void WriteCommonHeaders(HttpResponse response)
-    {
-        var headers = response.Headers;
-        headers.AccessControlAllowOrigin = "*";
-        headers.AccessControlExposeHeaders = ExposedHeaders;
-        headers.XContentTypeOptions = "nosniff";
-        headers["Referrer-Policy"] = "no-referrer";
-        headers["Cross-Origin-Resource-Policy"] = "cross-origin";
-    }
-
-    private static async ValueTask WriteAsync(HttpContext context, Refusal refusal)
-    {
-        var response = context.Response;
-        if (response.HasStarted)
-        {
-            context.Abort(); // a body cut short must not look whole
-            return;
-        }
-
-        response.StatusCode = refusal.Status;
-        response.Headers["X-Reason"] = refusal.Reason;
-        response.Headers.CacheControl = "no-store";
-        response.Headers.Remove("ETag");
-        response.Headers.Remove("Sunset");
-        response.Headers.Remove("Content-Disposition");
-        if (refusal.RetryAfter is { } wait)
-        {
-            response.Headers.RetryAfter = ((long)Math.Max(1, wait.TotalSeconds)).ToString(CultureInfo.InvariantCulture);
-        }
-
-        if (refusal.Status == StatusCodes.Status401Unauthorized)
-        {
-            response.Headers.WWWAuthenticate = "Nostr";
-        }
-
-        var text = Encoding.ASCII.GetBytes(refusal.Reason + "\n");
-        response.ContentType = "text/plain; charset=utf-8";
-        response.ContentLength = text.Length;
-        if (!HttpMethods.IsHead(context.Request.Method))
-        {
-            await response.BodyWriter.WriteAsync(text);
-        }
     }
 }

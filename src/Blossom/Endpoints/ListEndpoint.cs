@@ -57,7 +57,12 @@ internal sealed class ListEndpoint(TokenGate gate, IBlobIndex index, DescriptorW
             return Refusal.BadRequest("bad_limit", "limit must be a number above zero");
         }
 
-        await descriptors.WriteAsync(context, await index.ListAsync(owner, after, Math.Min(limit, MaxLimit), context.RequestAborted));
+        if (await index.ListAsync(owner, after, Math.Min(limit, MaxLimit), context.RequestAborted) is not { } page)
+        {
+            return Refusal.BadRequest("bad_cursor", "cursor is no blob of this list, or was deleted too long ago; begin the list again");
+        }
+
+        await descriptors.WriteAsync(context, page);
         return null;
     }
 }

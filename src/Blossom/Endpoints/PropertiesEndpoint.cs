@@ -7,6 +7,8 @@ namespace Marmot.Blossom.Endpoints;
 /// <summary>GET /.well-known/blossom.json: what is offered, the limits, and the promise to take opaque bytes. No standard asks for it; clients and people do.</summary>
 internal sealed class PropertiesEndpoint(IOptions<BlossomOptions> options)
 {
+    public const string Path = "/.well-known/blossom.json";
+
     public async Task<Refusal?> GetAsync(HttpContext context)
     {
         var blossom = options.Value;

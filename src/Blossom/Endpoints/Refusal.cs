@@ -3,12 +3,16 @@ using Microsoft.AspNetCore.Http;
 namespace Marmot.Blossom.Endpoints;
 
 /// <summary>Why a request is refused: status, X-Reason, and a short code for metrics.</summary>
-/// <remarks>Reasons are constants, printable ASCII below 256 characters, and never repeat what the caller sent: MDK drops any other.</remarks>
+/// <remarks>Reasons are constants, printable ASCII below 256 characters, hold no <c>://</c> and never repeat what the caller sent: MDK drops any other.</remarks>
 internal sealed record Refusal(int Status, string Code, string Reason, TimeSpan? RetryAfter = null)
 {
     public static Refusal NoToken { get; } = new(StatusCodes.Status401Unauthorized, "no_token", "sign a kind 24242 event and send it as Authorization: Nostr <base64url>");
 
     public static Refusal BadHash { get; } = new(StatusCodes.Status400BadRequest, "bad_hash", "the path must be 64 lower-case hex digits and an optional extension");
+
+    public static Refusal NoSuchPath { get; } = new(StatusCodes.Status404NotFound, "no_path", "nothing answers at this path");
+
+    public static Refusal NoSuchMethod { get; } = new(StatusCodes.Status405MethodNotAllowed, "no_method", "this path does not take the method; see Allow");
 
     public static Refusal NotFound { get; } = new(StatusCodes.Status404NotFound, "not_found", "no such blob here");
 
@@ -28,7 +32,7 @@ internal sealed record Refusal(int Status, string Code, string Reason, TimeSpan?
 
     public static Refusal HashNotSigned { get; } = new(StatusCodes.Status401Unauthorized, "hash_not_signed", "no x tag of the token is the hash of the body");
 
-    public static Refusal Truncated { get; } = new(StatusCodes.Status400BadRequest, "truncated", "the body ended early; nothing was stored");
+    public static Refusal Truncated { get; } = new(StatusCodes.Status400BadRequest, "truncated", "the body ended early or is not well-formed; nothing was stored");
 
     public static Refusal BadType { get; } = new(StatusCodes.Status415UnsupportedMediaType, "type", "this type is not taken here; send application/octet-stream");
 

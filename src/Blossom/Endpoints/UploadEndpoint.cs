@@ -64,7 +64,6 @@ internal sealed class UploadEndpoint(
         }
 
         // 4. the body
-        context.Features.Get<IHttpMaxRequestBodySizeFeature>()?.MaxRequestBodySize = null; // counted by the intake
         context.Features.Get<IHttpMinRequestBodyDataRateFeature>()?.MinDataRate = new MinDataRate(options.Value.MinUploadBytesPerSecond, options.Value.SlowUploadGrace);
         using var underWay = metrics.BeginUpload();
         await using var draft = store.Begin(announced ?? (token!.Hashes is [var only] ? only : null));

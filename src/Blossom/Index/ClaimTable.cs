@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using Marmot.Blossom.Policies;
 using Marmot.Protocol.Encoding;
 
 namespace Marmot.Blossom.Index;
@@ -9,6 +10,7 @@ internal sealed class ClaimTable(TimeProvider time, bool listable)
     private readonly ConcurrentDictionary<Bytes32, Held[]> _blobs = new();
     private readonly Dictionary<Bytes32, SortedSet<(long MinusUploaded, Bytes32 Hash)>> _owners = [];
     private readonly PriorityQueue<Bytes32, long> _expiry = new();
+    private readonly RemovedPositions _removed = new(time); // guarded by _owners
     private long _claims;
     private long _bytes;
 
@@ -24,6 +26,9 @@ internal sealed class ClaimTable(TimeProvider time, bool listable)
     public Held[] HeldBy(Bytes32 hash) => _blobs.TryGetValue(hash, out var held) ? held : [];
 
     public static int IndexOf(Held[] held, Bytes32 owner) => Array.FindIndex(held, h => h.Claim.Owner == owner);
+
+    /// <summary>The type the claims on a blob agree on, with one more declaration.</summary>
+    public static string TypeOf(Held[] held, string declared) => BlobTypes.Better(held.Aggregate(BlobTypes.Opaque, static (kept, one) => BlobTypes.Better(kept, one.Claim.Type)), declared);
 
     public void Put(Held added)
     {
@@ -76,6 +81,14 @@ internal sealed class ClaimTable(TimeProvider time, bool listable)
         {
             left.Remove(one);
             Forget(one.Claim);
+            if (listable)
+            {
+                lock (_owners)
+                {
+                    _removed.Add(one.Claim.Owner, hash, one.Claim.UploadedAt);
+                }
+            }
+
             Interlocked.Decrement(ref _claims);
         }
 
@@ -112,29 +125,41 @@ internal sealed class ClaimTable(TimeProvider time, bool listable)
         return [.. found];
     }
 
-    public List<BlobEntry> List(Bytes32 owner, Bytes32? after, int limit)
+    /// <returns>Null when <paramref name="after"/> is no claim of the owner's and was none lately.</returns>
+    public List<BlobEntry>? List(Bytes32 owner, Bytes32? after, int limit)
     {
         var page = new List<BlobEntry>();
         var now = Now;
         lock (_owners)
         {
+            (long MinusUploaded, Bytes32 Hash)? from = null;
+            if (after is { } last)
+            {
+                var held = HeldBy(last);
+                var at = IndexOf(held, owner);
+                if (at >= 0)
+                {
+                    from = (-held[at].Claim.UploadedAt, last);
+                }
+                else if (_removed.Find(owner, last) is { } uploaded)
+                {
+                    from = (-uploaded, last);
+                }
+                else
+                {
+                    return null;
+                }
+            }
+
             if (!_owners.TryGetValue(owner, out var all))
             {
                 return page;
             }
 
             IEnumerable<(long MinusUploaded, Bytes32 Hash)> rest = all;
-            if (after is { } last)
+            if (from is { } key)
             {
-                var held = HeldBy(last);
-                var at = IndexOf(held, owner);
-                if (at < 0)
-                {
-                    return page; // the cursor's claim is gone: nothing sensible follows
-                }
-
-                (long, Bytes32) key = (-held[at].Claim.UploadedAt, last);
-                rest = all.GetViewBetween(key, all.Max).Skip(1);
+                rest = key.CompareTo(all.Max) > 0 ? [] : all.GetViewBetween(key, all.Max).SkipWhile(one => one == key);
             }
 
             foreach (var (minusUploaded, hash) in rest)
@@ -171,6 +196,7 @@ internal sealed class ClaimTable(TimeProvider time, bool listable)
                 ? new BlobEntry(claim.Hash, claim.Size, claim.Type, claim.UploadedAt, claim.ExpiresAt, 1, claim.Mark)
                 : entry with
                 {
+                    Type = BlobTypes.Better(entry.Type, claim.Type),
                     UploadedAt = Math.Min(entry.UploadedAt, claim.UploadedAt),
                     ExpiresAt = entry.ExpiresAt is null || claim.ExpiresAt is null ? null : Math.Max(entry.ExpiresAt.Value, claim.ExpiresAt.Value),
                     Claims = entry.Claims + 1,

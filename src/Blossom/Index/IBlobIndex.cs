@@ -55,7 +55,7 @@ internal interface IBlobIndex : IAsyncDisposable
     /// <summary>The blob, or null. Expired claims count as gone.</summary>
     ValueTask<BlobEntry?> FindAsync(Bytes32 hash, CancellationToken cancellationToken);
 
-    /// <summary>Adds a claim, or renews the owner's older one. When the blob is known already, its bytes stay where they are: the entry tells where.</summary>
+    /// <summary>Adds a claim, or renews the owner's older one. When the blob is known already, its bytes stay where they are: the entry tells where. A type better than octet-stream stays too (<see cref="Policies.BlobTypes.Better"/>).</summary>
     ValueTask<AddedClaim> AddAsync(BlobClaim claim, CancellationToken cancellationToken);
 
     /// <summary>Adds or renews a claim on a blob that is there, whose mark, size and type it takes over; null, and nothing added, when it is not.</summary>
@@ -72,8 +72,9 @@ internal interface IBlobIndex : IAsyncDisposable
     /// <summary>Up to <paramref name="limit"/> blobs with at least one claim that has ended.</summary>
     ValueTask<IReadOnlyList<Bytes32>> FindExpiredAsync(int limit, CancellationToken cancellationToken);
 
-    /// <summary>Claims of one owner, newest first, ties by hash; <paramref name="after"/> is the last hash of the page before (BUD-12).</summary>
-    ValueTask<IReadOnlyList<BlobEntry>> ListAsync(Bytes32 owner, Bytes32? after, int limit, CancellationToken cancellationToken);
+    /// <summary>Claims of one owner, newest first, ties by hash; <paramref name="after"/> is the last hash of the page before (BUD-12), which may have been removed since.</summary>
+    /// <returns>Null when <paramref name="after"/> is no claim of the owner's and was none in the last hour.</returns>
+    ValueTask<IReadOnlyList<BlobEntry>?> ListAsync(Bytes32 owner, Bytes32? after, int limit, CancellationToken cancellationToken);
 
     /// <summary>Every claim, ended ones included, in no order.</summary>
     IAsyncEnumerable<BlobClaim> AllAsync(CancellationToken cancellationToken);

@@ -70,8 +70,8 @@ internal sealed class SlotFileIndex : IBlobIndex
     public ValueTask<IReadOnlyList<Bytes32>> FindExpiredAsync(int limit, CancellationToken cancellationToken) =>
         ValueTask.FromResult<IReadOnlyList<Bytes32>>(_table.TakeExpired(limit));
 
-    public ValueTask<IReadOnlyList<BlobEntry>> ListAsync(Bytes32 owner, Bytes32? after, int limit, CancellationToken cancellationToken) =>
-        ValueTask.FromResult<IReadOnlyList<BlobEntry>>(_table.List(owner, after, limit));
+    public ValueTask<IReadOnlyList<BlobEntry>?> ListAsync(Bytes32 owner, Bytes32? after, int limit, CancellationToken cancellationToken) =>
+        ValueTask.FromResult<IReadOnlyList<BlobEntry>?>(_table.List(owner, after, limit));
 
     public async IAsyncEnumerable<BlobClaim> AllAsync([EnumeratorCancellation] CancellationToken cancellationToken)
     {
@@ -193,7 +193,7 @@ internal sealed class SlotFileIndex : IBlobIndex
                 return default;
 
             case ChangeKind.Add or ChangeKind.Join:
-                var claim = held.Length == 0 ? change.Claim : change.Claim with { Mark = held[0].Claim.Mark, Size = held[0].Claim.Size, Type = held[0].Claim.Type };
+                var claim = held.Length == 0 ? change.Claim : change.Claim with { Mark = held[0].Claim.Mark, Size = held[0].Claim.Size, Type = ClaimTable.TypeOf(held, change.Claim.Type) };
                 var slot = TakeSlot();
                 WriteSlot(slot, claim);
                 var older = ClaimTable.IndexOf(held, change.Claim.Owner);

@@ -19,6 +19,7 @@ internal sealed class BlobIntake(IOptions<BlossomOptions> options, UploadPolicy 
 
     /// <summary>Reads to the end of the body or to the first byte too many. The caller owns the draft.</summary>
     /// <remarks><paramref name="progress"/> is told of every piece, for metrics.</remarks>
+    /// <exception cref="BodyReadException">The sender broke off, or what it sends is no body. Every other exception is the storage's.</exception>
     public async ValueTask<(ReceivedBlob Blob, Refusal? Refusal)> ReceiveAsync(PipeReader body, BlobDraft draft, Action<long>? progress, CancellationToken cancellationToken)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
@@ -26,7 +27,7 @@ internal sealed class BlobIntake(IOptions<BlossomOptions> options, UploadPolicy 
         long nextSpaceCheck = SpaceCheckBytes;
         while (true)
         {
-            var read = await body.ReadAsync(cancellationToken);
+            var read = await BodyReadException.ReadAsync(body, cancellationToken);
             var bytes = read.Buffer;
             length += bytes.Length;
             if (length > options.Value.MaxUploadBytes)

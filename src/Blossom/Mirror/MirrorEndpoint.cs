@@ -1,5 +1,4 @@
 using System.IO.Pipelines;
-using System.Net.Sockets;
 using System.Text.Json;
 using Marmot.Blossom.Auth;
 using Marmot.Blossom.Blobs;
@@ -55,7 +54,7 @@ internal sealed class MirrorEndpoint(
 
         if (ReadUrl(body) is not { } url)
         {
-            return Refusal.BadRequest("bad_url", "send {\"url\": \"https://...\"} with the address of a blob");
+            return Refusal.BadRequest("bad_url", "send JSON with the http or https address of a blob as its url");
         }
 
         if (!await _slots.WaitAsync(TimeSpan.Zero, context.RequestAborted))
@@ -89,7 +88,7 @@ internal sealed class MirrorEndpoint(
             }
 
             var declared = response.Content.Headers.ContentLength;
-            var type = BlobTypes.Normalize(response.Content.Headers.ContentType?.MediaType);
+            var type = BlobTypes.Normalize(response.Content.Headers.ContentType?.ToString());
             if (policy.CheckDeclared(token, null, declared, type) is { } refused)
             {
                 return refused;
@@ -126,14 +125,11 @@ internal sealed class MirrorEndpoint(
             await descriptors.WriteAsync(context, entry, isNew);
             return null;
         }
-        catch (Exception error) when (IsOriginFault(error) || (error is OperationCanceledException && !context.RequestAborted.IsCancellationRequested))
+        catch (Exception error) when (error is BodyReadException || (error is OperationCanceledException && !context.RequestAborted.IsCancellationRequested))
         {
             return Refusal.Origin("the origin broke off or took too long");
         }
     }
-
-    // A connection that ends early is an HttpIOException, one that is reset an IOException over the socket's own; an IOException of the disk has neither and is ours.
-    private static bool IsOriginFault(Exception error) => error is HttpIOException or IOException { InnerException: SocketException };
 
     private static Uri? ReadUrl(byte[] body)
     {

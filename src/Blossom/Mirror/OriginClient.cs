@@ -1,4 +1,5 @@
 using System.Net;
+using Marmot.Protocol.Addresses;
 using Microsoft.Extensions.Options;
 
 namespace Marmot.Blossom.Mirror;
@@ -66,7 +67,7 @@ internal sealed class OriginClient : IDisposable
         return null;
     }
 
-    public static bool IsFetchable(Uri url) => url is { IsAbsoluteUri: true, Scheme: "https" or "http", UserInfo: "", Host.Length: > 0 };
+    public static bool IsFetchable(Uri url) => url is { IsAbsoluteUri: true, Scheme: "https" or "http", UserInfo: "" } && HostName.TryFrom(url, out _);
 
     public void Dispose() => _http.Dispose();
 }

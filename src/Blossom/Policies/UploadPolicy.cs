@@ -31,10 +31,8 @@ internal sealed class UploadPolicy
         _bytes = new AddressBudget(time, _options.UploadBytesPerHour, _options.UploadBytesPerHour / 3600.0);
         _keyBytes = new AddressBudget(time, _options.KeyBytesPerDay, _options.KeyBytesPerDay / 86400.0);
         _misses = new AddressBudget(time, _options.MissesPerMinute, _options.MissesPerMinute / 60.0);
-        _allowedKeys = [.. _options.AllowedKeys.Select(Bytes32.ParseHex)];
-        _blocked = _options.BlockedHashesFile.Length == 0
-            ? []
-            : [.. File.ReadLines(_options.BlockedHashesFile).Select(line => line.Trim()).Where(line => line.Length > 0).Select(Bytes32.ParseHex)];
+        _allowedKeys = [.. _options.AllowedKeys.Select(text => BlossomOptions.TryReadKey(text, out var key) ? key : throw new InvalidDataException("Blossom:AllowedKeys holds what is no key"))];
+        _blocked = [.. _options.ReadBlockedHashes()];
     }
 
     public bool IsBlocked(Bytes32 hash) => _blocked.Contains(hash);

@@ -14,7 +14,7 @@ public sealed class PublicOptions
     [ListenUrls]
     public string Urls { get; set; } = "http://0.0.0.0:8080";
 
-    /// <summary>The URL users see, e.g. <c>wss://example.org</c>; NIP-42 and BUD-11 compare against its host. Empty: loopback names and the address connected to; set it whenever users come through a name.</summary>
+    /// <summary>The URL users see, e.g. <c>wss://example.org</c>; NIP-42 and BUD-11 compare against its host. Empty: loopback names only; set it whenever users come through a name.</summary>
     [Origin]
     public string Origin { get; set; } = "";
 

@@ -1,5 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
+using Marmot.Protocol.Addresses;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Keys;
@@ -49,11 +50,14 @@ public enum BlossomAuthVerdict
     /// <summary>Not kind 24242.</summary>
     WrongKind,
 
-    /// <summary>Made later than our clock and its skew.</summary>
+    /// <summary>Made later than our clock and <see cref="ClockTolerance"/> allow.</summary>
     CreatedInFuture,
 
-    /// <summary>No expiration tag, or not a plain number of seconds.</summary>
+    /// <summary>No expiration tag.</summary>
     ExpirationMissing,
+
+    /// <summary>The expiration is no plain number of seconds.</summary>
+    ExpirationNotANumber,
 
     /// <summary>The expiration has passed.</summary>
     Expired,
@@ -83,9 +87,6 @@ public sealed class BlossomAuth
 {
     /// <summary>Kind of the token event.</summary>
     public const int Kind = 24242;
-
-    /// <summary>How far a token may come from our future; half of all clients run ahead by some seconds.</summary>
-    public static readonly TimeSpan MaxClockSkew = TimeSpan.FromSeconds(60);
 
     private readonly List<Bytes32> _hashes;
 
@@ -119,7 +120,12 @@ public sealed class BlossomAuth
     /// <param name="now">Our clock.</param>
     /// <param name="auth">The token when accepted.</param>
     public static BlossomAuthVerdict Check(
-        ReadOnlySpan<char> header, BlossomVerb verb, Bytes32? sha256, string serverDomain, DateTimeOffset now, out BlossomAuth? auth)
+        ReadOnlySpan<char> header, BlossomVerb verb, Bytes32? sha256, string serverDomain, DateTimeOffset now, out BlossomAuth? auth) =>
+        Check(header, verb, sha256, HostName.TryParse(serverDomain, out var host) ? host : null, now, out auth);
+
+    /// <summary>As the other one; a null <paramref name="server"/> is a server that knows no name of its own, and refuses every token that names one.</summary>
+    public static BlossomAuthVerdict Check(
+        ReadOnlySpan<char> header, BlossomVerb verb, Bytes32? sha256, HostName? server, DateTimeOffset now, out BlossomAuth? auth)
     {
         auth = null;
         var fault = AuthorizationHeader.Read(header, out var evt);
@@ -135,7 +141,7 @@ public sealed class BlossomAuth
             };
         }
 
-        var verdict = CheckTags(evt, verb, sha256, serverDomain, now.ToUnixTimeSeconds(), out var expiresAt, out var hashes);
+        var verdict = CheckTags(evt, verb, sha256, server, now.ToUnixTimeSeconds(), out var expiresAt, out var hashes);
         if (verdict != BlossomAuthVerdict.Accepted)
         {
             return verdict;
@@ -190,7 +196,8 @@ public sealed class BlossomAuth
         BlossomAuthVerdict.NotAnEvent => "authorization does not hold a well-formed event",
         BlossomAuthVerdict.WrongKind => "the token must have kind 24242",
         BlossomAuthVerdict.CreatedInFuture => "the token was created in the future",
-        BlossomAuthVerdict.ExpirationMissing => "the token has no valid expiration tag",
+        BlossomAuthVerdict.ExpirationMissing => "the token has no expiration tag",
+        BlossomAuthVerdict.ExpirationNotANumber => "the token's expiration tag is not an integer of unix seconds",
         BlossomAuthVerdict.Expired => "the token has expired",
         BlossomAuthVerdict.VerbMissing => "the token has no t tag",
         BlossomAuthVerdict.WrongVerb => "the token is for another action",
@@ -211,7 +218,7 @@ public sealed class BlossomAuth
     };
 
     private static BlossomAuthVerdict CheckTags(
-        NostrEvent evt, BlossomVerb verb, Bytes32? sha256, string serverDomain, long now, out long expiresAt, out List<Bytes32> hashes)
+        NostrEvent evt, BlossomVerb verb, Bytes32? sha256, HostName? server, long now, out long expiresAt, out List<Bytes32> hashes)
     {
         expiresAt = 0;
         hashes = [];
@@ -220,14 +227,19 @@ public sealed class BlossomAuth
             return BlossomAuthVerdict.WrongKind;
         }
 
-        if (evt.CreatedAt > now + (long)MaxClockSkew.TotalSeconds)
+        if (evt.CreatedAt > now + ClockTolerance.Seconds)
         {
             return BlossomAuthVerdict.CreatedInFuture;
         }
 
-        if (!long.TryParse(evt.TagValue("expiration"), NumberStyles.None, CultureInfo.InvariantCulture, out expiresAt))
+        if (evt.TagValue("expiration") is not { } expiration)
         {
             return BlossomAuthVerdict.ExpirationMissing;
+        }
+
+        if (!long.TryParse(expiration, NumberStyles.None, CultureInfo.InvariantCulture, out expiresAt))
+        {
+            return BlossomAuthVerdict.ExpirationNotANumber;
         }
 
         if (expiresAt <= now)
@@ -252,7 +264,7 @@ public sealed class BlossomAuth
                     break;
                 case "server":
                     hasServer = true;
-                    ourServer |= IsHost(tag[1], serverDomain);
+                    ourServer |= IsHost(tag[1], server);
                     break;
                 case "x":
                     hasHash = true;
@@ -292,11 +304,10 @@ public sealed class BlossomAuth
     }
 
     // BUD-11 says domain only; older clients send a whole URL or add the port, so reduce to the host.
-    private static bool IsHost(string tag, string serverDomain)
-    {
-        var text = tag.Contains("://", StringComparison.Ordinal) ? tag : $"https://{tag}";
-        return Uri.TryCreate(text, UriKind.Absolute, out var uri)
-            && uri.UserInfo.Length == 0
-            && uri.IdnHost.Equals(serverDomain, StringComparison.OrdinalIgnoreCase);
-    }
+    private static bool IsHost(string tag, HostName? server) =>
+        server is { } ours
+        && (tag.Contains("://", StringComparison.Ordinal)
+            ? Uri.TryCreate(tag, UriKind.Absolute, out var uri) && uri.UserInfo.Length == 0 && HostName.TryFrom(uri, out var named)
+            : HostName.TryParse(tag, out named) || HostName.TryParseWithPort(tag.AsSpan().TrimEnd('/'), out named, out _))
+        && named == ours;
 }

@@ -30,7 +30,7 @@ public enum HttpAuthVerdict
     /// <summary>Not kind 27235.</summary>
     WrongKind,
 
-    /// <summary>More than a minute from our clock, either way.</summary>
+    /// <summary>More than <see cref="ClockTolerance"/> from our clock, either way.</summary>
     CreatedAtOutOfRange,
 
     /// <summary>No <c>u</c> tag, or another URL.</summary>
@@ -55,9 +55,6 @@ public static class HttpAuth
 {
     /// <summary>Kind of the authorisation event.</summary>
     public const int Kind = 27235;
-
-    /// <summary>How far <c>created_at</c> may lie from our clock (NIP-98 suggests 60 seconds).</summary>
-    public static readonly TimeSpan MaxClockSkew = TimeSpan.FromSeconds(60);
 
     /// <summary>Checks an Authorization header, cheap rules first, the signature last.</summary>
     /// <param name="header">The header's value, empty when absent.</param>
@@ -120,7 +117,7 @@ public static class HttpAuth
         HttpAuthVerdict.NotBase64 => "authorization is not base64",
         HttpAuthVerdict.NotAnEvent => "authorization does not hold a well-formed event",
         HttpAuthVerdict.WrongKind => "the authorization must have kind 27235",
-        HttpAuthVerdict.CreatedAtOutOfRange => "created_at is more than a minute from the server's clock",
+        HttpAuthVerdict.CreatedAtOutOfRange => "created_at is more than ten minutes from the server's clock",
         HttpAuthVerdict.WrongUrl => "the authorization is for another URL",
         HttpAuthVerdict.WrongMethod => "the authorization is for another method",
         HttpAuthVerdict.PayloadMissing => "the payload tag is missing",
@@ -135,7 +132,7 @@ public static class HttpAuth
             return HttpAuthVerdict.WrongKind;
         }
 
-        if (Math.Abs(now.ToUnixTimeSeconds() - evt.CreatedAt) > (long)MaxClockSkew.TotalSeconds)
+        if (Math.Abs(now.ToUnixTimeSeconds() - evt.CreatedAt) > ClockTolerance.Seconds)
         {
             return HttpAuthVerdict.CreatedAtOutOfRange;
         }

@@ -40,9 +40,6 @@ public static class RelayAuth
     /// <summary>Kind of the AUTH event.</summary>
     public const int Kind = 22242;
 
-    /// <summary>How far <c>created_at</c> may lie from our clock (NIP-42: about ten minutes).</summary>
-    public static readonly TimeSpan MaxClockSkew = TimeSpan.FromMinutes(10);
-
     /// <summary>A challenge for one connection: 128 random bits as hex.</summary>
     public static string CreateChallenge() => RandomNumberGenerator.GetHexString(32, lowercase: true);
 
@@ -62,7 +59,7 @@ public static class RelayAuth
             return RelayAuthVerdict.WrongKind;
         }
 
-        if (Math.Abs(now.ToUnixTimeSeconds() - evt.CreatedAt) > (long)MaxClockSkew.TotalSeconds)
+        if (Math.Abs(now.ToUnixTimeSeconds() - evt.CreatedAt) > ClockTolerance.Seconds)
         {
             return RelayAuthVerdict.CreatedAtOutOfRange;
         }

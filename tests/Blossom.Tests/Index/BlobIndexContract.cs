@@ -93,7 +93,7 @@ public abstract class BlobIndexContract
             Assert.Null(await index.FindAsync(Filled(10), default));
             Assert.Null((await index.FindAsync(Filled(11), default))!.ExpiresAt);
             Assert.Equal(1_000_112, (await index.FindAsync(Filled(12), default))!.ExpiresAt);
-            Assert.Equal(49, (await index.ListAsync(Alice, null, 100, default)).Count);
+            Assert.Equal(49, (await index.ListAsync(Alice, null, 100, default))!.Count);
         }
     }
 
@@ -152,7 +152,59 @@ public abstract class BlobIndexContract
         }
 
         Assert.Equal(expected, seen);
-        Assert.Empty(await index.ListAsync(Alice, Filled(99), 3, default));
+        Assert.Null(await index.ListAsync(Alice, Filled(99), 3, default));
+    }
+
+    [Fact]
+    public async Task A_list_goes_on_where_it_stood_when_the_last_one_seen_was_removed_since()
+    {
+        await using var index = await OpenAsync();
+        for (byte i = 20; i < 26; i++)
+        {
+            await index.AddAsync(Claim(i, Alice, i == 21 ? 1_000_001 : null) with { UploadedAt = 1_000_000 + (i / 2) }, default);
+        }
+
+        var order = Enumerable.Range(20, 6).OrderByDescending(i => i / 2).ThenBy(i => i).Select(i => Filled((byte)i)).ToList();
+        for (var last = 0; last < order.Count; last++)
+        {
+            if (order[last] == Filled(21))
+            {
+                Clock.Advance(TimeSpan.FromSeconds(2));
+                await index.RemoveExpiredAsync(order[last], default);
+            }
+            else if (last % 2 == 0)
+            {
+                await index.RemoveAsync(order[last], Alice, default);
+            }
+            else
+            {
+                await index.RemoveBlobAsync(order[last], default);
+            }
+
+            var rest = await index.ListAsync(Alice, order[last], 100, default);
+            Assert.Equal(order[(last + 1)..], rest!.Select(entry => entry.Hash));
+            Assert.Null(await index.ListAsync(Bob, order[last], 100, default));
+        }
+    }
+
+    [Fact]
+    public async Task A_better_type_that_an_owner_declares_later_replaces_octet_stream_and_nothing_else()
+    {
+        await using (var index = await OpenAsync())
+        {
+            await index.AddAsync(Claim(9, Alice) with { Type = "application/octet-stream" }, default);
+            Assert.Equal("image/webp", (await index.JoinAsync(Claim(9, Bob) with { Type = "image/webp" }, default))!.Type);
+            Assert.Equal("image/webp", (await index.JoinAsync(Claim(9, Filled(3)) with { Type = "application/octet-stream" }, default))!.Type);
+            Assert.Equal("image/webp", (await index.JoinAsync(Claim(9, Filled(4)) with { Type = "text/html" }, default))!.Type);
+            await index.AddAsync(Claim(10, Alice) with { Type = "application/octet-stream" }, default);
+            Assert.Equal("image/png", (await index.AddAsync(Claim(10, Alice), default)).Entry.Type);
+        }
+
+        await using (var index = await OpenAsync())
+        {
+            Assert.Equal("image/webp", (await index.FindAsync(Filled(9), default))!.Type);
+            Assert.Equal("image/png", (await index.FindAsync(Filled(10), default))!.Type);
+        }
     }
 
     [Fact]

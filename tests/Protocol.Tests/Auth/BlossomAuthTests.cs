@@ -81,6 +81,16 @@ public sealed class BlossomAuthTests
         Assert.NotEmpty(BlossomAuth.Describe(expected));
     }
 
+    [Theory]
+    [InlineData(600, BlossomAuthVerdict.Accepted)]
+    [InlineData(601, BlossomAuthVerdict.CreatedInFuture)]
+    public void A_clock_that_runs_ahead_is_tolerated_as_everywhere(int seconds, BlossomAuthVerdict expected)
+    {
+        using var key = SecretKey.Generate();
+        var header = BlossomAuth.CreateHeader(key, BlossomVerb.Delete, [Hash], Domain, Now.AddSeconds(seconds), TimeSpan.FromMinutes(5));
+        Assert.Equal(expected, BlossomAuth.Check(header, BlossomVerb.Delete, Hash, Domain, Now, out _));
+    }
+
     [Fact]
     public void Refuses_a_header_longer_than_its_bound() =>
         Assert.Equal(
@@ -131,7 +141,7 @@ public sealed class BlossomAuthTests
     [InlineData("")]
     [InlineData("99999999999999999999")]
     public void Refuses_an_expiration_that_is_not_a_plain_number(string expiration) =>
-        Assert.Equal(BlossomAuthVerdict.ExpirationMissing, Check([["t", "get"], ["expiration", expiration]], BlossomVerb.Get));
+        Assert.Equal(BlossomAuthVerdict.ExpirationNotANumber, Check([["t", "get"], ["expiration", expiration]], BlossomVerb.Get));
 
     [Fact]
     public void Refuses_a_token_for_two_verbs() =>

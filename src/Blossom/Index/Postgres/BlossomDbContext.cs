@@ -30,6 +30,15 @@ internal sealed class BlossomDbContext(DbContextOptions<BlossomDbContext> option
             claim.HasIndex(row => row.Expires).HasDatabaseName("blossom_claims_by_end").HasFilter("expires IS NOT NULL");
             claim.HasIndex(row => new { row.Owner, row.Uploaded, row.Hash }).IsDescending(false, true, false).HasDatabaseName("blossom_claims_by_owner");
         });
+        modelBuilder.Entity<RemovedRow>(removed =>
+        {
+            removed.ToTable("blossom_removed");
+            removed.HasKey(row => row.Digest).HasName("blossom_removed_key");
+            removed.Property(row => row.Digest).HasColumnName("digest");
+            removed.Property(row => row.Uploaded).HasColumnName("uploaded");
+            removed.Property(row => row.Removed).HasColumnName("removed");
+            removed.HasIndex(row => row.Removed).HasDatabaseName("blossom_removed_by_time");
+        });
         modelBuilder.Entity<FactRow>(fact =>
         {
             fact.ToTable("blossom_facts");
@@ -65,6 +74,19 @@ internal sealed class BlossomDbContext(DbContextOptions<BlossomDbContext> option
         public long Uploaded { get; init; }
 
         public long? Expires { get; init; }
+    }
+
+    /// <summary>Where a claim that was removed in the last hour stood in its owner's list.</summary>
+    internal sealed class RemovedRow
+    {
+        /// <summary>SHA-256 of owner tag and hash.</summary>
+        public required byte[] Digest { get; init; }
+
+        /// <summary>Unix seconds.</summary>
+        public long Uploaded { get; init; }
+
+        /// <summary>Unix seconds.</summary>
+        public long Removed { get; init; }
     }
 
     /// <summary>What all replicas must agree on.</summary>

@@ -90,7 +90,7 @@ internal sealed class PostgresBlobIndex(PostgresDatabase database, TimeProvider 
     {
         await using var batch = new NpgsqlBatch(connection)
         {
-            BatchCommands = { PostgresStatements.Lock(hash), PostgresStatements.DeleteClaim(hash, owner), PostgresStatements.DropIfFree(hash) },
+            BatchCommands = { PostgresStatements.Lock(hash), PostgresStatements.DeleteClaim(hash, owner, Now, database.Listable), PostgresStatements.DropIfFree(hash) },
         };
         await using var reader = await batch.ExecuteReaderAsync(CancellationToken.None);
         var isThere = await reader.ReadAsync();
@@ -102,9 +102,9 @@ internal sealed class PostgresBlobIndex(PostgresDatabase database, TimeProvider 
             !isThere ? ClaimRemoval.NoBlob : !isOwner ? ClaimRemoval.NotOwner : gone is null ? ClaimRemoval.Removed : ClaimRemoval.RemovedLast, gone ?? default);
     });
 
-    public ValueTask<BlobPlace?> RemoveBlobAsync(Bytes32 hash, CancellationToken cancellationToken) => RemoveAsync(hash, PostgresStatements.DeleteClaims(hash));
+    public ValueTask<BlobPlace?> RemoveBlobAsync(Bytes32 hash, CancellationToken cancellationToken) => RemoveAsync(hash, PostgresStatements.DeleteClaims(hash, Now, database.Listable));
 
-    public ValueTask<BlobPlace?> RemoveExpiredAsync(Bytes32 hash, CancellationToken cancellationToken) => RemoveAsync(hash, PostgresStatements.DeleteEnded(hash, Now));
+    public ValueTask<BlobPlace?> RemoveExpiredAsync(Bytes32 hash, CancellationToken cancellationToken) => RemoveAsync(hash, PostgresStatements.DeleteEnded(hash, Now, database.Listable));
 
     public ValueTask<IReadOnlyList<Bytes32>> FindExpiredAsync(int limit, CancellationToken cancellationToken) => database.AskAsync<IReadOnlyList<Bytes32>>(
         async (connection, cancellation) =>
@@ -124,12 +124,27 @@ internal sealed class PostgresBlobIndex(PostgresDatabase database, TimeProvider 
         },
         cancellationToken);
 
-    public ValueTask<IReadOnlyList<BlobEntry>> ListAsync(Bytes32 owner, Bytes32? after, int limit, CancellationToken cancellationToken) => database.AskAsync<IReadOnlyList<BlobEntry>>(
+    public ValueTask<IReadOnlyList<BlobEntry>?> ListAsync(Bytes32 owner, Bytes32? after, int limit, CancellationToken cancellationToken) => database.AskAsync<IReadOnlyList<BlobEntry>?>(
         async (connection, cancellation) =>
         {
+            long? position = null;
+            if (after is not null)
+            {
+                await using var question = new NpgsqlCommand(PostgresStatements.Position, connection) { Parameters = { PostgresStatements.Bytes(owner), PostgresStatements.Bytes(after) } };
+                if (await question.ExecuteScalarAsync(cancellation) is not long uploaded)
+                {
+                    return null;
+                }
+
+                position = uploaded;
+            }
+
             await using var command = new NpgsqlCommand(PostgresStatements.Page, connection)
             {
-                Parameters = { PostgresStatements.Bytes(owner), PostgresStatements.Number(Now), PostgresStatements.Bytes(after), PostgresStatements.Number(limit) },
+                Parameters =
+                {
+                    PostgresStatements.Bytes(owner), PostgresStatements.Number(Now), PostgresStatements.Bytes(after), PostgresStatements.Number(limit), PostgresStatements.Number(position),
+                },
             };
             await using var reader = await command.ExecuteReaderAsync(cancellation);
             var page = new List<BlobEntry>();
@@ -172,6 +187,11 @@ internal sealed class PostgresBlobIndex(PostgresDatabase database, TimeProvider 
         var totals = await database.AskAsync(
             async (connection, cancellation) =>
             {
+                await using var forget = new NpgsqlCommand(PostgresStatements.ForgetRemoved, connection)
+                {
+                    Parameters = { PostgresStatements.Number(Now - (long)RemovedPositions.MaxAge.TotalSeconds) },
+                };
+                await forget.ExecuteNonQueryAsync(cancellation);
                 await using var command = new NpgsqlCommand(PostgresStatements.Count, connection);
                 await using var reader = await command.ExecuteReaderAsync(cancellation);
                 await reader.ReadAsync(cancellation);

@@ -10,6 +10,8 @@ internal sealed class PostgresDatabase : IAsyncDisposable
     /// <summary>Before the second and the third attempt. A database that is away for longer is answered with 503.</summary>
     private static readonly TimeSpan[] Pauses = [TimeSpan.Zero, TimeSpan.FromMilliseconds(250)];
 
+    private const long MigrationLock = 0x6D61726D_6F74626C; // "marmotbl"; advisory locks have numbers for names
+
     private readonly NpgsqlDataSource _source;
     private readonly OwnerTags _owners;
     private readonly SemaphoreSlim _opening = new(1, 1);
@@ -27,6 +29,9 @@ internal sealed class PostgresDatabase : IAsyncDisposable
         _owners = owners;
         _source = NpgsqlDataSource.Create(settings);
     }
+
+    /// <summary>Whether lists by owner are possible.</summary>
+    public bool Listable => _owners.Listable;
 
     /// <summary>A connection with the schema in place.</summary>
     public async ValueTask<NpgsqlConnection> OpenAsync(CancellationToken cancellationToken)
@@ -141,8 +146,20 @@ internal sealed class PostgresDatabase : IAsyncDisposable
                 return;
             }
 
+            // One replica at a time. The framework's own lock lasts for one migration only, and of two replicas the second then made the rest twice.
+            await using var connection = await _source.OpenConnectionAsync(cancellationToken);
+            await using (var take = new NpgsqlCommand("SELECT pg_advisory_lock($1)", connection) { Parameters = { new NpgsqlParameter<long> { TypedValue = MigrationLock } } })
+            {
+                await take.ExecuteNonQueryAsync(cancellationToken);
+            }
+
             await using var context = CreateContext();
-            await context.Database.MigrateAsync(cancellationToken); // one replica at a time: the history table is locked meanwhile
+            await context.Database.MigrateAsync(cancellationToken);
+            await using (var give = new NpgsqlCommand("SELECT pg_advisory_unlock($1)", connection) { Parameters = { new NpgsqlParameter<long> { TypedValue = MigrationLock } } })
+            {
+                await give.ExecuteNonQueryAsync(cancellationToken); // after a failure the reset of the pooled connection does it
+            }
+
             await CheckSecretAsync(cancellationToken);
             _open = true;
         }

@@ -16,7 +16,7 @@ internal static class PostgresStatements
 
     private const string LockOrCreateText = """
         INSERT INTO blossom_blobs (hash, size, type, mark) VALUES ($1, $2, $3, $4)
-        ON CONFLICT (hash) DO UPDATE SET hash = EXCLUDED.hash RETURNING xmax = 0
+        ON CONFLICT (hash) DO UPDATE SET type = CASE WHEN blossom_blobs.type = 'application/octet-stream' THEN EXCLUDED.type ELSE blossom_blobs.type END RETURNING xmax = 0
         """;
 
     private const string CountLiveText = "SELECT count(*) FROM blossom_claims WHERE hash = $1 AND (expires IS NULL OR expires > $2)";
@@ -27,6 +27,7 @@ internal static class PostgresStatements
         """;
 
     private const string JoinClaimText = """
+        WITH better AS (UPDATE blossom_blobs SET type = $6 WHERE hash = $1 AND type = 'application/octet-stream' AND type <> $6)
         INSERT INTO blossom_claims (hash, owner, uploaded, expires)
         SELECT $1, $2, $3, $4 WHERE EXISTS (SELECT FROM blossom_claims WHERE hash = $1 AND (expires IS NULL OR expires > $5))
         ON CONFLICT (hash, owner) DO UPDATE SET uploaded = EXCLUDED.uploaded, expires = EXCLUDED.expires RETURNING xmax = 0
@@ -42,15 +43,20 @@ internal static class PostgresStatements
     public const string All =
         "SELECT c.hash, c.owner, b.size, b.type, c.uploaded, c.expires, b.mark FROM blossom_claims c JOIN blossom_blobs b USING (hash)";
 
-    /// <summary>$1 owner, $2 now, $3 last hash of the page before or null, $4 limit.</summary>
+    /// <summary>$1 owner, $2 hash: when it was uploaded, also when the claim was removed lately; no row when neither.</summary>
+    public const string Position = """
+        SELECT uploaded FROM blossom_claims WHERE owner = $1 AND hash = $2
+        UNION ALL SELECT uploaded FROM blossom_removed WHERE digest = sha256($1 || $2) LIMIT 1
+        """;
+
+    /// <summary>$1 owner, $2 now, $3 last hash of the page before or null, $4 limit, $5 when that one was uploaded.</summary>
     public const string Page = """
         SELECT b.size, b.type, b.mark, mine.uploaded, life.ends, life.claims, mine.hash
         FROM blossom_claims mine JOIN blossom_blobs b USING (hash),
         LATERAL (SELECT CASE WHEN bool_or(c.expires IS NULL) THEN NULL ELSE max(c.expires) END AS ends, count(*) AS claims
                  FROM blossom_claims c WHERE c.hash = mine.hash AND (c.expires IS NULL OR c.expires > $2)) life
         WHERE mine.owner = $1 AND (mine.expires IS NULL OR mine.expires > $2)
-          AND ($3 IS NULL OR EXISTS (SELECT FROM blossom_claims last WHERE last.owner = $1 AND last.hash = $3
-               AND (mine.uploaded < last.uploaded OR (mine.uploaded = last.uploaded AND mine.hash > last.hash))))
+          AND ($3 IS NULL OR mine.uploaded < $5 OR (mine.uploaded = $5 AND mine.hash > $3))
         ORDER BY mine.uploaded DESC, mine.hash LIMIT $4
         """;
 
@@ -70,15 +76,30 @@ internal static class PostgresStatements
 
     /// <summary>As <see cref="PutClaim"/>; no row when no claim lives.</summary>
     public static NpgsqlBatchCommand JoinClaim(in BlobClaim claim, long now) =>
-        Command(JoinClaimText, Bytes(claim.Hash), Bytes(claim.Owner), Number(claim.UploadedAt), Number(claim.ExpiresAt), Number(now));
+        Command(
+            JoinClaimText, Bytes(claim.Hash), Bytes(claim.Owner), Number(claim.UploadedAt), Number(claim.ExpiresAt), Number(now),
+            new NpgsqlParameter<string> { TypedValue = claim.Type });
 
-    public static NpgsqlBatchCommand DeleteClaim(Bytes32 hash, Bytes32 owner) =>
-        Command("DELETE FROM blossom_claims WHERE hash = $1 AND owner = $2 RETURNING true", Bytes(hash), Bytes(owner));
+    /// <summary>A row for each claim that was there. With <paramref name="listable"/> its position in the owner's list is kept for a while (<see cref="ForgetRemoved"/>).</summary>
+    public static NpgsqlBatchCommand DeleteClaim(Bytes32 hash, Bytes32 owner, long now, bool listable) => Delete("$2::bigint IS NOT NULL AND owner = $3", listable, Bytes(hash), Number(now), Bytes(owner));
 
-    public static NpgsqlBatchCommand DeleteClaims(Bytes32 hash) => Command("DELETE FROM blossom_claims WHERE hash = $1 RETURNING true", Bytes(hash));
+    public static NpgsqlBatchCommand DeleteClaims(Bytes32 hash, long now, bool listable) => Delete("$2::bigint IS NOT NULL", listable, Bytes(hash), Number(now));
 
-    public static NpgsqlBatchCommand DeleteEnded(Bytes32 hash, long now) =>
-        Command("DELETE FROM blossom_claims WHERE hash = $1 AND expires <= $2 RETURNING true", Bytes(hash), Number(now));
+    public static NpgsqlBatchCommand DeleteEnded(Bytes32 hash, long now, bool listable) => Delete("expires <= $2", listable, Bytes(hash), Number(now));
+
+    /// <summary>$1 unix seconds: positions of claims that were removed earlier go.</summary>
+    public const string ForgetRemoved = "DELETE FROM blossom_removed WHERE removed < $1";
+
+    // Of a removed claim only a digest is kept: who has neither key nor hash learns nothing from it.
+    private static NpgsqlBatchCommand Delete(string which, bool listable, params ReadOnlySpan<NpgsqlParameter> parameters) => Command(
+        listable
+            ? $"""
+              WITH gone AS (DELETE FROM blossom_claims WHERE hash = $1 AND {which} RETURNING owner, hash, uploaded)
+              INSERT INTO blossom_removed (digest, uploaded, removed) SELECT sha256(owner || hash), uploaded, $2 FROM gone
+              ON CONFLICT (digest) DO UPDATE SET uploaded = EXCLUDED.uploaded, removed = EXCLUDED.removed RETURNING true
+              """
+            : $"DELETE FROM blossom_claims WHERE hash = $1 AND {which} RETURNING true",
+        parameters);
 
     /// <summary>Mark and size when that was the last claim.</summary>
     public static NpgsqlBatchCommand DropIfFree(Bytes32 hash) => Command(DropIfFreeText, Bytes(hash));

@@ -32,6 +32,15 @@ internal sealed class BlossomDbContextSnapshot : ModelSnapshot
                 .HasConstraintName("blossom_claims_blob");
             claim.ToTable("blossom_claims");
         });
+        modelBuilder.Entity(Space + "RemovedRow", removed =>
+        {
+            removed.Property<byte[]>("Digest").HasColumnType("bytea").HasColumnName("digest");
+            removed.Property<long>("Removed").HasColumnType("bigint").HasColumnName("removed");
+            removed.Property<long>("Uploaded").HasColumnType("bigint").HasColumnName("uploaded");
+            removed.HasKey("Digest").HasName("blossom_removed_key");
+            removed.HasIndex("Removed").HasDatabaseName("blossom_removed_by_time");
+            removed.ToTable("blossom_removed");
+        });
         modelBuilder.Entity(Space + "FactRow", fact =>
         {
             fact.Property<string>("Name").HasColumnType("text").HasColumnName("name");

@@ -25,12 +25,13 @@ RUN --mount=type=cache,target=/root/.nuget/packages,sharing=locked \
       -p:PublishReadyToRun=${READY_TO_RUN} -p:UseAppHost=false -p:GenerateDocumentationFile=false -p:DebugType=none -p:RunAnalyzers=false \
  && mkdir -p /state/data
 
+# LMDB alone comes from the distribution; libsodium and libsecp256k1 are in /app, from their packages.
 FROM ${LIBRARIES_IMAGE} AS libraries
 USER root
 RUN apt-get update \
- && apt-get install -y --no-install-recommends libsecp256k1-1 libsodium23 liblmdb0 \
+ && apt-get install -y --no-install-recommends liblmdb0 \
  && mkdir -p /native \
- && cp --parents -L /usr/lib/*/libsecp256k1.so.1 /usr/lib/*/libsodium.so.23 /usr/lib/*/liblmdb.so.0 /native/
+ && cp --parents -L /usr/lib/*/liblmdb.so.0 /native/
 
 FROM ${RUNTIME_IMAGE}
 ARG VERSION=0.1.0

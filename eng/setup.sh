@@ -3,7 +3,8 @@
 say() { printf '%s\n' "$*" >&2; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
-export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 DOTNET_SKIP_FIRST_TIME_EXPERIENCE=1
+# Invariant globalization: neither the SDK nor the servers need ICU, which a minimal system does not have.
+export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 DOTNET_SKIP_FIRST_TIME_EXPERIENCE=1 DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1
 
 # need_packages NAME=PROBE...: installs Debian packages whose probe (a command) fails.
 need_packages() {
@@ -26,33 +27,33 @@ need_packages() {
 # has_library NAME: the dynamic linker knows NAME.so.<any>.
 has_library() { /sbin/ldconfig -p 2>/dev/null | grep -q "$1\.so\."; }
 
-# Newer releases name the package after a newer soname.
-secp256k1_package() {
-  local name
-  for name in libsecp256k1-2 libsecp256k1-1; do
-    apt-cache show "$name" >/dev/null 2>&1 && { echo "$name"; return; }
-  done
-  echo libsecp256k1-1
+# OpenSSL 3, which .NET's cryptography calls; its package is named after its ABI.
+openssl_package() {
+  if apt-cache show libssl3t64 >/dev/null 2>&1; then echo libssl3t64; else echo libssl3; fi
 }
 
-need_native_libraries() {
-  if has_library libsecp256k1 && has_library libsodium && has_library liblmdb; then return 0; fi
-  if [ "$(uname -s)" != Linux ]; then
-    say "the native libraries are not checked on this system; if the program says one is missing: brew install secp256k1 libsodium lmdb"
-    return 0
-  fi
-  if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then apt-get update -qq >/dev/null 2>&1 || true; fi
-  need_packages "$(secp256k1_package)=has_library libsecp256k1" "libsodium23=has_library libsodium" "liblmdb0=has_library liblmdb"
-}
-
-# The .NET SDK 10: from PATH, from the user's folder, or by the vendor's install script into that folder.
-need_dotnet() {
+has_dotnet() {
   if command -v dotnet >/dev/null 2>&1 && dotnet --list-sdks 2>/dev/null | grep -q '^10\.'; then return 0; fi
-  if [ -x "$HOME/.dotnet/dotnet" ] && "$HOME/.dotnet/dotnet" --list-sdks | grep -q '^10\.'; then
+  if [ -x "$HOME/.dotnet/dotnet" ] && "$HOME/.dotnet/dotnet" --list-sdks 2>/dev/null | grep -q '^10\.'; then
     export PATH="$HOME/.dotnet:$PATH" DOTNET_ROOT="$HOME/.dotnet"
     return 0
   fi
-  if command -v apt-get >/dev/null 2>&1; then need_packages "curl=command -v curl" "ca-certificates=test -e /etc/ssl/certs/ca-certificates.crt"; fi
+  return 1
+}
+
+# Everything that building and running needs, in one go, so that whoever is not root gets one command: LMDB (libsodium and libsecp256k1 come with the packages that `dotnet restore` fetches),
+# OpenSSL and the C++ library for .NET, and what fetches the SDK when it is missing. NAME=PROBE arguments are added to it. The SDK comes from PATH, from the user's folder, or by the vendor's
+# script into that folder.
+need_all() {
+  if [ "$(uname -s)" = Linux ]; then
+    if [ "$(id -u)" -eq 0 ] && ! has_library liblmdb && command -v apt-get >/dev/null 2>&1; then apt-get update -qq >/dev/null 2>&1 || true; fi
+    local wanted=("liblmdb0=has_library liblmdb" "$(openssl_package)=has_library libssl" "libstdc++6=has_library libstdc++")
+    has_dotnet || wanted+=("curl=command -v curl" "ca-certificates=test -e /etc/ssl/certs/ca-certificates.crt")
+    need_packages "${wanted[@]}" "$@"
+  else
+    say "the system's libraries are not checked here; if the program says that one is missing: brew install lmdb"
+  fi
+  has_dotnet && return 0
   say "installing the .NET SDK 10 into $HOME/.dotnet with the vendor's install script ..."
   local script; script=$(mktemp)
   curl -fsSL https://dot.net/v1/dotnet-install.sh -o "$script" || die "the .NET SDK 10 is missing and its install script could not be fetched. Install it by hand (https://dotnet.microsoft.com/download/dotnet/10.0) and start again."

@@ -7,7 +7,8 @@ using System.Runtime.InteropServices;
 
 namespace Marmot.Platform.Native;
 
-/// <summary>Finds the native libraries under the names that each system gives them, and says what to install when one is missing. Thread-safe.</summary>
+/// <summary>Finds the native libraries: those that a package put beside the program first, then the system's under the names it gives them. Says what to install when one is missing. Thread-safe.</summary>
+/// <remarks>libsodium comes with the package NSec.Cryptography and libsecp256k1 with Secp256k1.Net, for linux (glibc and musl), macOS and Windows on x64 and arm64. LMDB is the system's.</remarks>
 public static class NativeLibraries
 {
     /// <summary>The name of bitcoin-core's libsecp256k1 in <c>LibraryImport</c>.</summary>
@@ -51,25 +52,26 @@ public static class NativeLibraries
 
     private static string InstallAdvice(string name) => name switch
     {
-        Secp256k1 => "Install it: Debian or Ubuntu `apt-get install libsecp256k1-1` (`libsecp256k1-2` on newer releases), Alpine `apk add libsecp256k1`, macOS `brew install secp256k1`.",
-        Sodium => "Install it: Debian or Ubuntu `apt-get install libsodium23`, Alpine `apk add libsodium`, macOS `brew install libsodium`.",
+        Secp256k1 => "The program's own copy does not fit this system. Install one: Debian or Ubuntu `apt-get install libsecp256k1-1` (`libsecp256k1-2` on newer releases), Alpine `apk add libsecp256k1`, macOS `brew install secp256k1`.",
+        Sodium => "The program's own copy does not fit this system. Install one: Debian or Ubuntu `apt-get install libsodium23`, Alpine `apk add libsodium`, macOS `brew install libsodium`.",
         _ => "Install it: Debian or Ubuntu `apt-get install liblmdb0`, Alpine `apk add lmdb`, macOS `brew install lmdb`.",
     };
 
+    // The name without a version is the package's: the runtime looks for it beside the program before it asks the system.
     private static string[] Candidates(string name) => name switch
     {
         // libsecp256k1's soname moved with its ABI; the functions used here are the same from 0.2 to 0.8.
         Secp256k1 => Names(
-            ["libsecp256k1.so.7", "libsecp256k1.so.6", "libsecp256k1.so.5", "libsecp256k1.so.2", "libsecp256k1.so.1", "libsecp256k1.so"],
+            ["libsecp256k1.so", "libsecp256k1.so.7", "libsecp256k1.so.6", "libsecp256k1.so.5", "libsecp256k1.so.2", "libsecp256k1.so.1"],
             "libsecp256k1.dylib",
-            ["libsecp256k1-7.dll", "libsecp256k1-6.dll", "libsecp256k1-5.dll", "libsecp256k1-2.dll", "libsecp256k1-1.dll", "libsecp256k1.dll", "secp256k1.dll"]),
-        Sodium => Names(["libsodium.so.26", "libsodium.so.23", "libsodium.so"], "libsodium.dylib", ["libsodium.dll"]),
+            ["secp256k1.dll", "libsecp256k1-7.dll", "libsecp256k1-6.dll", "libsecp256k1-5.dll", "libsecp256k1-2.dll", "libsecp256k1-1.dll", "libsecp256k1.dll"]),
+        Sodium => Names(["libsodium.so", "libsodium.so.26", "libsodium.so.23"], "libsodium.dylib", ["libsodium.dll"]),
         Lmdb => Names(["liblmdb.so.0", "liblmdb.so"], "liblmdb.dylib", ["lmdb.dll", "liblmdb.dll"]),
         _ => [],
     };
 
     private static string[] Names(string[] linux, string macOs, string[] windows) =>
         OperatingSystem.IsWindows() ? windows
-        : OperatingSystem.IsMacOS() ? [.. HomebrewFolders.Select(folder => folder + macOs), macOs]
+        : OperatingSystem.IsMacOS() ? [macOs, .. HomebrewFolders.Select(folder => folder + macOs)]
         : linux;
 }

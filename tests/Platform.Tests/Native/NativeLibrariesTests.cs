@@ -15,6 +15,19 @@ public class NativeLibrariesTests
         Assert.Contains(package, message, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("libsodium")]
+    [InlineData("libsecp256k1")]
+    public void The_copy_of_the_package_is_loaded_and_not_the_system_s(string library)
+    {
+        Sodium.EnsureLoaded();
+        Secp256k1.EnsureLoaded();
+        using var process = System.Diagnostics.Process.GetCurrentProcess();
+        var loaded = process.Modules.Cast<System.Diagnostics.ProcessModule>().Select(module => module.FileName).Where(file => file.Contains(library, StringComparison.Ordinal)).ToArray();
+        Assert.NotEmpty(loaded);
+        Assert.All(loaded, file => Assert.StartsWith(AppContext.BaseDirectory, file, StringComparison.Ordinal));
+    }
+
     [Fact]
     public void An_assembly_may_be_registered_twice()
     {

@@ -107,6 +107,10 @@ public enum MlsError
     OwnMessage,
     /// <summary>Stored state cannot be read.</summary>
     BadState,
+    /// <summary>A GroupContextExtensions proposal that changes the dictionary of application data where every member supports AppDataUpdate (draft-ietf-mls-extensions, 4.7).</summary>
+    AppDataByExtensions,
+    /// <summary>AppDataUpdate proposals of one component that do not go together, remove what is not there, or that the component does not accept (draft-ietf-mls-extensions, 4.7).</summary>
+    BadAppDataUpdate,
     /// <summary>The sender, or all senders together, have more proposals pending in this epoch than <c>GroupRules</c> allows.</summary>
     TooManyProposals,
 }

@@ -137,7 +137,8 @@ public sealed partial class Group
     {
         if (sender.Type == SenderType.External)
         {
-            MlsException.ThrowIf(proposal is not (AddProposal or RemoveProposal or PreSharedKeyProposal or ReInitProposal or GroupContextExtensionsProposal), MlsError.BadSender);
+            MlsException.ThrowIf(proposal is not (AddProposal or RemoveProposal or PreSharedKeyProposal or ReInitProposal or GroupContextExtensionsProposal
+                or AppDataUpdateProposal or AppEphemeralProposal), MlsError.BadSender);
         }
         switch (proposal)
         {
@@ -152,6 +153,7 @@ public sealed partial class Group
             case GroupContextExtensionsProposal change:
                 Extension.RefuseDuplicates(change.Extensions);
                 ExternalSender.Check(change.Extensions, Suite);
+                _ = AppDataDictionary.Find(change.Extensions);
                 break;
         }
     }

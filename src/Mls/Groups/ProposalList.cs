@@ -13,7 +13,7 @@ internal sealed record AddedMember(int Leaf, KeyPackage Package, HpkeSender? Sen
 
 /// <summary>
 /// The proposals of one commit, validated as a list and applied to a copy of the tree (RFC 9420, 12.2 and 12.3).
-/// Order of application: context extensions, updates, removes, adds.
+/// Order of application: context extensions, updates, removes, adds; then application data.
 /// </summary>
 internal sealed class ProposalList : IDisposable
 {
@@ -39,6 +39,7 @@ internal sealed class ProposalList : IDisposable
         ResumptionUsage allowedUsage = ResumptionUsage.Application, bool forWelcome = false)
     {
         var result = new ProposalList { Tree = epoch.Tree.Clone(), Rules = epoch.Context.Rules };
+        var needsMore = false; // the group context may ask more of the members than before
         result.NeedsPath = proposals.Count == 0 || proposals.Any(p => p.Proposal.NeedsPath);
         if (committer is null) CheckExternal(proposals);
         CheckCombination(epoch, committer, proposals, allowedUsage);
@@ -48,7 +49,9 @@ internal sealed class ProposalList : IDisposable
             if (p.Proposal is not GroupContextExtensionsProposal change) continue;
             Extension.RefuseDuplicates(change.Extensions);
             ExternalSender.Check(change.Extensions, epoch.Suite);
-            result.Rules = new ContextRules(change.Extensions);
+            var changed = new ContextRules(change.Extensions);
+            if (epoch.Context.Rules.RequiresAppDataUpdate) MlsException.ThrowIf(!SameAppData(epoch.Context.Extensions, change.Extensions), MlsError.AppDataByExtensions);
+            (result.Rules, needsMore) = (changed, true);
         }
         foreach (var p in proposals) if (p.Proposal is UpdateProposal update) result.ApplyUpdate(epoch, update.Leaf, (int)p.Sender.Index, p.OwnUpdateKey, rules);
         foreach (var p in proposals) result.ApplyRemove(p);
@@ -62,20 +65,71 @@ internal sealed class ProposalList : IDisposable
             if (p.Proposal is ReInitProposal reInit) result.ReInit = reInit;
         }
 
-        if (!ReferenceEquals(result.Rules, epoch.Context.Rules))
+        // After the proposals of RFC 9420; AppEphemeral changes nothing.
+        if (result.AppDataAfter(proposals, rules) is { } appData)
         {
-            foreach (var (_, leaf) in result.Tree.Members) LeafRules.CheckInGroup(leaf, result.Rules);
+            needsMore |= result.Rules.AppData is null;
+            result.Rules = new ContextRules(WithAppData(result.Rules.Extensions, appData));
+        }
+
+        if (needsMore)
+        {
+            foreach (var (index, leaf) in result.Tree.Members) LeafRules.CheckInGroup(leaf, result.Rules, index);
         }
         result.CheckTypesSupported(epoch, proposals);
         if (result.Added.Count + result.Updated.Count > 0) result.Tree.CheckMembersTogether();
         return result;
     }
 
+    /// <summary>The dictionary after the AppDataUpdate proposals, or null when there are none: for each component one remove of what is there, or updates in order (draft-ietf-mls-extensions, 4.7).</summary>
+    private AppDataDictionary? AppDataAfter(IReadOnlyList<CommittedProposal> proposals, GroupRules rules)
+    {
+        AppDataDictionary? changed = null;
+        var touched = new Dictionary<ushort, bool>(); // component, removed
+        foreach (var p in proposals)
+        {
+            if (p.Proposal is not AppDataUpdateProposal update) continue;
+            changed ??= Rules.AppData ?? AppDataDictionary.Empty;
+            var removes = update.Update is null;
+            MlsException.ThrowIf(touched.TryGetValue(update.ComponentId, out var removed) && (removes || removed), MlsError.BadAppDataUpdate);
+            touched[update.ComponentId] = removes;
+            if (update.Update is { } bytes)
+            {
+                changed = changed.With(update.ComponentId, rules.Update(update.ComponentId, changed[update.ComponentId], bytes) ?? throw new MlsException(MlsError.BadAppDataUpdate));
+            }
+            else
+            {
+                MlsException.ThrowIf(!changed.Contains(update.ComponentId), MlsError.BadAppDataUpdate);
+                changed = changed.Without(update.ComponentId);
+            }
+        }
+        return changed;
+    }
+
+    /// <summary>In its place, or at the end when there was none.</summary>
+    private static Extension[] WithAppData(Extension[] extensions, AppDataDictionary appData)
+    {
+        var extension = appData.ToExtension();
+        var at = Array.FindIndex(extensions, e => e.Type == ExtensionType.AppDataDictionary);
+        if (at < 0) return [.. extensions, extension];
+        Extension[] changed = [.. extensions];
+        changed[at] = extension;
+        return changed;
+    }
+
+    private static bool SameAppData(Extension[] before, Extension[] after)
+        => (Extension.Find(before, ExtensionType.AppDataDictionary), Extension.Find(after, ExtensionType.AppDataDictionary)) switch
+        {
+            (null, null) => true,
+            ({ } old, { } changed) => old.Data.AsSpan().SequenceEqual(changed.Data),
+            _ => false,
+        };
+
     private void ApplyUpdate(EpochState epoch, LeafNode leaf, int index, SecretBytes? ownKey, GroupRules rules)
     {
         var old = epoch.Tree.Leaf(index)!;
         CheckUpdate(epoch, leaf, index);
-        LeafRules.CheckInGroup(leaf, Rules);
+        LeafRules.CheckInGroup(leaf, Rules, index);
         MlsException.ThrowIf(!rules.Accepts(old, leaf), MlsError.CredentialRefused);
         Tree.Update(index, leaf);
         Updated.Add(index);
@@ -179,13 +233,13 @@ internal sealed class ProposalList : IDisposable
     internal static void CheckPsk(EpochState epoch, PreSharedKeyId psk, ResumptionUsage allowedUsage)
         => MlsException.ThrowIf(psk.Nonce.Length != epoch.Suite.HashLength || (!psk.IsExternal && psk.Usage != ResumptionUsage.Application && psk.Usage != allowedUsage), MlsError.BadPsk);
 
-    /// <summary>RFC 9420, 12.2: exactly one ExternalInit, at most one Remove, PSKs, nothing else; all by value, except SelfRemove which always comes by reference.</summary>
+    /// <summary>RFC 9420, 12.2: exactly one ExternalInit, at most one Remove, PSKs, and of draft-ietf-mls-extensions AppDataUpdate and AppEphemeral; all by value, except SelfRemove which always comes by reference.</summary>
     private static void CheckExternal(IReadOnlyList<CommittedProposal> proposals)
     {
         MlsException.ThrowIf(proposals.Count(p => p.Proposal is ExternalInitProposal) != 1 || proposals.Count(p => p.Proposal is RemoveProposal) > 1, MlsError.NotAllowedInExternalCommit);
         foreach (var p in proposals)
         {
-            var allowed = p.Proposal is ExternalInitProposal or RemoveProposal or PreSharedKeyProposal ? !p.ByReference : p.Proposal is SelfRemoveProposal && p.ByReference;
+            var allowed = p.Proposal is ExternalInitProposal or RemoveProposal or PreSharedKeyProposal or AppDataUpdateProposal or AppEphemeralProposal ? !p.ByReference : p.Proposal is SelfRemoveProposal && p.ByReference;
             MlsException.ThrowIf(!allowed, MlsError.NotAllowedInExternalCommit);
         }
     }

@@ -20,6 +20,9 @@ public static class ExtensionType
     /// <summary>GroupContext: who may propose from outside.</summary>
     public const ushort ExternalSenders = 5;
 
+    /// <summary>GroupContext, LeafNode, KeyPackage, GroupInfo: data of application components (draft-ietf-mls-extensions, 4.6).</summary>
+    public const ushort AppDataDictionary = 6;
+
     /// <summary>KeyPackage: may be used more than once (Marmot, MIP-00).</summary>
     public const ushort LastResort = 0x000a;
 

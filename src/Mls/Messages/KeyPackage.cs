@@ -19,8 +19,12 @@ public sealed class KeyPackage : IWireValue
     /// <summary>Signature by the leaf's key over KeyPackageTBS.</summary>
     public byte[] Signature { get; init; } = [];
 
-    /// <summary>True when it may be used more than once (last_resort).</summary>
-    public bool IsLastResort => Extension.Find(Extensions, ExtensionType.LastResort) is not null;
+    /// <summary>
+    /// True when it may be used more than once: the last_resort extension, or the component last_resort_key_package in the dictionary (draft-ietf-mls-extensions). A dictionary that cannot be read holds
+    /// no mark; <see cref="Verify"/> refuses it.
+    /// </summary>
+    public bool IsLastResort => Extension.Find(Extensions, ExtensionType.LastResort) is not null
+        || (AppDataDictionary.TryFind(Extensions, out var dictionary) && dictionary.Contains(ComponentId.LastResortKeyPackage));
 
     private byte[]? _encoded;
     private byte[] Encoded => _encoded ??= Encode();
@@ -122,6 +126,7 @@ public sealed class KeyPackage : IWireValue
         MlsException.ThrowIf(InitKey.AsSpan().SequenceEqual(Leaf.EncryptionKey), MlsError.InitKeyReused);
         suite.Kem.CheckPublicKey(InitKey);
         Extension.RefuseDuplicates(Extensions);
+        _ = AppDataDictionary.Find(Extensions);
         if (_isSigned) return;
         var signed = Encoded.AsSpan(0, Encoded.Length - TlsWriter.OpaqueSize(Signature.Length));
         MlsException.ThrowIf(!suite.VerifyWithLabel(Leaf.SignatureKey, "KeyPackageTBS"u8, signed, Signature), MlsError.BadSignature);

@@ -19,7 +19,11 @@ public static class ProposalType
     public const ushort ExternalInit = 6;
     /// <summary>group_context_extensions.</summary>
     public const ushort GroupContextExtensions = 7;
-    /// <summary>self_remove (MLS extensions draft, Marmot MIP-03): no body.</summary>
+    /// <summary>app_data_update (draft-ietf-mls-extensions, 4.7).</summary>
+    public const ushort AppDataUpdate = 8;
+    /// <summary>app_ephemeral (draft-ietf-mls-extensions, 4.8).</summary>
+    public const ushort AppEphemeral = 9;
+    /// <summary>self_remove (draft-ietf-mls-extensions, Marmot MIP-03): no body.</summary>
     public const ushort SelfRemove = 0x000a;
 
     internal static bool IsDefault(ushort type) => type is >= 1 and <= 7;
@@ -56,6 +60,8 @@ public abstract record Proposal : IWireValue
             ProposalType.ReInit => new ReInitProposal(reader.ReadBytes(), reader.ReadUInt16(), reader.ReadUInt16(), Extension.ReadList(ref reader)),
             ProposalType.ExternalInit => new ExternalInitProposal(reader.ReadBytes()),
             ProposalType.GroupContextExtensions => new GroupContextExtensionsProposal(Extension.ReadList(ref reader)),
+            ProposalType.AppDataUpdate => AppDataUpdateProposal.ReadBody(ref reader),
+            ProposalType.AppEphemeral => new AppEphemeralProposal(reader.ReadUInt16(), reader.ReadBytes()),
             ProposalType.SelfRemove => new SelfRemoveProposal(),
             // Unknown types are carried as one opaque vector, the way other libraries encode custom proposals.
             _ => new CustomProposal(type, reader.ReadBytes()),
@@ -138,6 +144,54 @@ public sealed record SelfRemoveProposal : Proposal
     /// <inheritdoc/>
     public override ushort Type => ProposalType.SelfRemove;
     internal override void WriteBody(TlsWriter writer) { }
+}
+
+/// <summary>
+/// Changes the state that one component keeps in the group context's dictionary (draft-ietf-mls-extensions, 4.7). Needs no path. What an update means is the component's business:
+/// <c>GroupRules.UpdateComponent</c>; without it the update is the new state.
+/// </summary>
+/// <param name="ComponentId">Whose state.</param>
+/// <param name="Update">What the component gets; null removes its state.</param>
+public sealed record AppDataUpdateProposal(ushort ComponentId, byte[]? Update) : Proposal
+{
+    private const byte OperationUpdate = 1;
+    private const byte OperationRemove = 2;
+
+    /// <inheritdoc/>
+    public override ushort Type => ProposalType.AppDataUpdate;
+
+    internal static AppDataUpdateProposal ReadBody(ref TlsReader reader)
+    {
+        var component = reader.ReadUInt16();
+        return reader.ReadByte() switch
+        {
+            OperationUpdate => new AppDataUpdateProposal(component, reader.ReadBytes()),
+            OperationRemove => new AppDataUpdateProposal(component, null),
+            _ => throw new MlsException(MlsError.Malformed, "AppDataUpdateOperation"),
+        };
+    }
+
+    internal override void WriteBody(TlsWriter writer)
+    {
+        writer.WriteUInt16(ComponentId);
+        writer.WriteByte(Update is null ? OperationRemove : OperationUpdate);
+        if (Update is not null) writer.WriteOpaque(Update);
+    }
+}
+
+/// <summary>Data of one component that goes with a commit and changes nothing (draft-ietf-mls-extensions, 4.8). Needs no path; look at <c>StagedCommit.Proposals</c>.</summary>
+/// <param name="ComponentId">Whose data.</param>
+/// <param name="Data">The data.</param>
+public sealed record AppEphemeralProposal(ushort ComponentId, byte[] Data) : Proposal
+{
+    /// <inheritdoc/>
+    public override ushort Type => ProposalType.AppEphemeral;
+
+    internal override void WriteBody(TlsWriter writer)
+    {
+        writer.WriteUInt16(ComponentId);
+        writer.WriteOpaque(Data);
+    }
 }
 
 /// <summary>A proposal of a type this library does not know, carried untouched.</summary>

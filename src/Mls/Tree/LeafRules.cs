@@ -12,6 +12,10 @@ internal static class LeafRules
         Extension.RefuseDuplicates(leaf.Extensions);
         foreach (var extension in leaf.Extensions) Need(leaf.Capabilities.SupportsExtension(extension.Type), index);
         Need(leaf.Capabilities.SupportsCredential(leaf.Credential.Type), index);
+        if (Extension.Find(leaf.Extensions, ExtensionType.AppDataDictionary) is { } dictionary && !AppDataDictionary.TryRead(dictionary.Data, out _))
+        {
+            throw new MlsException(new MlsRefusal(MlsError.Malformed, index));
+        }
     }
 
     /// <summary>Against the group: required capabilities and every extension of the group context. The suite list is not judged: the official vectors for suite 7 leave it out.</summary>
@@ -33,6 +37,12 @@ internal sealed class ContextRules(Extension[] extensions)
 {
     public Extension[] Extensions => extensions;
     public RequiredCapabilities? Required { get; } = RequiredCapabilities.Find(extensions);
+
+    /// <summary>The data of application components; null without the extension.</summary>
+    public AppDataDictionary? AppData { get; } = AppDataDictionary.Find(extensions);
+
+    /// <summary>True when every member supports AppDataUpdate because the group requires it.</summary>
+    public bool RequiresAppDataUpdate => Required is { } required && required.Proposals.AsSpan().Contains(ProposalType.AppDataUpdate);
 }
 
 internal sealed partial class RatchetTree

@@ -31,7 +31,7 @@ internal static class CommitPolicy
             {
                 case SelfRemoveProposal when IsAdmin(commit, sender, before):
                     return "an admin leaves without stepping down";
-                case ReInitProposal or ExternalInitProposal or PreSharedKeyProposal or CustomProposal:
+                case ReInitProposal or ExternalInitProposal or PreSharedKeyProposal or AppDataUpdateProposal or AppEphemeralProposal or CustomProposal:
                     return "a proposal the profile does not have";
                 case GroupContextExtensionsProposal when !isAdmin:
                     return "a change of the group by a non-admin";

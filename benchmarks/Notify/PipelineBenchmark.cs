@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Marmot.Hosting;
 using Marmot.NotifyServer;
 using Marmot.NotifyServer.Apps;
 using Marmot.NotifyServer.Dispatch;
@@ -125,7 +126,7 @@ internal sealed class PipelineBenchmark : IDisposable
 
                 var buffer = System.Buffers.ArrayPool<byte>.Shared.Rent(json.Length);
                 json.CopyTo(buffer, 0);
-                using var item = new IntakeItem(buffer, json.Length, 0, DateTimeOffset.UtcNow);
+                using var item = new IntakeItem(buffer, json.Length, 0, TimeProvider.System.GetUptime());
                 var outcome = pipeline.ProcessAsync(item, static _ => { }, CancellationToken.None).AsTask().GetAwaiter().GetResult();
                 if (outcome != "done")
                 {

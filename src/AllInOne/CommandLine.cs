@@ -1,7 +1,7 @@
 using System.Reflection;
 using Marmot.Blossom.Commands;
 using Marmot.NotifyServer;
-using Marmot.NotifyServer.Simulators;
+using Marmot.ProviderSimulators;
 using Marmot.Relay;
 
 namespace Marmot.AllInOne;

@@ -4,6 +4,7 @@ using Marmot.Hosting;
 using Marmot.Protocol.Auth;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Keys;
+using Marmot.TestKit;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
@@ -12,30 +13,20 @@ using Microsoft.Extensions.DependencyInjection.Extensions;
 
 namespace Marmot.Blossom.Tests;
 
-/// <summary>A clock that stands still until told to move; timers stay real.</summary>
-internal sealed class SettableClock(DateTimeOffset start) : TimeProvider
-{
-    private DateTimeOffset _now = start;
-
-    public override DateTimeOffset GetUtcNow() => _now;
-
-    public void Advance(TimeSpan by) => _now += by;
-}
-
 /// <summary>A whole blob server on a loopback port and a folder of its own.</summary>
 internal sealed class BlossomServer : IAsyncDisposable
 {
     private readonly WebApplication _app;
     private readonly bool _ownsFolder;
 
-    private BlossomServer(WebApplication app, SettableClock clock, string folder, bool ownsFolder)
+    private BlossomServer(WebApplication app, WallClock clock, string folder, bool ownsFolder)
     {
         (_app, Clock, Folder, _ownsFolder) = (app, clock, folder, ownsFolder);
         Address = new Uri(app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First());
         Http = new HttpClient { BaseAddress = Address };
     }
 
-    public SettableClock Clock { get; }
+    public WallClock Clock { get; }
 
     public string Folder { get; }
 
@@ -55,7 +46,7 @@ internal sealed class BlossomServer : IAsyncDisposable
     private static async Task<BlossomServer> StartAsync(string? folder, DateTimeOffset? now, Action<IServiceCollection>? configure, string[] settings)
     {
         var data = folder ?? Directory.CreateTempSubdirectory("blossom-test-").FullName;
-        var clock = new SettableClock(now ?? DateTimeOffset.UtcNow);
+        var clock = new WallClock(now ?? DateTimeOffset.UtcNow);
         var builder = MarmotHost.CreateBuilder(
             ["--Public:Urls=http://127.0.0.1:0", "--Admin:Urls=", $"--Storage:DataDirectory={data}", "--Log:Level=Error", "--Blossom:MinFreeBytes=0", .. settings]);
         configure?.Invoke(builder.Services);

@@ -14,9 +14,10 @@ public class ReferenceRulesTests
         { "Relay", ["Platform", "Protocol", "Hosting"] },
         { "Blossom", ["Platform", "Protocol", "Hosting"] },
         { "NotifyServer", ["Platform", "Protocol", "Hosting"] },
+        { "ProviderSimulators", ["Platform"] },
         { "Client", ["Platform", "Protocol", "Mls"] },
         { "Cli", ["Platform", "Protocol", "Client"] },
-        { "AllInOne", ["Platform", "Protocol", "Hosting", "Relay", "Blossom", "NotifyServer", "Client"] },
+        { "AllInOne", ["Platform", "Protocol", "Hosting", "Relay", "Blossom", "NotifyServer", "ProviderSimulators", "Client"] },
     };
 
     [Theory]

@@ -1,5 +1,5 @@
 using Marmot.NotifyServer.Doctor;
-using Marmot.NotifyServer.Simulators;
+using Marmot.ProviderSimulators;
 using Marmot.NotifyServer.Tests.Support;
 using Marmot.TestKit;
 

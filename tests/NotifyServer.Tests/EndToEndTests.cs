@@ -35,7 +35,7 @@ public class EndToEndTests
     public async Task Sends_silent_pushes_that_expire_with_the_hint()
     {
         await using var relay = await TestRelay.StartAsync();
-        await using var server = await RunningServer.StartAsync([relay]);
+        await using var server = await RunningServer.StartAsync([relay], time: TimeProvider.System); // dates are compared with another clock
         await relay.SubscribedAsync();
 
         await relay.SendAsync(server.Trigger(TokenDialect.MarmotPushV1, Device.Apns(1), Device.Fcm("abc")));
@@ -257,7 +257,7 @@ public class EndToEndTests
     {
         await using var relay = await TestRelay.StartAsync();
         await using var server = await RunningServer.StartAsync([relay]);
-        server.Apns.Script(Device.ApnsName(49), new NotifyServer.Simulators.SimulatedVerdict { Status = 503, Reason = "ServiceUnavailable", Times = 2 });
+        server.Apns.Script(Device.ApnsName(49), new ProviderSimulators.SimulatedVerdict { Status = 503, Reason = "ServiceUnavailable", Times = 2 });
         await relay.SubscribedAsync();
 
         await relay.SendAsync(server.Trigger(TokenDialect.MarmotPushV1, Device.Apns(49)));
@@ -272,7 +272,7 @@ public class EndToEndTests
     {
         await using var relay = await TestRelay.StartAsync();
         await using var server = await RunningServer.StartAsync([relay]);
-        server.Apns.ScriptAll(NotifyServer.Simulators.SimulatedVerdict.Of(400, "DeviceTokenNotForTopic"));
+        server.Apns.ScriptAll(ProviderSimulators.SimulatedVerdict.Of(400, "DeviceTokenNotForTopic"));
         await relay.SubscribedAsync();
 
         await relay.SendAsync(server.Trigger(TokenDialect.MarmotPushV1, [.. Enumerable.Range(1, 30).Select(i => Device.Apns((byte)i))]));

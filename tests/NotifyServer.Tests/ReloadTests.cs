@@ -1,6 +1,6 @@
 using System.Security.Cryptography;
 using Marmot.NotifyServer.Providers;
-using Marmot.NotifyServer.Simulators;
+using Marmot.ProviderSimulators;
 using Marmot.NotifyServer.Tests.Support;
 using Marmot.Protocol.Push;
 using Marmot.TestKit;

@@ -62,7 +62,7 @@ public sealed class RelayLifecycleTests
 
         if (vector.TryGetProperty("later", out var later))
         {
-            relay.Clock.Set(later.GetInt64());
+            relay.Clock.Set(DateTimeOffset.FromUnixTimeSeconds(later.GetInt64()));
         }
 
         var served = new SortedSet<string>(await client.QueryAsync("{}"), StringComparer.Ordinal);

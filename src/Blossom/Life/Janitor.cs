@@ -1,6 +1,7 @@
 using Marmot.Blossom.Blobs;
 using Marmot.Blossom.Index;
 using Marmot.Blossom.Storage;
+using Marmot.Hosting;
 using Marmot.Hosting.Health;
 using Marmot.Hosting.Settings;
 using Microsoft.Extensions.Options;
@@ -66,7 +67,7 @@ internal sealed class Janitor(
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        DateTimeOffset? orphansAt = null;
+        TimeSpan? orphansAt = null;
         using var timer = new PeriodicTimer(options.Value.SweepInterval, time);
         do
         {
@@ -78,14 +79,14 @@ internal sealed class Janitor(
                 }
 
                 await keeper.RemoveLeftBehindAsync(stoppingToken);
-                if (orphansAt is null || time.GetUtcNow() - orphansAt >= OrphanInterval)
+                if (orphansAt is null || time.GetUptime() - orphansAt >= OrphanInterval)
                 {
                     if (await keeper.RemoveOrphansAsync(stoppingToken) is > 0 and var orphans)
                     {
                         BlossomLog.OrphansRemoved(logger, orphans);
                     }
 
-                    orphansAt = time.GetUtcNow();
+                    orphansAt = time.GetUptime();
                 }
 
                 await SweepAsync(stoppingToken);

@@ -8,7 +8,7 @@ public sealed class InProcessLedger(TimeProvider time) : IClaimLedger, ISharedVa
     private const int SweepAt = 10_000;
     private readonly Lock _lock = new();
     private readonly Dictionary<Bytes32, Entry> _entries = [];
-    private readonly Dictionary<Bytes32, (byte[] Value, DateTimeOffset Until)> _values = [];
+    private readonly Dictionary<Bytes32, (byte[] Value, TimeSpan Until)> _values = [];
     private int _sweepAt = SweepAt;
 
     /// <inheritdoc/>
@@ -19,7 +19,7 @@ public sealed class InProcessLedger(TimeProvider time) : IClaimLedger, ISharedVa
     {
         lock (_lock)
         {
-            var now = time.GetUtcNow();
+            var now = time.GetUptime();
             if (_entries.TryGetValue(hash, out var entry) && entry.Until > now && (entry.IsDone || entry.Owner != owner))
             {
                 return new ValueTask<ClaimAnswer>(entry.IsDone ? ClaimAnswer.Done : ClaimAnswer.Held);
@@ -36,7 +36,7 @@ public sealed class InProcessLedger(TimeProvider time) : IClaimLedger, ISharedVa
     {
         lock (_lock)
         {
-            _entries[hash] = new Entry(owner, true, time.GetUtcNow() + window);
+            _entries[hash] = new Entry(owner, true, time.GetUptime() + window);
         }
 
         return default;
@@ -61,7 +61,7 @@ public sealed class InProcessLedger(TimeProvider time) : IClaimLedger, ISharedVa
     {
         lock (_lock)
         {
-            var now = time.GetUtcNow();
+            var now = time.GetUptime();
             if (_values.TryGetValue(name, out var there) && there.Until > now)
             {
                 return new ValueTask<byte[]>(there.Value);
@@ -75,7 +75,7 @@ public sealed class InProcessLedger(TimeProvider time) : IClaimLedger, ISharedVa
     /// <inheritdoc/>
     public ValueTask DisposeAsync() => default;
 
-    private void Sweep(DateTimeOffset now)
+    private void Sweep(TimeSpan now)
     {
         if (_entries.Count < _sweepAt)
         {
@@ -90,5 +90,5 @@ public sealed class InProcessLedger(TimeProvider time) : IClaimLedger, ISharedVa
         _sweepAt = Math.Max(SweepAt, _entries.Count * 2);
     }
 
-    private readonly record struct Entry(Bytes32 Owner, bool IsDone, DateTimeOffset Until);
+    private readonly record struct Entry(Bytes32 Owner, bool IsDone, TimeSpan Until);
 }

@@ -59,12 +59,12 @@ internal sealed class SharedProviderTokens(ISharedValues values, TimeProvider ti
         var (name, key) = jwt.Identify();
         try
         {
-            var mine = jwt.Peek() is { } current && time.GetUtcNow() - current.Minted < ShareFor ? current : jwt.Draft();
-            var life = ShareFor - (time.GetUtcNow() - mine.Minted);
-            var there = await values.OfferAsync(new Bytes32(name), Seal(key, mine.Token, mine.Minted), life, cancel);
-            if (TryOpen(key, there, out var token, out var minted))
+            var mine = jwt.Peek() is { } current && current.Age < ShareFor ? current : jwt.Draft();
+            var life = ShareFor - mine.Age;
+            var there = await values.OfferAsync(new Bytes32(name), Seal(key, mine.Token, mine.Dated), life, cancel);
+            if (TryOpen(key, there, out var token, out var dated))
             {
-                jwt.Adopt(token, minted);
+                jwt.Adopt(token, dated);
             }
         }
         finally
@@ -73,11 +73,11 @@ internal sealed class SharedProviderTokens(ISharedValues values, TimeProvider ti
         }
     }
 
-    // nonce 12, AES-256-GCM of minted i64 (Unix milliseconds) and the token, tag 16.
-    private static byte[] Seal(byte[] key, string token, DateTimeOffset minted)
+    // nonce 12, AES-256-GCM of date i64 (Unix milliseconds) and the token, tag 16.
+    private static byte[] Seal(byte[] key, string token, DateTimeOffset dated)
     {
         var plain = new byte[sizeof(long) + Encoding.ASCII.GetByteCount(token)];
-        BinaryPrimitives.WriteInt64BigEndian(plain, minted.ToUnixTimeMilliseconds());
+        BinaryPrimitives.WriteInt64BigEndian(plain, dated.ToUnixTimeMilliseconds());
         Encoding.ASCII.GetBytes(token, plain.AsSpan(sizeof(long)));
         var output = new byte[NonceSize + plain.Length + TagSize];
         RandomNumberGenerator.Fill(output.AsSpan(0, NonceSize));
@@ -87,9 +87,9 @@ internal sealed class SharedProviderTokens(ISharedValues values, TimeProvider ti
         return output;
     }
 
-    private static bool TryOpen(byte[] key, byte[] sealedToken, out string token, out DateTimeOffset minted)
+    private static bool TryOpen(byte[] key, byte[] sealedToken, out string token, out DateTimeOffset dated)
     {
-        (token, minted) = ("", default);
+        (token, dated) = ("", default);
         if (sealedToken.Length < NonceSize + sizeof(long) + TagSize)
         {
             return false;
@@ -106,7 +106,7 @@ internal sealed class SharedProviderTokens(ISharedValues values, TimeProvider ti
             return false; // not ours
         }
 
-        minted = DateTimeOffset.FromUnixTimeMilliseconds(BinaryPrimitives.ReadInt64BigEndian(plain));
+        dated = DateTimeOffset.FromUnixTimeMilliseconds(BinaryPrimitives.ReadInt64BigEndian(plain));
         token = Encoding.ASCII.GetString(plain.AsSpan(sizeof(long)));
         CryptographicOperations.ZeroMemory(plain);
         return true;

@@ -1,3 +1,5 @@
+using Marmot.Hosting;
+
 namespace Marmot.NotifyServer.Dispatch;
 
 internal enum CircuitState
@@ -22,7 +24,7 @@ internal sealed class CircuitBreaker(TimeProvider time)
 
     private readonly Lock _gate = new();
     private int _failures;
-    private DateTimeOffset _openUntil;
+    private TimeSpan _openUntil;
     private bool _probing;
 
     public CircuitState State { get; private set; }
@@ -41,7 +43,7 @@ internal sealed class CircuitBreaker(TimeProvider time)
                 return true;
             }
 
-            var left = _openUntil - time.GetUtcNow();
+            var left = _openUntil - time.GetUptime();
             if (left > TimeSpan.Zero)
             {
                 wait = left;
@@ -101,7 +103,7 @@ internal sealed class CircuitBreaker(TimeProvider time)
             {
                 State = CircuitState.Open;
                 Reason = reason;
-                _openUntil = time.GetUtcNow() + (pause > LongestPause ? LongestPause : pause);
+                _openUntil = time.GetUptime() + (pause > LongestPause ? LongestPause : pause);
             }
         }
     }

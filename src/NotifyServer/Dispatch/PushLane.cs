@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using Marmot.Hosting;
 using Marmot.NotifyServer.Providers;
 
 namespace Marmot.NotifyServer.Dispatch;
@@ -276,7 +277,7 @@ internal sealed class PushLane : IAsyncDisposable
         PushVerdict verdict = default;
         try
         {
-            var now = _time.GetUtcNow();
+            var now = _time.GetUptime();
             if (now >= job.Deadline)
             {
                 Finish(job, "expired", job.Attempts == 0 ? "queued" : "retried");
@@ -346,7 +347,7 @@ internal sealed class PushLane : IAsyncDisposable
             case PushOutcome.Credential:
                 Circuit.CredentialFailure(verdict.Reason, verdict.RetryAfter);
                 break;
-            case PushOutcome.Reconnect or PushOutcome.Configuration:
+            case PushOutcome.Reconnect or PushOutcome.Configuration or PushOutcome.Unclear:
                 Circuit.Abandoned();
                 break;
             default:
@@ -360,7 +361,7 @@ internal sealed class PushLane : IAsyncDisposable
         switch (verdict.Outcome)
         {
             case PushOutcome.Accepted:
-                _metrics.ArrivalToAccept(App, Provider.Name, _time.GetUtcNow() - job.Arrived);
+                _metrics.ArrivalToAccept(App, Provider.Name, _time.GetUptime() - job.Arrived);
                 Finish(job, "accepted", verdict.Reason);
                 break;
             case PushOutcome.TokenDead:
@@ -369,7 +370,7 @@ internal sealed class PushLane : IAsyncDisposable
             case PushOutcome.TokenForeign:
                 Finish(job, "foreign", verdict.Reason);
                 break;
-            case PushOutcome.Configuration:
+            case PushOutcome.Configuration or PushOutcome.Unclear:
                 Finish(job, "refused", verdict.Reason);
                 break;
             default:
@@ -387,7 +388,7 @@ internal sealed class PushLane : IAsyncDisposable
         }
 
         var pause = RetryPause.For(verdict, Math.Max(1, job.Attempts), Random.Shared.NextDouble());
-        if (_time.GetUtcNow() + pause >= job.Deadline)
+        if (_time.GetUptime() + pause >= job.Deadline)
         {
             Finish(job, "expired", verdict.Reason);
             return;

@@ -6,6 +6,7 @@ using System.Runtime.CompilerServices;
 using System.Security.Authentication;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
+using Marmot.Hosting;
 using Marmot.NotifyServer.Apps;
 using Marmot.NotifyServer.Inbox;
 using Marmot.NotifyServer.Providers;
@@ -190,7 +191,7 @@ public sealed class NotifyDoctor(NotifyOptions options, TimeProvider time)
 
     private async Task<PushVerdict> AskAsync(IPushProvider provider, byte[] token, CancellationToken cancellationToken)
     {
-        using var job = new PushJob(token, time.GetUtcNow(), time.GetUtcNow() + TimeSpan.FromMinutes(1));
+        using var job = new PushJob(token, time.GetUptime(), time.GetUptime() + TimeSpan.FromMinutes(1));
         return await provider.SendAsync(job, cancellationToken);
     }
 

@@ -1,3 +1,4 @@
+using Marmot.Hosting;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Keys;
 using Marmot.Protocol.RelayClient;
@@ -19,8 +20,8 @@ internal sealed class CanaryLoop(InboxContext context, RelayConnection connectio
     /// <summary>True while the relay keeps the connection and delivers nothing.</summary>
     public bool IsDeaf => Volatile.Read(ref _lost) >= LostUntilDeaf;
 
-    /// <summary>When one last came back.</summary>
-    public DateTimeOffset? LastArrival { get; private set; }
+    /// <summary>When one last came back, as <see cref="MonotonicTime.GetUptime"/> counts.</summary>
+    public TimeSpan? LastArrival { get; private set; }
 
     /// <summary>A live event of whatever origin came in: the relay delivers.</summary>
     public void Heard() => Volatile.Write(ref _lost, 0);
@@ -71,7 +72,7 @@ internal sealed class CanaryLoop(InboxContext context, RelayConnection connectio
 
             // 2. It comes back through the subscription, or it does not.
             await flight.Arrival.Task.WaitAsync(context.Options.CanaryTimeout, context.Time, cancellationToken);
-            LastArrival = context.Time.GetUtcNow();
+            LastArrival = context.Time.GetUptime();
             Volatile.Write(ref _lost, 0);
             context.Metrics.Canary(relay, "arrived");
         }

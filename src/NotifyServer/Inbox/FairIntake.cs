@@ -3,13 +3,14 @@ using System.Buffers;
 namespace Marmot.NotifyServer.Inbox;
 
 /// <summary>One event that passed the gate, so its shape, recipient and id are right, in a rented buffer owned by whoever holds it.</summary>
-internal sealed class IntakeItem(byte[] buffer, int length, int relay, DateTimeOffset arrived) : IDisposable
+internal sealed class IntakeItem(byte[] buffer, int length, int relay, TimeSpan arrived) : IDisposable
 {
     private byte[]? _buffer = buffer;
 
     public int Relay { get; } = relay;
 
-    public DateTimeOffset Arrived { get; } = arrived;
+    /// <summary>When it came in, as <see cref="Hosting.MonotonicTime.GetUptime"/> counts.</summary>
+    public TimeSpan Arrived { get; } = arrived;
 
     public ReadOnlySpan<byte> Json => _buffer.AsSpan(0, length);
 
@@ -52,7 +53,7 @@ internal sealed class FairIntake : IDisposable
     }
 
     /// <summary>Copies the event in; false when the relay's queue is full or the intake is closed.</summary>
-    public bool TryAdd(int relay, ReadOnlySpan<byte> json, DateTimeOffset arrived)
+    public bool TryAdd(int relay, ReadOnlySpan<byte> json, TimeSpan arrived)
     {
         lock (_gate)
         {

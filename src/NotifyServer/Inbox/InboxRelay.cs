@@ -1,3 +1,4 @@
+using Marmot.Hosting;
 using Marmot.NotifyServer.Apps;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Filters;
@@ -23,9 +24,9 @@ internal sealed class InboxRelay : IRelayConnectionObserver, IDisposable
     private readonly int _index;
     private readonly SemaphoreSlim _assert = new(0, 1);
     private readonly CanaryLoop _canary;
-    private DateTimeOffset? _deafSince;
+    private TimeSpan? _deafSince;
     private double _deafSeconds;
-    private DateTimeOffset _limitsRead = DateTimeOffset.MinValue;
+    private TimeSpan? _limitsRead;
 
     public InboxRelay(InboxContext context, int index, string url, string? authUrl, NotifyApp app, SecretKey key)
     {
@@ -34,7 +35,7 @@ internal sealed class InboxRelay : IRelayConnectionObserver, IDisposable
         _key = key;
         App = app;
         Name = RelayUrl.Normalise(url);
-        _deafSince = context.Time.GetUtcNow();
+        _deafSince = context.Time.GetUptime();
         var options = context.Options;
         _connection = new RelayConnection(
             new RelayConnectionOptions
@@ -65,7 +66,7 @@ internal sealed class InboxRelay : IRelayConnectionObserver, IDisposable
     public bool IsDeaf => IsLive && _canary.IsDeaf;
 
     /// <summary>Seconds since one of our own triggers came back; NaN when none has yet.</summary>
-    public double CanaryAgeSeconds => _canary.LastArrival is { } last ? (_context.Time.GetUtcNow() - last).TotalSeconds : double.NaN;
+    public double CanaryAgeSeconds => _canary.LastArrival is { } last ? (_context.Time.GetUptime() - last).TotalSeconds : double.NaN;
 
     /// <summary>Limits of the relay's information document that hurt us; empty also when it has none.</summary>
     public IReadOnlyList<RelayLimit> Limits { get; private set; } = [];
@@ -76,7 +77,7 @@ internal sealed class InboxRelay : IRelayConnectionObserver, IDisposable
     public bool IsListed { get; private set; }
 
     /// <summary>Seconds without a live subscription since the start.</summary>
-    public double DeafSeconds => _deafSeconds + (_deafSince is { } since ? (_context.Time.GetUtcNow() - since).TotalSeconds : 0);
+    public double DeafSeconds => _deafSeconds + (_deafSince is { } since ? (_context.Time.GetUptime() - since).TotalSeconds : 0);
 
     /// <summary>Listens, keeps the inbox list in place and sends the canary until cancelled: three loops, none of which may end before.</summary>
     public IEnumerable<Task> Start(CancellationToken cancellationToken)
@@ -97,7 +98,7 @@ internal sealed class InboxRelay : IRelayConnectionObserver, IDisposable
             _canary.Heard();
         }
 
-        if (outcome == "queued" && !_context.Intake.TryAdd(_index, evt.Json, _context.Time.GetUtcNow()))
+        if (outcome == "queued" && !_context.Intake.TryAdd(_index, evt.Json, _context.Time.GetUptime()))
         {
             outcome = "inbox-full";
         }
@@ -116,7 +117,7 @@ internal sealed class InboxRelay : IRelayConnectionObserver, IDisposable
         }
         else
         {
-            _deafSince ??= _context.Time.GetUtcNow();
+            _deafSince ??= _context.Time.GetUptime();
         }
     }
 
@@ -203,8 +204,8 @@ internal sealed class InboxRelay : IRelayConnectionObserver, IDisposable
     /// <summary>Reads the relay's limits after a connect, at most once an hour, and warns of each that is new.</summary>
     private async Task ReadLimitsAsync(CancellationToken cancellationToken)
     {
-        var now = _context.Time.GetUtcNow();
-        if (now < _limitsRead + LimitsLife)
+        var now = _context.Time.GetUptime();
+        if (now - _limitsRead < LimitsLife)
         {
             return;
         }

@@ -1,6 +1,7 @@
 using System.Buffers.Text;
 using System.Security.Cryptography;
 using System.Text;
+using Marmot.Hosting;
 
 namespace Marmot.NotifyServer.Providers;
 
@@ -21,16 +22,18 @@ internal sealed class ApnsJwt : IDisposable
     // A clock that is a little ahead of Apple's must not make a token from the future.
     private static readonly TimeSpan Backdate = TimeSpan.FromSeconds(30);
 
+    // Below the floor a refused token is replaced only when our clock was set since it was made: then its date is wrong by more than Apple forgives, and no later one would be.
+    private static readonly TimeSpan ClockMoved = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan ClockMovedFloor = TimeSpan.FromMinutes(1);
+
     private readonly Lock _gate = new();
     private readonly ECDsa _key;
     private readonly string _header;
     private readonly string _teamId;
     private readonly TimeProvider _time;
-    private string? _token;
-    private string? _previous;
-    private DateTimeOffset _minted;
-    private DateTimeOffset _previousMinted;
-    private DateTimeOffset _noMintBefore;
+    private Token? _current;
+    private Token? _previous;
+    private TimeSpan _noMintBefore; // as MonotonicTime.GetUptime counts
     private string? _refused;
 
     public ApnsJwt(ECDsa key, string teamId, string keyId, TimeProvider time)
@@ -51,7 +54,7 @@ internal sealed class ApnsJwt : IDisposable
         {
             lock (_gate)
             {
-                return _token is null ? TimeSpan.Zero : _time.GetUtcNow() - _minted;
+                return _current is null ? TimeSpan.Zero : _time.GetUptime() - _current.Made;
             }
         }
     }
@@ -61,23 +64,27 @@ internal sealed class ApnsJwt : IDisposable
     {
         lock (_gate)
         {
-            var now = _time.GetUtcNow();
-            return _token is null || (now - _minted >= Life && now >= _noMintBefore) ? Mint() : _token;
+            var now = _time.GetUptime();
+            return (_current is null || (now - _current.Made >= Life && now >= _noMintBefore) ? Mint() : _current).Text;
         }
     }
 
-    /// <summary>After Apple called <paramref name="refused"/> expired: true when another token can be had now.</summary>
+    /// <summary>After Apple called <paramref name="refused"/> expired or invalid: true when another token can be had now.</summary>
+    /// <param name="refused">The token of the request.</param>
+    /// <param name="expired">False: Apple called it invalid, which another token mends only if this one bears a wrong date.</param>
     /// <returns>False while the floor forbids a new one: the caller must wait, not mint.</returns>
-    public bool TryReplace(string refused)
+    public bool TryReplace(string refused, bool expired)
     {
         lock (_gate)
         {
-            if (_token != refused)
+            if (_current is null || _current.Text != refused)
             {
                 return true; // somebody else replaced it already
             }
 
-            if (_time.GetUtcNow() - _minted < MintFloor)
+            var now = _time.GetUptime();
+            var moved = ((_time.GetUtcNow() - _current.Dated) - (now - _current.Made)).Duration() > ClockMoved;
+            if ((!expired && !moved) || now < _noMintBefore || now - _current.Made < (moved ? ClockMovedFloor : MintFloor))
             {
                 return false;
             }
@@ -93,52 +100,57 @@ internal sealed class ApnsJwt : IDisposable
     {
         lock (_gate)
         {
-            var now = _time.GetUtcNow();
-            if (_token != refused)
+            if (_current is null || _current.Text != refused)
             {
                 return true; // somebody else fell back already
             }
 
+            var now = _time.GetUptime();
             _noMintBefore = now + MintFloor;
             _refused = refused;
-            if (_previous is null || now - _previousMinted >= Longest)
+            if (_previous is null || now - _previous.Made >= Longest)
             {
                 return false;
             }
 
-            (_token, _minted, _previous) = (_previous, _previousMinted, null);
+            (_current, _previous) = (_previous, null);
             return true;
         }
     }
 
     /// <summary>The current token without making one; null when there is none.</summary>
-    public (string Token, DateTimeOffset Minted)? Peek()
+    public (string Token, DateTimeOffset Dated, TimeSpan Age)? Peek()
     {
         lock (_gate)
         {
-            return _token is null ? null : (_token, _minted);
+            return _current is null ? null : (_current.Text, _current.Dated, _time.GetUptime() - _current.Made);
         }
     }
 
     /// <summary>A new token that is not used here until <see cref="Adopt"/> takes it.</summary>
-    public (string Token, DateTimeOffset Minted) Draft()
+    public (string Token, DateTimeOffset Dated, TimeSpan Age) Draft()
     {
         lock (_gate)
         {
-            var minted = _time.GetUtcNow();
-            return (Sign(minted), minted);
+            var draft = Sign();
+            return (draft.Text, draft.Dated, TimeSpan.Zero);
         }
     }
 
     /// <summary>Takes over a token that all replicas use, unless ours is newer.</summary>
-    public void Adopt(string token, DateTimeOffset minted)
+    /// <param name="token">The token.</param>
+    /// <param name="dated">When another replica made it, by that one's clock: an age out of reason is taken for the nearest possible one.</param>
+    public void Adopt(string token, DateTimeOffset dated)
     {
         lock (_gate)
         {
-            if (token != _token && token != _refused && (_token is null || minted > _minted))
+            var age = _time.GetUtcNow() - dated;
+            age = age < TimeSpan.Zero ? TimeSpan.Zero : age > Life ? Life : age;
+            var made = _time.GetUptime() - age;
+            if (token != _current?.Text && token != _refused && (_current is null || made > _current.Made))
             {
-                (_previous, _previousMinted) = (_token, _minted);
-                (_token, _minted) = (token, minted);
+                _previous = _current;
+                _current = new Token(token, dated, made);
                 Minted++;
             }
         }
@@ -161,19 +173,27 @@ internal sealed class ApnsJwt : IDisposable
 
     public void Dispose() => _key.Dispose();
 
-    private string Mint()
+    private Token Mint()
     {
-        (_previous, _previousMinted) = (_token, _minted);
-        _minted = _time.GetUtcNow();
+        _previous = _current;
         Minted++;
-        return _token = Sign(_minted);
+        return _current = Sign();
     }
 
-    private string Sign(DateTimeOffset minted)
+    private Token Sign()
     {
-        var claims = Base64Url.EncodeToString(Encoding.UTF8.GetBytes($$"""{"iss":"{{_teamId}}","iat":{{(minted - Backdate).ToUnixTimeSeconds()}}}"""));
+        var now = _time.GetUtcNow();
+        var claims = Base64Url.EncodeToString(Encoding.UTF8.GetBytes($$"""{"iss":"{{_teamId}}","iat":{{(now - Backdate).ToUnixTimeSeconds()}}}"""));
         var signed = $"{_header}.{claims}";
         var signature = _key.SignData(Encoding.ASCII.GetBytes(signed), HashAlgorithmName.SHA256, DSASignatureFormat.IeeeP1363FixedFieldConcatenation);
-        return $"{signed}.{Base64Url.EncodeToString(signature)}";
+        return new Token($"{signed}.{Base64Url.EncodeToString(signature)}", now, _time.GetUptime());
+    }
+
+    /// <param name="Text">What is sent.</param>
+    /// <param name="Dated">The date it was made, by the clock of its maker.</param>
+    /// <param name="Made">The same moment as <see cref="MonotonicTime.GetUptime"/> counts here.</param>
+    private sealed record Token(string Text, DateTimeOffset Dated, TimeSpan Made)
+    {
+        public override string ToString() => nameof(Token);
     }
 }

@@ -4,6 +4,7 @@ using System.Net;
 using System.Net.Http.Headers;
 using System.Security.Cryptography;
 using System.Text.Json;
+using Marmot.Hosting;
 using Marmot.Platform.Files;
 
 namespace Marmot.NotifyServer.Providers;
@@ -80,10 +81,10 @@ internal sealed class ApnsProvider : IPushProvider
     {
         var jwt = _jwt.Current();
         var verdict = await SendOnceAsync(job, jwt, cancellationToken);
-        if (verdict.Reason == "ExpiredProviderToken")
+        if (verdict.Reason is "ExpiredProviderToken" or "InvalidProviderToken")
         {
             // One fresh token, one repeat; below the floor the old one stays and the lane's circuit waits.
-            return _jwt.TryReplace(jwt) ? await SendOnceAsync(job, _jwt.Current(), cancellationToken) : verdict;
+            return _jwt.TryReplace(jwt, expired: verdict.Reason == "ExpiredProviderToken") ? await SendOnceAsync(job, _jwt.Current(), cancellationToken) : verdict;
         }
 
         if (verdict.Reason != "TooManyProviderTokenUpdates")
@@ -185,7 +186,7 @@ internal sealed class ApnsProvider : IPushProvider
         headers.TryAddWithoutValidation("apns-topic", _options.Topic);
         headers.TryAddWithoutValidation("apns-push-type", _options.Mode == ApnsMode.Silent ? "background" : "alert");
         headers.TryAddWithoutValidation("apns-priority", _options.Mode == ApnsMode.Silent ? "5" : "10"); // Apple: 10 is an error for background
-        headers.TryAddWithoutValidation("apns-expiration", job.Deadline.ToUnixTimeSeconds().ToString(CultureInfo.InvariantCulture));
+        headers.TryAddWithoutValidation("apns-expiration", Expiration(job).ToString(CultureInfo.InvariantCulture));
         headers.TryAddWithoutValidation("apns-id", job.Id.ToString());
         if (_options.CollapseId.Length > 0)
         {
@@ -194,6 +195,9 @@ internal sealed class ApnsProvider : IPushProvider
 
         return request;
     }
+
+    // A date, since Apple counts by its own clock; made from the time left, so that a step of ours since the arrival does not matter.
+    private long Expiration(PushJob job) => (_time.GetUtcNow() + (job.Deadline - _time.GetUptime())).ToUnixTimeSeconds();
 
     private static byte[] WritePayload(ApnsOptions options)
     {

@@ -10,6 +10,11 @@ internal static class FcmErrors
     private static readonly TimeSpan QuotaFloor = TimeSpan.FromMinutes(1);
     private static readonly TimeSpan UnavailableFloor = TimeSpan.FromSeconds(1);
 
+    // firebase.google.com/docs/cloud-messaging/error-codes, example 2, and .../reference/fcm/rest/v1/ErrorCode (read in 2026): INVALID_ARGUMENT is for "invalid registration,
+    // invalid package name, message too big, invalid data key, invalid TTL, or other invalid parameters". A BadRequest names the field; for a token there is this sentence
+    // instead. Without either it may be our own mistake, which must not be taken for the end of every token.
+    private static ReadOnlySpan<byte> InvalidToken => "The registration token is not a valid FCM registration token"u8;
+
     public static PushVerdict Sort(HttpStatusCode status, ReadOnlySpan<byte> body, TimeSpan? retryAfter)
     {
         if (status == HttpStatusCode.OK)
@@ -21,8 +26,8 @@ internal static class FcmErrors
         return ((int)status, error.Code) switch
         {
             (400, "INVALID_ARGUMENT") when error.FieldIsOurs => new(PushOutcome.Configuration, "INVALID_FIELD"),
-            (400, "INVALID_ARGUMENT") => new(PushOutcome.TokenDead, "INVALID_ARGUMENT"),
-            (400, _) when error.HasField && !error.FieldIsOurs => new(PushOutcome.TokenDead, "INVALID_ARGUMENT"),
+            (400, _) when error.NamesToken => new(PushOutcome.TokenDead, "INVALID_ARGUMENT"),
+            (400, "INVALID_ARGUMENT") => new(PushOutcome.Unclear, "INVALID_ARGUMENT"),
             (400, _) => new(PushOutcome.Configuration, "status-400"),
             (401, "THIRD_PARTY_AUTH_ERROR") => new(PushOutcome.TokenForeign, "THIRD_PARTY_AUTH_ERROR"),
             (401, _) => new(PushOutcome.Credential, "UNAUTHENTICATED", retryAfter),
@@ -37,11 +42,11 @@ internal static class FcmErrors
         };
     }
 
-    /// <summary>The errorCode of the FcmError detail, if there is one, and which request field is complained of.</summary>
-    private static (string Code, bool HasField, bool FieldIsOurs) Read(ReadOnlySpan<byte> body)
+    /// <summary>The errorCode of the FcmError detail, if there is one, and whether the complaint is about the device's token or about another field of the request.</summary>
+    private static (string Code, bool NamesToken, bool FieldIsOurs) Read(ReadOnlySpan<byte> body)
     {
         var code = "";
-        bool hasField = false, fieldIsOurs = false;
+        bool namesToken = false, fieldIsOurs = false;
         try
         {
             var reader = new Utf8JsonReader(body);
@@ -58,8 +63,13 @@ internal static class FcmErrors
                 }
                 else if (reader.TokenType == JsonTokenType.PropertyName && reader.ValueTextEquals("field"u8) && reader.Read() && reader.TokenType == JsonTokenType.String)
                 {
-                    hasField = true;
-                    fieldIsOurs |= !reader.ValueTextEquals("message.token"u8);
+                    var isToken = reader.ValueTextEquals("message.token"u8);
+                    namesToken |= isToken;
+                    fieldIsOurs |= !isToken;
+                }
+                else if (reader.TokenType == JsonTokenType.PropertyName && reader.ValueTextEquals("message"u8) && reader.Read() && reader.TokenType == JsonTokenType.String)
+                {
+                    namesToken |= reader.ValueTextEquals(InvalidToken);
                 }
             }
         }
@@ -68,6 +78,6 @@ internal static class FcmErrors
             // HTML or a cut body: judged by the status alone.
         }
 
-        return (code, hasField, fieldIsOurs);
+        return (code, namesToken && !fieldIsOurs, fieldIsOurs);
     }
 }

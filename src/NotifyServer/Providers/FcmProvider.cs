@@ -5,6 +5,7 @@ using System.Net.Http.Headers;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
+using Marmot.Hosting;
 
 namespace Marmot.NotifyServer.Providers;
 
@@ -139,7 +140,7 @@ internal sealed class FcmProvider : IPushProvider
 
     private void Write(ArrayBufferWriter<byte> body, PushJob job)
     {
-        var left = job.Deadline - _time.GetUtcNow();
+        var left = job.Deadline - _time.GetUptime();
         var seconds = Math.Max(0, (long)left.TotalSeconds);
         using var json = new Utf8JsonWriter(body);
         json.WriteStartObject();

@@ -5,6 +5,7 @@ using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using System.Text.Json;
+using Marmot.Hosting;
 
 namespace Marmot.NotifyServer.Providers;
 
@@ -27,7 +28,7 @@ internal sealed class OAuthTokens : IDisposable
     private readonly TimeProvider _time;
     private volatile Token? _token;
     private PushVerdict _failure;
-    private DateTimeOffset _pausedUntil;
+    private TimeSpan _pausedUntil;
 
     public OAuthTokens(ServiceAccount account, X509Certificate2Collection? roots, TimeProvider time)
     {
@@ -42,7 +43,7 @@ internal sealed class OAuthTokens : IDisposable
     /// <summary>A token, or the verdict that no push can pass now.</summary>
     public async ValueTask<(string? Token, PushVerdict Failure)> GetAsync(CancellationToken cancellationToken)
     {
-        var now = _time.GetUtcNow();
+        var now = _time.GetUptime();
         var token = _token;
         if (token is not null && now < token.RefreshAt)
         {
@@ -76,7 +77,7 @@ internal sealed class OAuthTokens : IDisposable
             return true;
         }
 
-        if (_time.GetUtcNow() - token.Minted < MintFloor)
+        if (_time.GetUptime() - token.Minted < MintFloor)
         {
             return false;
         }
@@ -94,7 +95,7 @@ internal sealed class OAuthTokens : IDisposable
 
     private async ValueTask<(string? Token, PushVerdict Failure)> RenewAsync(CancellationToken cancellationToken)
     {
-        var now = _time.GetUtcNow();
+        var now = _time.GetUptime();
         if (_token is { } current && now < current.RefreshAt)
         {
             return (current.Value, default); // renewed while we waited
@@ -109,12 +110,12 @@ internal sealed class OAuthTokens : IDisposable
         try
         {
             Requested++;
-            using var request = new FormUrlEncodedContent(new Dictionary<string, string> { ["grant_type"] = GrantType, ["assertion"] = Assert(now) });
+            using var request = new FormUrlEncodedContent(new Dictionary<string, string> { ["grant_type"] = GrantType, ["assertion"] = Assert(_time.GetUtcNow()) });
             using var response = await _client.PostAsync(_account.TokenUri, request, cancellationToken);
             var (buffer, length) = await ProviderHttp.ReadAnswerAsync(response, cancellationToken);
             try
             {
-                return Take(response.StatusCode, buffer.AsSpan(0, length), ProviderHttp.RetryAfter(response.Headers, now), now, usable);
+                return Take(response.StatusCode, buffer.AsSpan(0, length), ProviderHttp.RetryAfter(response.Headers, _time.GetUtcNow()), _time.GetUptime(), usable);
             }
             finally
             {
@@ -128,7 +129,7 @@ internal sealed class OAuthTokens : IDisposable
         }
     }
 
-    private (string? Token, PushVerdict Failure) Take(HttpStatusCode status, ReadOnlySpan<byte> body, TimeSpan? retryAfter, DateTimeOffset now, string? usable)
+    private (string? Token, PushVerdict Failure) Take(HttpStatusCode status, ReadOnlySpan<byte> body, TimeSpan? retryAfter, TimeSpan now, string? usable)
     {
         var (value, expiresIn, error) = Read(body);
         if (status == HttpStatusCode.OK && value.Length > 0)
@@ -200,11 +201,12 @@ internal sealed class OAuthTokens : IDisposable
     private (string? Token, PushVerdict Failure) Fail(PushVerdict failure, TimeSpan pause, string? usable)
     {
         _failure = failure;
-        _pausedUntil = _time.GetUtcNow() + pause;
+        _pausedUntil = _time.GetUptime() + pause;
         return usable is null ? (null, failure with { RetryAfter = pause }) : (usable, default);
     }
 
-    private sealed record Token(string Value, DateTimeOffset Minted, DateTimeOffset RefreshAt, DateTimeOffset ExpiresAt)
+    // Moments as MonotonicTime.GetUptime counts.
+    private sealed record Token(string Value, TimeSpan Minted, TimeSpan RefreshAt, TimeSpan ExpiresAt)
     {
         public override string ToString() => nameof(Token);
     }

@@ -10,7 +10,7 @@ internal sealed class PushJob : IDisposable
     private byte[]? _token;
     private Guid _id;
 
-    public PushJob(ReadOnlySpan<byte> deviceToken, DateTimeOffset arrived, DateTimeOffset deadline)
+    public PushJob(ReadOnlySpan<byte> deviceToken, TimeSpan arrived, TimeSpan deadline)
     {
         _token = ArrayPool<byte>.Shared.Rent(deviceToken.Length);
         _length = deviceToken.Length;
@@ -22,11 +22,11 @@ internal sealed class PushJob : IDisposable
     /// <summary>Sent with every repeat, so that a repeat after a lost answer can be recognised. Made when first asked for, by the one who sends.</summary>
     public Guid Id => _id == Guid.Empty ? _id = Guid.NewGuid() : _id;
 
-    /// <summary>When the event came in from the relay, or when the hold ends.</summary>
-    public DateTimeOffset Arrived { get; private set; }
+    /// <summary>When the event came in from the relay, or when the hold ends, as <see cref="Hosting.MonotonicTime.GetUptime"/> counts.</summary>
+    public TimeSpan Arrived { get; private set; }
 
-    /// <summary>When the hint is worth nothing any more.</summary>
-    public DateTimeOffset Deadline { get; private set; }
+    /// <summary>When the hint is worth nothing any more, by the same count.</summary>
+    public TimeSpan Deadline { get; private set; }
 
     /// <summary>How long it waits before its first try: to the end of its device's coalescing window. Zero: not at all.</summary>
     public TimeSpan Held { get; private set; }

@@ -12,6 +12,9 @@ internal enum PushOutcome
     /// <summary>The token belongs to another app or project. Strangers can cause this at will.</summary>
     TokenForeign,
 
+    /// <summary>Refused without saying whether the token or our request is at fault. Says nothing of either; not repeated.</summary>
+    Unclear,
+
     /// <summary>This device gets too many; repeat later for this device only.</summary>
     TokenBusy,
 

@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using Marmot.Hosting;
 using Marmot.Protocol.Encoding;
 using Marmot.Platform.Native;
 
@@ -72,7 +73,7 @@ internal sealed class KeyedLimiter
     {
         ahead = TimeSpan.Zero;
         var (low, high) = Hash(key);
-        var now = _time.GetUtcNow().UtcTicks;
+        var now = _time.GetUptime().Ticks;
         var rates = Volatile.Read(ref _rates);
         var set = (int)(low % (ulong)(_keys.Length / Ways));
         lock (_locks[set % Stripes])

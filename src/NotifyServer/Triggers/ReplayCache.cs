@@ -1,3 +1,4 @@
+using Marmot.Hosting;
 using Marmot.Protocol.Encoding;
 
 namespace Marmot.NotifyServer.Triggers;
@@ -8,7 +9,7 @@ internal sealed class ReplayCache(int capacity, TimeSpan window, TimeProvider ti
 {
     private readonly Lock _gate = new();
     private readonly Dictionary<Bytes32, Entry> _entries = [];
-    private readonly Queue<(Bytes32 Content, DateTimeOffset Until)> _done = new();
+    private readonly Queue<(Bytes32 Content, TimeSpan Until)> _done = new();
 
     public int Count
     {
@@ -70,7 +71,7 @@ internal sealed class ReplayCache(int capacity, TimeSpan window, TimeProvider ti
                 if (done)
                 {
                     _entries.Add(content, default);
-                    _done.Enqueue((content, time.GetUtcNow() + window));
+                    _done.Enqueue((content, time.GetUptime() + window));
                 }
             }
         }
@@ -80,7 +81,7 @@ internal sealed class ReplayCache(int capacity, TimeSpan window, TimeProvider ti
 
     private void Expire()
     {
-        var now = time.GetUtcNow();
+        var now = time.GetUptime();
         while (_done.TryPeek(out var oldest) && oldest.Until <= now)
         {
             _entries.Remove(_done.Dequeue().Content);

@@ -201,7 +201,7 @@ internal sealed class TriggerPipeline : IDisposable
     };
 
     /// <summary>Each chunk alone: one that fails is skipped without a word, its siblings go on.</summary>
-    private void Decrypt(in Opened opened, DateTimeOffset arrived)
+    private void Decrypt(in Opened opened, TimeSpan arrived)
     {
         var size = opened.Dialect.TokenSize;
         int repeated = 0, held = 0, skipped = 0, decrypted = 0;
@@ -241,7 +241,7 @@ internal sealed class TriggerPipeline : IDisposable
         _context.Metrics.TokensLost("token-rate", held);
     }
 
-    private void TakeDevice(NotifyApp app, in DeviceToken token, DateTimeOffset arrived)
+    private void TakeDevice(NotifyApp app, in DeviceToken token, TimeSpan arrived)
     {
         var lane = app.Lane(token.Platform);
         if (lane is null)

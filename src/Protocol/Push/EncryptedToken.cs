@@ -15,9 +15,6 @@ namespace Marmot.Protocol.Push;
 /// </remarks>
 public static class EncryptedToken
 {
-    // MIP-05 of January 2026: an APNs token is 32 bytes. Later texts leave it open, because Apple does.
-    private const int ShortApnsTokenSize = 32;
-
     // MIP-05 of March 2026: FCM tokens of 1..200 bytes. Read up to what fits (217), since a longer one can only be a real one; never written.
     private const int ShortMaxFcmWritten = 200;
 
@@ -48,7 +45,7 @@ public static class EncryptedToken
                 [],
                 chunk[(TokenDialects.KeySize + TokenDialects.NonceSize)..],
                 plaintext)
-            && TryParse(plaintext, dialect, out token);
+            && TryParse(plaintext, out token);
         CryptographicOperations.ZeroMemory(key);
         if (!opened)
         {
@@ -61,7 +58,6 @@ public static class EncryptedToken
     /// <summary>True when a token of this length can be written for the platform in the dialect.</summary>
     public static bool CanEncrypt(TokenDialect dialect, DevicePlatform platform, int tokenLength) => (dialect, platform) switch
     {
-        (TokenDialect.Mip05Short, DevicePlatform.Apns) => tokenLength == ShortApnsTokenSize,
         (TokenDialect.Mip05Short, DevicePlatform.Fcm) => tokenLength is > 0 and <= ShortMaxFcmWritten,
         (_, DevicePlatform.Apns or DevicePlatform.Fcm) => tokenLength > 0 && tokenLength <= dialect.PlaintextSize - TokenDialects.PlaintextHeaderSize,
         _ => false,
@@ -141,14 +137,15 @@ public static class EncryptedToken
         return true;
     }
 
-    private static bool TryParse(ReadOnlySpan<byte> plaintext, TokenDialect dialect, out DeviceToken token)
+    // The length stands in the plaintext (MIP-05, Token Encryption). An APNs token has 32 bytes today, but Apple: "APNs device tokens are of variable length. Do not hard-code
+    // their size" (UIKit, didRegisterForRemoteNotificationsWithDeviceToken). So every length that fits is taken, in every dialect.
+    private static bool TryParse(ReadOnlySpan<byte> plaintext, out DeviceToken token)
     {
         var platform = (DevicePlatform)plaintext[0];
         int length = BinaryPrimitives.ReadUInt16BigEndian(plaintext[1..]);
         bool valid = platform is DevicePlatform.Apns or DevicePlatform.Fcm
             && length > 0
-            && length <= plaintext.Length - TokenDialects.PlaintextHeaderSize
-            && (dialect != TokenDialect.Mip05Short || platform != DevicePlatform.Apns || length == ShortApnsTokenSize);
+            && length <= plaintext.Length - TokenDialects.PlaintextHeaderSize;
         token = valid ? new(platform, plaintext.Slice(TokenDialects.PlaintextHeaderSize, length)) : default;
         return valid;
     }

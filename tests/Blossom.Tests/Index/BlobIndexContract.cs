@@ -1,6 +1,7 @@
 using Marmot.Blossom.Index;
 using Marmot.Blossom.Storage;
 using Marmot.Protocol.Encoding;
+using Marmot.TestKit;
 
 namespace Marmot.Blossom.Tests.Index;
 
@@ -10,7 +11,7 @@ public abstract class BlobIndexContract
     private static readonly Bytes32 Alice = Filled(1);
     private static readonly Bytes32 Bob = Filled(2);
 
-    private protected SettableClock Clock { get; } = new(DateTimeOffset.FromUnixTimeSeconds(1_000_000));
+    private protected WallClock Clock { get; } = new(DateTimeOffset.FromUnixTimeSeconds(1_000_000));
 
     /// <summary>Opens the index; opening it again after disposal finds what was written.</summary>
     private protected abstract Task<IBlobIndex> OpenAsync();

@@ -2,6 +2,7 @@ using System.Security.Cryptography;
 using Marmot.Hosting.Cluster;
 using Marmot.Hosting.Redis;
 using Marmot.Protocol.Encoding;
+using Marmot.TestKit;
 using Marmot.TestKit.Servers;
 using Microsoft.Extensions.Logging.Abstractions;
 
@@ -109,6 +110,14 @@ public abstract class ClaimLedgerContract
 public sealed class InProcessLedgerTests : ClaimLedgerContract
 {
     private readonly InProcessLedger _one = new(TimeProvider.System);
+
+    private protected override IClaimLedger Join() => _one;
+}
+
+/// <summary>The same while the date steps back and forth by hours.</summary>
+public sealed class InProcessLedgerOnASteppingClockTests : ClaimLedgerContract
+{
+    private readonly InProcessLedger _one = new(new SteppingClock());
 
     private protected override IClaimLedger Join() => _one;
 }

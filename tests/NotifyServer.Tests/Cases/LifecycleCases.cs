@@ -2,7 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using Marmot.Hosting.Admin;
 using Marmot.Hosting.Metrics;
-using Marmot.NotifyServer.Simulators;
+using Marmot.ProviderSimulators;
 using Marmot.NotifyServer.Tests.Support;
 using Marmot.Protocol.Push;
 using Marmot.TestKit;

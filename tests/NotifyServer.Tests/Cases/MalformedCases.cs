@@ -189,11 +189,6 @@ public sealed class MalformedCases : IAsyncLifetime
         var server = _server.PublicKey;
         var most = dialect.PlaintextSize - 3;
         List<byte[]> heads = [Head(0, 32), Head(3, 32), Head(255, 32), Head(1, 0), Head(2, 0), Head(1, most + 1), Head(2, most + 1), Head(2, 65_535)];
-        if (dialect == TokenDialect.Mip05Short)
-        {
-            heads.AddRange([Head(1, 31), Head(1, 33)]); // the text of that time: exactly 32
-        }
-
         byte[] tokens = [.. heads.SelectMany(head => Forge.RawToken(dialect, head, server)), .. Forge.Token(dialect, Device.Apns(25), server)];
         string[][] tags = dialect switch { TokenDialect.Mip05Short => [], TokenDialect.Mip05Long => [["v", "mip05-v1"]], _ => [PushV1] };
         await _relay.SendAsync(Forge.Request(server, Convert.ToBase64String(tokens), tags));

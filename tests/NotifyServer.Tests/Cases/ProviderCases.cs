@@ -1,8 +1,9 @@
 using System.Text;
 using System.Text.Json;
+using Marmot.Hosting;
 using Marmot.NotifyServer.Dispatch;
 using Marmot.NotifyServer.Providers;
-using Marmot.NotifyServer.Simulators;
+using Marmot.ProviderSimulators;
 using Marmot.NotifyServer.Tests.Support;
 using Marmot.Protocol.Push;
 
@@ -70,11 +71,11 @@ public class ProviderCases
     [Fact]
     public async Task Case_48_too_many_token_updates_falls_back_to_the_token_before_and_mints_no_other()
     {
-        var time = new ManualTime();
+        var time = Clock.Standing();
         await using var apns = await ApnsSimulator.StartAsync(new ApnsSimulatorOptions { Clock = time, ProviderTokenUpdateInterval = TimeSpan.FromMinutes(60) }, CancellationToken.None);
         using var provider = CreateApns(apns, time);
         Assert.Equal(PushVerdict.Accepted, await SendAsync(provider, time));
-        time.Move(TimeSpan.FromMinutes(51));
+        time.Advance(TimeSpan.FromMinutes(51));
 
         // The new token comes too early for this Apple; the old one has minutes left.
         Assert.Equal(PushVerdict.Accepted, await SendAsync(provider, time));
@@ -82,7 +83,7 @@ public class ProviderCases
         Assert.Equal(PushVerdict.Accepted, await SendAsync(provider, time));
         Assert.Equal(2, provider.Jwt.Minted);
 
-        time.Move(TimeSpan.FromMinutes(20));
+        time.Advance(TimeSpan.FromMinutes(20));
         Assert.Equal(PushVerdict.Accepted, await SendAsync(provider, time));
         Assert.Equal(3, provider.Jwt.Minted);
     }
@@ -206,7 +207,7 @@ public class ProviderCases
     [InlineData(200, null, "<html>")]
     public async Task Case_55_oauth_in_trouble_is_transient_and_paced(int status, string? retryAfter, string? body)
     {
-        var time = new ManualTime();
+        var time = Clock.Standing();
         await using var fcm = await FcmSimulator.StartAsync(new FcmSimulatorOptions { Clock = time }, CancellationToken.None);
         fcm.ScriptOAuth(new SimulatedVerdict { Status = status, RetryAfter = retryAfter, Body = body, Times = 1 });
         using var provider = CreateFcm(fcm, time);
@@ -218,7 +219,7 @@ public class ProviderCases
         }
 
         Assert.Equal(1, fcm.TokenRequestCount);
-        time.Move(TimeSpan.FromSeconds(6));
+        time.Advance(TimeSpan.FromSeconds(6));
         Assert.Equal(PushVerdict.Accepted, await SendAsync(provider, time));
         Assert.Equal(2, fcm.TokenRequestCount);
     }
@@ -230,18 +231,18 @@ public class ProviderCases
     [InlineData("\"soon\"", 30)]
     public async Task Case_55_a_token_life_out_of_all_reason_is_bounded(string expiresIn, int seconds)
     {
-        var time = new ManualTime();
+        var time = Clock.Standing();
         await using var fcm = await FcmSimulator.StartAsync(new FcmSimulatorOptions { Clock = time }, CancellationToken.None);
         fcm.ScriptOAuth(new SimulatedVerdict { Body = $$"""{"access_token":"ya29.unknown","expires_in":{{expiresIn}},"token_type":"Bearer"}""", Times = 1 });
         using var tokens = new OAuthTokens(ServiceAccountOf(fcm), [fcm.CaCertificate], time);
         Assert.Equal("ya29.unknown", (await tokens.GetAsync(CancellationToken.None)).Token);
-        time.Move(TimeSpan.FromSeconds(seconds - 1));
+        time.Advance(TimeSpan.FromSeconds(seconds - 1));
         if (seconds == 30)
         {
             Assert.Equal("ya29.unknown", (await tokens.GetAsync(CancellationToken.None)).Token);
         }
 
-        time.Move(TimeSpan.FromSeconds(2));
+        time.Advance(TimeSpan.FromSeconds(2));
         Assert.NotEqual("ya29.unknown", (await tokens.GetAsync(CancellationToken.None)).Token);
         Assert.Equal(2, fcm.TokenRequestCount);
     }
@@ -262,7 +263,7 @@ public class ProviderCases
     [Fact]
     public void Case_59_a_provider_token_is_backdated_by_thirty_seconds()
     {
-        var time = new ManualTime();
+        var time = Clock.Standing();
         using var jwt = new ApnsJwt(System.Security.Cryptography.ECDsa.Create(System.Security.Cryptography.ECCurve.NamedCurves.nistP256), "TEAM567890", "KEY4567890", time);
         var claims = JsonDocument.Parse(System.Buffers.Text.Base64Url.DecodeFromChars(jwt.Current().Split('.')[1]));
         Assert.Equal(time.GetUtcNow().ToUnixTimeSeconds() - 30, claims.RootElement.GetProperty("iat").GetInt64());
@@ -380,7 +381,7 @@ public class ProviderCases
 
     private static async Task<PushVerdict> SendAsync(IPushProvider provider, TimeProvider time)
     {
-        using var job = new PushJob("abcdef"u8, time.GetUtcNow(), time.GetUtcNow() + TimeSpan.FromMinutes(3));
+        using var job = new PushJob("abcdef"u8, time.GetUptime(), time.GetUptime() + TimeSpan.FromMinutes(3));
         return await provider.SendAsync(job, CancellationToken.None);
     }
 

@@ -180,7 +180,7 @@ public class RelayCases
     {
         await using var relay = await TestRelay.StartAsync();
         relay.IsDeaf = true;
-        var time = new ManualTime();
+        var time = Clock.Standing();
         await using var providers = await SimulatedProviders.StartAsync(apns => apns.Clock = time);
         await using var server = await RunningServer.StartAsync([relay], options => options.CanaryInterval = TimeSpan.FromSeconds(5), time, providers: providers);
         await relay.SubscribedAsync();
@@ -251,12 +251,12 @@ public class RelayCases
         Assert.Equal(1, server.Apns.DeliveriesFor(Device.ApnsName(device)));
     }
 
-    private static async Task MoveUntilAsync(ManualTime time, TimeSpan step, Func<bool> done)
+    private static async Task MoveUntilAsync(FakeTimeProvider time, TimeSpan step, Func<bool> done)
     {
         for (var deadline = Environment.TickCount64 + 30_000; !done();)
         {
             Assert.True(Environment.TickCount64 < deadline, "it does not come about");
-            time.Move(step);
+            time.Advance(step);
             await Task.Delay(1); // real loops on real sockets need a moment between two steps of the clock
         }
     }

@@ -146,7 +146,7 @@ public class ReplayAndFloodCases
     [Fact]
     public void Case_30_a_hundred_thousand_keys_leave_the_tables_as_large_as_they_were()
     {
-        var clock = new ManualTime();
+        var clock = Clock.Standing();
         var gate = new DeviceGate(new NotifyOptions { LimiterCapacity = 4096 }, clock);
         var before = gate.TableBytes;
         Assert.Equal(4096 * 72, before);
@@ -174,14 +174,14 @@ public class ReplayAndFloodCases
     [Fact]
     public void Case_31_a_device_under_a_thousand_ciphertexts_is_held_to_its_minute_and_its_hour()
     {
-        var clock = new ManualTime();
+        var clock = Clock.Standing();
         var gate = new DeviceGate(new NotifyOptions { CoalescingWindow = TimeSpan.Zero }, clock);
         byte[] token = [1, 2, 3];
 
         // A burst of a tenth of the minute's 240, then four a second.
         var taken = Ask(1_000);
         Assert.Equal(24, taken);
-        clock.Move(TimeSpan.FromMinutes(1));
+        clock.Advance(TimeSpan.FromMinutes(1));
         taken = Ask(1_000);
         Assert.Equal(24, taken);
 
@@ -189,7 +189,7 @@ public class ReplayAndFloodCases
         taken = 0;
         for (var i = 0; i < 4 * 3600; i++)
         {
-            clock.Move(TimeSpan.FromMilliseconds(250));
+            clock.Advance(TimeSpan.FromMilliseconds(250));
             taken += Ask(1);
         }
 

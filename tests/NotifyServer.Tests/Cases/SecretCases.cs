@@ -3,7 +3,7 @@ using System.Text;
 using System.Text.Json;
 using Marmot.NotifyServer.Apps;
 using Marmot.NotifyServer.Providers;
-using Marmot.NotifyServer.Simulators;
+using Marmot.ProviderSimulators;
 using Marmot.NotifyServer.Tests.Support;
 using Marmot.Platform.Files;
 using Marmot.Protocol.Keys;

@@ -165,7 +165,7 @@ public sealed class ReplicaTests : IAsyncLifetime
     [Fact]
     public async Task What_a_dead_replica_had_claimed_another_does_when_the_lease_ends()
     {
-        var time = new ManualTime();
+        var time = Clock.Standing();
         var ledger = new InProcessLedger(time);
         SharedClaims Claims() => new(new ReplayCache(100, TimeSpan.FromMinutes(5), time), ledger, TimeSpan.FromMinutes(5), _metrics, time);
         var (dead, other) = (Claims(), Claims());
@@ -175,7 +175,7 @@ public sealed class ReplicaTests : IAsyncLifetime
         Assert.False(waiting.IsCompleted);
         while (!waiting.IsCompleted)
         {
-            time.Move(TimeSpan.FromSeconds(1));
+            time.Advance(TimeSpan.FromSeconds(1));
             await Task.Yield();
         }
 

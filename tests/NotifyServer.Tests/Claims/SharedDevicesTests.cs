@@ -10,7 +10,7 @@ namespace Marmot.NotifyServer.Tests.Claims;
 public class SharedDevicesTests
 {
     private const string Nsec = "0202020202020202020202020202020202020202020202020202020202020202";
-    private readonly ManualTime _time = new();
+    private readonly FakeTimeProvider _time = Clock.Standing();
 
     [Fact]
     public async Task A_device_that_another_replica_has_just_rung_is_rung_again_when_the_window_has_passed()
@@ -19,16 +19,16 @@ public class SharedDevicesTests
         await using var a = new PipelineRig(_time, nsec: Nsec, ledger: ledger);
         await using var b = new PipelineRig(_time, nsec: Nsec, ledger: ledger);
         await a.HintAsync(Device.Apns(1), Device.Apns(2));
-        _time.Move(TimeSpan.FromSeconds(0.5));
+        _time.Advance(TimeSpan.FromSeconds(0.5));
         await b.HintAsync(Device.Apns(1), Device.Apns(3));
         await b.HintAsync(Device.Apns(1));
         Assert.Equal((2, 1), (a.Sent.Count, b.Sent.Count));
         Assert.Equal(1, b.Probe.Count("marmot_notify_pushes_held"));
         Assert.Equal(1, b.Probe.Lost("coalesced"));
 
-        _time.Move(TimeSpan.FromSeconds(2));
+        _time.Advance(TimeSpan.FromSeconds(2));
         await b.Probe.EndedAsync("accepted", 2);
-        _time.Move(TimeSpan.FromMinutes(1));
+        _time.Advance(TimeSpan.FromMinutes(1));
         Assert.Equal((2, 2), (a.Sent.Count, b.Sent.Count));
     }
 
@@ -39,12 +39,12 @@ public class SharedDevicesTests
         await using var a = new PipelineRig(_time, nsec: Nsec, ledger: ledger);
         await using var b = new PipelineRig(_time, nsec: Nsec, ledger: ledger);
         await a.HintAsync(Device.Apns(1));
-        _time.Move(TimeSpan.FromSeconds(0.5));
+        _time.Advance(TimeSpan.FromSeconds(0.5));
         await b.HintAsync(Device.Apns(1)); // waits until 2.5
         await a.HintAsync(Device.Apns(1)); // waits until 2.0, when the window of its own push ends
-        _time.Move(TimeSpan.FromSeconds(1.5));
+        _time.Advance(TimeSpan.FromSeconds(1.5));
         await a.Probe.EndedAsync("accepted", 2);
-        _time.Move(TimeSpan.FromSeconds(0.5));
+        _time.Advance(TimeSpan.FromSeconds(0.5));
         await b.Probe.EndedAsync("coalesced", 1);
         Assert.Equal((2, 0), (a.Sent.Count, b.Sent.Count));
         Assert.Equal(0, b.Lane.Pending);
@@ -69,8 +69,8 @@ public class SharedDevicesTests
         var hint = a.HintAsync(Device.Apns(1), Device.Apns(2));
         while (!hint.IsCompleted)
         {
-            _time.Move(_time.Armed > 0 ? TimeSpan.FromSeconds(0.05) : TimeSpan.Zero); // the claim on the content tries again for two seconds
-            await Task.Yield();
+            _time.Advance(TimeSpan.FromSeconds(0.05)); // the claim on the content tries again for two seconds
+            await Task.Delay(1);
         }
 
         Assert.Equal("done", await hint);

@@ -9,13 +9,13 @@ public class CircuitBreakerTests
     [Fact]
     public void A_refused_credential_opens_it_and_one_probe_closes_it()
     {
-        var clock = new ManualTime();
+        var clock = Clock.Standing();
         var circuit = new CircuitBreaker(clock);
         circuit.CredentialFailure("InvalidProviderToken", null);
         Assert.False(circuit.TryPass(out var wait));
         Assert.Equal(TimeSpan.FromSeconds(30), wait);
 
-        clock.Move(wait);
+        clock.Advance(wait);
         Assert.True(circuit.TryPass(out _));
         Assert.False(circuit.TryPass(out _)); // one probe at a time
         circuit.Succeeded();
@@ -26,7 +26,7 @@ public class CircuitBreakerTests
     [Fact]
     public void A_failed_probe_keeps_it_open()
     {
-        var clock = new ManualTime();
+        var clock = Clock.Standing();
         var circuit = new CircuitBreaker(clock);
         for (var i = 0; i < CircuitBreaker.TransientFailures; i++)
         {
@@ -35,7 +35,7 @@ public class CircuitBreakerTests
         }
 
         Assert.False(circuit.TryPass(out var wait));
-        clock.Move(wait);
+        clock.Advance(wait);
         Assert.True(circuit.TryPass(out _));
         circuit.TransientFailure("timeout");
         Assert.False(circuit.TryPass(out _));
@@ -44,7 +44,7 @@ public class CircuitBreakerTests
     [Fact]
     public void An_answer_in_between_starts_the_count_anew()
     {
-        var circuit = new CircuitBreaker(new ManualTime());
+        var circuit = new CircuitBreaker(Clock.Standing());
         for (var i = 0; i < CircuitBreaker.TransientFailures * 3; i++)
         {
             circuit.TransientFailure("timeout");

@@ -1,6 +1,7 @@
+using Marmot.Hosting;
 using Marmot.NotifyServer.Apps;
 using Marmot.NotifyServer.Providers;
-using Marmot.NotifyServer.Simulators;
+using Marmot.ProviderSimulators;
 using Marmot.NotifyServer.Tests.Support;
 using Marmot.Platform.Files;
 
@@ -63,7 +64,7 @@ public class ApnsProviderTests
     [Fact]
     public async Task Case_45_an_expired_token_is_replaced_only_after_the_floor()
     {
-        var clock = new ManualTime();
+        var clock = Clock.Standing();
         await using var apns = await ApnsSimulator.StartAsync(new ApnsSimulatorOptions { Clock = clock }, CancellationToken.None);
         apns.Script("04", new SimulatedVerdict { Status = 403, Reason = "ExpiredProviderToken", Times = 1 });
         using var provider = Create(apns, clock);
@@ -71,7 +72,7 @@ public class ApnsProviderTests
         Assert.Equal("ExpiredProviderToken", (await SendAsync(provider, [4], clock)).Reason);
         Assert.Equal(1, provider.Jwt.Minted);
 
-        clock.Move(TimeSpan.FromMinutes(21));
+        clock.Advance(TimeSpan.FromMinutes(21));
         apns.Script("04", new SimulatedVerdict { Status = 403, Reason = "ExpiredProviderToken", Times = 1 });
         Assert.Equal(PushVerdict.Accepted, await SendAsync(provider, [4], clock));
         Assert.Equal(2, provider.Jwt.Minted);
@@ -80,17 +81,80 @@ public class ApnsProviderTests
     [Fact]
     public async Task A_provider_token_is_renewed_before_apple_calls_it_expired()
     {
-        var clock = new ManualTime();
+        var clock = Clock.Standing();
         await using var apns = await ApnsSimulator.StartAsync(new ApnsSimulatorOptions { Clock = clock }, CancellationToken.None);
         using var provider = Create(apns, clock);
 
         for (var i = 0; i < 12; i++)
         {
             Assert.Equal(PushVerdict.Accepted, await SendAsync(provider, [5], clock));
-            clock.Move(TimeSpan.FromMinutes(20));
+            clock.Advance(TimeSpan.FromMinutes(20));
         }
 
         Assert.Equal(4, provider.Jwt.Minted); // 240 minutes at 20-minute steps, each token used up to 60
+    }
+
+    [Theory]
+    [InlineData(-120)]
+    [InlineData(-1)]
+    [InlineData(180)]
+    public async Task A_provider_token_is_renewed_at_its_age_whatever_happens_to_the_date(int step)
+    {
+        var below = Clock.Standing();
+        var clock = new WallClock(DateTimeOffset.UtcNow, below);
+        await using var apns = await ApnsSimulator.StartAsync(Tolerant(), CancellationToken.None);
+        using var provider = Create(apns, clock);
+        Assert.Equal(PushVerdict.Accepted, await SendAsync(provider, [6], clock));
+
+        clock.Advance(TimeSpan.FromMinutes(step));
+        below.Advance(TimeSpan.FromMinutes(49));
+        Assert.Equal(PushVerdict.Accepted, await SendAsync(provider, [6], clock));
+        Assert.Equal(1, provider.Jwt.Minted);
+
+        below.Advance(TimeSpan.FromMinutes(1));
+        Assert.Equal(PushVerdict.Accepted, await SendAsync(provider, [6], clock));
+        Assert.Equal(2, provider.Jwt.Minted);
+    }
+
+    [Theory]
+    [InlineData("ExpiredProviderToken")]
+    [InlineData("InvalidProviderToken")]
+    public async Task A_provider_token_dated_by_a_wrong_clock_is_replaced_when_it_is_refused_after_the_clock_was_set(string reason)
+    {
+        var below = Clock.Standing();
+        var clock = new WallClock(DateTimeOffset.UtcNow, below);
+        await using var apns = await ApnsSimulator.StartAsync(Tolerant(), CancellationToken.None);
+        using var provider = Create(apns, clock);
+        Assert.Equal(PushVerdict.Accepted, await SendAsync(provider, [7], clock));
+        apns.Script("07", new SimulatedVerdict { Status = 403, Reason = reason, Times = 1 });
+        clock.Advance(TimeSpan.FromHours(1));
+        below.Advance(TimeSpan.FromMinutes(2));
+        Assert.Equal(PushVerdict.Accepted, await SendAsync(provider, [7], clock));
+        Assert.Equal(2, provider.Jwt.Minted);
+
+        // Refused again by a clock that was not set since: the floor holds.
+        apns.Script("07", new SimulatedVerdict { Status = 403, Reason = reason, Times = 1 });
+        clock.Advance(TimeSpan.FromMinutes(2));
+        below.Advance(TimeSpan.FromMinutes(2));
+        Assert.Equal(PushOutcome.Credential, (await SendAsync(provider, [7], clock)).Outcome);
+        Assert.Equal(2, provider.Jwt.Minted);
+    }
+
+    [Fact]
+    public void The_token_of_a_replica_with_a_wrong_clock_has_an_age_within_reason()
+    {
+        var clock = Clock.Standing();
+        using var jwts = new ApnsJwts(clock);
+        var ahead = jwts.Get(System.Security.Cryptography.ECDsa.Create(System.Security.Cryptography.ECCurve.NamedCurves.nistP256), "MARMOTTEAM", "MARMOTKEY1");
+        ahead.Adopt("from the future", clock.GetUtcNow().AddHours(5));
+        Assert.Equal(TimeSpan.Zero, ahead.Age);
+        clock.Advance(ApnsJwt.Life);
+        Assert.NotEqual("from the future", ahead.Current());
+
+        var behind = jwts.Get(System.Security.Cryptography.ECDsa.Create(System.Security.Cryptography.ECCurve.NamedCurves.nistP256), "MARMOTTEAM", "MARMOTKEY2");
+        behind.Adopt("from the past", clock.GetUtcNow().AddDays(-5));
+        Assert.Equal(ApnsJwt.Life, behind.Age);
+        Assert.NotEqual("from the past", behind.Current());
     }
 
     [Fact]
@@ -158,9 +222,13 @@ public class ApnsProviderTests
         }
     }
 
+    // The server's date is put hours away: Apple's own clock is not what these tests are about.
+    private static ApnsSimulatorOptions Tolerant() =>
+        new() { ClockSkew = TimeSpan.FromDays(2), ProviderTokenLifetime = TimeSpan.FromDays(2), ProviderTokenUpdateInterval = TimeSpan.Zero };
+
     private static async Task<PushVerdict> SendAsync(ApnsProvider provider, byte[] token, TimeProvider? time = null)
     {
-        var now = (time ?? TimeProvider.System).GetUtcNow();
+        var now = (time ?? TimeProvider.System).GetUptime();
         using var job = new PushJob(token, now, now + TimeSpan.FromMinutes(3));
         return await provider.SendAsync(job, CancellationToken.None);
     }

@@ -1,6 +1,7 @@
+using Marmot.Hosting;
 using Marmot.NotifyServer.Apps;
 using Marmot.NotifyServer.Providers;
-using Marmot.NotifyServer.Simulators;
+using Marmot.ProviderSimulators;
 using Marmot.NotifyServer.Tests.Support;
 using Marmot.Platform.Files;
 
@@ -83,7 +84,42 @@ public class FcmProviderTests
         Assert.Equal(PushOutcome.Transient, (await SendAsync(provider, "t")).Outcome);
     }
 
-    private static FcmProvider Create(FcmSimulator fcm)
+    /// <summary>Google's pages of 2026: the token is named by a field violation, or by one sentence beside the FcmError; the bare code can be any fault of the request.</summary>
+    [Theory]
+    [InlineData("""{"error":{"code":400,"message":"Request contains an invalid argument.","status":"INVALID_ARGUMENT"}}""", (int)PushOutcome.Configuration)]
+    [InlineData("""{"error":{"code":400,"message":"Request contains an invalid argument.","status":"INVALID_ARGUMENT","details":[{"@type":"type.googleapis.com/google.firebase.fcm.v1.FcmError","errorCode":"INVALID_ARGUMENT"}]}}""", (int)PushOutcome.Unclear)]
+    [InlineData("""{"error":{"code":400,"message":"The registration token is not a valid FCM registration token","status":"INVALID_ARGUMENT","details":[{"@type":"type.googleapis.com/google.firebase.fcm.v1.FcmError","errorCode":"INVALID_ARGUMENT"}]}}""", (int)PushOutcome.TokenDead)]
+    [InlineData("""{"error":{"code":400,"message":"Request contains an invalid argument.","status":"INVALID_ARGUMENT","details":[{"@type":"type.googleapis.com/google.firebase.fcm.v1.FcmError","errorCode":"INVALID_ARGUMENT"},{"@type":"type.googleapis.com/google.rpc.BadRequest","fieldViolations":[{"field":"message.token","description":"Invalid registration token"}]}]}}""", (int)PushOutcome.TokenDead)]
+    [InlineData("""{"error":{"code":400,"message":"Invalid value at 'message.android.ttl'","status":"INVALID_ARGUMENT","details":[{"@type":"type.googleapis.com/google.rpc.BadRequest","fieldViolations":[{"field":"message.android.ttl","description":"x"}]}]}}""", (int)PushOutcome.Configuration)]
+    public async Task A_token_counts_as_dead_only_when_google_says_that_it_is_the_token(string body, int outcome)
+    {
+        await using var fcm = await FcmSimulator.StartAsync(new FcmSimulatorOptions(), CancellationToken.None);
+        fcm.Script("t", new SimulatedVerdict { Status = 400, Body = body });
+        using var provider = Create(fcm);
+
+        Assert.Equal((PushOutcome)outcome, (await SendAsync(provider, "t")).Outcome);
+    }
+
+    [Fact]
+    public async Task An_oauth_token_lives_its_time_whatever_happens_to_the_date()
+    {
+        var below = Clock.Standing();
+        var clock = new WallClock(DateTimeOffset.UtcNow, below);
+        await using var fcm = await FcmSimulator.StartAsync(new FcmSimulatorOptions { ClockSkew = TimeSpan.FromDays(1) }, CancellationToken.None);
+        using var provider = Create(fcm, clock);
+        Assert.Equal(PushVerdict.Accepted, await SendAsync(provider, "t", clock));
+
+        clock.Advance(TimeSpan.FromHours(5)); // no reason for another one
+        Assert.Equal(PushVerdict.Accepted, await SendAsync(provider, "t", clock));
+        Assert.Equal(1, fcm.TokenRequestCount);
+
+        clock.Advance(TimeSpan.FromHours(-5) - TimeSpan.FromMinutes(30));
+        below.Advance(TimeSpan.FromMinutes(56));
+        Assert.Equal(PushVerdict.Accepted, await SendAsync(provider, "t", clock));
+        Assert.Equal(2, fcm.TokenRequestCount);
+    }
+
+    private static FcmProvider Create(FcmSimulator fcm, TimeProvider? time = null)
     {
         var folder = Directory.CreateTempSubdirectory("fcm").FullName;
         var account = Path.Combine(folder, "fcm.json");
@@ -93,7 +129,7 @@ public class FcmProviderTests
         try
         {
             return FcmProvider.Create(
-                new FcmOptions { ServiceAccountFile = account, Endpoint = fcm.Endpoint.AbsoluteUri }, ca, TimeSpan.FromSeconds(10), TimeProvider.System);
+                new FcmOptions { ServiceAccountFile = account, Endpoint = fcm.Endpoint.AbsoluteUri }, ca, TimeSpan.FromSeconds(10), time ?? TimeProvider.System);
         }
         finally
         {
@@ -101,9 +137,10 @@ public class FcmProviderTests
         }
     }
 
-    private static async Task<PushVerdict> SendAsync(FcmProvider provider, string token)
+    private static async Task<PushVerdict> SendAsync(FcmProvider provider, string token, TimeProvider? time = null)
     {
-        using var job = new PushJob(System.Text.Encoding.ASCII.GetBytes(token), DateTimeOffset.UtcNow, DateTimeOffset.UtcNow + Lifetime);
+        var now = (time ?? TimeProvider.System).GetUptime();
+        using var job = new PushJob(System.Text.Encoding.ASCII.GetBytes(token), now, now + Lifetime);
         return await provider.SendAsync(job, CancellationToken.None);
     }
 }

@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Security.Cryptography;
 using System.Text.Json;
-using Marmot.NotifyServer.Simulators;
+using Marmot.ProviderSimulators;
 using Marmot.NotifyServer.Tests.Support;
 using Marmot.Platform.Files;
 using Marmot.Protocol.Encoding;

@@ -1,5 +1,5 @@
 using System.Diagnostics;
-using Marmot.NotifyServer.Simulators;
+using Marmot.ProviderSimulators;
 using Marmot.Protocol.Push;
 
 namespace Marmot.NotifyServer.Tests.Soak;

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using Marmot.Hosting;
 using Marmot.Hosting.Cluster;
 using Marmot.NotifyServer.Apps;
 using Marmot.NotifyServer.Claims;
@@ -65,7 +66,7 @@ internal sealed class PipelineRig : IAsyncDisposable
         var json = TestTrigger.Create(_key.PublicKey, TokenDialect.MarmotPushV1, devices, TimeProvider.System).Json;
         var buffer = System.Buffers.ArrayPool<byte>.Shared.Rent(json.Length);
         json.CopyTo(buffer);
-        using var item = new IntakeItem(buffer, json.Length, 0, _time.GetUtcNow());
+        using var item = new IntakeItem(buffer, json.Length, 0, _time.GetUptime());
         return await _pipeline.ProcessAsync(item, _ => { }, CancellationToken.None);
     }
 
@@ -81,7 +82,7 @@ internal sealed class PipelineRig : IAsyncDisposable
     /// <summary>Takes every push and remembers it.</summary>
     internal sealed class SendList : IPushProvider
     {
-        private readonly ConcurrentQueue<(string Token, DateTimeOffset Deadline)> _sent = new();
+        private readonly ConcurrentQueue<(string Token, TimeSpan Deadline)> _sent = new();
 
         public string Name => "apns";
 
@@ -89,7 +90,7 @@ internal sealed class PipelineRig : IAsyncDisposable
 
         public int Count => _sent.Count;
 
-        public DateTimeOffset LastDeadline => _sent.Last().Deadline;
+        public TimeSpan LastDeadline => _sent.Last().Deadline;
 
         public bool IsPlausible(ReadOnlySpan<byte> deviceToken) => true;
 

@@ -1,4 +1,4 @@
-using Marmot.NotifyServer.Simulators;
+using Marmot.ProviderSimulators;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Keys;
 using Marmot.Protocol.Push;
@@ -44,7 +44,7 @@ internal sealed class RunningServer : IAsyncDisposable
 
     /// <param name="relays">Its inbox.</param>
     /// <param name="configure">Changes to the settings.</param>
-    /// <param name="time">The server's clock; the simulators keep theirs.</param>
+    /// <param name="time">The server's clock; the simulators keep theirs. By default one whose date steps by hours at each reading, which simulators of the server's own bear with.</param>
     /// <param name="nsec">The app's key.</param>
     /// <param name="providers">Simulators that outlive this server.</param>
     /// <param name="extras">What a host would inject.</param>
@@ -58,13 +58,15 @@ internal sealed class RunningServer : IAsyncDisposable
     {
         var folder = Directory.CreateTempSubdirectory("notify").FullName;
         var ownsProviders = providers is null;
-        providers ??= await SimulatedProviders.StartAsync();
+        time ??= ownsProviders ? new SteppingClock() : TimeProvider.System;
+        providers ??= await SimulatedProviders.StartAsync(
+            apns => (apns.ClockSkew, apns.ProviderTokenLifetime) = (SteppingClock.Farthest * 2, SteppingClock.Farthest * 2),
+            fcm => (fcm.ClockSkew, fcm.Clock) = (SteppingClock.Farthest * 2, new WallClock(DateTimeOffset.UtcNow - SteppingClock.Farthest)));
         var options = CreateOptions(folder, providers, relays.Select(relay => relay.Url), nsec);
         configure?.Invoke(options);
         var check = new NotifyOptionsValidator().Validate(null, options);
         Assert.True(check.Succeeded, check.FailureMessage);
 
-        time ??= TimeProvider.System;
         var metrics = new NotifyMetrics(time);
         var probe = new MetricsProbe(metrics);
         var service = new NotifyService(

@@ -1,4 +1,4 @@
-using Marmot.NotifyServer.Simulators;
+using Marmot.ProviderSimulators;
 
 namespace Marmot.NotifyServer.Tests.Support;
 

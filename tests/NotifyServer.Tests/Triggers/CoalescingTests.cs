@@ -1,3 +1,4 @@
+using Marmot.Hosting;
 using Marmot.NotifyServer.Tests.Support;
 
 namespace Marmot.NotifyServer.Tests.Triggers;
@@ -6,7 +7,7 @@ namespace Marmot.NotifyServer.Tests.Triggers;
 public class CoalescingTests
 {
     private static readonly TimeSpan Tenth = TimeSpan.FromSeconds(0.1);
-    private readonly ManualTime _time = new();
+    private readonly FakeTimeProvider _time = Clock.Standing();
 
     [Fact]
     public async Task A_hint_inside_the_window_rings_once_more_at_its_end()
@@ -15,18 +16,18 @@ public class CoalescingTests
         await rig.HintAsync(Device.Apns(1));
         Assert.Equal(1, rig.Sent.Count);
 
-        _time.Move(TimeSpan.FromSeconds(0.5));
+        _time.Advance(TimeSpan.FromSeconds(0.5));
         await rig.HintAsync(Device.Apns(1));
-        _time.Move(Tenth);
+        _time.Advance(Tenth);
         await rig.HintAsync(Device.Apns(1)); // the one that waits stands for this one too
         Assert.Equal(1, rig.Probe.Count("marmot_notify_pushes_held"));
         Assert.Equal(1, rig.Probe.Lost("coalesced"));
-        _time.Move(TimeSpan.FromSeconds(1.3));
+        _time.Advance(TimeSpan.FromSeconds(1.3));
         Assert.Equal(1, rig.Sent.Count);
 
-        _time.Move(Tenth);
+        _time.Advance(Tenth);
         await rig.Probe.EndedAsync("accepted", 2);
-        _time.Move(TimeSpan.FromMinutes(1));
+        _time.Advance(TimeSpan.FromMinutes(1));
         await rig.HintAsync(Device.Apns(1)); // long after: at once
         Assert.Equal(3, rig.Sent.Count);
         Assert.Equal(1, rig.Probe.Count("marmot_notify_pushes_held"));
@@ -39,14 +40,14 @@ public class CoalescingTests
         for (var i = 0; i < 51; i++)
         {
             await rig.HintAsync(Device.Apns(1));
-            _time.Move(Tenth);
+            _time.Advance(Tenth);
         }
 
         await rig.Probe.EndedAsync("accepted", 3); // at 0, 2 and 4 seconds
         Assert.Equal(3, rig.Sent.Count);
-        _time.Move(TimeSpan.FromSeconds(1)); // the last hint came at 5.0; the window ends at 6
+        _time.Advance(TimeSpan.FromSeconds(1)); // the last hint came at 5.0; the window ends at 6
         await rig.Probe.EndedAsync("accepted", 4);
-        _time.Move(TimeSpan.FromMinutes(1));
+        _time.Advance(TimeSpan.FromMinutes(1));
         Assert.Equal(4, rig.Sent.Count);
         Assert.Equal(51, rig.Sent.Count + rig.Probe.Lost("coalesced"));
     }
@@ -59,10 +60,10 @@ public class CoalescingTests
         Assert.Equal(1, rig.Probe.Lost("coalesced"));
         Assert.Equal(0, rig.Lane.Pending);
 
-        _time.Move(TimeSpan.FromSeconds(1));
+        _time.Advance(TimeSpan.FromSeconds(1));
         await rig.HintAsync(Device.Apns(8), Device.Apns(8), Device.Apns(9));
         Assert.Equal(1, rig.Lane.Pending);
-        _time.Move(TimeSpan.FromSeconds(1));
+        _time.Advance(TimeSpan.FromSeconds(1));
         await rig.Probe.EndedAsync("accepted", 3);
         Assert.Equal(0, rig.Lane.Pending);
     }
@@ -80,9 +81,9 @@ public class CoalescingTests
         await rig.HintAsync(Device.Apns(1));
         Assert.Equal("queue-full", await rig.HintAsync(Device.Apns(2)));
 
-        _time.Move(TimeSpan.FromMinutes(1));
+        _time.Advance(TimeSpan.FromMinutes(1));
         await rig.Probe.EndedAsync("accepted", 2);
-        Assert.Equal(_time.GetUtcNow() + TimeSpan.FromSeconds(30), rig.Sent.LastDeadline);
+        Assert.Equal(_time.GetUptime() + TimeSpan.FromSeconds(30), rig.Sent.LastDeadline);
         Assert.Equal("done", await rig.HintAsync(Device.Apns(2)));
         Assert.Equal(3, rig.Sent.Count);
     }

@@ -29,6 +29,17 @@ public sealed class RumorTests
     }
 
     [Fact]
+    [Trait("Spec", "NIP-59")]
+    public void An_empty_signature_is_none_in_a_rumor_and_wrong_in_an_event()
+    {
+        Assert.True(Rumor.TryParse(NostrJson.Utf8(Json[..^1] + ",\"sig\":\"\"}"), out var rumor, out _));
+        Assert.Contains(rumor.Id.ToString(), Json, StringComparison.Ordinal);
+        AssertRefused(Json[..^1] + ",\"sig\":\"00\"}", "sig is not 128 lower-case hex digits");
+        Assert.False(NostrEventReader.TryRead(NostrJson.Utf8(Json[..^1] + ",\"sig\":\"\"}"), out _, out var reason));
+        Assert.Equal("invalid: sig is not 128 lower-case hex digits", reason.ToString());
+    }
+
+    [Fact]
     public void Refuses_a_signature_a_wrong_id_and_a_missing_member()
     {
         AssertRefused(Json[..^1] + $",\"sig\":\"{new string('a', 128)}\"}}", "an unsigned event carries a signature");

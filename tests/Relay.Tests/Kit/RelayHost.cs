@@ -1,5 +1,6 @@
 using Marmot.Hosting;
 using Marmot.Relay;
+using Marmot.TestKit;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
@@ -14,7 +15,7 @@ internal sealed class RelayHost : IAsyncDisposable
     private readonly WebApplication _app;
     private readonly bool _ownsDirectory;
 
-    private RelayHost(WebApplication app, string directory, TestClock clock, bool ownsDirectory)
+    private RelayHost(WebApplication app, string directory, WallClock clock, bool ownsDirectory)
     {
         _app = app;
         Directory = directory;
@@ -27,7 +28,7 @@ internal sealed class RelayHost : IAsyncDisposable
 
     public string Directory { get; }
 
-    public TestClock Clock { get; }
+    public WallClock Clock { get; }
 
     public Uri Http { get; }
 
@@ -42,7 +43,7 @@ internal sealed class RelayHost : IAsyncDisposable
         var builder = MarmotHost.CreateBuilder([
             "--Public:Urls=http://127.0.0.1:0", "--Admin:Urls=", "--Public:Origin=" + Origin, "--Log:Level=Fatal",
             "--Storage:DataDirectory=" + directory, .. settings]);
-        var clock = new TestClock(now);
+        var clock = new WallClock(DateTimeOffset.FromUnixTimeSeconds(now));
         builder.AddRelay();
         builder.Services.AddSingleton<TimeProvider>(clock);
         var app = builder.Build();

@@ -1,6 +1,6 @@
 using System.Security.Cryptography;
 using Marmot.Client;
-using Marmot.NotifyServer.Simulators;
+using Marmot.ProviderSimulators;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Push;
 using Marmot.TestKit;

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using Amazon.S3.Model;
 using Marmot.Blossom.Policies;
+using Marmot.Hosting;
 using Marmot.Protocol.Encoding;
 
 namespace Marmot.Blossom.Storage.S3;
@@ -17,7 +18,7 @@ internal sealed class S3BlobStore : IBlobStore
     private readonly long _partBytes;
     private readonly TimeProvider _time;
     private readonly FreeSpace _free;
-    private DateTimeOffset _abandonedAt;
+    private TimeSpan? _abandonedAt;
 
     public S3BlobStore(S3Options options, string spoolFolder, long maxBlobBytes, TimeProvider time)
     {
@@ -86,7 +87,7 @@ internal sealed class S3BlobStore : IBlobStore
     /// <summary>One small question; once a day also ends uploads in parts whose server died (S3 keeps and charges their parts for ever).</summary>
     public async ValueTask ProbeAsync(CancellationToken cancellationToken)
     {
-        if (_time.GetUtcNow() - _abandonedAt < AbandonedAge)
+        if (_time.GetUptime() - _abandonedAt < AbandonedAge)
         {
             await _bucket.AskAsync(s3 => s3.ListObjectsV2Async(new ListObjectsV2Request { BucketName = _bucket.Name, MaxKeys = 1 }, cancellationToken), cancellationToken);
             return;
@@ -102,7 +103,7 @@ internal sealed class S3BlobStore : IBlobStore
             }
         }
 
-        _abandonedAt = _time.GetUtcNow();
+        _abandonedAt = _time.GetUptime();
     }
 
     public ValueTask DisposeAsync()

@@ -1,0 +1,124 @@
+using System.Text.RegularExpressions;
+
+namespace Marmot.House.Tests;
+
+/// <summary>The system clock is set forwards and back while servers run: by people, by time servers, by hypervisors. So a reading of the date is only for what leaves the
+/// machine or is stored with a date; whatever measures an interval uses timestamps (TimeProvider.GetTimestamp, Hosting's GetUptime) and timers.</summary>
+public partial class ClockRulesTests
+{
+    /// <summary>Who reads the date, and what for. A new line here needs a reason of the same kind: "for a timeout" is none.</summary>
+    private static readonly Dictionary<string, string> Readers = new(StringComparer.Ordinal)
+    {
+        ["AllInOne/Doctor/Examination.cs"] = "dates the events it publishes",
+        ["Blossom/Auth/TokenGate.cs"] = "a token says by date when it ends",
+        ["Blossom/Blobs/BlobKeeper.cs"] = "dates claims; judges the age of stored files by their date",
+        ["Blossom/Commands/BlossomCommands.cs"] = "claims end by date",
+        ["Blossom/Endpoints/BlobEndpoint.cs"] = "Cache-Control from the date a blob ends",
+        ["Blossom/Endpoints/DownloadShortcut.cs"] = "Date of the answer",
+        ["Blossom/Endpoints/UploadEndpoint.cs"] = "an expiration asked for is a date",
+        ["Blossom/Index/ClaimTable.cs"] = "claims begin and end by date",
+        ["Blossom/Index/Postgres/PostgresBlobIndex.cs"] = "claims begin and end by date",
+        ["Blossom/Policies/UploadPolicy.cs"] = "retention gives a claim the date of its end",
+        ["Blossom/Storage/DiskBlobStore.cs"] = "file time by the day",
+        ["Blossom/Storage/S3/BlobBucket.cs"] = "a presigned address ends by date",
+        ["Blossom/Storage/S3/S3BlobStore.cs"] = "S3 dates objects and uploads",
+        ["Cli/Agent/AgentSession.cs"] = "key packages end by date; lines of the log are dated",
+        ["Client/Accounts/Account.cs"] = "dates events",
+        ["Client/Groups/GroupChanges.cs"] = "leaves are valid between dates",
+        ["Client/Groups/GroupSession.Commits.cs"] = "leaves are valid between dates",
+        ["Client/Groups/GroupSession.cs"] = "dates messages",
+        ["Client/KeyPackages/KeyPackageFinder.cs"] = "key packages are valid between dates",
+        ["Client/KeyPackages/KeyPackagePublisher.cs"] = "key packages are valid between dates",
+        ["Client/Media/BlossomClient.cs"] = "dates the token of a request",
+        ["Client/Relays/RelayLink.cs"] = "dates the answer to a challenge",
+        ["Hosting/MonotonicTime.cs"] = "names the method that it replaces",
+        ["NotifyServer/Doctor/NotifyDoctor.cs"] = "compares the date with the providers'",
+        ["NotifyServer/Doctor/RelayDoctor.cs"] = "since of a filter",
+        ["NotifyServer/Inbox/Canaries.cs"] = "dates our own triggers",
+        ["NotifyServer/Inbox/InboxRelay.cs"] = "since of a filter; dates the inbox list",
+        ["NotifyServer/NotifyMetrics.cs"] = "start of the process as a metric",
+        ["NotifyServer/Providers/ApnsJwt.cs"] = "iat of the token; a step of the clock is noticed by comparing",
+        ["NotifyServer/Providers/ApnsProvider.cs"] = "apns-expiration; Retry-After may be a date",
+        ["NotifyServer/Providers/FcmProvider.cs"] = "Retry-After may be a date",
+        ["NotifyServer/Providers/OAuthTokens.cs"] = "iat and exp of the assertion; Retry-After may be a date",
+        ["NotifyServer/TestTrigger.cs"] = "dates the trigger",
+        ["Protocol/GiftWraps/GiftWrap.cs"] = "dates wraps",
+        ["Protocol/RelayClient/RelayConnection.cs"] = "dates the answer to a challenge",
+        ["ProviderSimulators/ApnsProviderTokens.cs"] = "judges iat as Apple does; its fake clock moves everything",
+        ["ProviderSimulators/ApnsSimulator.cs"] = "dates records and 410 answers",
+        ["ProviderSimulators/FcmSimulator.cs"] = "dates records",
+        ["ProviderSimulators/FcmTokenEndpoint.cs"] = "judges iat and exp as Google does; its fake clock moves everything",
+        ["ProviderSimulators/SimulatorAuthority.cs"] = "dates certificates",
+        ["Relay/Connections/Connection.cs"] = "judges the date of an answer to the challenge",
+        ["Relay/Ingest/EventWriterLoop.cs"] = "events end by date (NIP-40)",
+        ["Relay/Ingest/WritePolicy.cs"] = "judges the date of an event",
+        ["Relay/Ingest/WritePolicyProgram.cs"] = "tells the program the date of arrival",
+        ["Relay/Maintenance/RetentionLoop.cs"] = "retention counts from the date of an event",
+        ["Relay/Management/ManagementEndpoint.cs"] = "judges the date of NIP-98 tokens",
+        ["Relay/Operator/RelaySync.cs"] = "until of a filter; what has ended by date",
+        ["Relay/Operator/StoreCommands.cs"] = "what has ended by date is not exported",
+        ["Relay/Operator/StoreCompaction.cs"] = "what has ended by date is left out",
+        ["Relay/Queries/Requests.cs"] = "what has ended by date is not served",
+        ["Relay/Queries/Syncs.cs"] = "what has ended by date is not served",
+    };
+
+    /// <summary>Sums and differences of dates. Each compares with a date that was stored or came from elsewhere, and says what a wrong one costs.</summary>
+    private static readonly Dictionary<string, string> Arithmetic = new(StringComparer.Ordinal)
+    {
+        ["Blossom/Blobs/BlobKeeper.cs"] = "files without a claim that are young by date are left; with a wrong date the blob's lock and a second look at the claim decide",
+        ["Blossom/Storage/S3/BlobBucket.cs"] = "end of a presigned address",
+        ["Blossom/Storage/S3/S3BlobStore.cs"] = "S3's date of an upload in parts: a day, which no running upload lasts",
+        ["NotifyServer/Doctor/NotifyDoctor.cs"] = "the providers' date, to warn of a wrong clock",
+        ["NotifyServer/Providers/ApnsJwt.cs"] = "the clock was set since the token was made; another replica's date, clamped",
+        ["NotifyServer/Providers/ApnsProvider.cs"] = "the date sent to Apple from the time left",
+        ["ProviderSimulators/FcmTokenEndpoint.cs"] = "its fake clock moves everything",
+    };
+
+    [Fact]
+    public void The_date_is_read_only_for_what_leaves_the_machine_or_is_stored_with_a_date()
+    {
+        var offenders = Sources().Where(file => Date().IsMatch(file.Code) && !Readers.ContainsKey(file.Name)).Select(file => file.Name + ": measure intervals by GetTimestamp or GetUptime, or say here what the date is for");
+        Assert.Empty(offenders);
+    }
+
+    [Fact]
+    public void Nothing_is_measured_by_the_difference_of_two_dates()
+    {
+        var offenders = Sources().Where(file => file.Code.Split('\n').Any(DateArithmetic().IsMatch) && !Arithmetic.ContainsKey(file.Name)).Select(file => file.Name + ": an interval between two readings of the date");
+        Assert.Empty(offenders);
+    }
+
+    [Fact]
+    public void Mls_knows_no_clock_at_all() =>
+        Assert.Empty(Sources().Where(file => file.Name.StartsWith("Mls/", StringComparison.Ordinal) && Clock().IsMatch(file.Code)).Select(file => file.Name));
+
+    [Theory]
+    [InlineData("var now = _time.GetUtcNow();", true, false)]
+    [InlineData("if (time.GetUtcNow() - started > limit)", true, true)]
+    [InlineData("var left = _until - DateTimeOffset.UtcNow;", true, true)]
+    [InlineData("_until = time.GetUtcNow() + pause;", true, true)]
+    [InlineData("long Now => time.GetUtcNow().ToUnixTimeSeconds();", true, false)]
+    [InlineData("var passed = time.GetElapsedTime(started);", false, false)]
+    public void The_rules_see_what_they_are_for(string line, bool date, bool arithmetic)
+    {
+        Assert.Equal(date, Date().IsMatch(line));
+        Assert.Equal(arithmetic, DateArithmetic().IsMatch(line));
+    }
+
+    private static IEnumerable<(string Name, string Code)> Sources()
+    {
+        var src = Path.Combine(Repository.Root, "src");
+        return Repository.Files("*.cs").Where(file => file.StartsWith(src + Path.DirectorySeparatorChar, StringComparison.Ordinal))
+            .Select(file => (Path.GetRelativePath(src, file).Replace('\\', '/'), File.ReadAllText(file)));
+    }
+
+    [GeneratedRegex(@"\bGetUtcNow\b|\bGetLocalNow\b|\b(DateTime|DateTimeOffset)\.(UtcNow|Now|Today)\b")]
+    private static partial Regex Date();
+
+    // The arrow of an expression body and of a lambda is no comparison.
+    [GeneratedRegex(@"(GetUtcNow\(\)|\.UtcNow)\s*[-+<>]|(?<!=)[-+<>]=?\s*\(?[A-Za-z_.]*(GetUtcNow\(\)|\bUtcNow)(?!\s*\.To)")]
+    private static partial Regex DateArithmetic();
+
+    [GeneratedRegex(@"\bTimeProvider\b|\bUtcNow\b|\bStopwatch\b|\bTickCount64?\b")]
+    private static partial Regex Clock();
+}

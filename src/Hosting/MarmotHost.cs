@@ -40,7 +40,8 @@ public static class MarmotHost
         builder.Services.AddSingleton<DrainLifetime>();
         builder.Services.AddSingleton<IHostLifetime>(services => services.GetRequiredService<DrainLifetime>());
         builder.Services.AddSingleton<IHealthPart>(services => services.GetRequiredService<DrainLifetime>());
-        builder.Services.AddSingleton<IStartupFilter, TrustedProxies>();
+        builder.Services.AddSingleton<TrustedProxies>();
+        builder.Services.AddSingleton<IStartupFilter>(services => services.GetRequiredService<TrustedProxies>());
         builder.Services.AddRoutingCore();
         builder.Services.AddSingleton<PrometheusText>();
         builder.Services.AddSingleton<AdminServer>();

@@ -20,6 +20,16 @@ internal sealed class PostgresHealth(ClusterFeed feed) : IHealthPart
     public HealthState Check() => feed.StoreFailure is { } failure ? new HealthState(false, failure) : HealthState.Ok;
 }
 
+/// <summary>Whether live events reach their subscribers in time.</summary>
+internal sealed class FanOutHealth(FanOut fanOut) : IHealthPart
+{
+    public string Name => "live delivery";
+
+    public HealthState Check() => fanOut.Lag is var lag && lag > FanOut.MaxLag
+        ? new HealthState(false, $"live events come {lag.TotalSeconds:0} seconds late")
+        : HealthState.Ok;
+}
+
 /// <summary>Whether the relay listens.</summary>
 internal sealed class RelayHealth(RelayMetrics metrics) : IHealthPart
 {

@@ -63,6 +63,7 @@ public static class RelayHosting
         services.AddSingleton<ManagementEndpoint>();
         services.AddSingleton<RetentionLoop>();
         services.AddSingleton<IHealthPart, RelayHealth>();
+        services.AddSingleton<IHealthPart, FanOutHealth>();
 
         // Stopped last to first: connections, then the writer, then the feed and the fan-out.
         services.AddHostedService(provider => provider.GetRequiredService<FanOut>());

@@ -56,6 +56,14 @@ public sealed class RelayOptions
     [Range(1, 10_000)]
     public int MaxFilterValues { get; set; } = 1000;
 
+    /// <summary>Bytes of memory the filters of one connection's open subscriptions may take. Default 4 MiB: 12,000 values.</summary>
+    [Range(64 * 1024, 1 << 30)]
+    public int MaxFilterBytes { get; set; } = 4 * 1024 * 1024;
+
+    /// <summary>Bytes of memory the filters of all open subscriptions may take; one address has at most a quarter of what is free of them. Default 512 MiB.</summary>
+    [Range(1024 * 1024, 1L << 40)]
+    public long MaxFilterBytesTogether { get; set; } = 512L * 1024 * 1024;
+
     /// <summary>Stored events a filter returns at most, also when it names no limit. Default 5,000.</summary>
     [Range(1, 100_000)]
     public int MaxLimit { get; set; } = 5000;
@@ -117,6 +125,13 @@ public sealed class RelayOptions
     /// <summary>How long one write to a connection may take. Default 30 s.</summary>
     public TimeSpan WriteTimeout { get; set; } = TimeSpan.FromSeconds(30);
 
+    /// <summary>How long a message may take from its first byte to its last. Default 60 s: the longest one at 9 KB a second.</summary>
+    public TimeSpan MessageTimeout { get; set; } = TimeSpan.FromSeconds(60);
+
+    /// <summary>Bytes of messages that are not whole or not read yet, over all connections; one address has at most a quarter of what is free of them. Default 256 MiB.</summary>
+    [Range(16 * 1024 * 1024, 1L << 40)]
+    public long MaxInputBytesTogether { get; set; } = 256L * 1024 * 1024;
+
     /// <summary>Silence after which the relay pings; a second such silence closes. Default 60 s.</summary>
     public TimeSpan PingInterval { get; set; } = TimeSpan.FromSeconds(60);
 
@@ -126,7 +141,10 @@ public sealed class RelayOptions
     /// </summary>
     public RelayCompression Compression { get; set; } = RelayCompression.Live;
 
-    /// <summary>Connections at one time. Default 20,000.</summary>
+    /// <summary>
+    /// Connections at one time. Default 20,000. One address has at most a quarter of the places that are free (8 at least), and as many as are free for
+    /// connections that proved a key which has written here (NIP-42).
+    /// </summary>
     [Range(1, 1_000_000)]
     public int MaxConnections { get; set; } = 20_000;
 
@@ -142,7 +160,7 @@ public sealed class RelayOptions
     [Range(0, int.MaxValue)]
     public int WorkPerAddress { get; set; } = 200_000;
 
-    /// <summary>Work a second stored for one group (<c>h</c> of kind 445) or recipient (<c>p</c> of gift wraps), as above. Default 400,000: more than one address has. 0 = no limit.</summary>
+    /// <summary>Work a second stored for one group (<c>h</c> of kind 445) or recipient (<c>p</c> of gift wraps), as above. Default 400,000: more than one address has. When it is spent, an address still has a hundredth of it there for itself. 0 = no limit.</summary>
     [Range(0, int.MaxValue)]
     public int WorkPerTarget { get; set; } = 400_000;
 

@@ -17,6 +17,11 @@ public class TrustedProxiesTests
     [InlineData("192.0.2.1", "203.0.113.7", "192.0.2.1")] // a stranger
     [InlineData("10.4.5.6", null, "10.4.5.6")]
     [InlineData("10.4.5.6", "nonsense", "10.4.5.6")]
+    [InlineData("10.4.5.6", "203.0.113.7, nonsense", "10.4.5.6")]
+    [InlineData("10.4.5.6", "203.0.113.7, ", "10.4.5.6")]
+    [InlineData("10.4.5.6", "203.0.113.7:4711", "203.0.113.7")] // some proxies write the port
+    [InlineData("10.4.5.6", "[2001:db8:9::7]:4711", "2001:db8:9::7")]
+    [InlineData("::ffff:10.4.5.6", "::ffff:203.0.113.7", "203.0.113.7")]
     public async Task The_address_of_a_caller_is_taken_from_trusted_proxies_only(string connection, string? forwardedFor, string expected) =>
         Assert.Equal(expected, await AddressSeenAsync(connection, context => context.Request.Headers["X-Forwarded-For"] = forwardedFor));
 

@@ -146,7 +146,7 @@ internal static class FilterReader
             list.Add(key);
         }
 
-        keys = [.. list];
+        keys = Distinct(list);
         return reader.TokenType == JsonTokenType.EndArray;
     }
 
@@ -169,7 +169,7 @@ internal static class FilterReader
             list.Add(kind);
         }
 
-        kinds = [.. list];
+        kinds = Distinct(list);
         return reader.TokenType == JsonTokenType.EndArray;
     }
 
@@ -223,7 +223,10 @@ internal static class FilterReader
             list.Add(value);
         }
 
-        values = [.. list];
+        values = Distinct(list);
         return reader.TokenType == JsonTokenType.EndArray;
     }
+
+    // A value written twice asks for nothing more, but would cost its memory and its search again.
+    private static T[] Distinct<T>(List<T> list) => list.Count > 1 ? [.. list.Distinct()] : [.. list];
 }

@@ -18,7 +18,7 @@ internal sealed class ClientTransport
     private readonly Action _abort;
 
     /// <summary>Straight on the transport: the handshake was read by <see cref="WebSocketShortcut"/>, its answer is still to be sent.</summary>
-    public ClientTransport(ConnectionContext connection, string relayUrl, byte[] handshake)
+    public ClientTransport(ConnectionContext connection, IPAddress? address, string relayUrl, byte[] handshake)
     {
         Handshake = handshake;
         Socket = connection.Features.Get<IConnectionSocketFeature>()?.Socket;
@@ -32,7 +32,7 @@ internal sealed class ClientTransport
         Output = _writer.AsStream(leaveOpen: true);
         _abort = connection.Abort;
         RelayUrl = relayUrl;
-        Address = (connection.RemoteEndPoint as IPEndPoint)?.Address;
+        Address = address;
     }
 
     /// <summary>On the stream of an HTTP request that was upgraded, e.g. inside TLS.</summary>

@@ -1,4 +1,5 @@
 using System.Buffers;
+using Marmot.Hosting.Callers;
 using Marmot.Protocol.Auth;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
@@ -34,9 +35,18 @@ internal sealed class Connection : IDisposable
     private bool _pinged;
     private int _unanswered;
     private int _trust; // 1 trusted, -1 never again
+    private readonly AddressShares _shares;
+    private readonly AddressShare _share;
+    private bool _isDisposed; // under the lock of _share
+    private long _filterBytes; // the read loop's own
+    private long _inputBytes; // the read loop's own
+    private long _messageSince; // when the message began to arrive that is not whole; 0 while there is none
 
+    /// <remarks>The place (<paramref name="share"/>) is given back when the connection is disposed.</remarks>
     public Connection(
         ClientTransport transport,
+        AddressShare share,
+        AddressShares shares,
         string challenge,
         RelayBudgets budgets,
         WorkTurns turns,
@@ -47,7 +57,9 @@ internal sealed class Connection : IDisposable
     {
         _budgets = budgets;
         _authMemory = authMemory;
-        AddressPrefix = budgets.PrefixOf(transport.Address);
+        _shares = shares;
+        _share = share;
+        AddressPrefix = share.Prefix;
         Turn = new WorkTurn(turns, budgets.LaneOf(AddressPrefix));
         _transport = transport;
         _challenge = challenge;
@@ -75,7 +87,10 @@ internal sealed class Connection : IDisposable
     public System.Net.IPAddress? Address => _transport.Address;
 
     /// <summary>Whose work budget it uses; null when it is not counted. In memory only, never logged.</summary>
-    public byte[]? AddressPrefix { get; }
+    public AddressPrefix? AddressPrefix { get; }
+
+    /// <summary>Its client proved a key that is known here (<see cref="AddressShares.TryAdmitMember"/>); the loop of <see cref="ConnectionSet"/> alone sets it.</summary>
+    public bool IsMember { get; private set; }
 
     /// <summary>Open subscriptions by id; the read loop's own.</summary>
     public Dictionary<string, Subscription> Subscriptions { get; } = new(StringComparer.Ordinal);
@@ -101,6 +116,7 @@ internal sealed class Connection : IDisposable
 
         Outbox.Flush();
         var reader = _transport.Input;
+        var unread = 0L; // what stayed from the last read
         using var batch = new MessageBatch();
         try
         {
@@ -118,21 +134,22 @@ internal sealed class Connection : IDisposable
                     _pinged = false;
                 }
 
-                TimeSpan wait;
+                // What an address sends costs it as it arrives, whatever it is; one that has spent its budget is read from slowly.
+                var wait = _budgets.Charge(AddressPrefix, RelayBudgets.ReadUnitsOf(rest.Length - unread));
                 bool more;
                 do
                 {
-                    var unread = rest.Length;
                     more = ReadFrames(ref rest, batch);
-                    var units = RelayBudgets.ReadUnitsOf(batch.Count, unread - rest.Length + batch.TakeInflatedBytes());
-                    if (batch.Count > 0)
+                    var count = batch.Count;
+                    var units = RelayBudgets.MessageUnitsOf(count, batch.TakeInflatedBytes());
+                    if (count > 0)
                     {
                         await ingester.HandleAsync(this, batch, _ended.Token);
                         batch.Clear();
+                        wait = _budgets.Charge(AddressPrefix, units);
                     }
 
-                    // What an address sends costs it, whatever it is; one that has spent its budget is read from slowly.
-                    wait = _budgets.Charge(AddressPrefix, units);
+                    Watch(rest.Length + batch.OpenLength, isNew: count > 0);
                     more &= _endReason is null;
                     if (more && wait > TimeSpan.Zero)
                     {
@@ -143,6 +160,7 @@ internal sealed class Connection : IDisposable
                 while (more);
 
                 Outbox.Flush();
+                unread = rest.Length;
                 reader.AdvanceTo(rest.Start, rest.End);
                 if (read.IsCompleted || _endReason is not null)
                 {
@@ -201,6 +219,12 @@ internal sealed class Connection : IDisposable
     /// <summary>Pings a silent client; ends one that was silent through the next interval too.</summary>
     public void CheckAlive()
     {
+        if (Volatile.Read(ref _messageSince) is var since and not 0 && _clock.GetElapsedTime(since) >= _options.MessageTimeout)
+        {
+            Expire();
+            return;
+        }
+
         if (_clock.GetElapsedTime(Volatile.Read(ref _lastHeard)) < _options.PingInterval)
         {
             return;
@@ -335,7 +359,94 @@ internal sealed class Connection : IDisposable
     /// <summary>An OK that was owed is sent.</summary>
     public void Settle() => Interlocked.Decrement(ref _unanswered);
 
-    public void Dispose() => _ended.Dispose();
+    public void Dispose()
+    {
+        _ended.Dispose();
+        HoldInput(0);
+        lock (_share)
+        {
+            _isDisposed = true;
+            _shares.Close(_share, IsMember);
+        }
+    }
+
+    /// <summary>Counts the filters of a subscription that is about to be opened; false when the connection, its address or all together hold too much. For the read loop.</summary>
+    public bool TryHoldFilters(int bytes)
+    {
+        if (_filterBytes + bytes > _options.MaxFilterBytes || !_shares.Filters.TryTake(ref _share.FilterBytes, bytes, _share.Part))
+        {
+            return false;
+        }
+
+        _filterBytes += bytes;
+        return true;
+    }
+
+    /// <summary>After <see cref="TryHoldFilters"/>.</summary>
+    public void ReturnFilters(int bytes)
+    {
+        _filterBytes -= bytes;
+        _shares.Filters.Return(ref _share.FilterBytes, bytes);
+    }
+
+    /// <summary>Counts it as a member's from now on, if its address does not have too many of them.</summary>
+    public void AdmitMember()
+    {
+        lock (_share)
+        {
+            IsMember = IsMember || (!_isDisposed && _shares.TryAdmitMember(_share));
+        }
+    }
+
+    // After each look at what has arrived: what is not whole, or waits to be read, is counted and has a time limit.
+    private void Watch(long bytes, bool isNew)
+    {
+        if (bytes == 0)
+        {
+            Volatile.Write(ref _messageSince, 0);
+        }
+        else if (isNew || _messageSince == 0)
+        {
+            Volatile.Write(ref _messageSince, _clock.GetTimestamp());
+        }
+
+        if (!HoldInput(bytes))
+        {
+            Outbox.SendNotice("rate-limited: too much of messages that are not whole");
+            End(1008, "held too much input");
+        }
+    }
+
+    // In steps, so that most reads change nothing.
+    private bool HoldInput(long bytes)
+    {
+        const int Step = 4096;
+        var steps = (bytes + Step - 1) / Step * Step;
+        var more = steps - _inputBytes;
+        if (more > 0 && !_shares.Input.TryTake(ref _share.InputBytes, more, _share.Part))
+        {
+            return false;
+        }
+
+        if (more < 0)
+        {
+            _shares.Input.Return(ref _share.InputBytes, -more);
+        }
+
+        _inputBytes = steps;
+        return true;
+    }
+
+    // From another thread than the read loop's.
+    private void Expire()
+    {
+        if (Interlocked.CompareExchange(ref _endReason, "sent a message too slowly", null) is null)
+        {
+            _budgets.Charge(AddressPrefix, RelayBudgets.ViolationUnits);
+            SendClose(1008);
+            _ = _ended.CancelAsync();
+        }
+    }
 
     private void SendChallenge() => Outbox.SendAuth(_challenge);
 

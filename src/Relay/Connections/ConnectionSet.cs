@@ -1,8 +1,11 @@
 using System.Collections.Concurrent;
 using System.Net;
+using Marmot.Protocol.Encoding;
+using Marmot.Protocol.Filters;
 using Marmot.Relay.Ingest;
 using Marmot.Relay.Management;
 using Marmot.Relay.Queries;
+using Marmot.Relay.Storage;
 using Marmot.Relay.Turns;
 using Microsoft.Extensions.Options;
 
@@ -18,6 +21,7 @@ internal sealed class ConnectionSet(
     WorkTurns turns,
     AuthWaitMemory authMemory,
     Moderation moderation,
+    IEventStore store,
     RelayMetrics metrics,
     TimeProvider clock,
     IOptions<RelayOptions> options,
@@ -32,49 +36,71 @@ internal sealed class ConnectionSet(
     private int _isStopping;
     private int _pausedRefusals;
     private readonly OutboxMemory _memory = new(options.Value.MaxOutboxBytesTogether);
+    private readonly AddressShares _shares = new(options.Value);
+    private readonly HashSet<Bytes32> _named = [.. options.Value.WriteAllowList.Concat(options.Value.Admins).Select(text => Bytes32.TryParseHex(text, out var key) ? key : default)];
 
     private bool IsFull => Volatile.Read(ref _isStopping) != 0 || metrics.Connections >= options.Value.MaxConnections;
 
-    /// <summary>Why a handshake is refused, as a status of HTTP; null when the client may come in.</summary>
+    /// <summary>Decides on a handshake: a place, which <see cref="ServeAsync(ClientTransport, AddressShare)"/> takes over, or the status of HTTP that refuses it.</summary>
     /// <remarks>An address that has spent its work is told so a second later: a flood that knocks again at once would cost more than what it may do here.</remarks>
-    public async ValueTask<int?> FindRefusalAsync(IPAddress? address)
+    public async ValueTask<(AddressShare? Place, int Refusal)> AdmitAsync(IPAddress? address)
     {
         if (IsFull)
         {
-            return StatusCodes.Status503ServiceUnavailable;
+            return (null, StatusCodes.Status503ServiceUnavailable);
         }
 
         if (moderation.IsBlocked(address))
         {
-            return StatusCodes.Status403Forbidden;
+            return (null, StatusCodes.Status403Forbidden);
         }
 
-        if (budgets.TryTake(budgets.PrefixOf(address), RelayBudgets.HandshakeUnits))
+        var prefix = budgets.PrefixOf(address);
+        if (budgets.TryTake(prefix, RelayBudgets.HandshakeUnits) && _shares.TryOpen(prefix) is { } place)
         {
-            return null;
+            return (place, 0);
         }
 
-        budgets.Charge(budgets.PrefixOf(address), RelayBudgets.HandshakeUnits);
+        budgets.Charge(prefix, RelayBudgets.HandshakeUnits);
         if (Interlocked.Increment(ref _pausedRefusals) <= MaxPausedRefusals)
         {
             await Task.Delay(RefusalPause, clock);
         }
 
         Interlocked.Decrement(ref _pausedRefusals);
-        return StatusCodes.Status429TooManyRequests;
+        return (null, StatusCodes.Status429TooManyRequests);
     }
+
+    /// <summary>Gives back a place that was not used.</summary>
+    public void Release(AddressShare place) => _shares.Close(place, isMember: false);
 
     /// <summary>Upgrades a request and runs the client to its end.</summary>
     public async Task ServeAsync(HttpContext context)
     {
-        if (await FindRefusalAsync(context.Connection.RemoteIpAddress) is { } status)
+        var (place, refusal) = await AdmitAsync(context.Connection.RemoteIpAddress);
+        if (place is null)
         {
-            context.Response.StatusCode = status;
+            context.Response.StatusCode = refusal;
+            return;
         }
-        else if (AgreeOnExtensions(context.Request.Headers.SecWebSocketExtensions) is var extensions
-            && await WebSocketHandshake.AcceptAsync(context, extensions) is { } stream)
+
+        var extensions = AgreeOnExtensions(context.Request.Headers.SecWebSocketExtensions);
+        Stream? stream = null;
+        try
         {
-            await ServeAsync(new ClientTransport(context, stream, identity.UrlFor(context.Request)) { IsDeflating = extensions is not null });
+            stream = await WebSocketHandshake.AcceptAsync(context, extensions);
+        }
+        finally
+        {
+            if (stream is null)
+            {
+                Release(place);
+            }
+        }
+
+        if (stream is not null)
+        {
+            await ServeAsync(new ClientTransport(context, stream, identity.UrlFor(context.Request)) { IsDeflating = extensions is not null }, place);
         }
     }
 
@@ -83,10 +109,10 @@ internal sealed class ConnectionSet(
         offers is null || options.Value.Compression == RelayCompression.Off ? null : PerMessageDeflate.Negotiate(offers);
 
     /// <summary>Runs an admitted client to its end.</summary>
-    public async Task ServeAsync(ClientTransport transport)
+    public async Task ServeAsync(ClientTransport transport, AddressShare place)
     {
         metrics.ConnectionOpened();
-        using var connection = new Connection(transport, identity.CreateChallenge(), budgets, turns, _memory, authMemory, options.Value, clock);
+        using var connection = new Connection(transport, place, _shares, identity.CreateChallenge(), budgets, turns, _memory, authMemory, options.Value, clock);
         _connections.TryAdd(connection, 0);
         try
         {
@@ -160,7 +186,31 @@ internal sealed class ConnectionSet(
             foreach (var connection in _connections.Keys)
             {
                 connection.CheckAlive();
+                if (!connection.IsMember && connection.AddressPrefix is not null && connection.Keys.Length > 0 && await IsMemberAsync(connection.Keys, stoppingToken))
+                {
+                    connection.AdmitMember();
+                }
             }
+        }
+    }
+
+    // Somebody the operator named, or who has written here; not just a key, which anybody makes in no time.
+    private async ValueTask<bool> IsMemberAsync(Bytes32[] keys, CancellationToken cancel)
+    {
+        if (Array.Exists(keys, key => _named.Contains(key)))
+        {
+            return true;
+        }
+
+        try
+        {
+            var scope = ReadScope.Everything(clock.GetUtcNow().ToUnixTimeSeconds());
+            var mark = await store.ReadMarkAsync(cancel);
+            return (await store.QueryAsync(new Filter { Authors = keys }, scope, mark, 1, cancel)).Count > 0;
+        }
+        catch (Exception exception) when (exception is IOException or QueryTooWideException)
+        {
+            return false; // asked again at the next check
         }
     }
 

@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Security.Cryptography;
 using System.Text;
 using Marmot.Hosting;
+using Marmot.Protocol.Addresses;
 
 namespace Marmot.Relay.Connections;
 
@@ -10,7 +11,8 @@ namespace Marmot.Relay.Connections;
 /// <param name="Host">The name the client came by.</param>
 /// <param name="Key">To be answered with <see cref="Accept"/>.</param>
 /// <param name="Extensions">What it offers, several headers joined by commas; null for nothing.</param>
-internal readonly record struct WebSocketRequest(string Host, string Key, string? Extensions)
+/// <param name="ForwardedFor">What a proxy says about the caller's address, for <see cref="TrustedProxies"/>; null for nothing.</param>
+internal readonly record struct WebSocketRequest(string Host, string Key, string? Extensions, string? ForwardedFor)
 {
     private const int MaxSize = 16 * 1024;
     private const int KeyLength = 24; // base64 of 16 bytes
@@ -32,7 +34,7 @@ internal readonly record struct WebSocketRequest(string Host, string Key, string
     private static bool TryParse(ReadOnlySpan<char> head, out WebSocketRequest request)
     {
         request = default;
-        string? host = null, key = null, extensions = null;
+        string? host = null, key = null, extensions = null, forwardedFor = null;
         bool upgrade = false, connection = false, version = false, first = true;
         foreach (var range in head.Split("\r\n"))
         {
@@ -76,7 +78,11 @@ internal readonly record struct WebSocketRequest(string Host, string Key, string
             }
             else if (Is(name, "Sec-WebSocket-Extensions"))
             {
-                extensions = extensions is null ? value.ToString() : $"{extensions},{value}";
+                extensions = Join(extensions, value);
+            }
+            else if (Is(name, TrustedProxies.ForHeader))
+            {
+                forwardedFor = Join(forwardedFor, value);
             }
             else if (Is(name, "Sec-WebSocket-Version"))
             {
@@ -96,14 +102,16 @@ internal readonly record struct WebSocketRequest(string Host, string Key, string
             }
         }
 
-        if (!upgrade || !connection || !version || host is not { Length: > 0 } || key is null)
+        if (!upgrade || !connection || !version || !HostName.TryParseWithPort(host, out _, out _) || key is null)
         {
             return false;
         }
 
-        request = new WebSocketRequest(host, key, extensions);
+        request = new WebSocketRequest(host!, key, extensions, forwardedFor);
         return true;
     }
+
+    private static string Join(string? earlier, ReadOnlySpan<char> value) => earlier is null ? value.ToString() : $"{earlier},{value}";
 
     private static bool Is(ReadOnlySpan<char> text, string name) => text.Equals(name, StringComparison.OrdinalIgnoreCase);
 

@@ -7,8 +7,12 @@ using Microsoft.AspNetCore.WebUtilities;
 namespace Marmot.Relay.Connections;
 
 /// <summary>Takes WebSocket handshakes for <c>/</c> straight from the transport, before the HTTP server, and passes every other connection on untouched.</summary>
-/// <remarks>An upgraded request keeps all of HTTP's objects alive, twice the memory of the connection itself, and copies each byte once more on its way.</remarks>
-internal sealed class WebSocketShortcut(ConnectionSet connections, RelayIdentity identity, TimeProvider clock) : IConnectionShortcut
+/// <remarks>
+/// Who calls is found by the same <see cref="TrustedProxies"/> that the HTTP server's requests pass, who is refused by the same <see cref="ConnectionSet"/>.
+/// An upgraded request keeps all of HTTP's objects alive, twice the memory of the connection itself, and copies each byte once more on its way
+/// (docs/decisions/0015-shortcuts-before-the-http-server.md).
+/// </remarks>
+internal sealed class WebSocketShortcut(ConnectionSet connections, RelayIdentity identity, TrustedProxies proxies, TimeProvider clock) : IConnectionShortcut
 {
     // As long as Kestrel gives a client for the head of its request.
     private static readonly TimeSpan HeadTimeout = TimeSpan.FromSeconds(30);
@@ -32,9 +36,11 @@ internal sealed class WebSocketShortcut(ConnectionSet connections, RelayIdentity
             return;
         }
 
-        if (await connections.FindRefusalAsync((connection.RemoteEndPoint as IPEndPoint)?.Address) is { } status)
+        var address = proxies.Find((connection.RemoteEndPoint as IPEndPoint)?.Address, handshake.ForwardedFor);
+        var (place, refusal) = await connections.AdmitAsync(address);
+        if (place is null)
         {
-            Encoding.ASCII.GetBytes($"HTTP/1.1 {status} {ReasonPhrases.GetReasonPhrase(status)}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", connection.Transport.Output);
+            Encoding.ASCII.GetBytes($"HTTP/1.1 {refusal} {ReasonPhrases.GetReasonPhrase(refusal)}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", connection.Transport.Output);
             await connection.Transport.Output.FlushAsync();
             return;
         }
@@ -42,7 +48,7 @@ internal sealed class WebSocketShortcut(ConnectionSet connections, RelayIdentity
         var extensions = connections.AgreeOnExtensions(handshake.Extensions);
         var answer = Encoding.ASCII.GetBytes(
             $"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {WebSocketRequest.Accept(handshake.Key)}\r\n{(extensions is null ? "" : $"Sec-WebSocket-Extensions: {extensions}\r\n")}\r\n");
-        await connections.ServeAsync(new ClientTransport(connection, identity.UrlFor("ws", handshake.Host), answer) { IsDeflating = extensions is not null });
+        await connections.ServeAsync(new ClientTransport(connection, address, identity.UrlFor("ws", handshake.Host), answer) { IsDeflating = extensions is not null }, place);
     }
 
     // Null when it is the HTTP server's; the bytes then stand unread before it.

@@ -1,3 +1,5 @@
+using Marmot.Hosting.Callers;
+
 namespace Marmot.Relay.Ingest;
 
 /// <summary>A bucket of events for one connection: refilled by the second, ten seconds deep. Not thread-safe: its connection owns it.</summary>
@@ -6,8 +8,7 @@ namespace Marmot.Relay.Ingest;
 internal sealed class EventBudget(TimeProvider clock, int perSecond)
 {
     private const int BurstSeconds = 10;
-    private double _left = (double)perSecond * BurstSeconds;
-    private long _filledAt = clock.GetTimestamp();
+    private TokenBucket _bucket;
 
     public bool TryTake()
     {
@@ -16,15 +17,13 @@ internal sealed class EventBudget(TimeProvider clock, int perSecond)
             return true;
         }
 
-        var now = clock.GetTimestamp();
-        _left = Math.Min((double)perSecond * BurstSeconds, _left + clock.GetElapsedTime(_filledAt, now).TotalSeconds * perSecond);
-        _filledAt = now;
-        if (_left < 1)
+        _bucket.Refill(clock, perSecond, (double)perSecond * BurstSeconds);
+        if (_bucket.Left < 1)
         {
             return false;
         }
 
-        _left--;
+        _bucket.Left--;
         return true;
     }
 }

@@ -1,3 +1,4 @@
+using Marmot.Hosting.Callers;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Filters;
@@ -22,6 +23,7 @@ internal sealed class Ingester(
     Syncs syncs,
     RelayBudgets budgets,
     RelayMetrics metrics,
+    TimeProvider clock,
     IOptions<RelayOptions> options)
 {
     private readonly FilterLimits _limits = new()
@@ -37,7 +39,7 @@ internal sealed class Ingester(
         //    between EVENTs is rare, so a batch that holds one goes message by message.
         if (messages.Count > 1 && !HoldsAuth(messages))
         {
-            var verified = new VerificationBatch(this, messages, connection);
+            var verified = new VerificationBatch(messages, connection.Turn, frame => Verify(frame, connection));
             await verified.RunAsync();
             for (var i = 0; i < messages.Count; i++)
             {
@@ -88,7 +90,7 @@ internal sealed class Ingester(
         }
 
         // 3. The signature, if the address may still cost that much.
-        if (!budgets.TryTake(connection.AddressPrefix, RelayBudgets.EventUnits(bytes)))
+        if (!budgets.TryTake(connection.AddressPrefix, RelayBudgets.EventUnits(evt, bytes)))
         {
             return new Verified(null, evt.Id, Rejections.TooMuchWork, IsEvent: true);
         }
@@ -145,7 +147,7 @@ internal sealed class Ingester(
             return default;
         }
 
-        if (!MayFill(record))
+        if (!MayFill(record, connection.AddressPrefix))
         {
             metrics.Refused(RejectPrefix.RateLimited);
             connection.Outbox.SendOk(verified.Id, accepted: false, Rejections.TargetTooFast);
@@ -157,6 +159,11 @@ internal sealed class Ingester(
         if (program.IsOn)
         {
             return AskAndAcceptAsync(pending, cancel);
+        }
+
+        if (record.VanishesHere)
+        {
+            return ChargeAndAcceptAsync(pending, cancel);
         }
 
         return alone ? AcceptAloneAsync(pending, cancel) : AcceptAsync(pending, cancel);
@@ -185,6 +192,32 @@ internal sealed class Ingester(
 
     private RejectReason CheckSender(ReadOnlySpan<byte> frame, Connection connection) =>
         ClientMessageReader.TryRead(frame, _limits, out var message, out var reason) && policy.AllowsSender(message.Event, connection.Keys, out reason) ? default : reason;
+
+    // NIP-62: the writer removes all that the key wrote and was sent. Who asks pays for each of them, known before it is done.
+    private async ValueTask ChargeAndAcceptAsync(PendingEvent pending, CancellationToken cancel)
+    {
+        var (connection, key) = (pending.Sender, pending.Write.Record.PublicKey);
+        await connection.Turn.EnterAsync();
+        try
+        {
+            var scope = ReadScope.Everything(clock.GetUtcNow().ToUnixTimeSeconds()) with { MaxWork = options.Value.MaxQueryWork, Turn = connection.Turn };
+            budgets.Charge(connection.AddressPrefix, RelayBudgets.VanishUnits * await VanishRequest.CountAsync(store, key, scope, cancel));
+        }
+        catch (QueryTooWideException)
+        {
+            budgets.Charge(connection.AddressPrefix, RelayBudgets.VanishUnits * options.Value.MaxQueryWork);
+        }
+        catch (IOException)
+        {
+            // The store does not answer: the write will say so.
+        }
+        finally
+        {
+            connection.Turn.Leave();
+        }
+
+        await AcceptAsync(pending, cancel);
+    }
 
     private ValueTask AcceptAsync(PendingEvent pending, CancellationToken cancel) =>
         EventKinds.IsEphemeral(pending.Write.Record.Kind) ? PassOnAsync(pending, cancel) : writer.SubmitAsync(pending, cancel);
@@ -237,14 +270,14 @@ internal sealed class Ingester(
     }
 
     // The budget of each group a group event names and of each recipient of a wrap.
-    private bool MayFill(EventRecord record)
+    private bool MayFill(EventRecord record, AddressPrefix? sender)
     {
         var letter = record.Kind == EventKinds.GroupEvent ? (byte)'h' : EventKinds.IsGiftWrap(record.Kind) ? (byte)'p' : (byte)0;
         if (letter != 0)
         {
             foreach (var tag in record.Tags)
             {
-                if (tag.Letter == letter && !budgets.TryTakeTarget(tag, RelayBudgets.EventUnits(record.Json.Length)))
+                if (tag.Letter == letter && !budgets.TryTakeTarget(tag, sender, RelayBudgets.EventUnits(record)))
                 {
                     return false;
                 }

@@ -30,6 +30,7 @@ internal static class Rejections
     public static readonly RejectReason WrapsNeedAuth = RejectReason.AuthRequired("gift wraps are served to their recipient only");
     public static readonly RejectReason WrapsForeign = RejectReason.Restricted("gift wraps are served to their recipient only");
     public static readonly RejectReason TooMuchHeld = RejectReason.RateLimited("too much arrived while the request waited for authentication; ask again");
+    public static readonly RejectReason TooMuchOpen = RejectReason.RateLimited("too many filter values are held open; close some subscriptions");
     public static readonly RejectReason TooManySubscriptions = RejectReason.Blocked("too many open subscriptions");
     public static readonly RejectReason NotReached = RejectReason.Error("the relay's database has not been reached yet");
     public static readonly RejectReason StoreFailed = RejectReason.Error("the store could not be read");

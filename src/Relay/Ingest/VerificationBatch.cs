@@ -3,6 +3,7 @@ using Marmot.Protocol.Events;
 using Marmot.Protocol.Messages;
 using Marmot.Relay.Connections;
 using Marmot.Relay.Storage;
+using Marmot.Relay.Turns;
 
 namespace Marmot.Relay.Ingest;
 
@@ -14,7 +15,7 @@ internal readonly record struct Verified(EventRecord? Record, Bytes32 Id, Reject
 }
 
 /// <summary>Verifies the EVENTs of one batch: in the connection's turns, and with the help of the cores that nobody wants.</summary>
-internal sealed class VerificationBatch(Ingester ingester, MessageBatch messages, Connection connection) : IThreadPoolWorkItem
+internal sealed class VerificationBatch(MessageBatch messages, WorkTurn turn, VerificationBatch.Verifier verify) : IThreadPoolWorkItem
 {
     /// <summary>Below this many messages helpers cost more than they bring.</summary>
     private const int MinForHelpers = 4;
@@ -26,9 +27,14 @@ internal sealed class VerificationBatch(Ingester ingester, MessageBatch messages
     private readonly TaskCompletionSource _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _next = -1;
     private int _finished;
+    private volatile Exception? _failure;
+
+    /// <summary>Judges one EVENT message; called on several threads at the same time.</summary>
+    public delegate Verified Verifier(ReadOnlySpan<byte> frame);
 
     public Verified this[int index] => _results[index];
 
+    /// <summary>Verifies all; afterwards nobody reads the messages any more, also when it throws what a verification threw.</summary>
     public async Task RunAsync()
     {
         var helpers = messages.Count < MinForHelpers ? 0 : Math.Min(Environment.ProcessorCount - 1, messages.Count / MinForHelpers);
@@ -37,17 +43,17 @@ internal sealed class VerificationBatch(Ingester ingester, MessageBatch messages
             ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
         }
 
-        await connection.Turn.EnterAsync();
+        await turn.EnterAsync();
         try
         {
             while (VerifySome())
             {
-                await connection.Turn.YieldAsync();
+                await turn.YieldAsync();
             }
         }
         finally
         {
-            connection.Turn.Leave();
+            turn.Leave();
         }
 
         await _done.Task;
@@ -55,16 +61,16 @@ internal sealed class VerificationBatch(Ingester ingester, MessageBatch messages
 
     void IThreadPoolWorkItem.Execute()
     {
-        if (!connection.Turn.TryEnterHelper())
+        if (!turn.TryEnterHelper())
         {
             return;
         }
 
-        while (!connection.Turn.IsWanted && VerifySome())
+        while (!turn.IsWanted && VerifySome())
         {
         }
 
-        connection.Turn.LeaveHelper();
+        turn.LeaveHelper();
     }
 
     // False when the last message is taken.
@@ -83,17 +89,25 @@ internal sealed class VerificationBatch(Ingester ingester, MessageBatch messages
                 var frame = messages[index].Span;
                 if (frame.StartsWith("[\"EVENT\""u8))
                 {
-                    _results[index] = ingester.Verify(frame, connection);
+                    _results[index] = verify(frame);
                 }
             }
             catch (Exception exception)
             {
-                _done.TrySetException(exception);
+                _failure = exception;
             }
 
+            // The batch ends when all its messages are finished, failed or not: until then a helper may still read the buffer.
             if (Interlocked.Increment(ref _finished) == _results.Length)
             {
-                _done.TrySetResult();
+                if (_failure is { } failure)
+                {
+                    _done.SetException(failure);
+                }
+                else
+                {
+                    _done.SetResult();
+                }
             }
         }
 

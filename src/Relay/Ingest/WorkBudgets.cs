@@ -1,7 +1,6 @@
 using System.Buffers.Binary;
-using System.Net;
-using System.Net.Sockets;
 using System.Security.Cryptography;
+using Marmot.Hosting.Callers;
 
 namespace Marmot.Relay.Ingest;
 
@@ -11,12 +10,13 @@ internal sealed class WorkBudgets
 {
     private const int InDebt = 10;
     private const int Slots = 1 << 16; // 16 bytes each: 1 MiB
+    private const int MaxKey = 48; // bytes
     private static readonly TimeSpan SaltLifetime = TimeSpan.FromDays(1);
     private readonly Lock _lock = new();
     private readonly TimeProvider _clock;
     private readonly double _perSecond;
     private readonly double _burst;
-    private readonly (double Left, long At)[] _slots;
+    private readonly TokenBucket[] _slots;
     private readonly byte[] _salt = new byte[16];
     private long _saltedAt;
 
@@ -28,7 +28,7 @@ internal sealed class WorkBudgets
         _clock = clock;
         _perSecond = perSecond;
         _burst = perSecond * burst.TotalSeconds;
-        _slots = perSecond > 0 ? new (double, long)[Slots] : [];
+        _slots = perSecond > 0 ? new TokenBucket[Slots] : [];
         Salt();
     }
 
@@ -70,7 +70,7 @@ internal sealed class WorkBudgets
         }
     }
 
-    private ref (double Left, long At) Refill(ReadOnlySpan<byte> key)
+    private ref TokenBucket Refill(ReadOnlySpan<byte> key)
     {
         var now = _clock.GetTimestamp();
         if (_clock.GetElapsedTime(_saltedAt, now) >= SaltLifetime)
@@ -78,15 +78,14 @@ internal sealed class WorkBudgets
             Salt();
         }
 
-        Span<byte> input = stackalloc byte[64];
+        Span<byte> input = stackalloc byte[16 + MaxKey];
         _salt.CopyTo(input);
-        key = key[..Math.Min(key.Length, 48)];
+        key = key[..Math.Min(key.Length, MaxKey)];
         key.CopyTo(input[16..]);
         Span<byte> hash = stackalloc byte[SHA256.HashSizeInBytes];
         SHA256.HashData(input[..(16 + key.Length)], hash);
         ref var slot = ref _slots[BinaryPrimitives.ReadUInt32LittleEndian(hash) % Slots];
-        slot.Left = slot.At == 0 ? _burst : Math.Min(_burst, slot.Left + (_clock.GetElapsedTime(slot.At, now).TotalSeconds * _perSecond));
-        slot.At = now;
+        slot.Refill(_clock, _perSecond, _burst);
         return ref slot;
     }
 
@@ -95,88 +94,5 @@ internal sealed class WorkBudgets
         RandomNumberGenerator.Fill(_salt);
         Array.Clear(_slots);
         _saltedAt = _clock.GetTimestamp();
-    }
-}
-
-/// <summary>The budgets of the relay: by address prefix for everything a connection makes it do, by group and by recipient for what is stored for them.</summary>
-/// <remarks>
-/// One unit is about a microsecond of one core. Authors are not counted: group events and gift wraps have a new one each time. A group's
-/// budget is taken after the signature is checked, and is larger than what one address may use, so that nobody alone can use it up.
-/// </remarks>
-internal sealed class RelayBudgets(TimeProvider clock, RelayOptions options)
-{
-    /// <summary>A signature check.</summary>
-    public const int VerificationUnits = 50;
-
-    /// <summary>Bytes parsed, hashed, written and indexed for one unit.</summary>
-    public const int BytesPerUnit = 20;
-
-    /// <summary>Taking a connection.</summary>
-    public const int HandshakeUnits = 150;
-
-    /// <summary>Breaking the protocol: closing down, and most often the next handshake.</summary>
-    public const int ViolationUnits = 2000;
-
-    /// <summary>A request by itself, whatever it finds.</summary>
-    public const int RequestUnits = 50;
-
-    /// <summary>Waking up for what has come in, however little it is.</summary>
-    private const int ReadUnits = 10;
-
-    /// <summary>Any message by itself: reading it and saying no.</summary>
-    private const int UnitsPerMessage = 4;
-
-    private static readonly TimeSpan Burst = TimeSpan.FromSeconds(5);
-    private readonly WorkBudgets _prefixes = new(clock, options.WorkPerAddress, Burst);
-    private readonly WorkBudgets _targets = new(clock, options.WorkPerTarget, Burst);
-    private readonly bool _limitLoopback = options.LimitLoopback;
-    private long _strangers;
-
-    /// <summary>IPv4 /32 or IPv6 /56; null where the address is not counted.</summary>
-    public byte[]? PrefixOf(IPAddress? address)
-    {
-        if (address is null || (!_limitLoopback && IPAddress.IsLoopback(address)))
-        {
-            return null;
-        }
-
-        if (address.IsIPv4MappedToIPv6)
-        {
-            address = address.MapToIPv4();
-        }
-
-        var bytes = address.GetAddressBytes();
-        return address.AddressFamily == AddressFamily.InterNetworkV6 ? bytes[..7] : bytes;
-    }
-
-    /// <summary>Whose turns at the cores it shares (<see cref="Turns.WorkTurns"/>): its address's, or its own where addresses do not count. Lanes that meet by chance share.</summary>
-    public long LaneOf(byte[]? prefix)
-    {
-        if (prefix is null)
-        {
-            return -Interlocked.Increment(ref _strangers);
-        }
-
-        var hash = new HashCode();
-        hash.AddBytes(prefix);
-        return (uint)hash.ToHashCode();
-    }
-
-    /// <summary>What was read at once.</summary>
-    public static double ReadUnitsOf(int messages, long bytes) => ReadUnits + (messages * UnitsPerMessage) + ((double)bytes / BytesPerUnit);
-
-    public static double EventUnits(int bytes) => VerificationUnits + ((double)bytes / BytesPerUnit);
-
-    public bool TryTake(byte[]? prefix, double units) => prefix is null || _prefixes.TryTake(prefix, units);
-
-    /// <summary>For work that is done. Says how long the address has to wait before it has some left again; zero when it has.</summary>
-    public TimeSpan Charge(byte[]? prefix, double units) => prefix is null ? TimeSpan.Zero : _prefixes.Charge(prefix, units);
-
-    /// <summary>For an <c>h</c> or <c>p</c> value, by its index key.</summary>
-    public bool TryTakeTarget(in Storage.TagKey target, double units)
-    {
-        Span<byte> key = stackalloc byte[Storage.TagKey.Size];
-        target.Write(key);
-        return _targets.TryTake(key, units);
     }
 }

@@ -4,6 +4,7 @@ using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
 using System.Text.Json;
+using Marmot.Hosting.Callers;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
 using Marmot.Relay.Storage;
@@ -124,7 +125,7 @@ internal sealed class WritePolicyProgram(IOptions<RelayOptions> options, TimePro
             json.WriteRawValue(record.Json, skipInputValidation: true);
             json.WriteNumber("receivedAt", clock.GetUtcNow().ToUnixTimeSeconds());
             json.WriteString("sourceType", address is { AddressFamily: AddressFamily.InterNetworkV6, IsIPv4MappedToIPv6: false } ? "IP6" : "IP4");
-            json.WriteString("sourceInfo", _tellAddress && address is not null ? (address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address).ToString() : "");
+            json.WriteString("sourceInfo", _tellAddress && address is not null ? CallerAddress.Unmapped(address).ToString() : "");
             if (keys.Length > 0)
             {
                 json.WriteString("authed", keys[0].ToString());

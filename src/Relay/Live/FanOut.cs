@@ -10,19 +10,29 @@ namespace Marmot.Relay.Live;
 /// What waits is taken together, so that under load a subscriber gets many events by one write; at a calm rate it is one event, and each
 /// subscriber's frame is written before the next one's is made. Bounded: when it falls behind, the writer waits, and with it those who publish.
 /// </remarks>
-internal sealed class FanOut(SubscriptionIndex index, IOptions<RelayOptions> options, RelayMetrics metrics, ILogger<FanOut> log) : BackgroundService, ILiveFeed
+internal sealed class FanOut(SubscriptionIndex index, IOptions<RelayOptions> options, RelayMetrics metrics, TimeProvider clock, ILogger<FanOut> log) : BackgroundService, ILiveFeed
 {
     private const int MaxRound = 64;
 
-    private readonly Channel<LiveEvent> _channel = Channel.CreateBounded<LiveEvent>(
+    /// <summary>Later than that an event is not live any more; the relay says so by <c>/readyz</c>.</summary>
+    public static readonly TimeSpan MaxLag = TimeSpan.FromSeconds(10);
+
+    private readonly Channel<(LiveEvent Live, long At)> _channel = Channel.CreateBounded<(LiveEvent, long)>(
         new BoundedChannelOptions(8192) { SingleReader = true, FullMode = BoundedChannelFullMode.Wait });
 
     private readonly bool _wrapsOpen = options.Value.GiftWraps == GiftWrapAccessMode.Open;
     private readonly List<Subscription> _matches = [];
     private ulong _number;
     private ulong _roundNumber;
+    private long _oldest; // when the first event of the round under way was published; 0 between rounds
 
-    public ValueTask PublishAsync(LiveEvent live, CancellationToken cancel) => _channel.Writer.WriteAsync(live, cancel);
+    /// <summary>How long ago the event was published that is being handed out or comes next; zero when there is none.</summary>
+    public TimeSpan Lag =>
+        Volatile.Read(ref _oldest) is var oldest and not 0 ? clock.GetElapsedTime(oldest)
+        : _channel.Reader.TryPeek(out var next) ? clock.GetElapsedTime(next.At)
+        : TimeSpan.Zero;
+
+    public ValueTask PublishAsync(LiveEvent live, CancellationToken cancel) => _channel.Writer.WriteAsync((live, clock.GetTimestamp()), cancel);
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
@@ -31,9 +41,14 @@ internal sealed class FanOut(SubscriptionIndex index, IOptions<RelayOptions> opt
             try
             {
                 var round = new DeliveryRound(++_roundNumber);
-                for (var i = 0; i < MaxRound && _channel.Reader.TryRead(out var live); i++)
+                for (var i = 0; i < MaxRound && _channel.Reader.TryRead(out var next); i++)
                 {
-                    Collect(live, round);
+                    if (i == 0)
+                    {
+                        Volatile.Write(ref _oldest, next.At);
+                    }
+
+                    Collect(next.Live, round);
                 }
 
                 await round.RunAsync();
@@ -42,6 +57,10 @@ internal sealed class FanOut(SubscriptionIndex index, IOptions<RelayOptions> opt
             catch (Exception exception) when (exception is not OperationCanceledException)
             {
                 log.LoopFailed(nameof(FanOut), exception);
+            }
+            finally
+            {
+                Volatile.Write(ref _oldest, 0);
             }
         }
     }

@@ -42,6 +42,12 @@ internal sealed class Subscription(Connection connection, string id, Filter[] fi
     /// <summary>Number of the last event offered by <see cref="FanOut"/>; its loop alone uses it, so that two filters send once.</summary>
     public ulong LastOffered { get; set; }
 
+    /// <summary>What its filters count for among those held open, bytes.</summary>
+    public int FilterBytes { get; init; }
+
+    /// <summary>Where it stands in the lists of <see cref="SubscriptionIndex"/>, by filter and value; only under its lock.</summary>
+    public int[][] IndexPlaces { get; set; } = [];
+
     /// <summary>Sets the mark; events up to it come from the store.</summary>
     public void StartFrom(ulong highWaterMark)
     {

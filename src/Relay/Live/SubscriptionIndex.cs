@@ -9,7 +9,8 @@ namespace Marmot.Relay.Live;
 /// <summary>Finds the subscriptions an event may concern without asking each of them.</summary>
 /// <remarks>
 /// Every filter stands under the values of one of its conditions: ids, else the tag with the fewest values, else authors, else kinds, else
-/// under everything. The filter itself decides. All access under one lock, see docs/locking.md.
+/// under everything. The filter itself decides. All access under one lock, see docs/locking.md; the lock is taken for one filter at a
+/// time. A subscription knows its place in each list, so that removing it takes the same time however many others stand there.
 /// </remarks>
 internal sealed class SubscriptionIndex
 {
@@ -18,30 +19,29 @@ internal sealed class SubscriptionIndex
     private readonly Dictionary<TagKey, List<Entry>> _byTag = [];
     private readonly Dictionary<Bytes32, List<Entry>> _byAuthor = [];
     private readonly Dictionary<int, List<Entry>> _byKind = [];
-    private readonly List<Entry> _rest = [];
+    private readonly Dictionary<bool, List<Entry>> _rest = []; // under true
 
-    private readonly record struct Entry(Subscription Subscription, Filter Filter);
+    // Which of the subscription's filters it is, and which of that filter's distinct values the list belongs to.
+    private readonly record struct Entry(Subscription Subscription, Filter Filter, int FilterAt, int ValueAt);
 
     public void Add(Subscription subscription)
     {
-        lock (_lock)
+        subscription.IndexPlaces = new int[subscription.Filters.Length][];
+        for (var i = 0; i < subscription.Filters.Length; i++)
         {
-            foreach (var filter in subscription.Filters)
-            {
-                Change(new Entry(subscription, filter), add: true);
-            }
+            Change(subscription, i, add: true);
         }
     }
 
+    /// <summary>Once for each <see cref="Add"/>.</summary>
     public void Remove(Subscription subscription)
     {
-        lock (_lock)
+        for (var i = 0; i < subscription.Filters.Length; i++)
         {
-            foreach (var filter in subscription.Filters)
-            {
-                Change(new Entry(subscription, filter), add: false);
-            }
+            Change(subscription, i, add: false);
         }
+
+        subscription.IndexPlaces = [];
     }
 
     /// <summary>Fills <paramref name="matches"/> with each subscription that wants the event, once.</summary>
@@ -72,7 +72,10 @@ internal sealed class SubscriptionIndex
                 Match(entries, evt, number, matches);
             }
 
-            Match(_rest, evt, number, matches);
+            if (_rest.TryGetValue(true, out entries))
+            {
+                Match(entries, evt, number, matches);
+            }
         }
     }
 
@@ -89,76 +92,79 @@ internal sealed class SubscriptionIndex
         }
     }
 
-    private void Change(Entry entry, bool add)
+    private void Change(Subscription subscription, int filterAt, bool add)
     {
-        var filter = entry.Filter;
+        var filter = subscription.Filters[filterAt];
         if (filter.Ids is { } ids)
         {
-            foreach (var id in ids)
-            {
-                Change(_byId, id, entry, add);
-            }
+            Change(_byId, Distinct(ids), subscription, filterAt, add);
         }
         else if (filter.Tags.Count > 0)
         {
             var (letter, values) = filter.Tags.MinBy(tag => tag.Value.Length);
-            foreach (var value in values)
-            {
-                Change(_byTag, TagKey.FromText(letter, value), entry, add);
-            }
+            Change(_byTag, Array.ConvertAll(Distinct(values), value => TagKey.FromText(letter, value)), subscription, filterAt, add);
         }
         else if (filter.Authors is { } authors)
         {
-            foreach (var author in authors)
-            {
-                Change(_byAuthor, author, entry, add);
-            }
+            Change(_byAuthor, Distinct(authors), subscription, filterAt, add);
         }
         else if (filter.Kinds is { } kinds)
         {
-            foreach (var kind in kinds)
-            {
-                Change(_byKind, kind, entry, add);
-            }
-        }
-        else if (add)
-        {
-            _rest.Add(entry);
+            Change(_byKind, Distinct(kinds), subscription, filterAt, add);
         }
         else
         {
-            TakeOut(_rest, entry);
+            Change(_rest, [true], subscription, filterAt, add);
         }
     }
 
-    private static void Change<TKey>(Dictionary<TKey, List<Entry>> map, TKey key, Entry entry, bool add)
+    // In the same order each time.
+    private static T[] Distinct<T>(T[] values) => values.Length > 1 ? [.. values.Distinct()] : values;
+
+    private void Change<TKey>(Dictionary<TKey, List<Entry>> map, TKey[] keys, Subscription subscription, int filterAt, bool add)
         where TKey : notnull
     {
         if (add)
         {
-            ref var list = ref CollectionsMarshal.GetValueRefOrAddDefault(map, key, out _);
-            (list ??= new List<Entry>(1)).Add(entry);
-        }
-        else if (map.TryGetValue(key, out var entries))
-        {
-            TakeOut(entries, entry);
-            if (entries.Count == 0)
+            var places = subscription.IndexPlaces[filterAt] = new int[keys.Length];
+            lock (_lock)
             {
-                map.Remove(key);
+                for (var i = 0; i < keys.Length; i++)
+                {
+                    ref var list = ref CollectionsMarshal.GetValueRefOrAddDefault(map, keys[i], out _);
+                    list ??= new List<Entry>(1);
+                    places[i] = list.Count;
+                    list.Add(new Entry(subscription, subscription.Filters[filterAt], filterAt, i));
+                }
+            }
+        }
+        else
+        {
+            lock (_lock)
+            {
+                for (var i = 0; i < keys.Length; i++)
+                {
+                    var list = map[keys[i]];
+                    TakeOut(list, subscription.IndexPlaces[filterAt][i]);
+                    if (list.Count == 0)
+                    {
+                        map.Remove(keys[i]);
+                    }
+                }
             }
         }
     }
 
-    private static void TakeOut(List<Entry> entries, Entry entry)
+    // The last one comes to where the removed one stood.
+    private static void TakeOut(List<Entry> entries, int place)
     {
-        for (var i = entries.Count - 1; i >= 0; i--)
+        var last = entries[^1];
+        entries[place] = last;
+        last.Subscription.IndexPlaces[last.FilterAt][last.ValueAt] = place;
+        entries.RemoveAt(entries.Count - 1);
+        if (entries.Capacity > 64 && entries.Count < entries.Capacity / 4)
         {
-            if (ReferenceEquals(entries[i].Subscription, entry.Subscription) && ReferenceEquals(entries[i].Filter, entry.Filter))
-            {
-                entries[i] = entries[^1];
-                entries.RemoveAt(entries.Count - 1);
-                return;
-            }
+            entries.Capacity = entries.Count * 2;
         }
     }
 }

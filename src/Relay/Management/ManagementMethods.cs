@@ -1,6 +1,7 @@
 using System.Net;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Marmot.Hosting.Callers;
 using Marmot.Protocol.Encoding;
 using Marmot.Relay.Ingest;
 using Microsoft.Extensions.Options;
@@ -125,7 +126,7 @@ internal sealed class ManagementMethods(
 
     private static string Address(JsonElement parameters) =>
         First(parameters) is { ValueKind: JsonValueKind.String } value && IPAddress.TryParse(value.GetString(), out var address)
-            ? (address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address).ToString()
+            ? CallerAddress.Unmapped(address).ToString()
             : throw new ArgumentException("the first parameter is an IP address");
 
     private static string Text(JsonElement parameters) =>

@@ -1,4 +1,5 @@
 using System.Net;
+using Marmot.Hosting.Callers;
 using Marmot.Protocol.Encoding;
 
 namespace Marmot.Relay.Management;
@@ -60,7 +61,7 @@ internal sealed class Moderation : IDisposable
     public bool IsEventBanned(in Bytes32 id) => _lists.Events.Count > 0 && _lists.Events.Contains(id);
 
     public bool IsBlocked(IPAddress? address) =>
-        _lists.Addresses.Count > 0 && address is not null && _lists.Addresses.Contains(address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address);
+        _lists.Addresses.Count > 0 && address is not null && _lists.Addresses.Contains(CallerAddress.Unmapped(address));
 
     /// <summary>Replaces the decisions, where they are kept first.</summary>
     /// <returns>What stood before, and what stands now.</returns>

@@ -42,15 +42,22 @@ internal sealed class Requests(
             return;
         }
 
-        if (!budgets.TryTake(connection.AddressPrefix, RelayBudgets.RequestUnits * filters.Length))
+        if (!budgets.TryTake(connection.AddressPrefix, RelayBudgets.RequestUnitsOf(filters)))
         {
             connection.RefuseRequest(id, Rejections.TooMuchWork);
             return;
         }
 
+        var bytes = FilterMemory.BytesOf(filters);
+        if (!connection.TryHoldFilters(bytes))
+        {
+            connection.RefuseRequest(id, Rejections.TooMuchOpen);
+            return;
+        }
+
         // 2. Listen first, then read the mark: see Subscription.
         metrics.Query();
-        var subscription = new Subscription(connection, id, filters, needsAuth ? held : null);
+        var subscription = new Subscription(connection, id, filters, needsAuth ? held : null) { FilterBytes = bytes };
         connection.Subscriptions.Add(id, subscription);
         index.Add(subscription);
         if (needsAuth)
@@ -161,7 +168,7 @@ internal sealed class Requests(
 
     private async ValueTask AnswerCountAsync(Connection connection, string id, Filter[] filters, CancellationToken cancel)
     {
-        if (!budgets.TryTake(connection.AddressPrefix, RelayBudgets.RequestUnits * filters.Length))
+        if (!budgets.TryTake(connection.AddressPrefix, RelayBudgets.RequestUnitsOf(filters)))
         {
             connection.RefuseRequest(id, Rejections.TooMuchWork);
             return;
@@ -224,8 +231,7 @@ internal sealed class Requests(
         connection.EndWait(ClientMessageKind.Req, id);
         if (connection.Subscriptions.Remove(id, out var subscription))
         {
-            index.Remove(subscription);
-            subscription.Close();
+            End(subscription);
         }
     }
 
@@ -233,11 +239,17 @@ internal sealed class Requests(
     {
         foreach (var subscription in connection.Subscriptions.Values)
         {
-            index.Remove(subscription);
-            subscription.Close();
+            End(subscription);
         }
 
         connection.Subscriptions.Clear();
+    }
+
+    private void End(Subscription subscription)
+    {
+        index.Remove(subscription);
+        subscription.Close();
+        subscription.Connection.ReturnFilters(subscription.FilterBytes);
     }
 
     private bool Allows(Connection connection, Filter[] filters, out RejectReason reason) =>

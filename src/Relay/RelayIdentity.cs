@@ -15,13 +15,38 @@ internal sealed class RelayIdentity(IOptions<PublicOptions> options)
     /// <summary>Makes the challenge of a connection (NIP-42); tests with recorded AUTH events put a fixed one.</summary>
     public Func<string> CreateChallenge { get; set; } = RelayAuth.CreateChallenge;
 
-    /// <summary>The relay's URL for one request: the configured origin, else what the Host header says.</summary>
-    public string UrlFor(HttpRequest request) => UrlFor(request.IsHttps ? "wss" : "ws", request.Headers.Host.ToString()); // Request.Host throws for bad Punycode
+    /// <summary>False without <c>Public:Origin</c>: then what is signed for this relay (NIP-42, NIP-62, NIP-98) is taken for loopback names only.</summary>
+    public bool HasOrigin => _origin.Length > 0;
 
-    /// <remarks>Naming an inner name helps no stranger: whom he brings here by it must have signed for it.</remarks>
-    public string UrlFor(string scheme, string host) => _origin.Length > 0 && !options.Value.IsInnerName(host) ? _origin : $"{scheme}://{host}/";
+    /// <summary>The relay's URL as people see it on its page: the configured origin, else what the Host header says.</summary>
+    public string ShownUrl(HttpRequest request) => HasOrigin && !options.Value.IsInnerName(Host(request)) ? _origin : $"{Scheme(request)}://{Host(request)}/";
 
-    /// <summary>NIP-62: a <c>relay</c> tag with our host or ALL_RELAYS. Without a configured origin only ALL_RELAYS is believed.</summary>
+    /// <summary>The URL that a signature for this relay has to name; null when there is none that can be believed.</summary>
+    public string? SignedUrl(HttpRequest request) => SignedUrl(Scheme(request), Host(request));
+
+    /// <summary>The URL that a signature for this relay has to name; null when there is none that can be believed.</summary>
+    /// <remarks>
+    /// A Host header is the client's word: who brings a stranger's signature for his own relay here could name that. Only loopback names and
+    /// <see cref="PublicOptions.InnerNames"/> are taken from it; whoever is brought here by one of them must have signed for it.
+    /// </remarks>
+    /// <param name="scheme"><c>ws</c> or <c>wss</c>.</param>
+    /// <param name="host">The Host header, with or without a port.</param>
+    public string? SignedUrl(string scheme, string host)
+    {
+        if (options.Value.IsInnerName(host))
+        {
+            return $"{scheme}://{host}/";
+        }
+
+        if (HasOrigin)
+        {
+            return _origin;
+        }
+
+        return HostName.TryParseWithPort(host, out var name, out _) && name.IsLoopback ? $"{scheme}://{host}/" : null;
+    }
+
+    /// <summary>NIP-62: a <c>relay</c> tag with our host or ALL_RELAYS. Without a configured origin loopback names and ALL_RELAYS are believed.</summary>
     public bool IsNamedBy(in NostrEventView evt)
     {
         foreach (var tag in evt.Tags)
@@ -51,8 +76,11 @@ internal sealed class RelayIdentity(IOptions<PublicOptions> options)
     }
 
     private bool IsOurs(string url) =>
-        HostName.TryReadUrl(_origin, out _, out var ours)
-        && HostName.TryReadUrl(url, out var theirs, out var named)
+        HostName.TryReadUrl(url, out var theirs, out var named)
         && theirs.Scheme is "ws" or "wss"
-        && ours == named;
+        && (HostName.TryReadUrl(_origin, out _, out var ours) ? ours == named : !HasOrigin && named.IsLoopback);
+
+    private static string Scheme(HttpRequest request) => request.IsHttps ? "wss" : "ws";
+
+    private static string Host(HttpRequest request) => request.Headers.Host.ToString(); // Request.Host throws for bad Punycode
 }

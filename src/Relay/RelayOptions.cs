@@ -87,10 +87,11 @@ public sealed class RelayOptions
     public TimeSpan MaxFuture { get; set; } = TimeSpan.FromMinutes(15);
 
     /// <summary>
-    /// How far from the relay's clock, either way, a live kind 445 may be dated; zero turns the rule off. Default 10 minutes.
-    /// Commits of an MLS epoch race by <c>created_at</c>, so a backdated one would steal the race.
+    /// How far from the relay's clock, either way, a live kind 445 may be dated; zero turns the rule off. Default 0: clients of the adopted profile date it by
+    /// the message inside, so what waited offline arrives old. For relays whose users are all on the MIP profile, where commits race by <c>created_at</c> and
+    /// a backdated one would win; then at least a few minutes. Import, <c>relay sync</c> and the operator's keys (<see cref="Admins"/>, <see cref="PublicKey"/>) are excepted.
     /// </summary>
-    public TimeSpan GroupEventClockSkew { get; set; } = TimeSpan.FromMinutes(10);
+    public TimeSpan GroupEventClockSkew { get; set; } = TimeSpan.Zero;
 
     /// <summary>Kinds taken: <c>All</c>, or <c>Marmot</c> for only what Marmot, profiles and relay lists need. Default <c>All</c>; what may only exist encrypted is refused either way.</summary>
     public RelayKinds Kinds { get; set; } = RelayKinds.All;

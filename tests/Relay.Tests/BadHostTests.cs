@@ -25,7 +25,7 @@ public sealed class BadHostTests
         await using var client = await relay.ConnectAsync();
         using var key = SecretKey.Generate();
 
-        await client.SendAsync($"[\"AUTH\",{Json(RelayAuth.Create(key, $"wss://{host}/", client.Challenge, relay.Clock.GetUtcNow()))}]");
+        await client.SendAsync($"[\"AUTH\",{Json(RelayAuth.Create(key, $"wss://{host}/", await client.ProvokeChallengeAsync(), relay.Clock.GetUtcNow()))}]");
         var (accepted, reason) = await client.ReceiveOkAsync();
         Assert.False(accepted);
         Assert.Equal("invalid: the relay tag names another relay", reason);
@@ -59,6 +59,46 @@ public sealed class BadHostTests
         using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(10));
         var status = (await reader.ReadLineAsync(patience.Token))!.Split(' ')[1];
         Assert.True(status is "400" or "401", status);
+    }
+
+    [Theory]
+    [InlineData("relay.example.com", false)]
+    [InlineData("192.168.1.5:8080", false)]
+    [InlineData("localhost:7777", true)]
+    [InlineData("127.0.0.1", true)]
+    [InlineData("[::1]:7777", true)]
+    [Trait("Spec", "NIP-42")]
+    public async Task Without_an_origin_what_is_signed_for_the_relay_is_taken_for_loopback_names_only(string host, bool taken)
+    {
+        using var admin = SecretKey.Generate();
+        await using var relay = await RelayHost.StartAsync(Now, null, "--Public:Origin=", "--Relay:Admins:0=" + admin.PublicKey);
+        var name = $"//{host}/";
+
+        // NIP-42
+        using var socket = new System.Net.WebSockets.ClientWebSocket();
+        socket.Options.SetRequestHeader("Host", host);
+        await using var client = new TestClient(socket: socket);
+        await client.ConnectAsync(relay.WebSocket);
+        await client.SendAsync($"[\"AUTH\",{Json(RelayAuth.Create(admin, "ws:" + name, await client.ProvokeChallengeAsync(), relay.Clock.GetUtcNow()))}]");
+        var (accepted, text) = await client.ReceiveOkAsync();
+        Assert.Equal(taken, accepted);
+        Assert.Equal(taken, !text.Contains("Public:Origin", StringComparison.Ordinal));
+
+        // NIP-62
+        (accepted, text) = await client.PublishAsync(NostrEvent.Create(admin, 62, [["relay", "wss:" + name]], "", Now));
+        Assert.Equal(taken, accepted);
+        Assert.Equal(taken, !text.Contains("Public:Origin", StringComparison.Ordinal));
+
+        // NIP-98
+        const string Body = """{"method":"supportedmethods","params":[]}""";
+        using var http = new HttpClient();
+        using var call = new HttpRequestMessage(HttpMethod.Post, relay.Http) { Content = new StringContent(Body) };
+        call.Headers.Host = host;
+        call.Content.Headers.ContentType = new("application/nostr+json+rpc");
+        call.Headers.TryAddWithoutValidation("Authorization", HttpAuth.CreateHeader(admin, "POST", new Uri("http:" + name), Encoding.UTF8.GetBytes(Body), relay.Clock.GetUtcNow()));
+        using var answer = await http.SendAsync(call);
+        Assert.Equal(taken ? 200 : 401, (int)answer.StatusCode);
+        Assert.Equal(taken, !(await answer.Content.ReadAsStringAsync()).Contains("Public:Origin", StringComparison.Ordinal));
     }
 
     private static string Json(NostrEvent evt) => Encoding.UTF8.GetString(evt.Json.Span);

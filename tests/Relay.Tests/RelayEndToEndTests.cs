@@ -188,12 +188,34 @@ public sealed class RelayEndToEndTests
     [InlineData(-60, true)]
     [InlineData(60, true)]
     [InlineData(3600, false)]
-    public async Task Takes_group_events_near_its_own_clock_only(int offset, bool taken)
+    [Trait("Spec", "MIP-03")]
+    public async Task Takes_group_events_near_its_own_clock_only_when_told_so(int offset, bool taken)
+    {
+        using var key = SecretKey.Generate();
+        await using var relay = await RelayHost.StartAsync(Now, null, "--Relay:GroupEventClockSkew=00:10:00", "--Relay:Admins:0=" + key.PublicKey);
+        await using var client = await relay.ConnectAsync();
+        var message = Make(key, 445, [["h", Group]], at: Now + offset);
+        Assert.Equal(taken, (await client.PublishAsync(message)).Accepted);
+
+        // The operator's key brings what another relay took in its time.
+        Assert.True((await client.AuthenticateAsync(key, relay.Clock.GetUtcNow())).Accepted);
+        Assert.Equal(offset <= 900, (await client.PublishAsync(message)).Accepted);
+    }
+
+    [Theory]
+    [InlineData(-365 * 86400, true)]
+    [InlineData(-86400, true)]
+    [InlineData(-660, true)]
+    [InlineData(660, true)]
+    [InlineData(960, false)]
+    [Trait("Spec", "MIP-03")]
+    public async Task Takes_group_events_of_any_age_and_bounds_the_future_as_for_all_kinds(int offset, bool taken)
     {
         await using var relay = await RelayHost.StartAsync(Now);
         await using var client = await relay.ConnectAsync();
         using var key = SecretKey.Generate();
         Assert.Equal(taken, (await client.PublishAsync(Make(key, 445, [["h", Group]], at: Now + offset))).Accepted);
+        Assert.Equal(taken, (await client.PublishAsync(Make(key, 1, [], at: Now + offset))).Accepted);
     }
 
     [Fact]
@@ -232,6 +254,9 @@ public sealed class RelayEndToEndTests
         Assert.Contains(document.GetProperty("supported_nips").EnumerateArray(), nip => nip.GetInt32() == 59);
         var longest = document.GetProperty("limitation").GetProperty("max_message_length").GetInt32();
         Assert.True(longest >= 256 * 1024);
+        Assert.Equal(900, document.GetProperty("limitation").GetProperty("created_at_upper_limit").GetInt32());
+        Assert.Equal(0, document.GetProperty("limitation").GetProperty("marmot_group_event_clock_skew").GetInt32());
+        Assert.False(document.GetProperty("limitation").TryGetProperty("created_at_lower_limit", out _));
 
         http.DefaultRequestHeaders.Accept.Clear();
         Assert.Contains("Nostr relay", await http.GetStringAsync(relay.Http), StringComparison.Ordinal);

@@ -33,6 +33,12 @@ public sealed class RelayLifecycleTests
             }
         }
 
+        // Somebody listens, or ephemeral events would be muted.
+        await using var reader = await relay.ConnectAsync();
+        await reader.SendAsync("[\"REQ\",\"live\",{\"limit\":0}]");
+        Assert.Equal("AUTH", (await reader.ReceiveAnyAsync())[0].GetString());
+        Assert.Equal("EOSE", (await reader.ReceiveAsync())[0].GetString());
+
         var last = (Accepted: true, Text: "");
         foreach (var evt in vector.GetProperty("store").EnumerateArray())
         {

@@ -90,6 +90,22 @@ public readonly ref struct NostrEventView
         return false;
     }
 
+    /// <summary>
+    /// The event as it is stored, for rules that read tags: itself when its strings are spelled as NIP-01 hashes them, else a view of the normalised
+    /// bytes. <c>["\u002d"]</c> and <c>["-"]</c> are one tag, and no rule may see two.
+    /// </summary>
+    public NostrEventView AsStored()
+    {
+        if (HasCanonicalBytes)
+        {
+            return this;
+        }
+
+        return NostrEventReader.TryRead(ToNormalizedJson(), out var stored, out _)
+            ? stored
+            : throw new InvalidOperationException("a normalised event must parse");
+    }
+
     /// <summary>What a relay stores: the received bytes when they are normal, else the same event written by hand.</summary>
     public byte[] ToNormalizedJson()
     {

@@ -106,13 +106,13 @@ public static class ClientMessageReader
         }
 
         var subscriptionId = JsonText.Decode(rawId);
-        if (subscriptionId.Length is 0 or > MaxSubscriptionIdLength)
-        {
-            return Fail("a subscription id has 1 to 64 characters", out reason);
-        }
-
         reason = default;
         message = new ClientMessage { Kind = kind, SubscriptionId = subscriptionId, Filters = [] };
+        if (CountCharacters(subscriptionId) is var length && length is 0 or > MaxSubscriptionIdLength)
+        {
+            return Fail($"a subscription id has 1 to {MaxSubscriptionIdLength} characters, this one has {length}", out reason);
+        }
+
         Filter[] filters = [];
         if (kind is ClientMessageKind.Req or ClientMessageKind.Count or ClientMessageKind.NegOpen
             && !TryReadFilters(frame, ref cursor, kind == ClientMessageKind.NegOpen, limits, out filters, out reason))
@@ -169,12 +169,27 @@ public static class ClientMessageReader
 
         if (!isSingle && cursor.TryTake((byte)','))
         {
-            return Fail("too many filters in one message", out reason);
+            return Fail($"a message has at most {limits.MaxFilters} filters", out reason);
         }
 
         filters = [.. list];
         reason = default;
         return true;
+    }
+
+    // Characters of Unicode, not the 16-bit units that a string counts: an emoji is one.
+    private static int CountCharacters(string text)
+    {
+        var count = text.Length;
+        for (var i = 1; i < text.Length; i++)
+        {
+            if (char.IsSurrogatePair(text[i - 1], text[i]))
+            {
+                count--;
+            }
+        }
+
+        return count;
     }
 
     private static bool TryTakeEnd(ref JsonCursor cursor)

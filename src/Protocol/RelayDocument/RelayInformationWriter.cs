@@ -59,6 +59,7 @@ public static class RelayInformationWriter
         WriteFlag(json, "restricted_writes"u8, limitation.RestrictedWrites);
         WriteNumber(json, "created_at_lower_limit"u8, limitation.CreatedAtLowerLimit);
         WriteNumber(json, "created_at_upper_limit"u8, limitation.CreatedAtUpperLimit);
+        WriteNumber(json, "marmot_group_event_clock_skew"u8, limitation.GroupEventClockSkew);
         WriteNumber(json, "default_limit"u8, limitation.DefaultLimit);
         json.WriteEndObject();
     }

@@ -18,7 +18,7 @@ internal sealed class ClientTransport
     private readonly Action _abort;
 
     /// <summary>Straight on the transport: the handshake was read by <see cref="WebSocketShortcut"/>, its answer is still to be sent.</summary>
-    public ClientTransport(ConnectionContext connection, IPAddress? address, string relayUrl, byte[] handshake)
+    public ClientTransport(ConnectionContext connection, IPAddress? address, string? relayUrl, byte[] handshake)
     {
         Handshake = handshake;
         Socket = connection.Features.Get<IConnectionSocketFeature>()?.Socket;
@@ -36,7 +36,7 @@ internal sealed class ClientTransport
     }
 
     /// <summary>On the stream of an HTTP request that was upgraded, e.g. inside TLS.</summary>
-    public ClientTransport(HttpContext context, Stream stream, string relayUrl)
+    public ClientTransport(HttpContext context, Stream stream, string? relayUrl)
     {
         Input = PipeReader.Create(stream, new StreamPipeReaderOptions(leaveOpen: true, useZeroByteReads: true));
         Output = stream;
@@ -58,8 +58,8 @@ internal sealed class ClientTransport
     /// <summary>permessage-deflate was agreed on (RFC 7692).</summary>
     public bool IsDeflating { get; init; }
 
-    /// <summary>The URL the client used, for NIP-42.</summary>
-    public string RelayUrl { get; }
+    /// <summary>The URL that an AUTH of this client has to name (NIP-42); null when none can be believed (<see cref="RelayIdentity.SignedUrl(string, string)"/>).</summary>
+    public string? RelayUrl { get; }
 
     /// <summary>Where it comes from; kept in memory only, never logged.</summary>
     public IPAddress? Address { get; }

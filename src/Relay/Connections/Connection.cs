@@ -246,7 +246,13 @@ internal sealed class Connection : IDisposable
     /// <returns>Whether the key counts as proved.</returns>
     public bool Authenticate(in NostrEventView evt)
     {
-        var verdict = RelayAuth.Check(evt, _challenge, _transport.RelayUrl, _clock.GetUtcNow());
+        if (_transport.RelayUrl is not { } url)
+        {
+            Outbox.SendOk(evt.Id, accepted: false, Rejections.NoOrigin);
+            return false;
+        }
+
+        var verdict = RelayAuth.Check(evt.AsStored(), _challenge, url, _clock.GetUtcNow());
         if (verdict != RelayAuthVerdict.Accepted)
         {
             Outbox.SendOk(evt.Id, accepted: false, RelayAuth.ToReason(verdict));
@@ -344,6 +350,9 @@ internal sealed class Connection : IDisposable
         ChallengeFor(reason);
         Outbox.SendSyncError(id, reason);
     }
+
+    /// <summary>RFC 6455, 8.1: text that is not UTF-8 ends the connection.</summary>
+    public void EndNotUtf8() => End(1007, "sent text that is not UTF-8");
 
     /// <summary>An event of it was stored, and none came with a wrong signature: its next lone event may be written before its signature is checked.</summary>
     public bool IsTrusted => Volatile.Read(ref _trust) > 0;

@@ -100,7 +100,7 @@ internal sealed class ConnectionSet(
 
         if (stream is not null)
         {
-            await ServeAsync(new ClientTransport(context, stream, identity.UrlFor(context.Request)) { IsDeflating = extensions is not null }, place);
+            await ServeAsync(new ClientTransport(context, stream, identity.SignedUrl(context.Request)) { IsDeflating = extensions is not null }, place);
         }
     }
 

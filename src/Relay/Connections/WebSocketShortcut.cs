@@ -48,7 +48,7 @@ internal sealed class WebSocketShortcut(ConnectionSet connections, RelayIdentity
         var extensions = connections.AgreeOnExtensions(handshake.Extensions);
         var answer = Encoding.ASCII.GetBytes(
             $"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {WebSocketRequest.Accept(handshake.Key)}\r\n{(extensions is null ? "" : $"Sec-WebSocket-Extensions: {extensions}\r\n")}\r\n");
-        await connections.ServeAsync(new ClientTransport(connection, address, identity.UrlFor("ws", handshake.Host), answer) { IsDeflating = extensions is not null }, place);
+        await connections.ServeAsync(new ClientTransport(connection, address, identity.SignedUrl("ws", handshake.Host), answer) { IsDeflating = extensions is not null }, place);
     }
 
     // Null when it is the HTTP server's; the bytes then stand unread before it.

@@ -1,3 +1,4 @@
+using System.Text.Unicode;
 using Marmot.Hosting.Callers;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
@@ -63,10 +64,10 @@ internal sealed class Ingester(
     {
         if (!ClientMessageReader.TryRead(frame, _limits, out var message, out var reason))
         {
-            return message.HasEventId ? new Verified(null, message.EventId, reason, IsEvent: true) : default;
+            return message.HasEventId && Utf8.IsValid(frame) ? new Verified(null, message.EventId, reason, IsEvent: true) : default;
         }
 
-        return Verify(message.Event, frame.Length, connection);
+        return Verify(message.Event.AsStored(), frame.Length, connection);
     }
 
     private Verified Verify(in NostrEventView evt, int bytes, Connection connection, bool mayLeaveSignature = false)
@@ -105,7 +106,7 @@ internal sealed class Ingester(
         var vanishesHere = evt.Kind == EventKinds.Vanish && identity.IsNamedBy(evt);
         if (evt.Kind == EventKinds.Vanish && !vanishesHere)
         {
-            return new Verified(null, evt.Id, RejectReason.Invalid("the relay tag names another relay"), IsEvent: true);
+            return new Verified(null, evt.Id, identity.HasOrigin ? Rejections.OtherRelay : Rejections.NoOrigin, IsEvent: true);
         }
 
         return new Verified(EventRecord.Create(evt, vanishesHere), evt.Id, default, IsEvent: true) { IsUnchecked = isUnchecked };
@@ -191,7 +192,7 @@ internal sealed class Ingester(
     }
 
     private RejectReason CheckSender(ReadOnlySpan<byte> frame, Connection connection) =>
-        ClientMessageReader.TryRead(frame, _limits, out var message, out var reason) && policy.AllowsSender(message.Event, connection.Keys, out reason) ? default : reason;
+        ClientMessageReader.TryRead(frame, _limits, out var message, out var reason) && policy.AllowsSender(message.Event.AsStored(), connection.Keys, out reason) ? default : reason;
 
     // NIP-62: the writer removes all that the key wrote and was sent. Who asks pays for each of them, known before it is done.
     private async ValueTask ChargeAndAcceptAsync(PendingEvent pending, CancellationToken cancel)
@@ -287,11 +288,35 @@ internal sealed class Ingester(
         return true;
     }
 
-    // NIP-01: an ephemeral event goes to those who listen now and is not stored.
+    // NIP-01: an ephemeral event goes to those who listen now and is not stored. When nobody did its sender is told, unless there are other replicas to ask.
     private async ValueTask PassOnAsync(PendingEvent pending, CancellationToken cancel)
     {
-        await feed.PublishAsync(new LiveEvent(pending.Write.Record, Arrival: 0), cancel);
-        pending.Sender.Outbox.SendOk(pending.Write.Record.Id);
+        var (sender, record) = (pending.Sender, pending.Write.Record);
+        if (!feed.HasAllListeners)
+        {
+            await feed.PublishAsync(new LiveEvent(record, Arrival: 0), cancel);
+            sender.Outbox.SendOk(record.Id);
+            return;
+        }
+
+        sender.Owe();
+        await feed.PublishAsync(new LiveEvent(record, Arrival: 0) { Heard = listeners => AnswerEphemeral(sender, record, listeners) }, cancel);
+    }
+
+    private void AnswerEphemeral(Connection sender, EventRecord record, int listeners)
+    {
+        if (listeners > 0)
+        {
+            sender.Outbox.SendOk(record.Id);
+        }
+        else
+        {
+            metrics.Refused(Rejections.NobodyListens.Prefix);
+            sender.Outbox.SendOk(record.Id, accepted: false, Rejections.NobodyListens);
+        }
+
+        sender.Outbox.Flush();
+        sender.Settle();
     }
 
     private ValueTask HandleOfManyAsync(Connection connection, ReadOnlyMemory<byte> frame, CancellationToken cancel)
@@ -317,14 +342,14 @@ internal sealed class Ingester(
     {
         if (!ClientMessageReader.TryRead(frame.Span, _limits, out var message, out var reason))
         {
-            Refuse(connection, message, reason);
+            Refuse(connection, frame.Span, message, reason);
             return message.Kind == ClientMessageKind.Auth ? connection.SettleWaitingAsync(isAuthenticated: false, cancel) : default;
         }
 
         switch (message.Kind)
         {
             case ClientMessageKind.Event:
-                var verified = Verify(message.Event, frame.Length, connection, mayLeaveSignature: true);
+                var verified = Verify(message.Event.AsStored(), frame.Length, connection, mayLeaveSignature: true);
                 connection.Turn.Leave(); // what follows may wait for the writer
                 return AdmitAsync(connection, frame, verified, cancel, alone: true);
             case ClientMessageKind.Auth:
@@ -349,25 +374,33 @@ internal sealed class Ingester(
         }
     }
 
-    // The answer goes where the client looks for it: OK, CLOSED, else NOTICE.
-    private void Refuse(Connection connection, in ClientMessage message, in RejectReason reason)
+    // The answer goes where the client looks for it: OK, CLOSED, NEG-ERR, else NOTICE. What was open under the id of a refused request is not any more.
+    private void Refuse(Connection connection, ReadOnlySpan<byte> frame, in ClientMessage message, in RejectReason reason)
     {
         metrics.Refused(reason.Prefix);
-        if (message.HasEventId)
+        if (!Utf8.IsValid(frame))
         {
-            connection.Outbox.SendOk(message.EventId, accepted: false, reason);
+            connection.EndNotUtf8();
+            return;
         }
-        else if (message.SubscriptionId is { } subscription && message.Kind is ClientMessageKind.Req or ClientMessageKind.Count)
+
+        switch (message.Kind)
         {
-            connection.Outbox.SendClosed(subscription, reason);
-        }
-        else if (message.SubscriptionId is { } sync && message.Kind is ClientMessageKind.NegOpen or ClientMessageKind.NegMsg)
-        {
-            connection.Outbox.SendSyncError(sync, reason);
-        }
-        else
-        {
-            connection.Outbox.SendNotice(reason.ToString());
+            case ClientMessageKind.Event or ClientMessageKind.Auth when message.HasEventId:
+                connection.Outbox.SendOk(message.EventId, accepted: false, reason);
+                break;
+            case ClientMessageKind.Req when message.SubscriptionId is { } id:
+                requests.Refuse(connection, id, reason);
+                break;
+            case ClientMessageKind.Count when message.SubscriptionId is { } id:
+                Requests.RefuseCount(connection, id, reason);
+                break;
+            case ClientMessageKind.NegOpen or ClientMessageKind.NegMsg when message.SubscriptionId is { } id:
+                syncs.Refuse(connection, id, reason);
+                break;
+            default:
+                connection.Outbox.SendNotice(reason.ToString());
+                break;
         }
     }
 

@@ -14,12 +14,16 @@ internal static class Rejections
     public static readonly RejectReason Expired = RejectReason.Invalid("the event has expired");
     public static readonly RejectReason TooNew = RejectReason.Invalid("created_at is too far in the future");
     public static readonly RejectReason SkewedGroupEvent = RejectReason.Invalid("created_at of a group event must be close to the relay's clock");
-    public static readonly RejectReason TooManyTags = RejectReason.Invalid("too many tags");
+    public static readonly RejectReason NotOneGroup = RejectReason.Invalid("a group event has exactly one h tag");
+    public static readonly RejectReason RepostOfProtected = RejectReason.Blocked("it embeds an event that only its author may publish");
+    public static readonly RejectReason NoOrigin = RejectReason.Invalid("this relay is not told its own name (setting Public:Origin), so it takes a name only from loopback");
+    public static readonly RejectReason OtherRelay = RejectReason.Invalid("the relay tag names another relay");
     public static readonly RejectReason OnlyEncrypted = RejectReason.Blocked("this kind exists only inside encryption");
     public static readonly RejectReason KindNotTaken = RejectReason.Blocked("this relay does not take this kind");
     public static readonly RejectReason AuthAsEvent = RejectReason.Invalid("an AUTH event is not published");
     public static readonly RejectReason ProtectedNeedsAuth = RejectReason.AuthRequired("a protected event is taken from its author only");
     public static readonly RejectReason ProtectedForeign = RejectReason.Restricted("a protected event is taken from its author only");
+    public static readonly RejectReason NobodyListens = RejectReason.Mute("nobody listens to this ephemeral event, so it went nowhere");
     public static readonly RejectReason TooFast = RejectReason.RateLimited("too many events, slow down");
     public static readonly RejectReason PolicySilent = RejectReason.Error("the relay's write policy does not answer");
     public static readonly RejectReason Banned = RejectReason.Blocked("the relay's operator does not take this");

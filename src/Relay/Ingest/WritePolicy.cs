@@ -9,12 +9,15 @@ using Microsoft.Extensions.Options;
 namespace Marmot.Relay.Ingest;
 
 /// <summary>What the relay takes: rules that need the event alone, asked before any signature check, and rules about who sends it.</summary>
+/// <remarks>Tags are read as the event is stored (<see cref="NostrEventView.AsStored"/>), never as they are spelled on the wire.</remarks>
 internal sealed class WritePolicy
 {
+    private const int Repost = 6; // NIP-18
+    private const int GenericRepost = 16; // NIP-18
     private readonly RelayOptions _options;
     private readonly TimeProvider _clock;
     private readonly Bytes32[] _allowed;
-
+    private readonly Bytes32[] _operators;
     private readonly Moderation _moderation;
 
     public WritePolicy(IOptions<RelayOptions> options, Moderation moderation, TimeProvider clock)
@@ -23,6 +26,7 @@ internal sealed class WritePolicy
         _options = options.Value;
         _clock = clock;
         _allowed = [.. _options.WriteAllowList.Select(Bytes32.ParseHex)];
+        _operators = [.. _options.Admins.Append(_options.PublicKey).Where(key => key.Length > 0).Select(Bytes32.ParseHex)];
     }
 
     /// <summary>The event alone; cheapest rules first.</summary>
@@ -51,10 +55,9 @@ internal sealed class WritePolicy
         {
             reason = Rejections.TooNew;
         }
-        else if (evt.Kind == EventKinds.GroupEvent && _options.GroupEventClockSkew > TimeSpan.Zero
-            && Math.Abs(evt.CreatedAt - now) > (long)_options.GroupEventClockSkew.TotalSeconds)
+        else if (evt.Kind == EventKinds.GroupEvent && !HasOneGroup(evt))
         {
-            reason = Rejections.SkewedGroupEvent;
+            reason = Rejections.NotOneGroup; // MIP-03
         }
         else if (!EventKinds.IsEphemeral(evt.Kind) && EventRecord.ReadExpiration(evt) <= now)
         {
@@ -68,15 +71,19 @@ internal sealed class WritePolicy
         {
             reason = RejectReason.ProofOfWork($"{_options.MinProofOfWork} leading zero bits are needed, and no smaller target in the nonce tag"); // NIP-13
         }
-        else if (CountTags(evt) > _options.MaxTags)
+        else if (CountTags(evt) is var tags && tags > _options.MaxTags)
         {
-            reason = Rejections.TooManyTags;
+            reason = RejectReason.Invalid($"an event has at most {_options.MaxTags} tags, this one has {tags}");
+        }
+        else if (evt.Kind is Repost or GenericRepost && EmbedsProtected(evt))
+        {
+            reason = Rejections.RepostOfProtected; // NIP-70
         }
 
         return reason.Prefix is null;
     }
 
-    /// <summary>Who sends it: protected events (NIP-70) and the allow list.</summary>
+    /// <summary>Who sends it: protected events (NIP-70), the allow list, and the clock window of group events, which does not hold for the operator's keys.</summary>
     public bool AllowsSender(in NostrEventView evt, Bytes32[] keys, out RejectReason reason)
     {
         reason = default;
@@ -87,6 +94,12 @@ internal sealed class WritePolicy
         else if (_allowed.Length > 0 && !keys.Any(key => Array.IndexOf(_allowed, key) >= 0 || _moderation.IsKeyAllowed(key)))
         {
             reason = keys.Length == 0 ? Rejections.WriteNeedsAuth : Rejections.WriteNotAllowed;
+        }
+        else if (evt.Kind == EventKinds.GroupEvent && _options.GroupEventClockSkew > TimeSpan.Zero
+            && Math.Abs(evt.CreatedAt - _clock.GetUtcNow().ToUnixTimeSeconds()) > (long)_options.GroupEventClockSkew.TotalSeconds
+            && !Array.Exists(keys, key => Array.IndexOf(_operators, key) >= 0))
+        {
+            reason = Rejections.SkewedGroupEvent;
         }
 
         return reason.Prefix is null;
@@ -149,6 +162,27 @@ internal sealed class WritePolicy
 
         return false;
     }
+
+    // MIP-03: a group event names its group in one h tag; with two, which subscribers get it would be for clients to guess.
+    private static bool HasOneGroup(in NostrEventView evt)
+    {
+        var count = 0;
+        foreach (var tag in evt.Tags)
+        {
+            if (tag.Name.SequenceEqual("h"u8))
+            {
+                count += tag.Value.IsEmpty ? 2 : 1;
+            }
+        }
+
+        return count == 1;
+    }
+
+    // NIP-18: the reposted event as JSON in the content.
+    private static bool EmbedsProtected(in NostrEventView evt) =>
+        !evt.RawContent.IsEmpty
+        && NostrEventReader.TryRead(System.Text.Encoding.UTF8.GetBytes(evt.ReadContent()), out var embedded, out _)
+        && IsProtected(embedded.AsStored());
 
     private static int CountTags(in NostrEventView evt)
     {

@@ -55,6 +55,8 @@ internal sealed class ClusterFeed : BackgroundService, ILiveFeed, IClusterListen
     /// <summary>Why the store could not be asked when it was last looked at; null when it could.</summary>
     public string? StoreFailure => _failure;
 
+    public bool HasAllListeners => false;
+
     public async ValueTask PublishAsync(LiveEvent live, CancellationToken cancel)
     {
         if (live.Arrival == 0)

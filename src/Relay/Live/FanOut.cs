@@ -26,6 +26,8 @@ internal sealed class FanOut(SubscriptionIndex index, IOptions<RelayOptions> opt
     private ulong _roundNumber;
     private long _oldest; // when the first event of the round under way was published; 0 between rounds
 
+    public bool HasAllListeners => true;
+
     /// <summary>How long ago the event was published that is being handed out or comes next; zero when there is none.</summary>
     public TimeSpan Lag =>
         Volatile.Read(ref _oldest) is var oldest and not 0 ? clock.GetElapsedTime(oldest)
@@ -75,17 +77,20 @@ internal sealed class FanOut(SubscriptionIndex index, IOptions<RelayOptions> opt
         _matches.Clear();
         index.Collect(view, live.Record.Tags, ++_number, _matches);
         live.Subscribers = _matches.Count;
+        var heard = 0;
         foreach (var subscription in _matches)
         {
             if (subscription.TryHold(live))
             {
-                continue; // whether it may be read is decided when its client has authenticated, or has not
+                heard++; // whether it may be read is decided when its client has authenticated, or has not
             }
-
-            if (GiftWrapAccess.MayRead(view, subscription.Connection.Keys, _wrapsOpen))
+            else if (GiftWrapAccess.MayRead(view, subscription.Connection.Keys, _wrapsOpen))
             {
+                heard++;
                 round.Add(subscription, live);
             }
         }
+
+        live.Heard?.Invoke(heard);
     }
 }

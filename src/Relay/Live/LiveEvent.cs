@@ -12,6 +12,9 @@ internal sealed record LiveEvent(EventRecord Record, ulong Arrival)
     private byte[]? _deflated;
     private bool _tried;
 
+    /// <summary>Told once to how many subscriptions the event goes, before it goes to the first; null when nobody asks.</summary>
+    public Action<int>? Heard { get; init; }
+
     /// <summary>To how many subscriptions it goes; set before it goes to the first.</summary>
     public int Subscribers { get; set; }
 

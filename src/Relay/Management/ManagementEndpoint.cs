@@ -32,7 +32,13 @@ internal sealed class ManagementEndpoint(ManagementMethods methods, RelayIdentit
         }
 
         // 1. Who asks. The body's hash must be in the authorisation.
-        var verdict = Authorize(context, body, out var key);
+        if (identity.SignedUrl(context.Request) is not { } url)
+        {
+            await AnswerAsync(response, StatusCodes.Status401Unauthorized, null, Ingest.Rejections.NoOrigin.Text);
+            return;
+        }
+
+        var verdict = Authorize(context, url, body, out var key);
         if (verdict != HttpAuthVerdict.Accepted)
         {
             await AnswerAsync(response, StatusCodes.Status401Unauthorized, null, HttpAuth.Describe(verdict));
@@ -70,9 +76,9 @@ internal sealed class ManagementEndpoint(ManagementMethods methods, RelayIdentit
     }
 
     // The u tag is the relay's URL; clients write it as ws or as http.
-    private HttpAuthVerdict Authorize(HttpContext context, byte[] body, out Bytes32 key)
+    private HttpAuthVerdict Authorize(HttpContext context, string url, byte[] body, out Bytes32 key)
     {
-        if (!HostName.TryReadUrl(identity.UrlFor(context.Request), out var socket, out _))
+        if (!HostName.TryReadUrl(url, out var socket, out _))
         {
             key = default;
             return HttpAuthVerdict.WrongUrl; // a Host header that names no host

@@ -20,6 +20,7 @@ internal sealed class RelayPages(IOptions<RelayOptions> options, Moderation mode
         response.Headers.AccessControlAllowOrigin = "*"; // NIP-11
         response.Headers.AccessControlAllowHeaders = "*";
         response.Headers.AccessControlAllowMethods = "GET, HEAD, OPTIONS";
+        response.Headers.Vary = "Accept"; // one URL, a document or a page
         if (HttpMethods.IsOptions(context.Request.Method))
         {
             response.StatusCode = StatusCodes.Status204NoContent;
@@ -37,7 +38,7 @@ internal sealed class RelayPages(IOptions<RelayOptions> options, Moderation mode
 
         response.ContentType = "text/html; charset=utf-8";
         response.Headers.ContentSecurityPolicy = "default-src 'none'; style-src 'unsafe-inline'";
-        await response.WriteAsync(Page(options.Value, moderation.State, identity.UrlFor(context.Request)), context.RequestAborted);
+        await response.WriteAsync(Page(options.Value, moderation.State, identity.ShownUrl(context.Request)), context.RequestAborted);
     }
 
     private sealed record Written(ModerationState State, byte[] Document);
@@ -77,6 +78,7 @@ internal sealed class RelayPages(IOptions<RelayOptions> options, Moderation mode
             PaymentRequired = false,
             RestrictedWrites = options.WriteAllowList.Length > 0 || options.Kinds == RelayKinds.Marmot || options.MinProofOfWork > 0,
             CreatedAtUpperLimit = (long)options.MaxFuture.TotalSeconds,
+            GroupEventClockSkew = (long)options.GroupEventClockSkew.TotalSeconds,
         },
         Retention = [.. options.RetentionDays.Select(rule =>
             new RelayRetention(RetentionKinds.Parse(rule.Key), RetentionKinds.Parse(rule.Key), rule.Value * 86400L))],

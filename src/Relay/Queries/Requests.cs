@@ -110,7 +110,8 @@ internal sealed class Requests(
         return default;
     }
 
-    private void Refuse(Connection connection, string id, in RejectReason reason)
+    /// <summary>CLOSED for a REQ; nothing of that id is open afterwards.</summary>
+    public void Refuse(Connection connection, string id, in RejectReason reason)
     {
         Close(connection, id);
         connection.RefuseRequest(id, reason);
@@ -164,6 +165,13 @@ internal sealed class Requests(
         }
 
         return default;
+    }
+
+    /// <summary>CLOSED for a COUNT; one of that id that waits does so no more.</summary>
+    public static void RefuseCount(Connection connection, string id, in RejectReason reason)
+    {
+        connection.EndWait(ClientMessageKind.Count, id);
+        connection.RefuseRequest(id, reason);
     }
 
     private async ValueTask AnswerCountAsync(Connection connection, string id, Filter[] filters, CancellationToken cancel)

@@ -121,7 +121,7 @@ internal sealed class Syncs(IEventStore store, TimeProvider clock, RelayBudgets 
     {
         if (connection.Syncs is null || !connection.Syncs.TryGetValue(id, out var sync) || Touch(sync) is not { } set)
         {
-            connection.Outbox.SendSyncError(id, Rejections.SyncClosed);
+            Refuse(connection, id, Rejections.SyncClosed);
             return;
         }
 
@@ -137,6 +137,13 @@ internal sealed class Syncs(IEventStore store, TimeProvider clock, RelayBudgets 
         {
             Leave(sync);
         }
+    }
+
+    /// <summary>NEG-ERR; nothing of that id is open afterwards.</summary>
+    public void Refuse(Connection connection, string id, in RejectReason reason)
+    {
+        Close(connection, id);
+        connection.RefuseSync(id, reason);
     }
 
     public void CloseAll(Connection connection)

@@ -129,8 +129,14 @@ public sealed class ClientMessageReaderTests
         var longest = string.Concat(Enumerable.Repeat("\\u00e9", 64));
         Assert.True(ClientMessageReader.TryRead(NostrJson.Utf8($"[\"CLOSE\",\"{longest}\"]"), out var message, out _));
         Assert.Equal(new string('é', 64), message.SubscriptionId);
-        Assert.False(ClientMessageReader.TryRead(NostrJson.Utf8($"[\"CLOSE\",\"{longest}x\"]"), out message, out _));
-        Assert.Null(message.SubscriptionId);
+        Assert.False(ClientMessageReader.TryRead(NostrJson.Utf8($"[\"CLOSE\",\"{longest}x\"]"), out message, out var reason));
+        Assert.Equal(new string('é', 64) + "x", message.SubscriptionId); // the answer goes under it
+        Assert.Equal("a subscription id has 1 to 64 characters, this one has 65", reason.Text);
+
+        var emoji = string.Concat(Enumerable.Repeat("🦫", 64)); // 128 units of a string, 256 bytes
+        Assert.True(ClientMessageReader.TryRead(NostrJson.Utf8($"[\"CLOSE\",\"{emoji}\"]"), out _, out _));
+        Assert.False(ClientMessageReader.TryRead(NostrJson.Utf8($"[\"CLOSE\",\"{emoji}x\"]"), out _, out _));
+        Assert.False(ClientMessageReader.TryRead(NostrJson.Utf8("[\"CLOSE\",\"\"]"), out _, out _));
     }
 
     [Fact]
@@ -139,7 +145,7 @@ public sealed class ClientMessageReaderTests
         var limits = new FilterLimits { MaxFilters = 1 };
         Assert.True(ClientMessageReader.TryRead("""["REQ","s",{}]"""u8, limits, out _, out _));
         Assert.False(ClientMessageReader.TryRead("""["REQ","s",{},{}]"""u8, limits, out var message, out var reason));
-        Assert.Equal("too many filters in one message", reason.Text);
+        Assert.Equal("a message has at most 1 filters", reason.Text);
         Assert.Equal("s", message.SubscriptionId);
     }
 

@@ -9,10 +9,11 @@ namespace Marmot.Relay.Tests.Kit;
 
 /// <summary>The framework's WebSocket client with Nostr's words; every wait ends after ten seconds.</summary>
 /// <param name="deflate">Offers permessage-deflate.</param>
-internal sealed class TestClient(WebSocketDeflateOptions? deflate = null) : IAsyncDisposable
+/// <param name="socket">With options of the test's own; owned from here on.</param>
+internal sealed class TestClient(WebSocketDeflateOptions? deflate = null, ClientWebSocket? socket = null) : IAsyncDisposable
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
-    private readonly ClientWebSocket _socket = new();
+    private readonly ClientWebSocket _socket = socket ?? new ClientWebSocket();
     private readonly byte[] _buffer = new byte[1 << 20];
 
     /// <summary>The last challenge seen (NIP-42); empty while none came.</summary>

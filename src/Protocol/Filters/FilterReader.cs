@@ -30,28 +30,28 @@ internal static class FilterReader
         Dictionary<char, string[]>? tags = null;
         long? since = null, until = null;
         int? limit = null;
-        string? search = null;
+        string? search = null, limitHit = null;
         while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
         {
             if (reader.ValueTextEquals("ids"u8))
             {
-                if (ids is not null || !TryReadKeys(ref reader, limits, out ids))
+                if (ids is not null || !TryReadKeys(ref reader, "ids", limits, ref limitHit, out ids))
                 {
-                    return Fail("ids is not one list of full lower-case hex ids within the limit", out reason);
+                    return Fail(limitHit ?? "ids is not one list of full lower-case hex ids", out reason);
                 }
             }
             else if (reader.ValueTextEquals("authors"u8))
             {
-                if (authors is not null || !TryReadKeys(ref reader, limits, out authors))
+                if (authors is not null || !TryReadKeys(ref reader, "authors", limits, ref limitHit, out authors))
                 {
-                    return Fail("authors is not one list of full lower-case hex keys within the limit", out reason);
+                    return Fail(limitHit ?? "authors is not one list of full lower-case hex keys", out reason);
                 }
             }
             else if (reader.ValueTextEquals("kinds"u8))
             {
-                if (kinds is not null || !TryReadKinds(ref reader, limits, out kinds))
+                if (kinds is not null || !TryReadKinds(ref reader, limits, ref limitHit, out kinds))
                 {
-                    return Fail("kinds is not one list of integers from 0 to 65535 within the limit", out reason);
+                    return Fail(limitHit ?? "kinds is not one list of integers from 0 to 65535", out reason);
                 }
             }
             else if (reader.ValueTextEquals("since"u8))
@@ -79,18 +79,28 @@ internal static class FilterReader
             }
             else if (reader.ValueTextEquals("search"u8))
             {
-                if (search is not null || !reader.Read() || reader.TokenType != JsonTokenType.String
-                    || (search = reader.GetString()!).Length > limits.MaxSearchLength)
+                if (search is not null || !reader.Read() || reader.TokenType != JsonTokenType.String)
                 {
-                    return Fail("search is not one text within the limit", out reason);
+                    return Fail("search is not one text", out reason);
+                }
+
+                search = reader.GetString()!;
+                if (search.Length > limits.MaxSearchLength)
+                {
+                    return Fail($"search has more than {limits.MaxSearchLength} characters", out reason);
                 }
             }
             else if (TryReadLetter(ref reader, out var letter))
             {
                 tags ??= [];
-                if (tags.ContainsKey(letter) || tags.Count == limits.MaxTagLetters || !TryReadTagValues(ref reader, letter, limits, out var values))
+                if (tags.Count == limits.MaxTagLetters)
                 {
-                    return Fail("a tag condition is not one list of texts within the limits (#e and #p: full lower-case hex)", out reason);
+                    return Fail($"a filter has conditions on more than {limits.MaxTagLetters} tag letters", out reason);
+                }
+
+                if (tags.ContainsKey(letter) || !TryReadTagValues(ref reader, letter, limits, ref limitHit, out var values))
+                {
+                    return Fail(limitHit ?? "a tag condition is not one list of texts (#e and #p: full lower-case hex)", out reason);
                 }
 
                 tags.Add(letter, values);
@@ -127,7 +137,9 @@ internal static class FilterReader
         return false;
     }
 
-    private static bool TryReadKeys(ref Utf8JsonReader reader, FilterLimits limits, [NotNullWhen(true)] out Bytes32[]? keys)
+    private static string TooMany(string name, FilterLimits limits) => $"{name} has more than {limits.MaxValuesPerList} values";
+
+    private static bool TryReadKeys(ref Utf8JsonReader reader, string name, FilterLimits limits, ref string? limitHit, [NotNullWhen(true)] out Bytes32[]? keys)
     {
         keys = null;
         if (!reader.Read() || reader.TokenType != JsonTokenType.StartArray)
@@ -138,7 +150,13 @@ internal static class FilterReader
         var list = new List<Bytes32>();
         while (reader.Read() && reader.TokenType == JsonTokenType.String)
         {
-            if (list.Count == limits.MaxValuesPerList || reader.ValueIsEscaped || !Bytes32.TryParseHex(reader.ValueSpan, out var key))
+            if (list.Count == limits.MaxValuesPerList)
+            {
+                limitHit = TooMany(name, limits);
+                return false;
+            }
+
+            if (reader.ValueIsEscaped || !Bytes32.TryParseHex(reader.ValueSpan, out var key))
             {
                 return false;
             }
@@ -150,7 +168,7 @@ internal static class FilterReader
         return reader.TokenType == JsonTokenType.EndArray;
     }
 
-    private static bool TryReadKinds(ref Utf8JsonReader reader, FilterLimits limits, [NotNullWhen(true)] out int[]? kinds)
+    private static bool TryReadKinds(ref Utf8JsonReader reader, FilterLimits limits, ref string? limitHit, [NotNullWhen(true)] out int[]? kinds)
     {
         kinds = null;
         if (!reader.Read() || reader.TokenType != JsonTokenType.StartArray)
@@ -161,7 +179,13 @@ internal static class FilterReader
         var list = new List<int>();
         while (reader.Read() && reader.TokenType == JsonTokenType.Number)
         {
-            if (list.Count == limits.MaxValuesPerList || !reader.TryGetInt32(out var kind) || kind is < 0 or > NostrEventView.MaxKind)
+            if (list.Count == limits.MaxValuesPerList)
+            {
+                limitHit = TooMany("kinds", limits);
+                return false;
+            }
+
+            if (!reader.TryGetInt32(out var kind) || kind is < 0 or > NostrEventView.MaxKind)
             {
                 return false;
             }
@@ -198,7 +222,7 @@ internal static class FilterReader
         return char.IsAsciiLetter(letter);
     }
 
-    private static bool TryReadTagValues(ref Utf8JsonReader reader, char letter, FilterLimits limits, [NotNullWhen(true)] out string[]? values)
+    private static bool TryReadTagValues(ref Utf8JsonReader reader, char letter, FilterLimits limits, ref string? limitHit, [NotNullWhen(true)] out string[]? values)
     {
         values = null;
         if (!reader.Read() || reader.TokenType != JsonTokenType.StartArray)
@@ -211,11 +235,18 @@ internal static class FilterReader
         {
             if (list.Count == limits.MaxValuesPerList)
             {
+                limitHit = TooMany($"#{letter}", limits);
                 return false;
             }
 
             var value = reader.GetString()!;
-            if (value.Length > limits.MaxTagValueLength || (letter is 'e' or 'p' && !Bytes32.TryParseHex(value, out _)))
+            if (value.Length > limits.MaxTagValueLength)
+            {
+                limitHit = $"a value of #{letter} has more than {limits.MaxTagValueLength} characters";
+                return false;
+            }
+
+            if (letter is 'e' or 'p' && !Bytes32.TryParseHex(value, out _))
             {
                 return false;
             }

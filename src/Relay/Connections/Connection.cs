@@ -40,6 +40,13 @@ internal sealed class Connection : IDisposable
     private bool _isDisposed; // under the lock of _share
     private long _filterBytes; // the read loop's own
     private long _inputBytes; // the read loop's own
+    private OversizedMessage? _tooLarge; // the message that is passed over; with what follows the read loop's own
+    private long _tooLargeRest; // bytes still to come of the frame at hand
+    private long _tooLargeFrame; // bytes of that frame
+    private uint _tooLargeMask;
+    private bool _tooLargeIsLast; // no frame of that message comes after it
+    private bool _tooLargeIsDeflated;
+    private OversizedMessage? _refused; // passed over, and to be answered after the messages before it
     private long _messageSince; // when the message began to arrive that is not whole; 0 while there is none
 
     /// <remarks>The place (<paramref name="share"/>) is given back when the connection is disposed.</remarks>
@@ -149,7 +156,13 @@ internal sealed class Connection : IDisposable
                         wait = _budgets.Charge(AddressPrefix, units);
                     }
 
-                    Watch(rest.Length + batch.OpenLength, isNew: count > 0);
+                    if (_refused is { } refused)
+                    {
+                        _refused = null;
+                        ingester.RefuseTooLarge(this, refused);
+                    }
+
+                    Watch(rest.Length + batch.OpenLength + (_tooLarge is null ? 0 : 1), isNew: count > 0);
                     more &= _endReason is null;
                     if (more && wait > TimeSpan.Zero)
                     {
@@ -475,15 +488,29 @@ internal sealed class Connection : IDisposable
     // Takes frames until the bytes or the batch are used up; true when there may be more in the same bytes.
     private bool ReadFrames(ref ReadOnlySequence<byte> rest, MessageBatch batch)
     {
-        while (!batch.IsFull)
+        while (!batch.IsFull && _refused is null)
         {
+            if (_tooLargeRest > 0)
+            {
+                if (!PassOver(ref rest))
+                {
+                    return false;
+                }
+
+                continue;
+            }
+
             switch (WebSocketFrame.TryRead(ref rest, _options.MaxMessageBytes, out var frame, _transport.IsDeflating))
             {
                 case FrameResult.Incomplete:
                     return false;
                 case FrameResult.TooLarge:
-                    EndTooLarge();
-                    return false;
+                    if (!BeginPassingOver(frame, batch))
+                    {
+                        return false;
+                    }
+
+                    continue;
                 case FrameResult.Violation:
                     End(1002, "broke the WebSocket protocol");
                     return false;
@@ -515,20 +542,99 @@ internal sealed class Connection : IDisposable
             case FrameOpcode.Binary:
                 End(1003, "sent binary data"); // Nostr messages are text
                 return false;
-            case FrameOpcode.Continuation when !batch.IsInMessage:
-            case FrameOpcode.Text when batch.IsInMessage:
+            case FrameOpcode.Continuation when !IsInMessage(batch):
+            case FrameOpcode.Text when IsInMessage(batch):
                 End(1002, "broke the WebSocket protocol");
                 return false;
         }
 
-        if (batch.OpenLength + frame.MaskedPayload.Length > _options.MaxMessageBytes)
+        if (_tooLarge is null && batch.OpenLength + frame.MaskedPayload.Length <= _options.MaxMessageBytes)
         {
-            EndTooLarge();
+            batch.Append(frame);
+            return !batch.IsLastDeflated || Inflate(batch);
+        }
+
+        if (!BeginPassingOver(frame, batch))
+        {
             return false;
         }
 
-        batch.Append(frame);
-        return !batch.IsLastDeflated || Inflate(batch);
+        var bytes = frame.MaskedPayload;
+        return bytes.IsEmpty || PassOver(ref bytes);
+    }
+
+    private bool IsInMessage(MessageBatch batch) => batch.IsInMessage || _tooLarge is not null;
+
+    // A message over the limit costs itself, not the connection: its bytes are read for the id that the answer needs, and dropped.
+    private bool BeginPassingOver(in WebSocketFrame frame, MessageBatch batch)
+    {
+        if (frame.Opcode == FrameOpcode.Binary)
+        {
+            End(1003, "sent binary data");
+            return false;
+        }
+
+        if (IsInMessage(batch) != (frame.Opcode == FrameOpcode.Continuation))
+        {
+            End(1002, "broke the WebSocket protocol");
+            return false;
+        }
+
+        if (_tooLarge is null)
+        {
+            _tooLarge = new OversizedMessage();
+            _tooLargeIsDeflated = frame.IsDeflated || batch.IsOpenDeflated;
+            ReadTooLarge(batch.TakeOpen());
+        }
+
+        if (_tooLarge.Length + frame.Length > OversizedMessage.MaxBytes)
+        {
+            Outbox.SendNotice($"invalid: a message has at most {_options.MaxMessageBytes} bytes, this one has more than {OversizedMessage.MaxBytes}");
+            End(1009, "message too large");
+            return false;
+        }
+
+        (_tooLargeRest, _tooLargeFrame, _tooLargeMask, _tooLargeIsLast) = (frame.Length, frame.Length, frame.Mask, frame.IsFinal);
+        if (frame.Length == 0)
+        {
+            EndPassingOver();
+        }
+
+        return true;
+    }
+
+    // False when more bytes have to come.
+    private bool PassOver(ref ReadOnlySequence<byte> rest)
+    {
+        Span<byte> piece = stackalloc byte[4096];
+        while (_tooLargeRest > 0 && !rest.IsEmpty)
+        {
+            var taken = piece[..(int)Math.Min(piece.Length, Math.Min(_tooLargeRest, rest.Length))];
+            rest.Slice(0, taken.Length).CopyTo(taken);
+            WebSocketFrame.Unmask(taken, _tooLargeMask, _tooLargeFrame - _tooLargeRest);
+            ReadTooLarge(taken);
+            _tooLargeRest -= taken.Length;
+            rest = rest.Slice(taken.Length);
+        }
+
+        if (_tooLargeRest > 0)
+        {
+            return false;
+        }
+
+        EndPassingOver();
+        return true;
+    }
+
+    // What is compressed tells nothing before it is whole, and is not inflated then.
+    private void ReadTooLarge(ReadOnlySpan<byte> bytes) => _tooLarge!.Read(bytes, isReadable: !_tooLargeIsDeflated);
+
+    private void EndPassingOver()
+    {
+        if (_tooLargeIsLast)
+        {
+            (_refused, _tooLarge) = (_tooLarge, null);
+        }
     }
 
     private bool Inflate(MessageBatch batch)
@@ -536,20 +642,15 @@ internal sealed class Connection : IDisposable
         switch (batch.InflateLast(_options.MaxMessageBytes))
         {
             case FrameResult.TooLarge:
-                EndTooLarge();
-                return false;
+                _refused = new OversizedMessage();
+                _refused.Read(batch.Cut, isReadable: true);
+                return true;
             case FrameResult.Violation:
                 End(1007, "sent broken DEFLATE data");
                 return false;
             default:
                 return true;
         }
-    }
-
-    private void EndTooLarge()
-    {
-        Outbox.SendNotice($"invalid: a message has at most {_options.MaxMessageBytes} bytes");
-        End(1009, "message too large");
     }
 
     // NIP-01: the OKs that are still owed, then CLOSED for whatever is open, then the end.

@@ -16,6 +16,7 @@ internal sealed class MessageBatch : IDisposable
     private bool _isOpen;
     private bool _isDeflated;
     private long _inflatedBytes;
+    private int _cut;
 
     public int Count => _messages.Count;
 
@@ -29,6 +30,9 @@ internal sealed class MessageBatch : IDisposable
 
     /// <summary>True when the message that came last is whole and still compressed.</summary>
     public bool IsLastDeflated => _isDeflated && !_isOpen;
+
+    /// <summary>True while the fragments in hand are compressed.</summary>
+    public bool IsOpenDeflated => _isOpen && _isDeflated;
 
     public ReadOnlyMemory<byte> this[int index] => _buffer.AsMemory(_messages[index].Start, _messages[index].Length);
 
@@ -59,6 +63,23 @@ internal sealed class MessageBatch : IDisposable
         }
     }
 
+    /// <summary>The fragments of the message in hand, which is given up.</summary>
+    public ReadOnlySpan<byte> TakeOpen()
+    {
+        if (!_isOpen)
+        {
+            return default;
+        }
+
+        var open = _buffer.AsSpan(_openStart, OpenLength);
+        _used -= open.Length;
+        _isOpen = false;
+        return open;
+    }
+
+    /// <summary>What came out of a compressed message before it was too large; valid until the next message comes.</summary>
+    public ReadOnlySpan<byte> Cut => _buffer.AsSpan(_used, _cut);
+
     /// <summary>Bytes that came out of compressed messages since the last call: work that the frames do not show.</summary>
     public long TakeInflatedBytes()
     {
@@ -75,10 +96,11 @@ internal sealed class MessageBatch : IDisposable
         _isDeflated = false;
         _used = start;
         var result = MessageInflater.Inflate(ref _buffer, start, length, maxBytes, out var inflated);
+        _inflatedBytes += inflated;
+        _cut = result == FrameResult.TooLarge ? maxBytes : 0;
         if (result == FrameResult.Complete)
         {
             _used += inflated;
-            _inflatedBytes += inflated;
             _messages.Add((start, inflated));
         }
 

@@ -43,11 +43,15 @@ internal readonly ref struct WebSocketFrame
     /// <summary>RSV1: the message that starts here is compressed (RFC 7692, 6).</summary>
     public bool IsDeflated { get; private init; }
 
+    /// <summary>Empty when the frame is too large.</summary>
     public ReadOnlySequence<byte> MaskedPayload { get; private init; }
+
+    /// <summary>Bytes of the payload as the header says.</summary>
+    public long Length { get; private init; }
 
     public uint Mask { get; private init; }
 
-    /// <summary>Reads a frame at the start of <paramref name="source"/> and moves it past; needs the whole frame there.</summary>
+    /// <summary>Reads a frame at the start of <paramref name="source"/> and moves it past; needs the whole frame there. Of one that is too large only the header.</summary>
     /// <remarks>RSV1 may stand on the first frame of a message only, and only where permessage-deflate was agreed on.</remarks>
     public static FrameResult TryRead(ref ReadOnlySequence<byte> source, int maxPayload, out WebSocketFrame frame, bool deflates = false)
     {
@@ -88,13 +92,15 @@ internal readonly ref struct WebSocketFrame
             length = length == 126 ? BinaryPrimitives.ReadUInt16BigEndian(header[2..]) : BinaryPrimitives.ReadInt64BigEndian(header[2..]);
         }
 
-        if (length < 0 || length > maxPayload)
+        if (length < 0)
         {
-            return FrameResult.TooLarge;
+            return FrameResult.Violation; // RFC 6455, 5.2: the most significant bit must be 0
         }
 
         // 3. The mask and the payload.
-        if (source.Length < size + MaskSize + length)
+        var isTooLarge = length > maxPayload;
+        var taken = size + MaskSize + (isTooLarge ? 0 : length);
+        if (source.Length < taken)
         {
             return FrameResult.Incomplete;
         }
@@ -105,10 +111,11 @@ internal readonly ref struct WebSocketFrame
             IsFinal = final,
             IsDeflated = deflated,
             Mask = BinaryPrimitives.ReadUInt32LittleEndian(header[size..]),
-            MaskedPayload = source.Slice(size + MaskSize, length),
+            Length = length,
+            MaskedPayload = source.Slice(size + MaskSize, isTooLarge ? 0 : length),
         };
-        source = source.Slice(size + MaskSize + length);
-        return FrameResult.Complete;
+        source = source.Slice(taken);
+        return isTooLarge ? FrameResult.TooLarge : FrameResult.Complete;
     }
 
     /// <summary>Copies the payload unmasked.</summary>
@@ -137,6 +144,9 @@ internal readonly ref struct WebSocketFrame
                 return MaxServerHeaderSize;
         }
     }
+
+    /// <summary>Unmasks a piece of a payload that begins <paramref name="offset"/> bytes into it.</summary>
+    public static void Unmask(Span<byte> piece, uint mask, long offset) => Unmask(piece, uint.RotateRight(mask, (int)(offset % MaskSize) * 8));
 
     private static void Unmask(Span<byte> payload, uint mask)
     {

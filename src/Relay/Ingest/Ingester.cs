@@ -374,6 +374,24 @@ internal sealed class Ingester(
         }
     }
 
+    /// <summary>Answers a message that is over the size limit, as far as it can be told whose answer that is.</summary>
+    public void RefuseTooLarge(Connection connection, OversizedMessage passed)
+    {
+        var start = passed.Start;
+        var max = options.Value.MaxMessageBytes;
+        var reason = RejectReason.Invalid(passed.Length > max ? $"a message has at most {max} bytes, this one has {passed.Length}" : $"a message has at most {max} bytes, this one has more");
+        ClientMessageReader.TryRead(start, _limits, out var message, out _);
+        if (message.Kind is ClientMessageKind.Event or ClientMessageKind.Auth && passed.EventId is { } id)
+        {
+            metrics.Refused(reason.Prefix);
+            connection.Outbox.SendOk(id, accepted: false, reason);
+        }
+        else
+        {
+            Refuse(connection, start, message, reason);
+        }
+    }
+
     // The answer goes where the client looks for it: OK, CLOSED, NEG-ERR, else NOTICE. What was open under the id of a refused request is not any more.
     private void Refuse(Connection connection, ReadOnlySpan<byte> frame, in ClientMessage message, in RejectReason reason)
     {

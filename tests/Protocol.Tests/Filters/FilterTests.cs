@@ -75,15 +75,20 @@ public sealed class FilterTests
     {
         var limits = new FilterLimits { MaxValuesPerList = 2, MaxTagLetters = 1, MaxTagValueLength = 3, MaxSearchLength = 3 };
         Accepts("""{"kinds":[1,2],"#h":["abc","d"],"search":"abc"}""");
-        Refuses("""{"kinds":[1,2,3]}""");
-        Refuses($$"""{"ids":["{{Key}}","{{Key}}","{{Key}}"]}""");
-        Refuses("""{"#h":["a","b","c"]}""");
-        Refuses("""{"#h":["abcd"]}""");
-        Refuses("""{"#h":["a"],"#i":["a"]}""");
-        Refuses("""{"search":"abcd"}""");
+        Refuses("""{"kinds":[1,2,3]}""", "kinds has more than 2 values");
+        Refuses($$"""{"ids":["{{Key}}","{{Key}}","{{Key}}"]}""", "ids has more than 2 values");
+        Refuses($$"""{"authors":["{{Key}}","{{Key}}","{{Key}}"]}""", "authors has more than 2 values");
+        Refuses("""{"#h":["a","b","c"]}""", "#h has more than 2 values");
+        Refuses("""{"#h":["abcd"]}""", "a value of #h has more than 3 characters");
+        Refuses("""{"#h":["a"],"#i":["a"]}""", "a filter has conditions on more than 1 tag letters");
+        Refuses("""{"search":"abcd"}""", "search has more than 3 characters");
 
         void Accepts(string json) => Assert.True(TryRead(json, limits, out _, out var reason), reason.ToString());
-        void Refuses(string json) => Assert.False(TryRead(json, limits, out _, out _), json);
+        void Refuses(string json, string why)
+        {
+            Assert.False(TryRead(json, limits, out _, out var reason), json);
+            Assert.Equal(why, reason.Text);
+        }
     }
 
     [Fact]

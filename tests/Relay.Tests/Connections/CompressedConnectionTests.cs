@@ -85,14 +85,13 @@ public sealed class CompressedConnectionTests
     }
 
     [Theory]
-    [InlineData(0xC1, "bomb", 1009)]
     [InlineData(0xC1, "broken", 1007)]
     [InlineData(0xC9, "", 1002)]
     public async Task Ends_a_connection_that_misuses_compression_and_says_why(byte first, string what, int code)
     {
         await using var relay = await RelayHost.StartAsync(Now);
         using var client = await RawWebSocket.ConnectAsync(relay, Offer);
-        await client.SendAsync(first, what switch { "bomb" => PerMessageDeflateTests.Compress(new byte[50_000_000]), "broken" => [0x07], _ => [] });
+        await client.SendAsync(first, what == "broken" ? [0x07] : []);
         Assert.Equal(code, await client.ReceiveCloseAsync());
     }
 

@@ -138,10 +138,11 @@ public sealed class TagSpellingTests : IDisposable
         Assert.Single(await client.QueryAsync($"{{\"kinds\":[1059],\"#p\":[\"{_key.PublicKey}\"]}}"));
 
         // -: taken from its author. relay: the vanish request is for us.
-        await PublishAsync(Make(1, [["-"]], "mine"));
-        Assert.Single(await client.QueryAsync("{\"kinds\":[1]}"));
+        var mine = Make(1, [["-"]], "mine");
+        await PublishAsync(mine);
+        Assert.Single(await client.QueryAsync($"{{\"ids\":[\"{mine.Id}\"]}}"));
         await PublishAsync(Make(62, [["relay", RelayHost.Origin]]));
-        Assert.Empty(await client.QueryAsync("{\"kinds\":[1]}"));
+        Assert.Empty(await client.QueryAsync($"{{\"ids\":[\"{mine.Id}\"]}}"));
     }
 
     [Theory]

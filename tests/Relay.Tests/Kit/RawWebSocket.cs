@@ -48,6 +48,16 @@ internal sealed class RawWebSocket : IDisposable
         return _stream!.WriteAsync((byte[])[.. header[..size], .. mask, .. payload.Select((b, i) => (byte)(b ^ mask[i % 4]))]);
     }
 
+    /// <summary>A masked frame's header without its payload, up to 2^63 bytes.</summary>
+    public ValueTask SendHeaderAsync(byte first, long length)
+    {
+        var header = new byte[14];
+        header[0] = first;
+        header[1] = 0x80 | 127;
+        BinaryPrimitives.WriteInt64BigEndian(header.AsSpan(2), length);
+        return _stream!.WriteAsync(header);
+    }
+
     public ValueTask SendTextAsync(string text) => SendAsync(0x81, Encoding.UTF8.GetBytes(text));
 
     /// <summary>The next frame: its first byte and its payload as it came.</summary>

@@ -126,9 +126,9 @@ public sealed class TagSpellingTests : IDisposable
         // expiration: gone when it is over.
         var passing = Make(1, [["expiration", $"{Now + 10}"]]);
         await PublishAsync(passing);
-        relay.Clock.Set(Now + 11);
+        relay.Clock.Set(DateTimeOffset.FromUnixTimeSeconds(Now + 11));
         Assert.Empty(await client.QueryAsync("{\"kinds\":[1]}"));
-        relay.Clock.Set(Now);
+        relay.Clock.Set(DateTimeOffset.FromUnixTimeSeconds(Now));
 
         // p: a gift wrap is its recipient's alone.
         var wrap = NostrEvent.Create(_other, 1059, [["p", _key.PublicKey.ToString()]], "sealed", Now);

@@ -139,7 +139,7 @@ internal sealed class ReplicaRounds(PostgresServer postgres, RedisServer redis, 
     [
         ("PostgreSQL, 1 replica", 1, [$"--Storage:Postgres={await postgres.CreateDatabaseAsync()}"]),
         ("PostgreSQL, 2 replicas", 2, [$"--Storage:Postgres={await postgres.CreateDatabaseAsync()}"]),
-        ("PostgreSQL and Redis, 2 replicas", 2, [$"--Storage:Postgres={await postgres.CreateDatabaseAsync()}", $"--Cluster:Redis={redis.Endpoint}", $"--Cluster:Name=bench{Random.Shared.Next(1_000_000)}"]),
+        ("PostgreSQL and Redis, 2 replicas", 2, [$"--Storage:Postgres={await postgres.CreateDatabaseAsync()}", $"--Cluster:Redis={redis.Endpoint}", $"--Cluster:Prefix=bench{Random.Shared.Next(1_000_000)}"]),
     ];
 
     private static string Text(double p50, double p99) => string.Create(CultureInfo.InvariantCulture, $"OK p50 {p50:N1} ms, p99 {p99:N1} ms");

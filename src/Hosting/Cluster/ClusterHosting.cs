@@ -16,17 +16,22 @@ public static class ClusterHosting
     public static IServiceCollection AddCluster(this IServiceCollection services)
     {
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IValidateOptions<ClusterOptions>, ClusterOptionsValidator>());
+        services.TryAddSingleton(provider =>
+        {
+            var (cluster, postgres, log) = Read(provider);
+            return new ClusterIdentity(postgres, cluster.Prefix, log);
+        });
         services.TryAddSingleton<IClusterBus>(provider =>
         {
             var (cluster, postgres, log) = Read(provider);
-            return cluster.Redis.Length > 0 ? new RedisBus(cluster.ToEndpoint(), cluster.Name, log)
+            return cluster.Redis.Length > 0 ? new RedisBus(cluster.ToEndpoint(), provider.GetRequiredService<ClusterIdentity>(), log)
                 : postgres.Length > 0 ? new PostgresBus(postgres, log)
                 : new InProcessBus(new InProcessHub());
         });
         services.TryAddSingleton<IClaimLedger>(provider =>
         {
             var (cluster, postgres, log) = Read(provider);
-            return cluster.Redis.Length > 0 ? new RedisLedger(cluster.ToEndpoint(), cluster.Name, log)
+            return cluster.Redis.Length > 0 ? new RedisLedger(cluster.ToEndpoint(), provider.GetRequiredService<ClusterIdentity>(), log)
                 : postgres.Length > 0 ? new PostgresLedger(postgres, log)
                 : new InProcessLedger(provider.GetRequiredService<TimeProvider>());
         });
@@ -55,5 +60,5 @@ public sealed class ClusterBusHealth(IClusterBus bus) : IHealthPart
     public string Name => "cluster";
 
     /// <inheritdoc/>
-    public HealthState Check() => new(true, bus.IsConnected ? "ok" : "not connected; events of other replicas come by polling");
+    public HealthState Check() => new(true, bus.Trouble is { } trouble ? $"not connected ({trouble}); events of other replicas come by polling" : "ok");
 }

@@ -10,6 +10,9 @@ public interface IClusterBus : IAsyncDisposable
     /// <summary>True while messages can go out and come in.</summary>
     bool IsConnected { get; }
 
+    /// <summary>Why it is not connected, in a few words without addresses; null while it is.</summary>
+    string? Trouble { get; }
+
     /// <summary>Larger messages are better sent as a hint to what is stored.</summary>
     int MaxMessageBytes { get; }
 

@@ -57,6 +57,9 @@ public sealed class InProcessBus : IClusterBus
     public bool IsConnected => true;
 
     /// <inheritdoc/>
+    public string? Trouble => null;
+
+    /// <inheritdoc/>
     public int MaxMessageBytes => int.MaxValue;
 
     /// <inheritdoc/>

@@ -53,6 +53,9 @@ public sealed class PostgresBus : IClusterBus
     public bool IsConnected => _isListening && _canSend;
 
     /// <inheritdoc/>
+    public string? Trouble => IsConnected ? null : "PostgreSQL cannot be asked";
+
+    /// <inheritdoc/>
     public int MaxMessageBytes => MaxInline / 2; // larger ones cost a row and a fetch: a hint is better
 
     /// <inheritdoc/>

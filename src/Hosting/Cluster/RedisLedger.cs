@@ -1,8 +1,8 @@
-using System.Security.Cryptography;
 using System.Text;
 using Marmot.Hosting.Redis;
 using Marmot.Protocol.Encoding;
 using Microsoft.Extensions.Logging;
+using StackExchange.Redis;
 
 namespace Marmot.Hosting.Cluster;
 
@@ -18,79 +18,80 @@ public sealed class RedisLedger : IClaimLedger, ISharedValues
         """;
 
     private const string ReleaseScript = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0";
-    private static readonly ReadOnlyMemory<byte> Done = "d"u8.ToArray();
-    private readonly RedisClient _client;
-    private readonly ReadOnlyMemory<byte> _prefix;
-    private readonly ReadOnlyMemory<byte> _valuePrefix;
+    private static readonly byte[] Done = "d"u8.ToArray();
+    private readonly RedisLink _link;
+    private readonly ClusterIdentity _identity;
+    private readonly bool _ownsIdentity;
 
     /// <param name="endpoint">The server.</param>
-    /// <param name="name">What sets this deployment's keys apart from others on the same server.</param>
+    /// <param name="prefix">What sets this deployment's keys apart from others on the same server.</param>
     /// <param name="log">For the connection's comings and goings.</param>
-    public RedisLedger(RedisEndpoint endpoint, string name, ILogger log)
+    public RedisLedger(RedisEndpoint endpoint, string prefix, ILogger log)
+        : this(endpoint, ClusterIdentity.Fixed(prefix), log) => _ownsIdentity = true;
+
+    /// <param name="endpoint">The server.</param>
+    /// <param name="identity">Which deployment and history this is; until it is known the ledger cannot be asked.</param>
+    /// <param name="log">For the connection's comings and goings.</param>
+    public RedisLedger(RedisEndpoint endpoint, ClusterIdentity identity, ILogger log)
     {
-        _client = new RedisClient(endpoint, log);
-        _prefix = Encoding.UTF8.GetBytes(name + ":claim:");
-        _valuePrefix = Encoding.UTF8.GetBytes(name + ":value:");
+        _identity = identity;
+        _link = new RedisLink(endpoint, log);
     }
 
     /// <inheritdoc/>
-    public bool IsConnected => _client.IsConnected;
+    public bool IsConnected => _link.IsConnected && _identity.Current is not null;
 
     /// <inheritdoc/>
     public async ValueTask<ClaimAnswer> ClaimAsync(Bytes32 hash, Bytes32 owner, TimeSpan lease, CancellationToken cancel)
     {
         var mine = owner.Span.ToArray();
-        var reply = await EvaluateAsync(ClaimScript, ClaimHash, Key(_prefix, hash), cancel, mine, RespWriter.Word((long)lease.TotalMilliseconds));
-        return reply.Bytes.Span.SequenceEqual(mine) ? ClaimAnswer.Owned : reply.Bytes.Span.SequenceEqual(Done.Span) ? ClaimAnswer.Done : ClaimAnswer.Held;
+        var reply = await EvaluateAsync(ClaimScript, "claim", hash, cancel, mine, (long)lease.TotalMilliseconds);
+        return reply.AsSpan().SequenceEqual(mine) ? ClaimAnswer.Owned
+            : reply.AsSpan().SequenceEqual(Done) ? ClaimAnswer.Done
+            : reply.Length == Bytes32.Size ? ClaimAnswer.Held
+            : throw new RedisReplyLostException();
     }
 
     /// <inheritdoc/>
-    public async ValueTask CompleteAsync(Bytes32 hash, Bytes32 owner, TimeSpan window, CancellationToken cancel) =>
-        ThrowOnError(await _client.SendAsync(RespWriter.Word("SET"), Key(_prefix, hash), Done, RespWriter.Word("PX"), RespWriter.Word((long)window.TotalMilliseconds)).WaitAsync(cancel));
+    public async ValueTask CompleteAsync(Bytes32 hash, Bytes32 owner, TimeSpan window, CancellationToken cancel)
+    {
+        var key = Key("claim", hash);
+        if (!await RedisErrors.AskAsync(() => _link.Connection.GetDatabase().StringSetAsync(key, Done, window), cancel))
+        {
+            throw new RedisReplyLostException();
+        }
+    }
 
     /// <inheritdoc/>
     public async ValueTask ReleaseAsync(Bytes32 hash, Bytes32 owner, CancellationToken cancel) =>
-        await EvaluateAsync(ReleaseScript, ReleaseHash, Key(_prefix, hash), cancel, owner.Span.ToArray());
+        await RedisErrors.AskAsync(() => _link.Connection.GetDatabase().ScriptEvaluateAsync(ReleaseScript, [Key("claim", hash)], [owner.Span.ToArray()]), cancel);
 
     /// <inheritdoc/>
-    public async ValueTask<byte[]> OfferAsync(Bytes32 name, byte[] value, TimeSpan life, CancellationToken cancel)
-    {
-        // The same script: what is there stays, unless it is the very same value.
-        var reply = await EvaluateAsync(ClaimScript, ClaimHash, Key(_valuePrefix, name), cancel, value, RespWriter.Word((long)life.TotalMilliseconds));
-        return reply.Bytes.ToArray();
-    }
+    public async ValueTask<byte[]> OfferAsync(Bytes32 name, byte[] value, TimeSpan life, CancellationToken cancel) =>
+        await EvaluateAsync(ClaimScript, "value", name, cancel, value, (long)life.TotalMilliseconds); // the same script: what is there stays, unless it is the very same value
 
     /// <inheritdoc/>
-    public ValueTask DisposeAsync() => _client.DisposeAsync();
-
-    private static ReadOnlyMemory<byte> ClaimHash { get; } = ScriptHash(ClaimScript);
-
-    private static ReadOnlyMemory<byte> ReleaseHash { get; } = ScriptHash(ReleaseScript);
-
-    // By its hash; the text goes once, to a server that does not know it yet.
-    private async Task<RespValue> EvaluateAsync(string script, ReadOnlyMemory<byte> scriptHash, ReadOnlyMemory<byte> key, CancellationToken cancel, params ReadOnlyMemory<byte>[] arguments)
+    public async ValueTask DisposeAsync()
     {
-        var one = RespWriter.Word(1);
-        var reply = await _client.SendAsync([RespWriter.Word("EVALSHA"), scriptHash, one, key, .. arguments]).WaitAsync(cancel);
-        if (reply.ErrorCode == "NOSCRIPT")
+        await _link.DisposeAsync();
+        if (_ownsIdentity)
         {
-            reply = await _client.SendAsync([RespWriter.Word("EVAL"), RespWriter.Word(script), one, key, .. arguments]).WaitAsync(cancel);
+            await _identity.DisposeAsync();
         }
-
-        return ThrowOnError(reply);
     }
 
-    private static ReadOnlyMemory<byte> Key(ReadOnlyMemory<byte> prefix, in Bytes32 name)
+    private async Task<byte[]> EvaluateAsync(string script, string kind, Bytes32 name, CancellationToken cancel, params RedisValue[] arguments)
     {
-        byte[] key = [.. prefix.Span, .. name.Span];
+        var key = Key(kind, name);
+        var result = await RedisErrors.AskAsync(() => _link.Connection.GetDatabase().ScriptEvaluateAsync(script, [key], arguments), cancel);
+        return result.Resp2Type == ResultType.BulkString && (byte[]?)result is { } bytes ? bytes : throw new RedisReplyLostException();
+    }
+
+    // PREFIX:HISTORY:KIND:NAME. What was claimed in an earlier history of the database does not count in this one.
+    private RedisKey Key(string kind, in Bytes32 name)
+    {
+        var identity = _identity.Current ?? throw new RedisUnavailableException();
+        byte[] key = [.. Encoding.UTF8.GetBytes(identity.History == 0 ? $"{identity.Prefix}:{kind}:" : $"{identity.Prefix}:{identity.History:x16}:{kind}:"), .. name.Span];
         return key;
     }
-
-    // A server that still loads its data, is full or read-only answers with an error: it cannot be asked.
-    private static RespValue ThrowOnError(RespValue reply) =>
-        reply.Kind == RespKind.Error ? throw new IOException("Redis refused: " + reply.ErrorCode) : reply;
-
-#pragma warning disable CA5350 // Redis names scripts by their SHA-1; nothing rests on it
-    private static ReadOnlyMemory<byte> ScriptHash(string script) => RespWriter.Word(Convert.ToHexStringLower(SHA1.HashData(Encoding.UTF8.GetBytes(script))));
-#pragma warning restore CA5350
 }

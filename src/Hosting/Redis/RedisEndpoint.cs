@@ -1,6 +1,6 @@
 using System.Net.Security;
-using System.Net.Sockets;
 using System.Security.Cryptography.X509Certificates;
+using StackExchange.Redis;
 
 namespace Marmot.Hosting.Redis;
 
@@ -9,6 +9,8 @@ public sealed record RedisEndpoint(string Host, int Port)
 {
     private const int DefaultPort = 6379;
     private static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan ReplyTimeout = TimeSpan.FromSeconds(2.5);
+    private static readonly TimeSpan PingInterval = TimeSpan.FromSeconds(2);
 
     /// <summary>ACL user; empty for the default one.</summary>
     public string User { get; init; } = "";
@@ -38,44 +40,35 @@ public sealed record RedisEndpoint(string Host, int Port)
     /// <summary>Never shows the password.</summary>
     public override string ToString() => $"{Host}:{Port}";
 
-    /// <summary>A stream to the server, before any word is spoken on it.</summary>
-    internal async Task<Stream> ConnectAsync(CancellationToken cancel)
+    /// <summary>The library's settings: commands fail at once without a connection, so that a caller can decide, and nothing is asked of the server that an ACL for these commands would refuse.</summary>
+    internal ConfigurationOptions ToConfiguration()
     {
-        using var deadline = CancellationTokenSource.CreateLinkedTokenSource(cancel);
-        deadline.CancelAfter(ConnectTimeout);
-        var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
-        try
+        var options = new ConfigurationOptions
         {
-            await socket.ConnectAsync(Host, Port, deadline.Token);
-            socket.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.KeepAlive, true);
-            var network = new NetworkStream(socket, ownsSocket: true);
-            if (!UseTls)
-            {
-                return network;
-            }
-
-            var secure = new SslStream(network);
-            try
-            {
-                await secure.AuthenticateAsClientAsync(TlsOptions(), deadline.Token);
-                return secure;
-            }
-            catch
-            {
-                await secure.DisposeAsync();
-                throw;
-            }
-        }
-        catch (Exception exception)
+            EndPoints = { { Host, Port } },
+            User = User.Length > 0 ? User : null,
+            Password = Password.Length > 0 ? Password : null,
+            AbortOnConnectFail = false,
+            BacklogPolicy = BacklogPolicy.FailFast,
+            Protocol = RedisProtocol.Resp2, // any server from 6.2 on, and a connection of its own for what is heard
+            ConnectTimeout = (int)ConnectTimeout.TotalMilliseconds,
+            AsyncTimeout = (int)ReplyTimeout.TotalMilliseconds,
+            KeepAlive = (int)PingInterval.TotalSeconds,
+            HeartbeatInterval = TimeSpan.FromMilliseconds(500), // how soon a lost connection is tried again
+            ReconnectRetryPolicy = new GrowingPause(),
+            ConfigurationChannel = "",
+            TieBreaker = "",
+            IncludeDetailInExceptions = false, // they would hold the address
+            SetClientLibrary = false,
+        };
+        if (UseTls)
         {
-            socket.Dispose();
-            if (exception is OperationCanceledException && !cancel.IsCancellationRequested)
-            {
-                throw new IOException("Redis did not answer in time");
-            }
-
-            throw;
+            options.Ssl = true;
+            options.SslHost = Host;
+            options.SslClientAuthenticationOptions = _ => TlsOptions();
         }
+
+        return options;
     }
 
     private SslClientAuthenticationOptions TlsOptions()
@@ -88,5 +81,12 @@ public sealed record RedisEndpoint(string Host, int Port)
         }
 
         return options;
+    }
+
+    // 50 ms doubled up to 5 s, half of it random: replicas that lost the server together do not come back together.
+    private sealed class GrowingPause : IReconnectRetryPolicy
+    {
+        public bool ShouldRetry(long currentRetryCount, int timeElapsedMillisecondsSinceLastRetry) =>
+            timeElapsedMillisecondsSinceLastRetry >= Math.Min(5000, 50 << (int)Math.Min(currentRetryCount, 7)) * (0.5 + (Random.Shared.NextDouble() / 2));
     }
 }

@@ -4,7 +4,7 @@ using Marmot.Blossom.Endpoints;
 using Marmot.Blossom.Index;
 using Marmot.Blossom.Index.Postgres;
 using Marmot.Blossom.Intake;
-using Marmot.Blossom.Life;
+using Marmot.Blossom.Retention;
 using Marmot.Blossom.Mirror;
 using Marmot.Blossom.Policies;
 using Marmot.Blossom.Storage;
@@ -38,7 +38,7 @@ public static class BlossomHosting
         services.AddSingleton<IOnlineCheck, BucketOnlineCheck>();
         services.AddSingleton<StorageHealth>();
         services.AddSingleton<HashLocks>();
-        services.AddSingleton<BlobKeeper>();
+        services.AddSingleton<BlobService>();
         services.AddSingleton<BlossomMetrics>();
         services.AddSingleton<UploadPolicy>();
         services.TryAddSingleton<IPaymentDesk, NoPayment>();

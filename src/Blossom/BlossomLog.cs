@@ -29,4 +29,10 @@ internal static partial class BlossomLog
 
     [LoggerMessage(EventId = 2008, Level = LogLevel.Information, Message = "The storage answers again")]
     public static partial void StorageBack(ILogger logger);
+
+    [LoggerMessage(EventId = 2009, Level = LogLevel.Error, Message = "The disk has damaged {Claims} claims and {Blobs} small blobs: they are not served, and stay as they are. See docs/operate.md, damaged storage")]
+    public static partial void Damaged(ILogger logger, int claims, int blobs);
+
+    [LoggerMessage(EventId = 2010, Level = LogLevel.Information, Message = "A damaged or missing blob was uploaded again and is whole")]
+    public static partial void Repaired(ILogger logger);
 }

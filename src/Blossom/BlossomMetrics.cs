@@ -1,5 +1,6 @@
 using System.Diagnostics.Metrics;
 using Marmot.Blossom.Index;
+using Marmot.Blossom.Storage;
 
 namespace Marmot.Blossom;
 
@@ -14,7 +15,7 @@ internal sealed class BlossomMetrics : IDisposable
     private readonly Counter<long> _expired;
     private long _underWay;
 
-    public BlossomMetrics(IBlobIndex index)
+    public BlossomMetrics(IBlobIndex index, IBlobStore store)
     {
         _requests = _meter.CreateCounter<long>("marmot.blossom.requests", "{request}", "Requests answered, by route and status class");
         _refusals = _meter.CreateCounter<long>("marmot.blossom.refusals", "{request}", "Requests refused, by route and code");
@@ -24,6 +25,7 @@ internal sealed class BlossomMetrics : IDisposable
         _meter.CreateObservableGauge("marmot.blossom.blobs", () => index.Totals.Blobs, "{blob}", "Blobs stored");
         _meter.CreateObservableGauge("marmot.blossom.claims", () => index.Totals.Claims, "{claim}", "Claims held on blobs");
         _meter.CreateObservableGauge("marmot.blossom.stored", () => index.Totals.Bytes, "By", "Bytes stored");
+        _meter.CreateObservableGauge("marmot.blossom.damaged", () => index.DamagedClaims + store.DamagedBlobs, "{record}", "Claims and small blobs that the disk has damaged");
         _meter.CreateObservableGauge("marmot.blossom.uploads_under_way", () => Interlocked.Read(ref _underWay), "{upload}", "Uploads being received");
     }
 

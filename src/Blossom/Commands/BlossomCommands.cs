@@ -16,6 +16,8 @@ namespace Marmot.Blossom.Commands;
 /// <remarks>Exit codes: 0 done, 1 the thing asked for failed, 2 wrong usage or settings.</remarks>
 public static class BlossomCommands
 {
+    private const string DropDamaged = "--drop-damaged";
+
     private const string Usage = """
         usage: marmot-server blossom COMMAND [--Section:Key=value ...] [--config FILE]
 
@@ -25,7 +27,8 @@ public static class BlossomCommands
           verify           hashes every blob again; exit 1 when one is damaged or missing
           import FOLDER    takes every file of a folder whose name holds its SHA-256 (another server's storage)
           export FOLDER    writes every blob as a file named by its SHA-256
-          gc               deletes what has ended and bytes nobody holds
+          gc [--drop-damaged]
+                           deletes what has ended and bytes nobody holds; with claims that the disk has damaged only when they are given up
 
         With the embedded index the server must be stopped: it has one owner at a time. With Storage:Postgres it may go on running.
         """;
@@ -42,9 +45,9 @@ public static class BlossomCommands
             return args.Contains("--help") ? 0 : 2;
         }
 
-        var operand = args.Length > 1 && !args[1].StartsWith("--", StringComparison.Ordinal) ? args[1] : null;
+        var operand = args is ["gc", DropDamaged, ..] ? DropDamaged : args.Length > 1 && !args[1].StartsWith("--", StringComparison.Ordinal) ? args[1] : null;
         var needsOperand = word is "delete" or "import" or "export";
-        if (needsOperand != operand is not null)
+        if (needsOperand != operand is not null && operand != DropDamaged)
         {
             await Console.Error.WriteLineAsync(Usage);
             return 2;
@@ -73,7 +76,7 @@ public static class BlossomCommands
     {
         private readonly IBlobIndex _index = services.GetRequiredService<IBlobIndex>();
         private readonly IBlobStore _store = services.GetRequiredService<IBlobStore>();
-        private readonly BlobKeeper _keeper = services.GetRequiredService<BlobKeeper>();
+        private readonly BlobService _blobs = services.GetRequiredService<BlobService>();
         private readonly long _started = Stopwatch.GetTimestamp();
         private long _shown;
 
@@ -81,6 +84,13 @@ public static class BlossomCommands
         {
             await _index.ProbeAsync(CancellationToken.None);
             await _store.ProbeAsync(CancellationToken.None);
+            if (_store is DiskBlobStore)
+            {
+                // Its lock is ours, so no server is at work on this folder. A bucket may have one, whose uploads under way are not ours to clear.
+                await _store.RecoverAsync(CancellationToken.None);
+                await _blobs.SettleAsync(CancellationToken.None);
+            }
+
             return word switch
             {
                 "stats" => await StatsAsync(),
@@ -89,7 +99,7 @@ public static class BlossomCommands
                 "verify" => await VerifyAsync(),
                 "import" => await ImportAsync(operand),
                 "export" => await ExportAsync(operand),
-                _ => await CollectAsync(),
+                _ => await CollectAsync(operand == DropDamaged),
             };
         }
 
@@ -102,7 +112,7 @@ public static class BlossomCommands
                 ended += claim.ExpiresAt <= Now ? 1 : 0;
             }
 
-            Console.WriteLine($$"""{"blobs":{{totals.Blobs}},"claims":{{totals.Claims}},"bytes":{{totals.Bytes}},"ended_claims":{{ended}},"free_bytes":{{_store.FreeBytes}}}""");
+            Console.WriteLine($$"""{"blobs":{{totals.Blobs}},"claims":{{totals.Claims}},"bytes":{{totals.Bytes}},"ended_claims":{{ended}},"free_bytes":{{_store.FreeBytes}},"damaged_claims":{{_index.DamagedClaims}},"damaged_blobs":{{_store.DamagedBlobs}}}""");
             return 0;
         }
 
@@ -132,7 +142,7 @@ public static class BlossomCommands
                 return 2;
             }
 
-            if (await _keeper.RemoveBlobAsync(hash))
+            if (await _blobs.RemoveBlobAsync(hash))
             {
                 Console.WriteLine("deleted");
                 return 0;
@@ -155,11 +165,11 @@ public static class BlossomCommands
 
                 switch (await ExamineAsync(claim))
                 {
-                    case null:
+                    case null when !_store.IsDamaged(new BlobPlace(claim.Hash, claim.Mark)):
                         missing++;
                         await Console.Error.WriteLineAsync($"missing {claim.Hash}");
                         break;
-                    case false:
+                    case not true:
                         damaged++;
                         await Console.Error.WriteLineAsync($"damaged {claim.Hash}");
                         break;
@@ -176,8 +186,8 @@ public static class BlossomCommands
                 orphans += held.Contains(place.Hash) ? 0 : 1;
             }
 
-            Console.WriteLine($$"""{"whole":{{whole}},"damaged":{{damaged}},"missing":{{missing}},"unclaimed":{{orphans}}}""");
-            return damaged + missing == 0 ? 0 : 1;
+            Console.WriteLine($$"""{"whole":{{whole}},"damaged":{{damaged}},"missing":{{missing}},"unclaimed":{{orphans}},"damaged_claims":{{_index.DamagedClaims}}}""");
+            return damaged + missing + _index.DamagedClaims == 0 ? 0 : 1;
         }
 
         private async Task<int> ImportAsync(string folder)
@@ -208,7 +218,7 @@ public static class BlossomCommands
                     continue;
                 }
 
-                var (_, isNew) = await _keeper.KeepAsync(draft, hash, size, type, default, null);
+                var (_, isNew) = await _blobs.KeepAsync(draft, hash, size, type, default, null);
                 _ = isNew ? taken++ : known++;
                 Progress(taken + known + refused, files.Count);
             }
@@ -245,21 +255,28 @@ public static class BlossomCommands
             return 0;
         }
 
-        private async Task<int> CollectAsync()
+        private async Task<int> CollectAsync(bool dropDamaged)
         {
-            await _store.RecoverAsync(CancellationToken.None);
+            var dropped = dropDamaged ? await _index.DropDamagedAsync(CancellationToken.None) : 0;
             long ended = 0;
             while (await _index.FindExpiredAsync(1024, CancellationToken.None) is { Count: > 0 } hashes)
             {
                 foreach (var hash in hashes)
                 {
-                    ended += await _keeper.RemoveExpiredAsync(hash) ? 1 : 0;
+                    ended += await _blobs.RemoveExpiredAsync(hash) ? 1 : 0;
                 }
             }
 
-            var orphans = await _keeper.RemoveOrphansAsync(CancellationToken.None);
-            Console.WriteLine($$"""{"ended":{{ended}},"unclaimed":{{orphans}}}""");
-            return 0;
+            var orphans = await _blobs.RemoveOrphansAsync(CancellationToken.None);
+            Console.WriteLine($$"""{"ended":{{ended}},"unclaimed":{{orphans}},"dropped_claims":{{dropped}}}""");
+            if (_index.DamagedClaims == 0)
+            {
+                return 0;
+            }
+
+            await Console.Error.WriteLineAsync(
+                $"{_index.DamagedClaims} claims cannot be read any more, so bytes without a claim are kept: they may be theirs. 'blossom gc {DropDamaged}' gives the claims up, and with them the bytes.");
+            return 1;
         }
 
         private static long Now => DateTimeOffset.UtcNow.ToUnixTimeSeconds();

@@ -7,7 +7,7 @@ using Microsoft.AspNetCore.Http;
 namespace Marmot.Blossom.Endpoints;
 
 /// <summary>DELETE /&lt;sha256&gt; (BUD-12): the caller's claim goes, the bytes with the last one. Several x tags are never a bulk delete.</summary>
-internal sealed class DeleteEndpoint(TokenGate gate, BlobKeeper keeper)
+internal sealed class DeleteEndpoint(TokenGate gate, BlobService blobs)
 {
     public async Task<Refusal?> DeleteAsync(HttpContext context)
     {
@@ -21,7 +21,7 @@ internal sealed class DeleteEndpoint(TokenGate gate, BlobKeeper keeper)
             return unauthorized;
         }
 
-        switch (await keeper.RemoveClaimAsync(hash, token!.PublicKey))
+        switch (await blobs.RemoveClaimAsync(hash, token!.PublicKey))
         {
             case ClaimRemoval.NoBlob:
                 return Refusal.NotFound;

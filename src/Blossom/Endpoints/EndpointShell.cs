@@ -1,5 +1,5 @@
 using Marmot.Blossom.Intake;
-using Marmot.Blossom.Life;
+using Marmot.Blossom.Retention;
 using Marmot.Blossom.Storage;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Http;

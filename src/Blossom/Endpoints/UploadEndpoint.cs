@@ -16,7 +16,7 @@ namespace Marmot.Blossom.Endpoints;
 
 /// <summary>PUT /upload (BUD-02) and its preflight HEAD /upload (BUD-06).</summary>
 internal sealed class UploadEndpoint(
-    TokenGate gate, UploadPolicy policy, PaymentGate payment, BlobIntake intake, IBlobStore store, BlobKeeper keeper, DescriptorWriter descriptors, TimeProvider time,
+    TokenGate gate, UploadPolicy policy, PaymentGate payment, BlobIntake intake, IBlobStore store, BlobService blobs, DescriptorWriter descriptors, TimeProvider time,
     BlossomMetrics metrics, IOptions<BlossomOptions> options)
 {
     public async Task<Refusal?> PutAsync(HttpContext context)
@@ -95,7 +95,7 @@ internal sealed class UploadEndpoint(
         }
 
         // 6. durable, then the answer
-        var (entry, isNew) = await keeper.KeepAsync(draft, blob.Hash, blob.Length, options.Value.KeepsTypes ? type : BlobTypes.Opaque, token.PublicKey, asked);
+        var (entry, isNew) = await blobs.KeepAsync(draft, blob.Hash, blob.Length, options.Value.KeepsTypes ? type : BlobTypes.Opaque, token.PublicKey, asked);
         await descriptors.WriteAsync(context, entry, isNew);
         return null;
     }

@@ -9,8 +9,9 @@ namespace Marmot.Blossom.Index;
 /// <summary>One claim on disk: a fixed slot that never crosses a 512-byte sector, so that writing and erasing it are atomic on ordinary disks.</summary>
 /// <remarks>
 /// Layout, little-endian: u32 CRC-32C of the rest, u8 mark (1), u8 type length, u16 zero, hash 32, owner 32, i64 size, i64 uploaded,
-/// i64 expires (0 = never), type up to 127, u8 zero, mark 16, zeros. Sum 4+1+1+2+32+32+8+8+8+127+1+16 = 240, rounded up to 256. A slot of zeros is free;
-/// a slot whose CRC is wrong was never acknowledged and is free too.
+/// i64 expires (0 = never), type up to 127, u8 zero, mark 16, u64 sequence, zeros. Sum 4+1+1+2+32+32+8+8+8+127+1+16+8 = 248, rounded up to 256. A slot of zeros is
+/// free. Since a slot comes to the disk as a whole or not at all, one that is neither zeros nor right is damaged, never the remains of a crash. Of two slots of one
+/// claim the one with the larger sequence counts: the other was to be erased (0 in slots of older versions; among those the later end counts).
 /// </remarks>
 internal static class ClaimSlot
 {
@@ -20,8 +21,9 @@ internal static class ClaimSlot
     private const int TypeOffset = 96;
     private const int MarkOffset = 224;
     private const int MarkSize = 16;
+    private const int SequenceOffset = 240;
 
-    public static void Write(in BlobClaim claim, Span<byte> slot)
+    public static void Write(in BlobClaim claim, ulong sequence, Span<byte> slot)
     {
         slot.Clear();
         slot[4] = Mark;
@@ -32,12 +34,14 @@ internal static class ClaimSlot
         BinaryPrimitives.WriteInt64LittleEndian(slot[80..], claim.UploadedAt);
         BinaryPrimitives.WriteInt64LittleEndian(slot[88..], claim.ExpiresAt ?? 0);
         claim.Mark.TryWriteBytes(slot[MarkOffset..]);
+        BinaryPrimitives.WriteUInt64LittleEndian(slot[SequenceOffset..], sequence);
         BinaryPrimitives.WriteUInt32LittleEndian(slot, Checksum(slot[4..]));
     }
 
-    public static bool TryRead(ReadOnlySpan<byte> slot, out BlobClaim claim)
+    public static bool TryRead(ReadOnlySpan<byte> slot, out BlobClaim claim, out ulong sequence)
     {
         claim = default;
+        sequence = BinaryPrimitives.ReadUInt64LittleEndian(slot[SequenceOffset..]);
         if (slot[4] != Mark || slot[5] > MaxTypeLength || BinaryPrimitives.ReadUInt32LittleEndian(slot) != Checksum(slot[4..]))
         {
             return false;

@@ -14,8 +14,8 @@ internal sealed class ClaimTable(TimeProvider time, bool listable)
     private long _claims;
     private long _bytes;
 
-    /// <summary>A claim and the slot it is written in.</summary>
-    internal readonly record struct Held(BlobClaim Claim, long Slot);
+    /// <summary>A claim, the slot it is written in, and the sequence that stands there.</summary>
+    internal readonly record struct Held(BlobClaim Claim, long Slot, ulong Sequence);
 
     public BlobTotals Totals => new(_blobs.Count, Interlocked.Read(ref _claims), Interlocked.Read(ref _bytes));
 
@@ -185,7 +185,7 @@ internal sealed class ClaimTable(TimeProvider time, bool listable)
     private static BlobEntry? Live(Held[] held, long now)
     {
         BlobEntry? entry = null;
-        foreach (var (claim, _) in held)
+        foreach (var (claim, _, _) in held)
         {
             if (claim.ExpiresAt <= now)
             {

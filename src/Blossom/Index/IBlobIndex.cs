@@ -69,6 +69,9 @@ internal interface IBlobIndex : IAsyncDisposable
     /// <summary>Removes the claims on one blob that have ended. When none is left: where the bytes are that must go.</summary>
     ValueTask<BlobPlace?> RemoveExpiredAsync(Bytes32 hash, CancellationToken cancellationToken);
 
+    /// <summary>The bytes of a blob are elsewhere now: all its claims follow.</summary>
+    ValueTask MoveAsync(Bytes32 hash, Guid mark, CancellationToken cancellationToken);
+
     /// <summary>Up to <paramref name="limit"/> blobs with at least one claim that has ended.</summary>
     ValueTask<IReadOnlyList<Bytes32>> FindExpiredAsync(int limit, CancellationToken cancellationToken);
 
@@ -81,6 +84,12 @@ internal interface IBlobIndex : IAsyncDisposable
 
     /// <summary>As far as this process knows: its own changes at once, those of other replicas within a minute.</summary>
     BlobTotals Totals { get; }
+
+    /// <summary>Claims that cannot be read any more and are kept as they are. While there are any, bytes without a claim may be theirs.</summary>
+    int DamagedClaims { get; }
+
+    /// <summary>Gives up the claims that cannot be read. Returns how many there were.</summary>
+    ValueTask<int> DropDamagedAsync(CancellationToken cancellationToken);
 
     /// <summary>Asks the index for a sign of life, and makes it ready when it was not.</summary>
     /// <exception cref="StorageUnavailableException">It gives none.</exception>

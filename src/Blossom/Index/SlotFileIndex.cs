@@ -7,38 +7,43 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Marmot.Blossom.Index;
 
-/// <summary>The embedded index: one file of fixed slots (<see cref="ClaimSlot"/>), all claims in memory, one loop that writes and syncs in batches.</summary>
+/// <summary>The embedded index: one file of fixed slots (<see cref="SlotFile"/>), all claims in memory, one loop that writes and flushes in batches.</summary>
 /// <remarks>
 /// Nothing is appended for ever: removing a claim overwrites its slot with zeros, so deleted metadata is gone from the file and the slot is used again.
-/// A torn or unacknowledged write leaves a slot that reads as free. A renewed claim is written to a new slot first and the old one erased in the same batch;
-/// if a crash keeps both, the one that ends later wins on opening.
+/// A renewed claim is written to a new slot, flushed and acknowledged; only then the old slot is erased, with a flush of its own before the next batch: without
+/// that barrier a power cut could keep the erasure and lose the new slot. If one keeps both, the newer counts on opening.
 /// </remarks>
 internal sealed class SlotFileIndex : IBlobIndex
 {
-    private const int GrowthSlots = 4096; // 1 MiB
     private const int MaxBatch = 512;
-    private static readonly byte[] FreeSlot = new byte[ClaimSlot.Size];
 
     private readonly SafeFileHandle _lock;
-    private readonly SafeFileHandle _file;
+    private readonly SlotFile _file;
     private readonly ClaimTable _table;
-    private readonly Stack<long> _free = new();
     private readonly Channel<Change> _changes = Channel.CreateBounded<Change>(
         new BoundedChannelOptions(4096) { SingleReader = true, FullMode = BoundedChannelFullMode.Wait });
+    private readonly List<long> _erased = []; // to be released after the flush
+    private readonly List<ClaimTable.Held> _replaced = []; // to be erased after the flush
     private readonly Task _loop;
-    private long _slots;
 
-    public SlotFileIndex(string path, TimeProvider time, bool listable)
+    /// <param name="path">The file; made when it is not there.</param>
+    /// <param name="time">The clock that ends claims.</param>
+    /// <param name="listable">Whether owners are keys that can be asked for.</param>
+    /// <param name="open">Opens the file; tests put theirs.</param>
+    public SlotFileIndex(string path, TimeProvider time, bool listable, Func<string, IDiskFile>? open = null)
     {
         Directory.CreateDirectory(Path.GetDirectoryName(path)!);
         _table = new ClaimTable(time, listable);
         // A second server on the same folder must fail at once. A file of its own, so that backups may read the index.
         _lock = File.OpenHandle(path + ".lock", FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
-        _file = File.OpenHandle(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite);
-        Load();
+        _file = new SlotFile((open ?? DiskFile.Open)(path));
+        _file.Load(Take);
+        _file.Flush(); // what a killed process wrote may be in memory only, and the erasures below count on it
         Folders.FlushFolderOf(path);
         _loop = Task.Run(WriteAsync);
     }
+
+    public int DamagedClaims => _file.Damaged;
 
     public BlobTotals Totals => _table.Totals;
 
@@ -64,6 +69,12 @@ internal sealed class SlotFileIndex : IBlobIndex
 
     public async ValueTask<BlobPlace?> RemoveExpiredAsync(Bytes32 hash, CancellationToken cancellationToken) =>
         (await SubmitAsync(new Change(ChangeKind.RemoveExpired) { Claim = new BlobClaim { Hash = hash } }, cancellationToken)).Gone;
+
+    public async ValueTask MoveAsync(Bytes32 hash, Guid mark, CancellationToken cancellationToken) =>
+        await SubmitAsync(new Change(ChangeKind.Move) { Claim = new BlobClaim { Hash = hash, Mark = mark } }, cancellationToken);
+
+    public async ValueTask<int> DropDamagedAsync(CancellationToken cancellationToken) =>
+        (await SubmitAsync(new Change(ChangeKind.DropDamaged), cancellationToken)).Dropped;
 
     public ValueTask ProbeAsync(CancellationToken cancellationToken) => ValueTask.CompletedTask;
 
@@ -91,48 +102,25 @@ internal sealed class SlotFileIndex : IBlobIndex
         _lock.Dispose();
     }
 
-    private void Load()
+    /// <summary>A claim that was found on opening.</summary>
+    private void Take(ClaimTable.Held found)
     {
-        _slots = RandomAccess.GetLength(_file) / ClaimSlot.Size;
-        var buffer = new byte[GrowthSlots * ClaimSlot.Size];
-        for (long first = 0; first < _slots; first += GrowthSlots)
+        var held = _table.HeldBy(found.Claim.Hash);
+        var at = ClaimTable.IndexOf(held, found.Claim.Owner);
+        if (at < 0)
         {
-            var read = RandomAccess.Read(_file, buffer, first * ClaimSlot.Size);
-            for (var i = 0; (i + 1) * ClaimSlot.Size <= read; i++)
-            {
-                LoadSlot(first + i, buffer.AsSpan(i * ClaimSlot.Size, ClaimSlot.Size));
-            }
-        }
-    }
-
-    private void LoadSlot(long slot, ReadOnlySpan<byte> bytes)
-    {
-        if (!ClaimSlot.TryRead(bytes, out var claim))
-        {
-            if (bytes.ContainsAnyExcept((byte)0))
-            {
-                Erase(slot); // torn: never acknowledged, and no remains are kept
-            }
-
-            _free.Push(slot);
+            _table.Put(found);
             return;
         }
 
-        var held = _table.HeldBy(claim.Hash);
-        var at = ClaimTable.IndexOf(held, claim.Owner);
-        if (at >= 0)
+        // Two slots of one claim: the power failed before the older one was erased. That is made up for now.
+        var other = held[at];
+        var isNewer = found.Sequence != other.Sequence ? found.Sequence > other.Sequence : Ends(found.Claim) > Ends(other.Claim);
+        _replaced.Add(isNewer ? other : found);
+        if (isNewer)
         {
-            var other = held[at];
-            var loser = Ends(other.Claim) >= Ends(claim) ? slot : other.Slot;
-            Erase(loser);
-            _free.Push(loser);
-            if (loser == slot)
-            {
-                return;
-            }
+            _table.Put(found);
         }
-
-        _table.Put(new ClaimTable.Held(claim, slot));
 
         static long Ends(in BlobClaim claim) => claim.ExpiresAt ?? long.MaxValue;
     }
@@ -143,15 +131,14 @@ internal sealed class SlotFileIndex : IBlobIndex
         return await change.Done.Task; // from here on it will happen: not cancellable
     }
 
-    /// <summary>The single writer: takes what is waiting, writes the slots, syncs once, answers all.</summary>
+    /// <summary>The single writer: takes what is waiting, writes the slots, flushes once, answers all, and erases what was replaced.</summary>
     private async Task WriteAsync()
     {
         var batch = new List<Change>(MaxBatch);
-        var freed = new List<long>();
+        EraseReplaced(); // what the last crash left of renewals
         while (await _changes.Reader.WaitToReadAsync())
         {
             batch.Clear();
-            freed.Clear();
             while (batch.Count < MaxBatch && _changes.Reader.TryRead(out var change))
             {
                 batch.Add(change);
@@ -161,7 +148,7 @@ internal sealed class SlotFileIndex : IBlobIndex
             {
                 try
                 {
-                    change.Result = Apply(change, freed);
+                    change.Result = Apply(change);
                 }
                 catch (Exception error)
                 {
@@ -171,19 +158,20 @@ internal sealed class SlotFileIndex : IBlobIndex
 
             try
             {
-                FileData.Flush(_file);
+                _file.Flush();
+                ReleaseErased();
             }
             catch (IOException error)
             {
                 batch.ForEach(change => change.Error ??= error);
             }
 
-            freed.ForEach(_free.Push); // only after the sync: a slot is not reused while its old content might come back
             batch.ForEach(change => change.Complete());
+            EraseReplaced();
         }
     }
 
-    private Outcome Apply(Change change, List<long> freed)
+    private Outcome Apply(Change change)
     {
         var hash = change.Claim.Hash;
         var held = _table.HeldBy(hash);
@@ -193,93 +181,122 @@ internal sealed class SlotFileIndex : IBlobIndex
                 return default;
 
             case ChangeKind.Add or ChangeKind.Join:
-                var claim = held.Length == 0 ? change.Claim : change.Claim with { Mark = held[0].Claim.Mark, Size = held[0].Claim.Size, Type = ClaimTable.TypeOf(held, change.Claim.Type) };
-                var slot = TakeSlot();
-                WriteSlot(slot, claim);
-                var older = ClaimTable.IndexOf(held, change.Claim.Owner);
-                if (older >= 0)
+                var isNew = _table.Find(hash) is null;
+                var claim = held.Length == 0
+                    ? change.Claim
+                    : change.Claim with { Mark = held[0].Claim.Mark, Size = held[0].Claim.Size, Type = ClaimTable.TypeOf(held, change.Claim.Type) };
+                Put(claim, ClaimTable.IndexOf(held, claim.Owner) is >= 0 and var older ? held[older] : null);
+                return new Outcome { Entry = _table.Find(hash) ?? BlobEntry.Of(claim), IsNew = isNew };
+
+            case ChangeKind.Move:
+                foreach (var one in held)
                 {
-                    Erase(held[older].Slot);
-                    freed.Add(held[older].Slot);
+                    Put(one.Claim with { Mark = change.Claim.Mark }, one);
                 }
 
-                var isNew = _table.Find(hash) is null;
-                _table.Put(new ClaimTable.Held(claim, slot));
-                return new Outcome(_table.Find(hash) ?? BlobEntry.Of(claim), isNew, default, null);
+                return default;
 
             case ChangeKind.RemoveClaim:
                 var at = ClaimTable.IndexOf(held, change.Claim.Owner);
                 if (at < 0)
                 {
-                    return new Outcome(null, false, held.Length > 0 ? ClaimRemoval.NotOwner : ClaimRemoval.NoBlob, null);
+                    return new Outcome { Removal = held.Length > 0 ? ClaimRemoval.NotOwner : ClaimRemoval.NoBlob };
                 }
 
-                var gone = Drop(hash, [held[at]], freed);
-                return new Outcome(null, false, gone is null ? ClaimRemoval.Removed : ClaimRemoval.RemovedLast, gone);
+                var gone = Drop(hash, [held[at]]);
+                return new Outcome { Removal = gone is null ? ClaimRemoval.Removed : ClaimRemoval.RemovedLast, Gone = gone };
 
             case ChangeKind.RemoveBlob:
-                return new Outcome(null, false, default, Drop(hash, held, freed));
+                return new Outcome { Gone = Drop(hash, held) };
+
+            case ChangeKind.DropDamaged:
+                return new Outcome { Dropped = _file.DropDamaged() };
 
             default:
                 var now = _table.Now;
-                var ended = held.Where(one => one.Claim.ExpiresAt <= now).ToArray();
-                return new Outcome(null, false, default, Drop(hash, ended, freed));
+                return new Outcome { Gone = Drop(hash, held.Where(one => one.Claim.ExpiresAt <= now).ToArray()) };
+        }
+    }
+
+    private void Put(in BlobClaim claim, ClaimTable.Held? older)
+    {
+        _table.Put(_file.Write(claim));
+        if (older is { } replaced)
+        {
+            _replaced.Add(replaced);
         }
     }
 
     /// <summary>Erases claims of one blob; where its bytes are when these were all.</summary>
-    private BlobPlace? Drop(Bytes32 hash, ReadOnlySpan<ClaimTable.Held> removed, List<long> freed)
+    private BlobPlace? Drop(Bytes32 hash, ClaimTable.Held[] removed)
     {
-        if (removed.IsEmpty)
+        if (removed.Length == 0)
         {
             return null;
         }
 
-        foreach (var one in removed)
-        {
-            Erase(one.Slot);
-            freed.Add(one.Slot);
-        }
-
+        // Older slots of the same claims go in the same flush: alone they would come back after a power cut. Only when all is written do the lists change, so that a
+        // change which fails half way can be made again.
+        bool IsOlder(ClaimTable.Held one) => one.Claim.Hash == hash && Array.Exists(removed, claim => claim.Claim.Owner == one.Claim.Owner);
+        long[] slots = [.. removed.Select(one => one.Slot), .. _replaced.Where(IsOlder).Select(one => one.Slot)];
+        Array.ForEach(slots, _file.Erase);
+        _erased.AddRange(slots);
+        _replaced.RemoveAll(IsOlder);
         return _table.Remove(hash, removed) ? new BlobPlace(hash, removed[0].Claim.Mark) : null;
     }
 
-    private long TakeSlot()
+    /// <summary>The second step of a renewal, once the new slot is on the medium.</summary>
+    private void EraseReplaced()
     {
-        if (_free.Count == 0)
+        if (_replaced.Count == 0)
         {
-            // Zeros are really written, so that a full disk shows here and not when a slot is filled.
-            RandomAccess.Write(_file, new byte[GrowthSlots * ClaimSlot.Size], _slots * ClaimSlot.Size);
-            for (var slot = _slots + GrowthSlots - 1; slot >= _slots; slot--)
-            {
-                _free.Push(slot);
-            }
-
-            _slots += GrowthSlots;
+            return;
         }
 
-        return _free.Pop();
+        try
+        {
+            _replaced.ForEach(older => _file.Erase(older.Slot));
+            _erased.AddRange(_replaced.Select(older => older.Slot));
+            _replaced.Clear();
+            _file.Flush();
+            ReleaseErased();
+        }
+        catch (IOException)
+        {
+            // What is left is tried again after the next batch, and made up for on opening. After a failed flush every further change is refused.
+        }
     }
 
-    private void WriteSlot(long slot, in BlobClaim claim)
+    /// <summary>Only after the flush: a slot is not used again while its old content might come back.</summary>
+    private void ReleaseErased()
     {
-        Span<byte> bytes = stackalloc byte[ClaimSlot.Size];
-        ClaimSlot.Write(claim, bytes);
-        RandomAccess.Write(_file, bytes, slot * ClaimSlot.Size);
+        _erased.ForEach(_file.Release);
+        _erased.Clear();
     }
-
-    private void Erase(long slot) => RandomAccess.Write(_file, FreeSlot, slot * ClaimSlot.Size);
 
     private enum ChangeKind
     {
         Add,
         Join,
         RemoveClaim,
+        Move,
         RemoveBlob,
         RemoveExpired,
+        DropDamaged,
     }
 
-    private readonly record struct Outcome(BlobEntry? Entry, bool IsNew, ClaimRemoval Removal, BlobPlace? Gone);
+    private readonly record struct Outcome
+    {
+        public BlobEntry? Entry { get; init; }
+
+        public bool IsNew { get; init; }
+
+        public ClaimRemoval Removal { get; init; }
+
+        public BlobPlace? Gone { get; init; }
+
+        public int Dropped { get; init; }
+    }
 
     private sealed class Change(ChangeKind kind)
     {

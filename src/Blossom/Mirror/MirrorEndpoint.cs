@@ -14,7 +14,7 @@ namespace Marmot.Blossom.Mirror;
 
 /// <summary>PUT /mirror (BUD-04): fetches a blob from another server for a caller whose token names its hash.</summary>
 internal sealed class MirrorEndpoint(
-    TokenGate gate, UploadPolicy policy, PaymentGate payment, OriginClient origins, BlobIntake intake, IBlobStore store, BlobKeeper keeper,
+    TokenGate gate, UploadPolicy policy, PaymentGate payment, OriginClient origins, BlobIntake intake, IBlobStore store, BlobService blobs,
     DescriptorWriter descriptors, BlossomMetrics metrics, TimeProvider time, IOptions<BlossomOptions> options) : IDisposable
 {
     private readonly SemaphoreSlim _slots = new(options.Value.MaxConcurrentMirrors);
@@ -120,7 +120,7 @@ internal sealed class MirrorEndpoint(
                 return late;
             }
 
-            var (entry, isNew) = await keeper.KeepAsync(
+            var (entry, isNew) = await blobs.KeepAsync(
                 draft, blob.Hash, blob.Length, options.Value.KeepsTypes ? type : BlobTypes.Opaque, token.PublicKey, asked);
             await descriptors.WriteAsync(context, entry, isNew);
             return null;

@@ -11,8 +11,9 @@ namespace Marmot.Blossom.Storage;
 /// <summary>Blobs that fit into one block of the disk, side by side in one file: a file each would cost them ten times the work. See docs/decisions/0010.</summary>
 /// <remarks>
 /// A cell is 4096 bytes, little-endian: u32 CRC-32C of header and blob behind it, u32 length of the blob, hash 32, mark 16, zeros; from 64 on the blob.
-/// The mark is 8 bytes cell number, 8 bytes random, so a place is used once. A cell of zeros is free; one whose CRC is wrong was torn by a crash
-/// before it was acknowledged. Removing overwrites with zeros and makes that durable, before the cell is used again. Any thread.
+/// The mark is 8 bytes cell number, 8 bytes random, so a place is used once. A cell of zeros is free. One that is neither zeros nor right is the remains of a
+/// crash when no claim names it, and is cleared; when one does it was acknowledged and is damaged, and stays as it is until its claims go (<see cref="SettleAsync"/>).
+/// Removing overwrites with zeros and makes that durable, before the cell is used again. Any thread.
 /// </remarks>
 internal sealed class CellFile : IDisposable
 {
@@ -24,40 +25,102 @@ internal sealed class CellFile : IDisposable
     private const int MarkBytes = 16;
     private const int GrowthCells = 256; // 1 MiB
 
+    private static readonly byte[] FreeCell = new byte[CellBytes];
+
     private readonly SafeFileHandle _lock;
-    private readonly SafeFileHandle _file;
+    private readonly IDiskFile _file;
     private readonly GroupSync _sync;
     private readonly Lock _gate = new();
     private readonly Stack<long> _free = new();
+    private readonly List<long> _suspects = []; // neither free nor whole when the file was opened
+    private readonly HashSet<long> _damaged = []; // the same, and a claim names them
     private long _cells;
 
-    public CellFile(string path)
+    /// <param name="path">The file; made when it is not there.</param>
+    /// <param name="open">Opens the file; tests put theirs.</param>
+    public CellFile(string path, Func<string, IDiskFile>? open = null)
     {
         // Two processes would fill the same free cells. A lock of its own, so that backups may read the file.
         _lock = File.OpenHandle(path + ".lock", FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
-        _file = File.OpenHandle(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite);
+        _file = (open ?? DiskFile.Open)(path);
         Folders.FlushFolderOf(path);
         _sync = new GroupSync(_file);
-        _cells = RandomAccess.GetLength(_file) / CellBytes;
+        _cells = _file.Length / CellBytes;
     }
 
-    /// <summary>Finds the free cells and clears torn ones; once, before anything is added. Reads the whole file.</summary>
+    /// <summary>Cells that were acknowledged and cannot be read any more, as far as anybody looked.</summary>
+    public int Damaged
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _damaged.Count;
+            }
+        }
+    }
+
+    public bool IsDamaged(BlobPlace place)
+    {
+        lock (_gate)
+        {
+            return _damaged.Contains(CellOf(place));
+        }
+    }
+
+    /// <summary>Whether <see cref="SettleAsync"/> has something to do.</summary>
+    public bool HasSuspects
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _suspects.Count > 0;
+            }
+        }
+    }
+
+    /// <summary>Finds the free cells; once, before anything is added. Reads the whole file.</summary>
     public void Recover(CancellationToken cancellationToken)
     {
         foreach (var (cell, bytes) in Scan(cancellationToken))
         {
-            if (TryRead(bytes.Span, out _, out _))
+            if (!bytes.Span.ContainsAnyExcept((byte)0))
             {
-                continue;
+                _free.Push(cell);
             }
-
-            if (bytes.Span.ContainsAnyExcept((byte)0))
+            else if (!TryRead(bytes.Span, out _, out _))
             {
-                Erase(cell);
+                _suspects.Add(cell);
             }
-
-            _free.Push(cell);
         }
+    }
+
+    /// <summary>Decides about the cells that were neither free nor whole on opening: those that a claim names are damaged, the others are cleared and used again.</summary>
+    /// <param name="claimed">All places that claims name; null when some claims cannot be read, and everything is kept.</param>
+    public async ValueTask SettleAsync(IEnumerable<BlobPlace>? claimed)
+    {
+        List<long> cleared = [];
+        lock (_gate)
+        {
+            var named = claimed?.Select(CellOf).ToHashSet();
+            foreach (var cell in _suspects)
+            {
+                if (named is null || named.Contains(cell))
+                {
+                    _damaged.Add(cell);
+                }
+                else
+                {
+                    _damaged.Remove(cell); // somebody asked for what never was acknowledged
+                    cleared.Add(cell);
+                }
+            }
+
+            _suspects.Clear();
+        }
+
+        await FreeAsync(cleared);
     }
 
     /// <summary>Writes a blob into a cell. Durable when the task completes.</summary>
@@ -70,32 +133,60 @@ internal sealed class CellFile : IDisposable
         return place;
     }
 
-    /// <summary>The blob at a place, or null when it is not there any more.</summary>
+    /// <summary>The blob at a place, or null when it is not there any more or is damaged.</summary>
     public byte[]? Read(BlobPlace place)
     {
+        const int Attempts = 4; // of a cell that is being overwritten meanwhile, any mixture may be read
         Span<byte> bytes = stackalloc byte[CellBytes];
         var cell = CellOf(place);
-        return RandomAccess.Read(_file, bytes, cell * CellBytes) == CellBytes && TryRead(bytes, out var found, out var length) && found == place
-            ? bytes.Slice(HeaderBytes, length).ToArray()
-            : null;
+        for (var attempt = 0; attempt < Attempts; attempt++)
+        {
+            if (_file.Read(bytes, cell * CellBytes) != CellBytes)
+            {
+                return null;
+            }
+
+            if (TryRead(bytes, out var found, out var length))
+            {
+                return found == place ? bytes.Slice(HeaderBytes, length).ToArray() : null;
+            }
+
+            if (!bytes.ContainsAnyExcept((byte)0))
+            {
+                return null;
+            }
+
+            Thread.Yield();
+        }
+
+        // What stands in the header, as far as it can be believed, must name the place: a place that was removed says nothing about who has its cell now.
+        if (HasTraceOf(bytes, place))
+        {
+            lock (_gate)
+            {
+                _damaged.Add(cell);
+            }
+        }
+
+        return null;
     }
 
-    /// <summary>Overwrites a blob. False when it was not there. One place is removed by one caller at a time.</summary>
+    /// <summary>Overwrites a blob, a damaged one too. False when it was not there. One place is removed by one caller at a time.</summary>
     public async ValueTask<bool> RemoveAsync(BlobPlace place)
     {
+        var cell = CellOf(place);
         if (Read(place) is null)
         {
-            return false;
+            lock (_gate)
+            {
+                if (!_damaged.Remove(cell))
+                {
+                    return false;
+                }
+            }
         }
 
-        var cell = CellOf(place);
-        Erase(cell);
-        await _sync.WaitAsync();
-        lock (_gate)
-        {
-            _free.Push(cell); // only now: what is written here next must not be followed by the zeros
-        }
-
+        await FreeAsync([cell]);
         return true;
     }
 
@@ -124,11 +215,26 @@ internal sealed class CellFile : IDisposable
         for (long first = 0; first < cells; first += GrowthCells)
         {
             cancellationToken.ThrowIfCancellationRequested();
-            var read = RandomAccess.Read(_file, buffer, first * CellBytes);
+            var read = _file.Read(buffer, first * CellBytes);
             for (var at = 0; at + CellBytes <= read; at += CellBytes)
             {
                 yield return (first + (at / CellBytes), buffer.AsMemory(at, CellBytes));
             }
+        }
+    }
+
+    private async ValueTask FreeAsync(List<long> cells)
+    {
+        if (cells.Count == 0)
+        {
+            return;
+        }
+
+        cells.ForEach(Erase);
+        await _sync.WaitAsync();
+        lock (_gate)
+        {
+            cells.ForEach(_free.Push); // only now: what is written here next must not be followed by the zeros
         }
     }
 
@@ -139,7 +245,7 @@ internal sealed class CellFile : IDisposable
             if (_free.Count == 0)
             {
                 // Zeros are really written, so that a full disk shows here and not when a cell is filled.
-                RandomAccess.Write(_file, new byte[GrowthCells * CellBytes], _cells * CellBytes);
+                _file.Write(new byte[GrowthCells * CellBytes], _cells * CellBytes);
                 for (var cell = _cells + GrowthCells - 1; cell >= _cells; cell--)
                 {
                     _free.Push(cell);
@@ -161,10 +267,10 @@ internal sealed class CellFile : IDisposable
         place.Mark.TryWriteBytes(bytes[MarkOffset..]);
         blob.CopyTo(bytes[HeaderBytes..]);
         BinaryPrimitives.WriteUInt32LittleEndian(bytes, Checksum(bytes, blob.Length));
-        RandomAccess.Write(_file, bytes, cell * CellBytes);
+        _file.Write(bytes, cell * CellBytes);
     }
 
-    private void Erase(long cell) => RandomAccess.Write(_file, stackalloc byte[CellBytes], cell * CellBytes);
+    private void Erase(long cell) => _file.Write(FreeCell, cell * CellBytes);
 
     private static bool TryRead(ReadOnlySpan<byte> cell, out BlobPlace place, out int length)
     {
@@ -178,6 +284,9 @@ internal sealed class CellFile : IDisposable
         place = new BlobPlace(new Bytes32(cell.Slice(HashOffset, Bytes32.Size)), new Guid(cell.Slice(MarkOffset, MarkBytes)));
         return place.Mark != Guid.Empty;
     }
+
+    private static bool HasTraceOf(ReadOnlySpan<byte> cell, BlobPlace place) =>
+        cell.Slice(HashOffset, Bytes32.Size).SequenceEqual(place.Hash.Span) || new Guid(cell.Slice(MarkOffset, MarkBytes)) == place.Mark;
 
     /// <summary>Whole words are summed; the bytes behind a blob are zero.</summary>
     private static uint Checksum(ReadOnlySpan<byte> cell, int length)

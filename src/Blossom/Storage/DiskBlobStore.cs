@@ -24,7 +24,10 @@ internal sealed class DiskBlobStore : IBlobStore
     private readonly CellFile _cells;
     private readonly UploadBuffers _buffers = new();
 
-    public DiskBlobStore(string root, TimeProvider time)
+    /// <param name="root">The folder.</param>
+    /// <param name="time">The clock of file times.</param>
+    /// <param name="open">Opens the file of small blobs; tests put theirs.</param>
+    public DiskBlobStore(string root, TimeProvider time, Func<string, IDiskFile>? open = null)
     {
         var full = Path.GetFullPath(root);
         _free = new FreeSpace(full, time);
@@ -38,7 +41,7 @@ internal sealed class DiskBlobStore : IBlobStore
 
         Folders.Flush(_objects);
         _leaving = Directory.CreateDirectory(Path.Combine(full, "leaving")).FullName;
-        _cells = new CellFile(Path.Combine(full, "small.cells"));
+        _cells = new CellFile(Path.Combine(full, "small.cells"), open);
     }
 
     public long FreeBytes => _free.Bytes;
@@ -54,6 +57,21 @@ internal sealed class DiskBlobStore : IBlobStore
         _cells.Recover(cancellationToken);
         return ValueTask.CompletedTask;
     }
+
+    public int DamagedBlobs => _cells.Damaged;
+
+    public bool IsDamaged(BlobPlace place) => place.Mark != Guid.Empty && _cells.IsDamaged(place);
+
+    public async ValueTask SettleAsync(Func<ValueTask<IReadOnlyCollection<BlobPlace>>>? claimed, CancellationToken cancellationToken)
+    {
+        if (_cells.HasSuspects)
+        {
+            await _cells.SettleAsync(claimed is null ? null : (await claimed()).Where(place => place.Mark != Guid.Empty));
+        }
+    }
+
+    public ValueTask<bool> HoldsAsync(BlobPlace place, long size, CancellationToken cancellationToken) => ValueTask.FromResult(
+        place.Mark != Guid.Empty ? _cells.Read(place) is not null : new FileInfo(PathOf(place.Hash)) is { Exists: true } file && file.Length == size);
 
     public BlobDraft Begin(Bytes32? announced) => new DiskBlobDraft(this, _cells, _buffers, Path.Combine(_incoming, Guid.NewGuid().ToString("N")));
 
@@ -154,7 +172,7 @@ internal sealed class DiskBlobStore : IBlobStore
     internal void Publish(string draftPath, Bytes32 hash)
     {
         var path = PathOf(hash);
-        if (File.Exists(path))
+        if (new FileInfo(path) is { Exists: true } older && older.Length == new FileInfo(draftPath).Length)
         {
             File.Delete(draftPath);
         }

@@ -1,18 +1,17 @@
-using Marmot.Platform.Files;
-using Microsoft.Win32.SafeHandles;
-
 namespace Marmot.Blossom.Storage;
 
-/// <summary>One sync of a file for all who wait for one: whoever comes while the disk works shares the next. Any thread.</summary>
-internal sealed class GroupSync(SafeFileHandle file)
+/// <summary>One flush of a file for all who wait for one: whoever comes while the disk works shares the next. Any thread.</summary>
+/// <remarks>After a flush that failed nobody knows what is on the medium, and the system may well report the next one as good: from then on every flush fails.</remarks>
+internal sealed class GroupSync(IDiskFile file)
 {
     private readonly Lock _gate = new();
     private TaskCompletionSource _next = NewRound();
+    private IOException? _failure;
     private int _waiting;
     private bool _isRunning;
 
     /// <summary>What was written before the call is on the medium when the task completes.</summary>
-    /// <exception cref="IOException">The medium failed; what was written may be lost.</exception>
+    /// <exception cref="IOException">The medium failed, now or before; what was written may be lost.</exception>
     public Task WaitAsync()
     {
         Task round;
@@ -42,12 +41,18 @@ internal sealed class GroupSync(SafeFileHandle file)
 
         try
         {
-            FileData.Flush(file);
+            if (_failure is { } earlier)
+            {
+                throw new FlushFailedException(earlier);
+            }
+
+            file.Flush();
             round.SetResult();
         }
         catch (IOException error)
         {
-            round.SetException(error);
+            _failure ??= error;
+            round.SetException(error as FlushFailedException ?? new FlushFailedException(error));
         }
 
         lock (_gate)
@@ -64,3 +69,6 @@ internal sealed class GroupSync(SafeFileHandle file)
 
     private static TaskCompletionSource NewRound() => new(TaskCreationOptions.RunContinuationsAsynchronously);
 }
+
+/// <summary>A flush failed, now or since the file was opened: whether the last changes are on the medium is unknown, and no further ones are made until the server is started again.</summary>
+internal sealed class FlushFailedException(IOException inner) : IOException("the disk did not take down what was written; start the server again once it is well", inner);

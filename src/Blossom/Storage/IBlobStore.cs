@@ -14,6 +14,20 @@ internal interface IBlobStore : IAsyncDisposable
     /// <summary>Removes what a crash left behind on this machine (drafts, blobs half way through deletion). Once, before the first request.</summary>
     ValueTask RecoverAsync(CancellationToken cancellationToken);
 
+    /// <summary>After <see cref="RecoverAsync"/>, once the index can be asked: what a crash may have left or the disk may have damaged is told apart by what claims name.</summary>
+    /// <param name="claimed">Asks for all places that claims name; null when some claims cannot be read, and nothing may be cleared.</param>
+    /// <param name="cancellationToken">Gives it up; it may be done again.</param>
+    ValueTask SettleAsync(Func<ValueTask<IReadOnlyCollection<BlobPlace>>>? claimed, CancellationToken cancellationToken);
+
+    /// <summary>Blobs that were acknowledged and cannot be read any more, as far as anybody looked.</summary>
+    int DamagedBlobs { get; }
+
+    /// <summary>Whether a blob is one of <see cref="DamagedBlobs"/>.</summary>
+    bool IsDamaged(BlobPlace place);
+
+    /// <summary>Whether the bytes of a blob are there and, as far as that is cheap to tell, whole. A remote store is believed.</summary>
+    ValueTask<bool> HoldsAsync(BlobPlace place, long size, CancellationToken cancellationToken);
+
     /// <summary>Opens a draft; nothing is visible until it is committed.</summary>
     /// <param name="announced">The hash the bytes are said to have: a remote store can then send while it receives. Any other hash may not be committed.</param>
     BlobDraft Begin(Bytes32? announced);

@@ -11,30 +11,6 @@ public sealed class SlotFileIndexTests : BlobIndexContract, IDisposable
     public void Dispose() => Directory.Delete(_folder, recursive: true);
 
     [Fact]
-    public async Task A_slot_cut_at_any_byte_reads_as_free_and_its_remains_are_wiped()
-    {
-        await using (var index = await OpenAsync())
-        {
-            await index.AddAsync(new BlobClaim(Filled(9), Filled(1), 10, "image/png", 5, null), default);
-        }
-
-        var whole = await File.ReadAllBytesAsync(FilePath);
-        var end = Array.FindLastIndex(whole, value => value != 0) + 1; // the last byte of the type
-        for (var cut = 0; cut < end; cut++)
-        {
-            var torn = (byte[])whole.Clone();
-            torn.AsSpan(cut).Clear();
-            await File.WriteAllBytesAsync(FilePath, torn);
-            await using (var index = await OpenAsync())
-            {
-                Assert.Equal(0, index.Totals.Claims);
-            }
-
-            Assert.DoesNotContain(await File.ReadAllBytesAsync(FilePath), value => value != 0);
-        }
-    }
-
-    [Fact]
     public async Task Slots_are_used_again_so_that_the_file_does_not_grow()
     {
         await using var index = await OpenAsync();

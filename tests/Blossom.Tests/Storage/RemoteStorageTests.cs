@@ -171,10 +171,10 @@ public sealed class RemoteStorageTests(S3Fixture s3, PostgresFixture postgres) :
             await draft.CommitAsync(BlossomServer.HashOf([2]), default); // no claim follows
         }
 
-        var keeper = server.Services.GetRequiredService<Marmot.Blossom.Blobs.BlobKeeper>();
-        Assert.Equal(0, await keeper.RemoveOrphansAsync(default)); // somebody may be about to claim it
+        var blobs = server.Services.GetRequiredService<Marmot.Blossom.Blobs.BlobService>();
+        Assert.Equal(0, await blobs.RemoveOrphansAsync(default)); // somebody may be about to claim it
         server.Clock.Advance(TimeSpan.FromHours(2));
-        Assert.Equal(1, await keeper.RemoveOrphansAsync(default));
+        Assert.Equal(1, await blobs.RemoveOrphansAsync(default));
         Assert.Equal([BlossomServer.HashOf([1])], (await ObjectsAsync(server)).Select(place => place.Hash));
     }
 

@@ -19,6 +19,11 @@ internal sealed class PostgresBlobIndex(PostgresDatabase database, TimeProvider 
     private BlobTotals _totals;
     private long? _countedAt;
 
+    /// <summary>The database looks after its own pages.</summary>
+    public int DamagedClaims => 0;
+
+    public ValueTask<int> DropDamagedAsync(CancellationToken cancellationToken) => ValueTask.FromResult(0);
+
     public BlobTotals Totals
     {
         get
@@ -100,6 +105,12 @@ internal sealed class PostgresBlobIndex(PostgresDatabase database, TimeProvider 
         var gone = await ReadGoneAsync(reader, hash, isOwner ? 1 : 0);
         return new RemovedClaim(
             !isThere ? ClaimRemoval.NoBlob : !isOwner ? ClaimRemoval.NotOwner : gone is null ? ClaimRemoval.Removed : ClaimRemoval.RemovedLast, gone ?? default);
+    });
+
+    public async ValueTask MoveAsync(Bytes32 hash, Guid mark, CancellationToken cancellationToken) => await database.ChangeTwiceAsync(async connection =>
+    {
+        await using var batch = new NpgsqlBatch(connection) { BatchCommands = { PostgresStatements.Move(hash, mark) } };
+        return await batch.ExecuteNonQueryAsync(CancellationToken.None);
     });
 
     public ValueTask<BlobPlace?> RemoveBlobAsync(Bytes32 hash, CancellationToken cancellationToken) => RemoveAsync(hash, PostgresStatements.DeleteClaims(hash, Now, database.Listable));

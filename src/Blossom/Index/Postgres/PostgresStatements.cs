@@ -101,6 +101,9 @@ internal static class PostgresStatements
             : $"DELETE FROM blossom_claims WHERE hash = $1 AND {which} RETURNING true",
         parameters);
 
+    public static NpgsqlBatchCommand Move(Bytes32 hash, Guid mark) =>
+        Command("UPDATE blossom_blobs SET mark = $2 WHERE hash = $1", Bytes(hash), new NpgsqlParameter<Guid> { TypedValue = mark });
+
     /// <summary>Mark and size when that was the last claim.</summary>
     public static NpgsqlBatchCommand DropIfFree(Bytes32 hash) => Command(DropIfFreeText, Bytes(hash));
 

@@ -43,6 +43,15 @@ internal sealed class S3BlobStore : IBlobStore
         return ValueTask.CompletedTask;
     }
 
+    /// <summary>The service looks after its own disks.</summary>
+    public int DamagedBlobs => 0;
+
+    public bool IsDamaged(BlobPlace place) => false;
+
+    public ValueTask SettleAsync(Func<ValueTask<IReadOnlyCollection<BlobPlace>>>? claimed, CancellationToken cancellationToken) => ValueTask.CompletedTask;
+
+    public ValueTask<bool> HoldsAsync(BlobPlace place, long size, CancellationToken cancellationToken) => ValueTask.FromResult(place.Mark != Guid.Empty);
+
     public BlobDraft Begin(Bytes32? announced) =>
         new S3BlobDraft(_bucket, Path.Combine(_spool, Guid.NewGuid().ToString("N")), _partBytes, announced);
 

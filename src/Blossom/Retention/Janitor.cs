@@ -6,15 +6,16 @@ using Marmot.Hosting.Health;
 using Marmot.Hosting.Settings;
 using Microsoft.Extensions.Options;
 
-namespace Marmot.Blossom.Life;
+namespace Marmot.Blossom.Retention;
 
 /// <summary>Clears what a crash left before the first request; then, for as long as the server runs, asks the storage how it is and deletes ended blobs.</summary>
 internal sealed class Janitor(
-    IBlobStore store, IBlobIndex index, BlobKeeper keeper, StorageHealth health, BlossomMetrics metrics, IOptions<BlossomOptions> options,
+    IBlobStore store, IBlobIndex index, BlobService blobs, StorageHealth health, BlossomMetrics metrics, IOptions<BlossomOptions> options,
     IOptions<PublicOptions> listener, TimeProvider time, ILogger<Janitor> logger) : BackgroundService, IHealthPart
 {
     private const int BatchSize = 256;
     private static readonly TimeSpan OrphanInterval = TimeSpan.FromDays(1);
+    private (int Claims, int Blobs) _reported; // of the loop
     private volatile bool _failed;
     private volatile bool _open;
 
@@ -24,6 +25,7 @@ internal sealed class Janitor(
         : !_open ? new HealthState(false, "opening")
         : _failed ? new HealthState(false, "the storage fails")
         : options.Value.MinFreeBytes > store.FreeBytes ? new HealthState(false, "the disk is full: reads only")
+        : blobs.Damage is (> 0, _) or (_, > 0) ? new HealthState(true, $"{blobs.Damage.Claims} claims and {blobs.Damage.Blobs} small blobs are damaged")
         : HealthState.Ok;
 
     public override async Task StartAsync(CancellationToken cancellationToken)
@@ -47,7 +49,7 @@ internal sealed class Janitor(
             var ended = await index.FindExpiredAsync(BatchSize, cancellationToken);
             foreach (var hash in ended)
             {
-                removed += await keeper.RemoveExpiredAsync(hash) ? 1 : 0;
+                removed += await blobs.RemoveExpiredAsync(hash) ? 1 : 0;
             }
 
             if (ended.Count < BatchSize)
@@ -78,10 +80,12 @@ internal sealed class Janitor(
                     continue;
                 }
 
-                await keeper.RemoveLeftBehindAsync(stoppingToken);
+                await blobs.SettleAsync(stoppingToken);
+                ReportDamage();
+                await blobs.RemoveLeftBehindAsync(stoppingToken);
                 if (orphansAt is null || time.GetUptime() - orphansAt >= OrphanInterval)
                 {
-                    if (await keeper.RemoveOrphansAsync(stoppingToken) is > 0 and var orphans)
+                    if (await blobs.RemoveOrphansAsync(stoppingToken) is > 0 and var orphans)
                     {
                         BlossomLog.OrphansRemoved(logger, orphans);
                     }
@@ -108,6 +112,20 @@ internal sealed class Janitor(
             }
         }
         while (await timer.WaitForNextTickAsync(stoppingToken));
+    }
+
+    /// <summary>Says what the disk has lost, once for each change.</summary>
+    private void ReportDamage()
+    {
+        var damage = blobs.Damage;
+        if (damage != _reported)
+        {
+            _reported = damage;
+            if (damage != default)
+            {
+                BlossomLog.Damaged(logger, damage.Claims, damage.Blobs);
+            }
+        }
     }
 
     private async ValueTask<bool> TryOpenAsync(CancellationToken cancellationToken)

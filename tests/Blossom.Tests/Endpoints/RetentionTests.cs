@@ -1,7 +1,7 @@
 using System.Net;
 using System.Text;
 using System.Text.Json;
-using Marmot.Blossom.Life;
+using Marmot.Blossom.Retention;
 using Marmot.Protocol.Auth;
 using Marmot.Protocol.Keys;
 using Microsoft.Extensions.DependencyInjection;
@@ -9,7 +9,7 @@ using Microsoft.Extensions.DependencyInjection;
 namespace Marmot.Blossom.Tests.Endpoints;
 
 [Trait("Spec", "BUD-12")]
-public sealed class LifeTests
+public sealed class RetentionTests
 {
     [Fact]
     public async Task Delete_takes_the_callers_claim_and_the_bytes_with_the_last_one()

@@ -1,6 +1,6 @@
 using Marmot.Blossom.Storage;
 
-namespace Marmot.Blossom.Life;
+namespace Marmot.Blossom.Retention;
 
 /// <summary>Whether index and store answer, as the last who asked found out. A request that fails says so at once; the janitor's probe clears it.</summary>
 internal sealed class StorageHealth(ILogger<StorageHealth> logger)

@@ -13,7 +13,7 @@ namespace Marmot.Blossom.Blobs;
 /// are never served and which <see cref="RemoveOrphansAsync"/> takes away; it never leaves a claim without bytes. The lock is this process's own:
 /// between replicas the index decides, and bytes that lost a race lie in a place of their own (<see cref="BlobPlace"/>).
 /// </remarks>
-internal sealed class BlobKeeper(IBlobStore store, IBlobIndex index, HashLocks locks, OwnerTags owners, UploadPolicy policy, TimeProvider time)
+internal sealed class BlobService(IBlobStore store, IBlobIndex index, HashLocks locks, OwnerTags owners, UploadPolicy policy, TimeProvider time, ILogger<BlobService> logger)
 {
     /// <summary>Bytes of other processes that are younger may be between commit and claim.</summary>
     private static readonly TimeSpan OrphanAge = TimeSpan.FromHours(1);
@@ -28,7 +28,9 @@ internal sealed class BlobKeeper(IBlobStore store, IBlobIndex index, HashLocks l
         var claim = new BlobClaim(hash, owners.For(publicKey, hash), size, type, time.GetUtcNow().ToUnixTimeSeconds(), policy.EndOf(type, size, askedEnd));
 
         // 1. bytes that are there need a claim only; another replica may have taken them away since they were found
-        if (await index.FindAsync(hash, CancellationToken.None) is not null && await index.JoinAsync(claim, CancellationToken.None) is { } joined)
+        var known = await index.FindAsync(hash, CancellationToken.None);
+        var isWhole = known is not null && await store.HoldsAsync(known.Place, known.Size, CancellationToken.None);
+        if (isWhole && await index.JoinAsync(claim, CancellationToken.None) is { } joined)
         {
             return new AddedClaim(joined, false);
         }
@@ -40,19 +42,28 @@ internal sealed class BlobKeeper(IBlobStore store, IBlobIndex index, HashLocks l
         {
             added = await index.AddAsync(claim with { Mark = place.Mark }, CancellationToken.None);
         }
-        catch (IOException error) when (error is not StorageUnavailableException)
+        catch (IOException error) when (error is not StorageUnavailableException and not FlushFailedException)
         {
             await DiscardAsync(place); // the claim was not written: as if never uploaded
             throw;
         }
 
-        // 3. another replica was faster: its bytes stay
-        if (added.Entry.Mark != place.Mark)
+        if (added.Entry.Mark == place.Mark)
         {
-            await DiscardAsync(place);
+            return added;
         }
 
-        return added;
+        // 3. the blob has other bytes: another replica was faster, or they are damaged and the new ones take their place
+        if (await store.HoldsAsync(added.Entry.Place, size, CancellationToken.None))
+        {
+            await DiscardAsync(place);
+            return added;
+        }
+
+        await index.MoveAsync(hash, place.Mark, CancellationToken.None);
+        await DiscardAsync(added.Entry.Place);
+        BlossomLog.Repaired(logger);
+        return added with { Entry = added.Entry with { Mark = place.Mark } };
     }
 
     /// <summary>Takes a key's claim away, and the bytes with the last one (BUD-12).</summary>
@@ -89,10 +100,35 @@ internal sealed class BlobKeeper(IBlobStore store, IBlobIndex index, HashLocks l
         return true;
     }
 
-    /// <summary>Deletes bytes that no claim holds, left by a crash between two steps. Returns how many blobs went.</summary>
+    /// <summary>What the disk has lost of acknowledged claims and blobs, as far as anybody looked.</summary>
+    public (int Claims, int Blobs) Damage => (index.DamagedClaims, store.DamagedBlobs);
+
+    /// <summary>Tells damage from what a crash left, once the index can be asked.</summary>
+    public ValueTask SettleAsync(CancellationToken cancellationToken)
+    {
+        return store.SettleAsync(index.DamagedClaims > 0 ? null : ClaimedAsync, cancellationToken);
+
+        async ValueTask<IReadOnlyCollection<BlobPlace>> ClaimedAsync()
+        {
+            var places = new HashSet<BlobPlace>();
+            await foreach (var claim in index.AllAsync(cancellationToken))
+            {
+                places.Add(new BlobPlace(claim.Hash, claim.Mark));
+            }
+
+            return places;
+        }
+    }
+
+    /// <summary>Deletes bytes that no claim holds, left by a crash between two steps. Returns how many blobs went; none while claims cannot be read, since the bytes may be theirs.</summary>
     public async ValueTask<int> RemoveOrphansAsync(CancellationToken cancellationToken)
     {
         var removed = 0;
+        if (index.DamagedClaims > 0)
+        {
+            return 0;
+        }
+
         await foreach (var (place, writtenAt) in store.ListAsync(cancellationToken))
         {
             if (time.GetUtcNow() - writtenAt < OrphanAge || await IsClaimedAsync(place, cancellationToken))

@@ -1,5 +1,5 @@
 using System.Net;
-using Marmot.Blossom.Life;
+using Marmot.Blossom.Retention;
 using Marmot.Protocol.Keys;
 using Microsoft.Extensions.DependencyInjection;
 
@@ -28,7 +28,7 @@ public sealed class ClockStepTests
             }
 
             await server.Services.GetRequiredService<Janitor>().SweepAsync(default);
-            await server.Services.GetRequiredService<Blobs.BlobKeeper>().RemoveOrphansAsync(default);
+            await server.Services.GetRequiredService<Blobs.BlobService>().RemoveOrphansAsync(default);
             foreach (var blob in blobs)
             {
                 Assert.Equal(blob, await server.Http.GetByteArrayAsync($"/{BlossomServer.HashOf(blob)}"));

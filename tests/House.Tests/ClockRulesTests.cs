@@ -11,7 +11,7 @@ public partial class ClockRulesTests
     {
         ["AllInOne/Doctor/Examination.cs"] = "dates the events it publishes",
         ["Blossom/Auth/TokenGate.cs"] = "a token says by date when it ends",
-        ["Blossom/Blobs/BlobKeeper.cs"] = "dates claims; judges the age of stored files by their date",
+        ["Blossom/Blobs/BlobService.cs"] = "dates claims; judges the age of stored files by their date",
         ["Blossom/Commands/BlossomCommands.cs"] = "claims end by date",
         ["Blossom/Endpoints/BlobEndpoint.cs"] = "Cache-Control from the date a blob ends",
         ["Blossom/Endpoints/DownloadShortcut.cs"] = "Date of the answer",
@@ -67,7 +67,7 @@ public partial class ClockRulesTests
     /// <summary>Sums and differences of dates. Each compares with a date that was stored or came from elsewhere, and says what a wrong one costs.</summary>
     private static readonly Dictionary<string, string> Arithmetic = new(StringComparer.Ordinal)
     {
-        ["Blossom/Blobs/BlobKeeper.cs"] = "files without a claim that are young by date are left; with a wrong date the blob's lock and a second look at the claim decide",
+        ["Blossom/Blobs/BlobService.cs"] = "files without a claim that are young by date are left; with a wrong date the blob's lock and a second look at the claim decide",
         ["Blossom/Storage/S3/BlobBucket.cs"] = "end of a presigned address",
         ["Blossom/Storage/S3/S3BlobStore.cs"] = "S3's date of an upload in parts: a day, which no running upload lasts",
         ["NotifyServer/Doctor/NotifyDoctor.cs"] = "the providers' date, to warn of a wrong clock",

@@ -47,7 +47,7 @@ public sealed class BlossomCommandsTests
 
         (exit, report) = await BlossomProcess.RunAsync("verify", $"--Storage:DataDirectory={other}");
         Assert.Equal(1, exit);
-        Assert.Contains("\"whole\":0,\"damaged\":1,\"missing\":1", report, StringComparison.Ordinal);
+        Assert.Contains("\"whole\":0,\"damaged\":2,\"missing\":0", report, StringComparison.Ordinal);
         Directory.Delete(folder, recursive: true);
         Directory.Delete(other, recursive: true);
     }

@@ -13,7 +13,7 @@ public sealed class SlotFileDamageTests(ITestOutputHelper output) : IDisposable
     private const int Seeds = 60;
     private const int CutsOfASeed = 40;
     private readonly TemporaryFolder _folder = new();
-    private readonly SettableClock _clock = new(DateTimeOffset.FromUnixTimeSeconds(1_000_000));
+    private readonly WallClock _clock = new(DateTimeOffset.FromUnixTimeSeconds(1_000_000));
 
     public void Dispose() => _folder.Dispose();
 

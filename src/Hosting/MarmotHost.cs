@@ -4,6 +4,7 @@ using Marmot.Hosting.Lifetime;
 using Marmot.Hosting.Logging;
 using Marmot.Hosting.Metrics;
 using Marmot.Hosting.Settings;
+using Marmot.Platform.Native;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
@@ -34,6 +35,12 @@ public static class MarmotHost
         builder.Services.AddSingleton<IOnlineCheck, PostgresOnlineCheck>();
         builder.Services.AddSingleton<IOnlineCheck, ClusterOnlineCheck>();
         builder.AddConsoleLog();
+        foreach (var (library, attempt) in NativeSelfTest.Probes)
+        {
+            builder.Services.AddSingleton(new NativeProbe(library, attempt));
+        }
+
+        builder.Services.AddHostedService<NativeLibraryCheck>();
         builder.Services.AddHostedService<SecondSignal>();
         builder.Services.AddHostedService<OtlpExport>();
         builder.Services.AddSingleton(TimeProvider.System);

@@ -50,7 +50,7 @@ public static class NativeLibraries
         return candidates.Length == 0 ? 0 : throw NotFound(name);
     }
 
-    private static string InstallAdvice(string name) => name switch
+    internal static string InstallAdvice(string name) => name switch
     {
         Secp256k1 => "The program's own copy does not fit this system. Install one: Debian or Ubuntu `apt-get install libsecp256k1-1` (`libsecp256k1-2` on newer releases), Alpine `apk add libsecp256k1`, macOS `brew install secp256k1`.",
         Sodium => "The program's own copy does not fit this system. Install one: Debian or Ubuntu `apt-get install libsodium23`, Alpine `apk add libsodium`, macOS `brew install libsodium`.",

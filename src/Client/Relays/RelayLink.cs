@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using System.Globalization;
 using System.Net.WebSockets;
 using Marmot.Protocol.Encoding;
@@ -11,10 +10,10 @@ using Marmot.Protocol.RelayClient;
 namespace Marmot.Client.Relays;
 
 /// <summary>One relay, connected when something is asked of it and again when the connection was cut; answers NIP-42 challenges when it has a key.</summary>
-/// <remarks><see cref="RelayConnection"/> serves servers that listen for ever; a client asks many short questions. Both stand on <see cref="RelaySocket"/>. Thread-safe.</remarks>
+/// <remarks><see cref="RelayConnection"/> serves servers that listen for ever; a client asks many short questions. Both stand on <see cref="RelaySession"/>. Thread-safe.</remarks>
 internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOptions options, TimeProvider time) : IAsyncDisposable
 {
-    private const int AuthKind = 22242; // NIP-42
+    private const string Cut = "the connection was cut";
 
     private readonly SemaphoreSlim _connecting = new(1, 1);
     private Wire? _wire;
@@ -34,13 +33,13 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
             }
 
             var (answer, message) = await wire.PublishAsync(evt, cancellationToken);
-            if (answer == RelayAnswer.Refused && attempt == 0 && account is not null && WantsAuth(message) && await wire.WaitForAuthAsync(cancellationToken))
+            if (answer == RelayAnswer.Refused && attempt == 0 && account is not null && WantsAuth(message) && await wire.Session.WaitForVerdictAsync(cancellationToken))
             {
                 continue;
             }
 
             // A connection that died while it was idle shows itself now: once more over a new one.
-            if (answer == RelayAnswer.Unknown && attempt == 0 && wire.IsClosed && !cancellationToken.IsCancellationRequested)
+            if (answer == RelayAnswer.Unknown && attempt == 0 && wire.Session.IsClosed && !cancellationToken.IsCancellationRequested)
             {
                 continue;
             }
@@ -61,7 +60,7 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
 
             bool asStranger = !await wire.SettleAuthAsync(cancellationToken);
             var (events, complete, message) = await wire.QueryAsync(NextId(), filter, cancellationToken);
-            if (!complete && wire.IsClosed && !reconnected && !cancellationToken.IsCancellationRequested)
+            if (!complete && wire.Session.IsClosed && !reconnected && !cancellationToken.IsCancellationRequested)
             {
                 reconnected = true;
             }
@@ -112,7 +111,7 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
 
         try
         {
-            if (_wire is { IsClosed: false } open)
+            if (_wire is { Session.IsClosed: false } open)
             {
                 return open;
             }
@@ -135,64 +134,52 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
         }
     }
 
-    /// <summary>One WebSocket and its reader loop.</summary>
+    /// <summary>One connection and what is asked over it.</summary>
     private sealed class Wire : IAsyncDisposable
     {
-        private readonly RelaySocket _socket;
-        private readonly string _relay;
-        private readonly SecretKey? _account;
         private readonly RelayNetworkOptions _options;
         private readonly TimeProvider _time;
-        private readonly CancellationTokenSource _closing = new();
-        private readonly ConcurrentDictionary<Bytes32, TaskCompletionSource<(RelayAnswer, string)>> _publishing = new();
-        private readonly ConcurrentDictionary<string, Subscription> _subscriptions = new(StringComparer.Ordinal);
-        private readonly TaskCompletionSource _challenged = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        private volatile TaskCompletionSource<bool> _verdict = new(TaskCreationOptions.RunContinuationsAsynchronously); // on the last challenge
-        private Bytes32? _authId;
-        private Task _reading = Task.CompletedTask;
+        private readonly bool _hasKey;
+        private readonly Task _reading;
 
-        private Wire(RelaySocket socket, string relay, SecretKey? account, RelayNetworkOptions options, TimeProvider time)
+        private Wire(RelaySession session, RelayNetworkOptions options, bool hasKey, TimeProvider time)
         {
-            _socket = socket;
-            _relay = relay;
-            _account = account;
+            Session = session;
             _options = options;
+            _hasKey = hasKey;
             _time = time;
+            _reading = ReadAsync();
         }
 
-        public bool IsClosed { get; private set; }
-
-        /// <summary>The relay has accepted our key.</summary>
-        public bool IsAuthenticated { get; private set; }
+        public RelaySession Session { get; }
 
         public static async Task<Wire> OpenAsync(string relay, SecretKey? account, RelayNetworkOptions options, TimeProvider time, CancellationToken cancellationToken)
         {
-            var settings = new RelayConnectionOptions { Url = new Uri(relay), ConnectTimeout = options.ConnectTimeout, MaxMessageBytes = options.MaxMessageBytes, TrustedRoots = options.TrustedRoots };
-            var socket = await RelaySocket.ConnectAsync(settings, time, cancellationToken);
-            var wire = new Wire(socket, relay, account, options, time);
-            wire._reading = wire.ReadAsync();
-            return wire;
+            var settings = new RelayConnectionOptions
+            {
+                Url = new Uri(relay),
+                AuthUrl = relay,
+                AuthKey = account,
+                ConnectTimeout = options.ConnectTimeout,
+                AnswerTimeout = options.AnswerTimeout,
+                MaxMessageBytes = options.MaxMessageBytes,
+                TrustedRoots = options.TrustedRoots,
+            };
+            return new Wire(await RelaySession.ConnectAsync(settings, time, onVerdict: null, cancellationToken), options, account is not null, time);
         }
 
         public async Task<(RelayAnswer Answer, string Message)> PublishAsync(NostrEvent evt, CancellationToken cancellationToken)
         {
-            var answer = _publishing.GetOrAdd(evt.Id, _ => new(TaskCreationOptions.RunContinuationsAsynchronously));
             try
             {
-                await SendAsync(ClientMessageWriter.Event(evt.Json.Span), cancellationToken);
-                return await answer.Task.WaitAsync(_options.AnswerTimeout, _time, cancellationToken);
+                var result = await Session.PublishAsync(evt, cancellationToken);
+                return result == PublishResult.TimedOut ? (RelayAnswer.Unknown, "no answer in time")
+                    : result == PublishResult.Disconnected ? (RelayAnswer.Unknown, Cut)
+                    : (result.Accepted ? RelayAnswer.Accepted : RelayAnswer.Refused, result.Text);
             }
-            catch (TimeoutException)
+            catch (OperationCanceledException)
             {
-                return (RelayAnswer.Unknown, "no answer in time");
-            }
-            catch (Exception exception) when (IsEnd(exception))
-            {
-                return (RelayAnswer.Unknown, "the connection was cut");
-            }
-            finally
-            {
-                _publishing.TryRemove(evt.Id, out _);
+                return (RelayAnswer.Unknown, Cut);
             }
         }
 
@@ -200,11 +187,11 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
         {
             var events = new List<NostrEvent>();
             var subscription = new Subscription(events.Add);
-            _subscriptions[id] = subscription;
+            Session.Add(id, subscription);
             string message;
             try
             {
-                await SendAsync(ClientMessageWriter.Req(id, filter), cancellationToken);
+                await Session.SendAsync(ClientMessageWriter.Req(id, filter), cancellationToken);
 
                 // The limit is on silence, not on the whole: a long history may take its time.
                 while (true)
@@ -223,20 +210,20 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
 
                 if (message.Length == 0)
                 {
-                    await SendAsync(ClientMessageWriter.Close(id), cancellationToken);
+                    await Session.SendAsync(ClientMessageWriter.Close(id), cancellationToken);
                 }
             }
             catch (TimeoutException)
             {
                 message = "no answer in time";
             }
-            catch (Exception exception) when (IsEnd(exception))
+            catch (Exception exception) when (RelaySession.IsEnd(exception))
             {
-                message = "the connection was cut";
+                message = Cut;
             }
             finally
             {
-                _subscriptions.TryRemove(id, out _);
+                Session.Remove(id);
             }
 
             lock (subscription)
@@ -247,28 +234,28 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
 
         public async Task<bool> ListenAsync(Func<string> nextId, Filter filter, Action<NostrEvent> onEvent, CancellationToken cancellationToken)
         {
-            bool asStranger = !IsAuthenticated;
+            bool asStranger = !Session.IsAuthenticated;
             string id = nextId(), first = id;
             var subscription = new Subscription(onEvent);
-            _subscriptions[id] = subscription;
+            Session.Add(id, subscription);
             try
             {
-                await SendAsync(ClientMessageWriter.Req(id, filter), cancellationToken);
+                await Session.SendAsync(ClientMessageWriter.Req(id, filter), cancellationToken);
                 string refusal = await subscription.Stored.Task.WaitAsync(cancellationToken);
                 if (asStranger && await MayAskAgainAsync(subscription.Count, refusal, cancellationToken))
                 {
                     // The first one stays until the second stands, so that nothing falls between.
                     id = nextId();
                     subscription = new Subscription(onEvent);
-                    _subscriptions[id] = subscription;
-                    await SendAsync(ClientMessageWriter.Req(id, filter), cancellationToken);
+                    Session.Add(id, subscription);
+                    await Session.SendAsync(ClientMessageWriter.Req(id, filter), cancellationToken);
                     await subscription.Stored.Task.WaitAsync(cancellationToken);
                     await CloseAsync(first);
                 }
 
                 await subscription.Ended.Task.WaitAsync(cancellationToken);
             }
-            catch (OperationCanceledException) when (!IsClosed)
+            catch (OperationCanceledException) when (!Session.IsClosed)
             {
                 await CloseAsync(first);
                 if (id != first)
@@ -276,14 +263,14 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
                     await CloseAsync(id);
                 }
             }
-            catch (Exception exception) when (IsEnd(exception))
+            catch (Exception exception) when (RelaySession.IsEnd(exception))
             {
                 // Cut; the caller connects again.
             }
             finally
             {
-                _subscriptions.TryRemove(first, out _);
-                _subscriptions.TryRemove(id, out _);
+                Session.Remove(first);
+                Session.Remove(id);
             }
 
             return subscription.Stored.Task.IsCompletedSuccessfully;
@@ -291,7 +278,7 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
 
         /// <summary>True when the relay has accepted our key; waits for its verdict only when a challenge has come already.</summary>
         public async Task<bool> SettleAuthAsync(CancellationToken cancellationToken) =>
-            IsAuthenticated || (_challenged.Task.IsCompleted && await WaitForAuthAsync(cancellationToken));
+            Session.IsAuthenticated || (Session.IsChallenged && await Session.WaitForVerdictAsync(cancellationToken));
 
         /// <summary>
         /// Whether a request that was made as a stranger is worth repeating. Relays challenge when a client connects, with a refusal, or when a request needs
@@ -301,136 +288,48 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
         /// <param name="refusal">The text of CLOSED; empty after EOSE.</param>
         /// <param name="cancellationToken">Ends the waiting for the verdict.</param>
         public async Task<bool> MayAskAgainAsync(int events, string refusal, CancellationToken cancellationToken) =>
-            _account is not null
-            && (WantsAuth(refusal) || (refusal.Length == 0 && events == 0 && _challenged.Task.IsCompleted))
-            && await WaitForAuthAsync(cancellationToken);
-
-        /// <summary>True when the relay has accepted our key; waits a bounded time for its challenge and its verdict.</summary>
-        public async Task<bool> WaitForAuthAsync(CancellationToken cancellationToken)
-        {
-            try
-            {
-                await _challenged.Task.WaitAsync(_options.AnswerTimeout, _time, cancellationToken);
-                return IsAuthenticated || await _verdict.Task.WaitAsync(_options.AnswerTimeout, _time, cancellationToken);
-            }
-            catch (Exception exception) when (exception is TimeoutException or OperationCanceledException)
-            {
-                return false;
-            }
-        }
+            _hasKey
+            && (WantsAuth(refusal) || (refusal.Length == 0 && events == 0 && Session.IsChallenged))
+            && await Session.WaitForVerdictAsync(cancellationToken);
 
         public async ValueTask DisposeAsync()
         {
-            await _closing.CancelAsync();
+            Session.Close();
             await _reading;
-            _socket.Dispose();
-            _closing.Dispose();
+            Session.Dispose();
         }
 
         private async Task CloseAsync(string id)
         {
-            if (!_subscriptions.TryRemove(id, out _))
+            if (!Session.Remove(id))
             {
                 return;
             }
 
             try
             {
-                await SendAsync(ClientMessageWriter.Close(id), CancellationToken.None);
+                await Session.SendAsync(ClientMessageWriter.Close(id), CancellationToken.None);
             }
-            catch (Exception exception) when (IsEnd(exception))
+            catch (Exception exception) when (RelaySession.IsEnd(exception))
             {
                 // It is closed anyway.
             }
-        }
-
-        // A send that is cancelled half-way kills the socket, so only its own end cancels it.
-        private Task SendAsync(ReadOnlyMemory<byte> message, CancellationToken cancellationToken)
-        {
-            cancellationToken.ThrowIfCancellationRequested();
-            return _socket.SendAsync(message, _closing.Token);
         }
 
         private async Task ReadAsync()
         {
             try
             {
-                while (await _socket.ReceiveAsync(_closing.Token) is { } frame)
-                {
-                    await HandleAsync(frame);
-                }
+                await Session.RunAsync(CancellationToken.None);
             }
-            catch (Exception exception) when (IsEnd(exception))
+            catch (Exception exception) when (RelaySession.IsEnd(exception))
             {
                 // Any end of the connection is the same.
             }
-            finally
-            {
-                IsClosed = true;
-                _challenged.TrySetResult();
-                _verdict.TrySetResult(false);
-                foreach (var answer in _publishing.Values)
-                {
-                    answer.TrySetResult((RelayAnswer.Unknown, "the connection was cut"));
-                }
-
-                foreach (var subscription in _subscriptions.Values)
-                {
-                    subscription.End("the connection was cut");
-                }
-            }
         }
-
-        private ValueTask HandleAsync(ReadOnlyMemory<byte> frame)
-        {
-            if (!RelayMessageReader.TryRead(frame.Span, out var message, out _))
-            {
-                return ValueTask.CompletedTask;
-            }
-
-            switch (message.Kind)
-            {
-                case RelayMessageKind.Event when _subscriptions.TryGetValue(message.SubscriptionId!, out var subscription):
-                    subscription.Take(NostrEvent.FromView(message.Event));
-                    break;
-                case RelayMessageKind.Eose when _subscriptions.TryGetValue(message.SubscriptionId!, out var subscription):
-                    subscription.Stored.TrySetResult(string.Empty);
-                    break;
-                case RelayMessageKind.Closed when _subscriptions.TryGetValue(message.SubscriptionId!, out var subscription):
-                    subscription.End(message.Text.Length > 0 ? message.Text : "closed by the relay");
-                    break;
-                case RelayMessageKind.Ok when _authId == message.EventId:
-                    IsAuthenticated |= message.Accepted;
-                    _verdict.TrySetResult(message.Accepted);
-                    break;
-                case RelayMessageKind.Ok when _publishing.TryGetValue(message.EventId, out var answer):
-                    answer.TrySetResult((message.Accepted ? RelayAnswer.Accepted : RelayAnswer.Refused, message.Text));
-                    break;
-                case RelayMessageKind.Auth when _account is not null && message.Text.Length > 0:
-                    return AnswerAsync(message.Text);
-            }
-
-            return ValueTask.CompletedTask;
-        }
-
-        private async ValueTask AnswerAsync(string challenge)
-        {
-            var answer = NostrEvent.Create(_account!, AuthKind, [["relay", _relay], ["challenge", challenge]], string.Empty, _time.GetUtcNow().ToUnixTimeSeconds());
-            _authId = answer.Id;
-            if (_verdict.Task.IsCompleted)
-            {
-                _verdict = new(TaskCreationOptions.RunContinuationsAsynchronously);
-            }
-
-            _challenged.TrySetResult();
-            await SendAsync(ClientMessageWriter.Auth(answer.Json.Span), _closing.Token);
-        }
-
-        private static bool IsEnd(Exception exception) =>
-            exception is WebSocketException or IOException or OperationCanceledException or ObjectDisposedException or InvalidOperationException;
     }
 
-    private sealed class Subscription(Action<NostrEvent> onEvent)
+    private sealed class Subscription(Action<NostrEvent> onEvent) : RelayListener
     {
         public int Count { get; private set; }
 
@@ -439,16 +338,30 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
 
         public TaskCompletionSource Ended { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-        public void Take(NostrEvent evt)
+        protected override void OnEvent(in NostrEventView evt)
         {
             lock (this)
             {
                 Count++;
-                onEvent(evt);
+                onEvent(NostrEvent.FromView(evt));
             }
         }
 
-        public void End(string reason)
+        protected override ValueTask OnEoseAsync()
+        {
+            Stored.TrySetResult(string.Empty);
+            return ValueTask.CompletedTask;
+        }
+
+        protected override ValueTask OnClosedAsync(string prefix, string text)
+        {
+            End(text.Length > 0 ? text : "closed by the relay");
+            return ValueTask.CompletedTask;
+        }
+
+        protected override void OnEnd() => End(Cut);
+
+        private void End(string reason)
         {
             Stored.TrySetResult(reason);
             Ended.TrySetResult();

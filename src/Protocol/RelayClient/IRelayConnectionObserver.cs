@@ -56,4 +56,12 @@ public interface IRelayConnectionObserver
 /// <summary>A relay's answer to a published event.</summary>
 /// <param name="Accepted">OK true.</param>
 /// <param name="Prefix">A prefix of NIP-01, <c>timeout</c>, <c>disconnected</c> or <c>none</c>.</param>
-public readonly record struct PublishResult(bool Accepted, string Prefix);
+/// <param name="Text">The relay's own words: for the one who published, not for metrics and logs.</param>
+public readonly record struct PublishResult(bool Accepted, string Prefix, string Text = "")
+{
+    /// <summary>No OK in time: the relay may have the event or not.</summary>
+    public static PublishResult TimedOut { get; } = new(false, "timeout");
+
+    /// <summary>No connection, or it ended before the OK: the relay may have the event or not.</summary>
+    public static PublishResult Disconnected { get; } = new(false, "disconnected");
+}

@@ -1,4 +1,3 @@
-using System.Net.WebSockets;
 using System.Threading.Channels;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Filters;
@@ -22,8 +21,6 @@ public sealed partial class RelayConnection
     // Each honest answer halves what is unknown many times over; a relay that goes on and on is not reconciling.
     private const int MaxReconcileRounds = 10_000;
 
-    private readonly Dictionary<string, Channel<ReconcileAnswer>> _reconciling = [];
-
     private readonly record struct ReconcileAnswer(byte[]? Message, string Prefix);
 
     /// <summary>Finds out which events of a filter only one side has; the relay must know NIP-77.</summary>
@@ -32,27 +29,21 @@ public sealed partial class RelayConnection
     /// <param name="cancellationToken">Gives up.</param>
     public async Task<ReconcileResult> ReconcileAsync(Filter filter, NegentropySet set, CancellationToken cancellationToken)
     {
-        var id = NewId();
-        var answers = Channel.CreateBounded<ReconcileAnswer>(new BoundedChannelOptions(4) { SingleReader = true, FullMode = BoundedChannelFullMode.DropWrite });
+        var id = RelaySession.NewId();
+        var dialogue = new Dialogue();
         HashSet<Bytes32> have = [], need = [];
-        RelaySocket? socket;
-        lock (_gate)
+        if (_session is not { } session)
         {
-            socket = _socket;
-            if (socket is null)
-            {
-                return new ReconcileResult(false, "disconnected", have, need);
-            }
-
-            _reconciling[id] = answers;
+            return new ReconcileResult(false, "disconnected", have, need);
         }
 
+        session.Add(id, dialogue);
         try
         {
-            await socket.SendAsync(ClientMessageWriter.NegentropyOpen(id, filter, Reconciliation.Initiate(set)), cancellationToken);
+            await session.SendAsync(ClientMessageWriter.NegentropyOpen(id, filter, Reconciliation.Initiate(set)), cancellationToken);
             for (var round = 0; round < MaxReconcileRounds; round++)
             {
-                var answer = await answers.Reader.ReadAsync(cancellationToken).AsTask().WaitAsync(_options.AnswerTimeout, _time, cancellationToken);
+                var answer = await dialogue.Answers.Reader.ReadAsync(cancellationToken).AsTask().WaitAsync(_options.AnswerTimeout, _time, cancellationToken);
                 if (answer.Message is null)
                 {
                     return new ReconcileResult(false, answer.Prefix, have, need);
@@ -65,11 +56,11 @@ public sealed partial class RelayConnection
 
                 if (next is null)
                 {
-                    await socket.SendAsync(ClientMessageWriter.NegentropyClose(id), cancellationToken);
+                    await session.SendAsync(ClientMessageWriter.NegentropyClose(id), cancellationToken);
                     return new ReconcileResult(true, string.Empty, have, need);
                 }
 
-                await socket.SendAsync(ClientMessageWriter.NegentropyMessage(id, next), cancellationToken);
+                await session.SendAsync(ClientMessageWriter.NegentropyMessage(id, next), cancellationToken);
             }
 
             return new ReconcileResult(false, "invalid", have, need);
@@ -78,29 +69,25 @@ public sealed partial class RelayConnection
         {
             return new ReconcileResult(false, "timeout", have, need);
         }
-        catch (Exception e) when (e is ChannelClosedException or WebSocketException or ObjectDisposedException or InvalidOperationException)
+        catch (Exception e) when (e is ChannelClosedException || (RelaySession.IsEnd(e) && !cancellationToken.IsCancellationRequested))
         {
             return new ReconcileResult(false, "disconnected", have, need);
         }
         finally
         {
-            lock (_gate)
-            {
-                _reconciling.Remove(id);
-            }
+            session.Remove(id);
         }
     }
 
-    private void TakeReconciliation(in RelayMessage message)
+    private sealed class Dialogue : RelayListener
     {
-        Channel<ReconcileAnswer>? answers;
-        lock (_gate)
-        {
-            _reconciling.TryGetValue(message.SubscriptionId!, out answers);
-        }
+        public Channel<ReconcileAnswer> Answers { get; } =
+            Channel.CreateBounded<ReconcileAnswer>(new BoundedChannelOptions(4) { SingleReader = true, FullMode = BoundedChannelFullMode.DropWrite });
 
-        answers?.Writer.TryWrite(message.Kind == RelayMessageKind.NegMsg
+        protected internal override void OnReconciliation(in RelayMessage message) => Answers.Writer.TryWrite(message.Kind == RelayMessageKind.NegMsg
             ? new ReconcileAnswer(Convert.FromHexString(message.NegentropyHex), string.Empty)
-            : new ReconcileAnswer(null, Known(message.Prefix)));
+            : new ReconcileAnswer(null, RelaySession.Known(message.Prefix)));
+
+        protected internal override void OnEnd() => Answers.Writer.TryComplete();
     }
 }

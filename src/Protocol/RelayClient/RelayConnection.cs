@@ -1,6 +1,4 @@
 using System.Net.WebSockets;
-using System.Security.Cryptography;
-using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Filters;
 using Marmot.Protocol.Messages;
@@ -9,26 +7,19 @@ namespace Marmot.Protocol.RelayClient;
 
 /// <summary>A standing connection to one relay that keeps one subscription alive whatever the relay does (NIP-01, NIP-42).</summary>
 /// <remarks>
-/// <see cref="RunAsync"/> owns the socket and all state: it connects, subscribes, answers challenges, repeats a REQ that was closed, and reconnects for ever with
-/// growing, jittered pauses. Relays challenge when a client connects, with a refusal, or when a request needs it, which then waits: after an authentication
+/// <see cref="RunAsync"/> connects, subscribes, repeats a REQ that was closed, and reconnects for ever with growing, jittered pauses; one connection while it lasts is a
+/// <see cref="RelaySession"/>, which answers challenges. Relays challenge when a client connects, with a refusal, or when a request needs it, which then waits: after an authentication
 /// the REQ is always sent again, since the relay may have answered the first one as to a stranger; the old
 /// subscription stays until the new one is live, so nothing falls between. <see cref="PublishAsync"/> and <see cref="QueryAsync"/> may be called from any thread.
 /// </remarks>
 public sealed partial class RelayConnection
 {
-    private const int AuthKind = 22242; // NIP-42
-
     private readonly RelayConnectionOptions _options;
     private readonly IRelayConnectionObserver _observer;
     private readonly TimeProvider _time;
     private readonly Lock _gate = new();
     private readonly Dictionary<string, Standing> _subscriptions = [];
-    private readonly Dictionary<string, Query> _queries = [];
-    private readonly Dictionary<Bytes32, TaskCompletionSource<PublishResult>> _publishing = [];
-    private RelaySocket? _socket;
-    private CancellationToken _connection;
-    private Bytes32? _authId;
-    private TaskCompletionSource<bool> _verdict = new(TaskCreationOptions.RunContinuationsAsynchronously); // on the challenge that is answered next
+    private volatile RelaySession? _session;
     private long _requests;
     private int _closures;
     private int _repeat;
@@ -48,7 +39,7 @@ public sealed partial class RelayConnection
     public RelayState State { get; private set; }
 
     /// <summary>True when the relay has accepted our key on this socket.</summary>
-    public bool IsAuthenticated { get; private set; }
+    public bool IsAuthenticated => _session is { IsAuthenticated: true };
 
     /// <summary>Connections opened since the start.</summary>
     public int Connected { get; private set; }
@@ -64,8 +55,7 @@ public sealed partial class RelayConnection
             {
                 await ConnectAndReadAsync(cancellationToken);
             }
-            catch (Exception e) when (e is WebSocketException or HttpRequestException or IOException or OperationCanceledException or ObjectDisposedException
-                or InvalidOperationException)
+            catch (Exception e) when (e is HttpRequestException || RelaySession.IsEnd(e))
             {
                 // Any end of the connection is the same: start again.
             }
@@ -84,249 +74,55 @@ public sealed partial class RelayConnection
     }
 
     /// <summary>Ends the present socket, if there is one; <see cref="RunAsync"/> connects and subscribes anew after its pause. For a relay that is connected and yet does not deliver.</summary>
-    public void Restart()
-    {
-        lock (_gate)
-        {
-            _socket?.Abort();
-        }
-    }
+    public void Restart() => _session?.Abort();
 
     /// <summary>Publishes an event and waits for the OK; <c>disconnected</c> when there is no socket.</summary>
-    public async Task<PublishResult> PublishAsync(NostrEvent evt, CancellationToken cancellationToken)
-    {
-        TaskCompletionSource<PublishResult> answer;
-        RelaySocket? socket;
-        lock (_gate)
-        {
-            socket = _socket;
-            if (socket is null)
-            {
-                return new PublishResult(false, "disconnected");
-            }
-
-            answer = new(TaskCreationOptions.RunContinuationsAsynchronously);
-            _publishing[evt.Id] = answer;
-        }
-
-        try
-        {
-            await socket.SendAsync(ClientMessageWriter.Event(evt.Json.Span), cancellationToken);
-            return await answer.Task.WaitAsync(_options.AnswerTimeout, _time, cancellationToken);
-        }
-        catch (TimeoutException)
-        {
-            return new PublishResult(false, "timeout");
-        }
-        catch (Exception e) when (e is WebSocketException or ObjectDisposedException or InvalidOperationException)
-        {
-            return new PublishResult(false, "disconnected");
-        }
-        finally
-        {
-            lock (_gate)
-            {
-                _publishing.Remove(evt.Id);
-            }
-        }
-    }
-
-    /// <summary>Asks once for stored events; what came until EOSE, CLOSED or the time limit. Ids and signatures are not checked.</summary>
-    public async Task<IReadOnlyList<NostrEvent>> QueryAsync(Filter filter, CancellationToken cancellationToken)
-    {
-        var query = await AskAsync(filter, cancellationToken);
-        lock (query)
-        {
-            return [.. query.Events];
-        }
-    }
-
-    /// <summary>Gets the relay's verdict on our key (NIP-42), whether it challenges by itself or only when a request needs it: it is asked for our gift wraps.</summary>
-    /// <returns>Null when the relay asks nobody who he is, so that there is no verdict; false also without a key or a connection.</returns>
-    public async Task<bool?> AuthenticateAsync(CancellationToken cancellationToken)
-    {
-        if (IsAuthenticated || _options.AuthKey is null)
-        {
-            return IsAuthenticated;
-        }
-
-        Task<bool> verdict;
-        lock (_gate)
-        {
-            verdict = _verdict.Task;
-        }
-
-        var wraps = new Filter
-        {
-            Kinds = [GiftWraps.GiftWrap.Kind],
-            Tags = new Dictionary<char, string[]> { ['p'] = [_options.AuthKey.PublicKey.ToString()] },
-            Limit = 1,
-        };
-        var query = await AskAsync(wraps, cancellationToken);
-        lock (_gate)
-        {
-            if (query.ClosedBy is null && _authId is null && !verdict.IsCompleted)
-            {
-                return null;
-            }
-        }
-
-        try
-        {
-            return await verdict.WaitAsync(_options.AnswerTimeout, _time, cancellationToken);
-        }
-        catch (TimeoutException)
-        {
-            return false;
-        }
-    }
-
-    private async Task<Query> AskAsync(Filter filter, CancellationToken cancellationToken)
-    {
-        var id = NewId();
-        var query = new Query();
-        RelaySocket? socket;
-        lock (_gate)
-        {
-            socket = _socket;
-            if (socket is null)
-            {
-                return query;
-            }
-
-            _queries[id] = query;
-        }
-
-        try
-        {
-            await socket.SendAsync(ClientMessageWriter.Req(id, filter), cancellationToken);
-            await query.Done.Task.WaitAsync(_options.AnswerTimeout, _time, cancellationToken);
-            await socket.SendAsync(ClientMessageWriter.Close(id), cancellationToken);
-        }
-        catch (Exception e) when (e is TimeoutException or WebSocketException or ObjectDisposedException or InvalidOperationException)
-        {
-            // What came so far is the answer.
-        }
-        finally
-        {
-            lock (_gate)
-            {
-                _queries.Remove(id);
-            }
-        }
-
-        return query;
-    }
+    public Task<PublishResult> PublishAsync(NostrEvent evt, CancellationToken cancellationToken) =>
+        _session is { } session ? session.PublishAsync(evt, cancellationToken) : Task.FromResult(PublishResult.Disconnected);
 
     private async Task ConnectAndReadAsync(CancellationToken cancellationToken)
     {
-        using var socket = await RelaySocket.ConnectAsync(_options, _time, cancellationToken);
-        using var connection = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        lock (_gate)
-        {
-            _socket = socket;
-            _connection = connection.Token;
-        }
-
+        using var session = await RelaySession.ConnectAsync(_options, _time, TakeVerdictAsync, cancellationToken);
+        _session = session;
         Connected++;
         _closures = 0;
         Enter(RelayState.Pending);
-        await SubscribeAsync();
+        await SubscribeAsync(session);
         _observer.OnReady();
-        try
+        await session.RunAsync(cancellationToken);
+    }
+
+    private async ValueTask TakeVerdictAsync(RelaySession session, bool accepted)
+    {
+        _observer.OnAuth(accepted);
+        if (accepted)
         {
-            while (await socket.ReceiveAsync(cancellationToken) is { } frame)
-            {
-                await HandleAsync(frame);
-            }
+            await SubscribeAsync(session);
+            _observer.OnReady();
         }
-        finally
+        else if (State != RelayState.Live)
         {
-            await connection.CancelAsync();
+            Enter(RelayState.AuthRefused);
         }
     }
 
-    private ValueTask HandleAsync(ReadOnlyMemory<byte> frame)
+    private async ValueTask TakeEoseAsync(Standing standing, bool missing)
     {
-        if (!RelayMessageReader.TryRead(frame.Span, out var message, out _))
-        {
-            return ValueTask.CompletedTask; // a relay is a stranger: what it says wrongly is as unsaid
-        }
-
-        switch (message.Kind)
-        {
-            case RelayMessageKind.Event:
-                TakeEvent(message);
-                return ValueTask.CompletedTask;
-            case RelayMessageKind.Eose:
-                return TakeEoseAsync(message.SubscriptionId!, missing: false);
-            case RelayMessageKind.Closed:
-                return TakeClosedAsync(message.SubscriptionId!, Known(message.Prefix));
-            case RelayMessageKind.Ok:
-                return TakeOkAsync(message.EventId, message.Accepted, Known(message.Prefix));
-            case RelayMessageKind.Auth:
-                return AuthenticateAsync(message.Text);
-            case RelayMessageKind.NegMsg or RelayMessageKind.NegErr:
-                TakeReconciliation(message);
-                return ValueTask.CompletedTask;
-            default:
-                return ValueTask.CompletedTask;
-        }
-    }
-
-    private void TakeEvent(in RelayMessage message)
-    {
-        var id = message.SubscriptionId!;
-        bool live;
-        Query? query;
+        Standing[] old;
         lock (_gate)
         {
-            if (_queries.TryGetValue(id, out query))
-            {
-                lock (query)
-                {
-                    if (query.Events.Count < Query.MaxEvents)
-                    {
-                        query.Events.Add(NostrEvent.FromView(message.Event));
-                    }
-                }
-
-                return;
-            }
-
-            if (!_subscriptions.TryGetValue(id, out var standing))
-            {
-                return; // a subscription we never made, or an old one
-            }
-
-            live = standing.IsLive;
-        }
-
-        _observer.OnEvent(message.Event, live);
-    }
-
-    private async ValueTask TakeEoseAsync(string id, bool missing)
-    {
-        string[] old;
-        lock (_gate)
-        {
-            if (_queries.TryGetValue(id, out var query))
-            {
-                query.Done.TrySetResult();
-                return;
-            }
-
-            if (!_subscriptions.TryGetValue(id, out var standing) || standing.IsLive)
+            if (standing.IsLive || !_subscriptions.ContainsKey(standing.Id))
             {
                 return;
             }
 
             // Only those made before it: a later one was made because this one may be a stranger's.
-            _subscriptions[id] = standing with { IsLive = true };
-            old = [.. _subscriptions.Where(other => other.Value.Number < standing.Number).Select(other => other.Key)];
+            standing.IsLive = true;
+            old = [.. _subscriptions.Values.Where(other => other.Number < standing.Number)];
             foreach (var other in old)
             {
-                _subscriptions.Remove(other);
+                _subscriptions.Remove(other.Id);
+                standing.Session.Remove(other.Id);
             }
         }
 
@@ -339,23 +135,16 @@ public sealed partial class RelayConnection
         Enter(RelayState.Live);
         foreach (var other in old)
         {
-            await SendAsync(ClientMessageWriter.Close(other));
+            await standing.Session.SendAsync(ClientMessageWriter.Close(other.Id), CancellationToken.None);
         }
     }
 
-    private ValueTask TakeClosedAsync(string id, string prefix)
+    private ValueTask TakeClosedAsync(Standing standing, string prefix)
     {
         bool ours, others;
         lock (_gate)
         {
-            if (_queries.TryGetValue(id, out var query))
-            {
-                query.ClosedBy = prefix;
-                query.Done.TrySetResult();
-                return ValueTask.CompletedTask;
-            }
-
-            ours = _subscriptions.Remove(id);
+            ours = _subscriptions.Remove(standing.Id);
             others = _subscriptions.Count > 0;
         }
 
@@ -365,7 +154,7 @@ public sealed partial class RelayConnection
         }
 
         // 1. Authentication: the OK brings the next REQ. If the challenge is still to come, or stays away, the slow repeat below stands in.
-        var authWanted = prefix == RejectPrefix.AuthRequired && _options.AuthKey is not null && !IsAuthenticated;
+        var authWanted = prefix == RejectPrefix.AuthRequired && _options.AuthKey is not null && !standing.Session.IsAuthenticated;
 
         // 2. A plain no is not argued with; anything else is temporary.
         var refused = prefix is RejectPrefix.Restricted or RejectPrefix.Blocked or RejectPrefix.Invalid or "unsupported"
@@ -377,67 +166,11 @@ public sealed partial class RelayConnection
         }
 
         _observer.OnClosed(prefix, pause);
-        _ = RepeatAsync(pause, Interlocked.Increment(ref _repeat), _connection);
+        _ = RepeatAsync(pause, Interlocked.Increment(ref _repeat), standing.Session);
         return ValueTask.CompletedTask;
     }
 
-    private async ValueTask TakeOkAsync(Bytes32 id, bool accepted, string prefix)
-    {
-        if (_authId is { } auth && auth == id)
-        {
-            IsAuthenticated = accepted;
-            lock (_gate)
-            {
-                _authId = null;
-                _verdict.TrySetResult(accepted);
-            }
-
-            _observer.OnAuth(accepted);
-            if (accepted)
-            {
-                await SubscribeAsync();
-                _observer.OnReady();
-            }
-            else if (State != RelayState.Live)
-            {
-                Enter(RelayState.AuthRefused);
-            }
-
-            return;
-        }
-
-        TaskCompletionSource<PublishResult>? answer;
-        lock (_gate)
-        {
-            _publishing.TryGetValue(id, out answer);
-        }
-
-        answer?.TrySetResult(new PublishResult(accepted, prefix));
-    }
-
-    private async ValueTask AuthenticateAsync(string challenge)
-    {
-        if (_options.AuthKey is null || challenge.Length == 0)
-        {
-            return;
-        }
-
-        var answer = NostrEvent.Create(
-            _options.AuthKey,
-            AuthKind,
-            [["relay", _options.AuthUrl ?? _options.Url.AbsoluteUri], ["challenge", challenge]],
-            string.Empty,
-            _time.GetUtcNow().ToUnixTimeSeconds());
-        lock (_gate)
-        {
-            _authId = answer.Id;
-            RenewVerdict();
-        }
-
-        await SendAsync(ClientMessageWriter.Auth(answer.Json.Span));
-    }
-
-    private async Task SubscribeAsync()
+    private async Task SubscribeAsync(RelaySession session)
     {
         if (_options.Subscription is null)
         {
@@ -445,88 +178,55 @@ public sealed partial class RelayConnection
         }
 
         Interlocked.Increment(ref _repeat); // a repeat that still waits is void now
-        var id = NewId();
+        var standing = new Standing(this, session, RelaySession.NewId(), Interlocked.Increment(ref _requests));
         lock (_gate)
         {
-            _subscriptions[id] = new Standing(++_requests, IsLive: false);
+            _subscriptions[standing.Id] = standing;
         }
 
-        await SendAsync(ClientMessageWriter.Req(id, _options.Subscription()));
-        _ = WaitForEoseAsync(id, _connection);
+        session.Add(standing.Id, standing);
+        await session.SendAsync(ClientMessageWriter.Req(standing.Id, _options.Subscription()), CancellationToken.None);
+        _ = WaitForEoseAsync(standing);
     }
 
-    private async Task WaitForEoseAsync(string id, CancellationToken connection)
+    private async Task WaitForEoseAsync(Standing standing)
     {
         try
         {
-            await Task.Delay(_options.EoseTimeout, _time, connection);
-            await TakeEoseAsync(id, missing: true);
+            await Task.Delay(_options.EoseTimeout, _time, standing.Session.Ended);
+            await TakeEoseAsync(standing, missing: true);
         }
-        catch (Exception e) when (e is OperationCanceledException or WebSocketException or ObjectDisposedException or InvalidOperationException)
+        catch (Exception e) when (RelaySession.IsEnd(e))
         {
             // The connection ended first.
         }
     }
 
-    private async Task RepeatAsync(TimeSpan pause, int turn, CancellationToken connection)
+    private async Task RepeatAsync(TimeSpan pause, int turn, RelaySession session)
     {
         try
         {
-            await Task.Delay(pause, _time, connection);
+            await Task.Delay(pause, _time, session.Ended);
             if (Volatile.Read(ref _repeat) == turn)
             {
-                await SubscribeAsync();
+                await SubscribeAsync(session);
             }
         }
-        catch (Exception e) when (e is OperationCanceledException or WebSocketException or ObjectDisposedException or InvalidOperationException)
+        catch (Exception e) when (RelaySession.IsEnd(e))
         {
             // The connection ended first.
         }
-    }
-
-    private Task SendAsync(ReadOnlyMemory<byte> message)
-    {
-        RelaySocket? socket;
-        lock (_gate)
-        {
-            socket = _socket;
-        }
-
-        return socket is null ? Task.CompletedTask : socket.SendAsync(message, _connection);
     }
 
     private void Disconnect()
     {
-        List<TaskCompletionSource<PublishResult>> publishing;
-        List<Query> queries;
+        _session = null;
         lock (_gate)
         {
-            _socket = null;
             _subscriptions.Clear();
-            foreach (var answers in _reconciling.Values)
-            {
-                answers.Writer.TryComplete();
-            }
-
-            publishing = [.. _publishing.Values];
-            queries = [.. _queries.Values];
-            _authId = null;
-            _verdict.TrySetResult(false);
-            RenewVerdict();
         }
 
-        IsAuthenticated = false;
-        publishing.ForEach(answer => answer.TrySetResult(new PublishResult(false, "disconnected")));
-        queries.ForEach(query => query.Done.TrySetResult());
         Enter(RelayState.Disconnected);
-    }
-
-    private void RenewVerdict()
-    {
-        if (_verdict.Task.IsCompleted)
-        {
-            _verdict = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        }
     }
 
     private void Enter(RelayState state)
@@ -548,37 +248,27 @@ public sealed partial class RelayConnection
 
     private static TimeSpan Jittered(TimeSpan pause) => pause * (0.75 + (0.5 * Random.Shared.NextDouble()));
 
-    // 16 random bytes: nobody can send events for a subscription of a former connection. NIP-01 allows 64 characters.
-    private static string NewId() => Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(16));
-
-    // The closed set of prefixes: a relay's own words must not become a metric's label or a log line.
-    private static string Known(ReadOnlySpan<char> prefix) => prefix switch
+    /// <summary>One REQ of the standing subscription, its place among them, and whether its EOSE came.</summary>
+    private sealed class Standing(RelayConnection owner, RelaySession session, string id, long number) : RelayListener
     {
-        RejectPrefix.AuthRequired => RejectPrefix.AuthRequired,
-        RejectPrefix.Restricted => RejectPrefix.Restricted,
-        RejectPrefix.Blocked => RejectPrefix.Blocked,
-        RejectPrefix.Invalid => RejectPrefix.Invalid,
-        RejectPrefix.RateLimited => RejectPrefix.RateLimited,
-        RejectPrefix.Duplicate => RejectPrefix.Duplicate,
-        RejectPrefix.ProofOfWork => RejectPrefix.ProofOfWork,
-        RejectPrefix.Mute => RejectPrefix.Mute,
-        RejectPrefix.Error => RejectPrefix.Error,
-        "unsupported" => "unsupported",
-        _ => "none",
-    };
+        private volatile bool _isLive;
 
-    // One REQ of the standing subscription: its place among them, and whether its EOSE came.
-    private readonly record struct Standing(long Number, bool IsLive);
+        public RelaySession Session => session;
 
-    private sealed class Query
-    {
-        public const int MaxEvents = 100;
+        public string Id => id;
 
-        public List<NostrEvent> Events { get; } = [];
+        public long Number => number;
 
-        /// <summary>The prefix of the CLOSED that ended it; null when something else did.</summary>
-        public string? ClosedBy { get; set; }
+        public bool IsLive
+        {
+            get => _isLive;
+            set => _isLive = value;
+        }
 
-        public TaskCompletionSource Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        protected internal override void OnEvent(in NostrEventView evt) => owner._observer.OnEvent(evt, IsLive);
+
+        protected internal override ValueTask OnEoseAsync() => owner.TakeEoseAsync(this, missing: false);
+
+        protected internal override ValueTask OnClosedAsync(string prefix, string text) => owner.TakeClosedAsync(this, prefix);
     }
 }

@@ -96,6 +96,8 @@ public sealed partial class MarmotServerProcess : IAsyncDisposable
                     answer = await response.Content.ReadAsStringAsync(deadline.Token);
                     if (response.StatusCode == HttpStatusCode.OK)
                     {
+                        // The card comes after all that the parts say while they get ready.
+                        await _process.WaitForOutputAsync("marmot-server is up", StartTimeout);
                         return;
                     }
                 }

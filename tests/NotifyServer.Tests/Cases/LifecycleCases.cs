@@ -166,8 +166,8 @@ public sealed class LifecycleCases
         var key = Path.Combine(folder.Path, "open.key");
         await File.WriteAllTextAsync(key, new string('1', 64));
         File.SetUnixFileMode(key, UnixFileMode.UserRead | UnixFileMode.OtherRead);
-        await FailsAsync(1, ["--Notify:Relays:0=wss://relay.example", "--Notify:Apps:0:Name=app", $"--Notify:Apps:0:KeyFile={key}", .. ports], "open.key", "chmod 600");
-        await FailsAsync(1, [.. App("app"), "--Public:Urls=http://127.0.0.1:0", $"--Admin:Urls=http://127.0.0.1:{port}"], port.ToString(System.Globalization.CultureInfo.InvariantCulture));
+        await FailsAsync(2, ["--Notify:Relays:0=wss://relay.example", "--Notify:Apps:0:Name=app", $"--Notify:Apps:0:KeyFile={key}", .. ports], "open.key", "chmod 600");
+        await FailsAsync(2, [.. App("app"), "--Public:Urls=http://127.0.0.1:0", $"--Admin:Urls=http://127.0.0.1:{port}"], port.ToString(System.Globalization.CultureInfo.InvariantCulture));
 
         string[] App(string name) => ["--Notify:Relays:0=wss://relay.example", $"--Notify:Apps:0:Name={name}", $"--Notify:Apps:0:KeyFile={Path.Combine(folder.Path, "made.key")}"];
 

@@ -36,7 +36,7 @@ internal sealed class PipelineBenchmark : IDisposable
         ];
         foreach (var (dialect, tokens, target) in cases)
         {
-            if (only.Length > 0 && only != $"{TriggerPipeline.Label(dialect)}:{tokens}")
+            if (only.Length > 0 && only != $"{dialect.Label()}:{tokens}")
             {
                 continue;
             }
@@ -86,7 +86,7 @@ internal sealed class PipelineBenchmark : IDisposable
 
         var count = set.Wraps.Length * 1e9;
         Console.WriteLine(
-            $"{TriggerPipeline.Label(set.Dialect),-16}{set.Tokens,7}{count / Median(one),12:N0}{count * set.Tokens / Median(one),11:N0}{count / Median(bound),10:N0}"
+            $"{set.Dialect.Label(),-16}{set.Tokens,7}{count / Median(one),12:N0}{count * set.Tokens / Median(one),11:N0}{count / Median(bound),10:N0}"
             + $"{Median(ratio),8:F2}{$"{Part(ratio, 0.25):F2}-{Part(ratio, 0.75):F2}",14}{target,8:F2}   "
             + $"{"",11}{count / Median(two),10:N0}{count / Median(boundOfTwo),10:N0}{Median(ratioOfTwo),8:F2}");
         return Median(ratio) >= target;
@@ -119,7 +119,7 @@ internal sealed class PipelineBenchmark : IDisposable
             for (var i = place; i < set.Wraps.Length; i += workers)
             {
                 var json = set.Wraps[i];
-                if (!NostrEventReader.TryRead(json, out var wrap, out _) || gate.Check(wrap, live: true) != "queued")
+                if (!NostrEventReader.TryRead(json, out var wrap, out _) || gate.Check(wrap, live: true) != EventOutcome.Queued)
                 {
                     throw new InvalidOperationException("a trigger of the benchmark did not pass the gate");
                 }
@@ -128,7 +128,7 @@ internal sealed class PipelineBenchmark : IDisposable
                 json.CopyTo(buffer, 0);
                 using var item = new IntakeItem(buffer, json.Length, 0, TimeProvider.System.GetUptime());
                 var outcome = pipeline.ProcessAsync(item, static _ => { }, CancellationToken.None).AsTask().GetAwaiter().GetResult();
-                if (outcome != "done")
+                if (outcome != EventOutcome.Done)
                 {
                     throw new InvalidOperationException("a trigger of the benchmark was " + outcome);
                 }

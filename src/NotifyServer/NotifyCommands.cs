@@ -13,8 +13,9 @@ public static class NotifyCommands
     private const string Usage = """
         keys new [--out FILE]          make a key; prints the public key (FILE: data/notify.key)
         keys show [FILE] [--secret]    print the public key, or on request the secret
-        notify test --npub KEY --token TOKEN --relay URL [--platform apns|fcm] [--dialect a|b|c] [--ca FILE]
-                                       send one trigger to a notification server through a relay
+        notify test --npub KEY --token TOKEN --relay URL [--platform apns|fcm] [--dialect a|b|c] [--ca FILE] [--admin URL]
+                                       send one trigger to a notification server through a relay, and wait for what its provider says
+                                       (URL: the server's admin port; http://127.0.0.1:8081 is tried)
         notify doctor [SETTINGS]       look at key, clock, names, TLS, both providers' credentials and the relays; rings nobody
         """;
 

@@ -17,7 +17,7 @@ internal sealed class InboxHealth(NotifyService service) : IHealthPart
 
         var hears = service.Relays.GroupBy(relay => relay.App.Name).All(app => app.Any(relay => relay.IsLive && !relay.IsDeaf));
         var detail = string.Join("; ", service.Relays.Select(relay =>
-            $"{relay.App.Name} at {relay.Name} {(relay.IsDeaf ? "deaf" : Inbox.InboxRelay.Label(relay.Connection.State))}{Limits(relay)}"));
+            $"{relay.App.Name} at {relay.Name} {(relay.IsDeaf ? "deaf" : relay.Connection.State.Label())}{Limits(relay)}"));
         return new HealthState(hears, detail);
     }
 
@@ -36,6 +36,6 @@ internal sealed class LaneHealth(NotifyService service) : IHealthPart
         var broken = lanes.Where(lane => lane.Circuit.State != CircuitState.Closed).ToArray();
         return broken.Length == 0
             ? new HealthState(true, lanes.Length == 0 ? "none configured" : "ok")
-            : new HealthState(false, string.Join("; ", broken.Select(lane => $"{lane.App} {lane.Provider.Name}: {lane.Circuit.Reason}")));
+            : new HealthState(false, string.Join("; ", broken.Select(lane => $"{lane.App} {lane.Provider.Name}: {lane.Circuit.Reason.Label()}")));
     }
 }

@@ -1,5 +1,11 @@
 using System.Diagnostics.Metrics;
 using System.Reflection;
+using Marmot.NotifyServer.Dispatch;
+using Marmot.NotifyServer.Inbox;
+using Marmot.NotifyServer.Providers;
+using Marmot.NotifyServer.Triggers;
+using Marmot.Protocol.Push;
+using Marmot.Protocol.RelayClient;
 
 namespace Marmot.NotifyServer;
 
@@ -76,30 +82,30 @@ internal sealed class NotifyMetrics : IDisposable
     public void Gauge<T>(string name, string description, Func<IEnumerable<Measurement<T>>> read)
         where T : struct => _meter.CreateObservableGauge(name, read, description: description);
 
-    public void Event(string relay, string outcome) => _events.Add(1, new("relay", relay), new("outcome", outcome));
+    public void Event(string relay, EventOutcome outcome) => _events.Add(1, new("relay", relay), new("outcome", outcome.Label()));
 
-    public void Trigger(string app, string dialect, string outcome, int tokens)
+    public void Trigger(string app, TokenDialect dialect, EventOutcome outcome, int tokens)
     {
-        _triggers.Add(1, new("app", app), new("dialect", dialect), new("outcome", outcome));
+        _triggers.Add(1, new("app", app), new("dialect", dialect.Label()), new("outcome", outcome.Label()));
         if (tokens > 0)
         {
             _tokensPerTrigger.Record(tokens);
         }
     }
 
-    public void Token(string dialect, string outcome, int count)
+    public void Token(TokenDialect dialect, TokenOutcome outcome, int count)
     {
         if (count > 0)
         {
-            _chunks.Add(count, new("dialect", dialect), new("outcome", outcome));
+            _chunks.Add(count, new("dialect", dialect.Label()), new("outcome", outcome.Label()));
         }
     }
 
-    public void TokensLost(string cause, int count)
+    public void TokensLost(TokenLoss cause, int count)
     {
         if (count > 0)
         {
-            _chunksLost.Add(count, new KeyValuePair<string, object?>("cause", cause));
+            _chunksLost.Add(count, new KeyValuePair<string, object?>("cause", cause.Label()));
         }
     }
 
@@ -107,7 +113,10 @@ internal sealed class NotifyMetrics : IDisposable
 
     public void Operations(string relay, int count) => _operations.Add(count, new KeyValuePair<string, object?>("relay", relay));
 
-    public void RelayState(string relay, string state) => _relay.Add(1, new("relay", relay), new("state", state));
+    /// <summary>What happened beside the states.</summary>
+    public void RelayChange(string relay, string change) => _relay.Add(1, new("relay", relay), new("state", change));
+
+    public void RelayState(string relay, RelayState state) => _relay.Add(1, new("relay", relay), new("state", state.Label()));
 
     public void RelayClosed(string relay, string prefix) => _closed.Add(1, new("relay", relay), new("prefix", prefix));
 
@@ -117,7 +126,7 @@ internal sealed class NotifyMetrics : IDisposable
 
     public void Reload(string outcome) => _reloads.Add(1, new KeyValuePair<string, object?>("outcome", outcome));
 
-    public void Canary(string relay, string outcome) => _canaries.Add(1, new("relay", relay), new("outcome", outcome));
+    public void Canary(string relay, CanaryOutcome outcome) => _canaries.Add(1, new("relay", relay), new("outcome", outcome.Label()));
 
     public void ClaimedAlone() => _claimedAlone.Add(1);
 
@@ -129,8 +138,8 @@ internal sealed class NotifyMetrics : IDisposable
 
     public void Admitted(string app, string platform, int count) => _admitted.Add(count, new("app", app), new("platform", platform));
 
-    public void Answered(string app, string platform, string reason, TimeSpan time) =>
-        _request.Record(time.TotalSeconds, new("app", app), new("platform", platform), new("reason", reason));
+    public void Answered(string app, string platform, PushReason reason, TimeSpan time) =>
+        _request.Record(time.TotalSeconds, new("app", app), new("platform", platform), new("reason", reason.Label()));
 
     public void Held(string app, string platform) => _held.Add(1, new("app", app), new("platform", platform));
 
@@ -139,14 +148,14 @@ internal sealed class NotifyMetrics : IDisposable
     public void ArrivalToAccept(string app, string platform, TimeSpan time) =>
         _arrivalToAccept.Record(time.TotalSeconds, new("app", app), new("platform", platform));
 
-    public void Ended(string app, string platform, string end, string reason)
+    public void Ended(string app, string platform, PushEnd end, PushReason reason)
     {
-        if (end == "accepted")
+        if (end == PushEnd.Accepted)
         {
             Interlocked.Increment(ref _accepted);
         }
 
-        _ended.Add(1, new("app", app), new("platform", platform), new("end", end), new("reason", reason));
+        _ended.Add(1, new("app", app), new("platform", platform), new("end", end.Label()), new("reason", reason.Label()));
     }
 
     /// <summary>Only the type: a message may hold what must not be shown.</summary>

@@ -92,6 +92,9 @@ public sealed class NotifyOptions
     /// <summary>How long such a trigger may take; two lost in a row and the relay counts as deaf and is connected anew. Default: 30 s.</summary>
     public TimeSpan CanaryTimeout { get; set; } = TimeSpan.FromSeconds(30);
 
+    /// <summary>Pause between two looks whether each relay still holds our inbox list (kind 10050); where it was deleted it is published again. Default: 1 min, 1 s to 1 day.</summary>
+    public TimeSpan InboxListInterval { get; set; } = TimeSpan.FromMinutes(1);
+
     /// <summary>Pause between looks at the credential files and the settings file; a change is taken over without a restart, as on SIGHUP. Default: 10 s; zero leaves SIGHUP alone.</summary>
     public TimeSpan ReloadInterval { get; set; } = TimeSpan.FromSeconds(10);
 
@@ -114,6 +117,7 @@ public sealed class NotifyOptions
         ProviderTimeout = fresh.ProviderTimeout;
         RepeatsAfterTimeout = fresh.RepeatsAfterTimeout;
         CanaryInterval = fresh.CanaryInterval;
+        InboxListInterval = fresh.InboxListInterval;
         CanaryTimeout = fresh.CanaryTimeout;
         ReloadInterval = fresh.ReloadInterval;
         DrainTimeout = fresh.DrainTimeout;

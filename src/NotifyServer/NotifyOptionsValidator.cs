@@ -76,6 +76,7 @@ internal sealed class NotifyOptionsValidator : IValidateOptions<NotifyOptions>
 
         Range("CanaryTimeout", o.CanaryTimeout, TimeSpan.FromMilliseconds(100), TimeSpan.FromMinutes(10));
         Range("ReloadInterval", o.ReloadInterval, TimeSpan.Zero, TimeSpan.FromHours(1));
+        Range("InboxListInterval", o.InboxListInterval, TimeSpan.FromSeconds(1), TimeSpan.FromDays(1));
         Range("DrainTimeout", o.DrainTimeout, TimeSpan.Zero, TimeSpan.FromMinutes(10));
 
         void Range<T>(string field, T value, T low, T high)

@@ -11,10 +11,9 @@ using Microsoft.Extensions.Options;
 
 namespace Marmot.NotifyServer;
 
-/// <summary>The running server: apps, relays, workers, lanes, put together in the order a trigger passes them.</summary>
+/// <summary>The running server: starts and stops the stages that <see cref="NotifyHosting.Compose"/> puts together, producers before consumers.</summary>
 internal sealed class NotifyService : IHostedService, IAsyncDisposable
 {
-    private const int WorkersACoreOfReplicas = 4; // a trigger waits for the ledger twice; others go on meanwhile
     private static readonly TimeSpan FirstAgreement = TimeSpan.FromSeconds(3);
     private readonly NotifyOptions _options;
     private readonly OwnRelay _ownRelay;
@@ -36,11 +35,7 @@ internal sealed class NotifyService : IHostedService, IAsyncDisposable
     private Task _reloadTask = Task.CompletedTask;
     private Task _sharingTask = Task.CompletedTask;
     private ReloadLoop? _reload;
-    private FairIntake? _intake;
-    private PushDispatcher? _dispatcher;
-    private DeviceGate? _devices;
-    private EcBudget? _budget;
-    private int _measured;
+    private NotifyStages? _stages;
 
     /// <param name="options">The settings.</param>
     /// <param name="ownRelay">The relay in the same process, if there is one.</param>
@@ -87,56 +82,31 @@ internal sealed class NotifyService : IHostedService, IAsyncDisposable
     /// <summary>Sets the exit code of the process after a critical fault.</summary>
     internal Action<int> ExitWith { get; init; } = code => Environment.ExitCode = code;
 
-    public IReadOnlyList<NotifyApp> Apps { get; private set; } = [];
+    public IReadOnlyList<NotifyApp> Apps => _stages?.Apps ?? [];
 
-    public IReadOnlyList<InboxRelay> Relays { get; private set; } = [];
+    public IReadOnlyList<InboxRelay> Relays => _stages?.Relays ?? [];
 
     public async Task StartAsync(CancellationToken cancellationToken)
     {
-        // 1. Apps: keys and credentials.
-        Apps = [.. _options.Apps.Select(LoadApp)];
+        // 1. The stages, keys and credentials with them.
+        var parts = new NotifyParts(_options, _ownRelay, _credentials, _claims, _sharedDevices, _metrics, _time, _logger);
         AppSettings = [.. _options.Apps];
-        var keys = new KeyRing(Apps);
-        _dispatcher = new PushDispatcher(Apps);
+        _stages = NotifyHosting.Compose(parts);
+        NotifyLog.Budget(_logger, _stages.Budget.OperationsPerSecond, Environment.ProcessorCount);
+        _workerTask = Task.WhenAll(_stages.Workers.Start(_working.Token).Select(loop => Watch("a worker", loop)));
 
-        // 2. Gate, intake, pipeline.
-        var seen = new SeenEvents(_options.SeenCapacity);
-        _intake = new FairIntake(_options.Relays.Count, _options.InboxCapacityPerRelay);
-        var claims = _claims ?? new ReplayCache(_options.ReplayCapacity, _options.ReplayWindow, _time);
-        var canaries = new Canaries(_metrics, _time);
-        _devices = new DeviceGate(_options, _time);
-        var pipeline = new TriggerPipelineContext(_options, keys, seen, claims, _devices, canaries, _metrics, _time, _sharedDevices);
-        _budget = new EcBudget(OperationsPerSecond(), _time);
-        NotifyLog.Budget(_logger, _budget.OperationsPerSecond, Environment.ProcessorCount);
-        var names = _options.Relays.Select(RelayUrl.Normalise).ToArray();
-        var workers = Environment.ProcessorCount * (_claims is null ? 1 : WorkersACoreOfReplicas);
-        _workerTask = Task.WhenAll(new TriggerWorkers(_intake, _budget, pipeline, names, _logger).Start(workers, _working.Token).Select(loop => Watch("a worker", loop)));
-
-        // 3. The same provider tokens on all replicas, before the first push needs one.
+        // 2. The same provider tokens on all replicas, before the first push needs one.
         if (_sharedTokens is not null)
         {
             await AgreeOnTokensAsync(_sharedTokens, cancellationToken);
             _sharingTask = Watch("the sharing of provider tokens", _sharedTokens.RunAsync(_jwts, _listening.Token));
         }
 
-        // 4. Relays. None needs to be up: the server starts degraded and says so on /readyz.
-        var announced = _options.AnnounceRelays.Count > 0 ? _options.AnnounceRelays : _options.Relays.Select(_ownRelay.PublicNameOf).ToList();
-        var context = new InboxContext(
-            _options,
-            [.. announced],
-            ProviderHttp.LoadRoots(_options.RelayCaFile),
-            new TriggerGate(keys, seen, _options.MaxEventBytes, _options.AcceptEphemeralWraps),
-            _intake,
-            canaries,
-            _metrics,
-            _time,
-            _logger);
-        Relays = [.. _options.Relays.SelectMany((url, index) => keys.Keys.Select(entry =>
-            new InboxRelay(context, index, url, _ownRelay.PublicNameOf(url), entry.App, entry.Key)))];
+        // 3. Relays. None needs to be up: the server starts degraded and says so on /readyz.
         _relayTasks = Task.WhenAll(Relays.SelectMany(relay => relay.Start(_listening.Token)).Select(loop => Watch("a relay's loop", loop)));
-        AddGauges(_budget, claims as ReplayCache);
+        NotifyGauges.Add(_metrics, _options, _stages);
 
-        // 5. What may change while it runs.
+        // 4. What may change while it runs.
         if (_settings is not null)
         {
             _reload = new ReloadLoop(this, _settings, _metrics, _time, _logger);
@@ -155,8 +125,8 @@ internal sealed class NotifyService : IHostedService, IAsyncDisposable
         var taken = new List<string> { "limits" };
         var left = new List<string>();
         _options.TakeLimits(fresh);
-        _devices?.Apply(_options);
-        _budget?.SetRate(OperationsPerSecond());
+        _stages?.Devices.Apply(_options);
+        _stages?.Budget.SetRate(EcBudget.RateOf(_options));
         foreach (var app in Apps)
         {
             if (fresh.Apps.FirstOrDefault(entry => entry.Name == app.Name) is { } settings)
@@ -189,7 +159,7 @@ internal sealed class NotifyService : IHostedService, IAsyncDisposable
         await _relayTasks;
         await _reloadTask;
         await _sharingTask;
-        _intake?.Close();
+        _stages?.Intake.Close();
         try
         {
             await _workerTask.WaitAsync(deadline.Token);
@@ -200,10 +170,10 @@ internal sealed class NotifyService : IHostedService, IAsyncDisposable
             await _workerTask;
         }
 
-        if (_dispatcher is not null)
+        if (_stages is not null)
         {
-            NotifyLog.Draining(_logger, _dispatcher.Pending);
-            NotifyLog.Drained(_logger, await _dispatcher.DrainAsync(deadline.Token));
+            NotifyLog.Draining(_logger, _stages.Dispatcher.Pending);
+            NotifyLog.Drained(_logger, await _stages.Dispatcher.DrainAsync(deadline.Token));
         }
     }
 
@@ -221,15 +191,9 @@ internal sealed class NotifyService : IHostedService, IAsyncDisposable
         await _reloadTask;
         await _sharingTask;
         await _workerTask;
-        _intake?.Dispose();
-        if (_dispatcher is not null)
+        if (_stages is not null)
         {
-            await _dispatcher.DisposeAsync();
-        }
-
-        foreach (var relay in Relays)
-        {
-            relay.Dispose();
+            await _stages.DisposeAsync();
         }
 
         _jwts.Dispose();
@@ -265,16 +229,6 @@ internal sealed class NotifyService : IHostedService, IAsyncDisposable
         }
     }
 
-    private int OperationsPerSecond()
-    {
-        if (_options.EcOperationsPerSecond > 0)
-        {
-            return _options.EcOperationsPerSecond;
-        }
-
-        return _measured > 0 ? _measured : _measured = EcBudget.Measure();
-    }
-
     /// <summary>A loop that must not end has ended by a bug: the process stops with exit code 1 instead of going on deaf.</summary>
     private async Task Watch(string part, Task loop)
     {
@@ -289,51 +243,5 @@ internal sealed class NotifyService : IHostedService, IAsyncDisposable
             ExitWith(1);
             _lifetime?.StopApplication();
         }
-    }
-
-    private NotifyApp LoadApp(NotifyAppOptions options)
-    {
-        var app = NotifyApp.Load(options, _options, _credentials, _metrics, _time, out var keyMade);
-        if (keyMade)
-        {
-            NotifyLog.KeyMade(_logger, app.Name, options.KeyFile);
-        }
-
-        NotifyLog.AppReady(_logger, app.Name, app.PublicKey.ToString(), app.Keys.Count - 1, options.Apns.IsConfigured, options.Fcm.IsConfigured);
-        if (!app.Lanes.Any())
-        {
-            NotifyLog.NoProvider(_logger, app.Name);
-        }
-
-        return app;
-    }
-
-    private void AddGauges(EcBudget budget, ReplayCache? claims)
-    {
-        _metrics.Gauge("marmot_notify_relay_live", "1 while the subscription is live.",
-            () => Relays.Select(r => new Measurement<int>(r.IsLive ? 1 : 0, new("relay", r.Name), new("app", r.App.Name))));
-        _metrics.Gauge("marmot_notify_relay_deaf_seconds", "Time without a live subscription since the start.",
-            () => Relays.Select(r => new Measurement<double>(r.DeafSeconds, new("relay", r.Name), new("app", r.App.Name))));
-        _metrics.Gauge("marmot_notify_relay_listed", "1 while the relay holds our inbox list (kind 10050).",
-            () => Relays.Select(r => new Measurement<int>(r.IsListed ? 1 : 0, new("relay", r.Name), new("app", r.App.Name))));
-        _metrics.Gauge("marmot_notify_relay_deaf", "1 while a relay is live and yet our own triggers do not come back.",
-            () => Relays.Select(r => new Measurement<int>(r.IsDeaf ? 1 : 0, new("relay", r.Name), new("app", r.App.Name))));
-        _metrics.Gauge("marmot_notify_canary_age_seconds", "Time since one of our own triggers came back.",
-            () => Relays.Where(r => !double.IsNaN(r.CanaryAgeSeconds)).Select(r => new Measurement<double>(r.CanaryAgeSeconds, new("relay", r.Name), new("app", r.App.Name))));
-        _metrics.Gauge("marmot_notify_relay_limit", "1 for each limit of a relay's information document that hurts.",
-            () => Relays.SelectMany(r => r.Limits.Select(limit => new Measurement<int>(1, new("relay", r.Name), new("app", r.App.Name), new("limit", limit.Name)))));
-        _metrics.Gauge("marmot_notify_limiter_bytes", "Memory of the limiters' tables.", () => new[] { new Measurement<long>(_devices!.TableBytes) });
-        _metrics.Gauge("marmot_notify_inbox_waiting", "Events waiting for a worker.",
-            () => _options.Relays.Select((url, i) => new Measurement<int>(_intake!.Waiting(i), new KeyValuePair<string, object?>("relay", RelayUrl.Normalise(url)))));
-        _metrics.Gauge("marmot_notify_push_pending", "Pushes queued, under way or waiting for another try.",
-            () => _dispatcher!.Lanes.Select(l => new Measurement<int>(l.Pending, new("app", l.App), new("platform", l.Provider.Name))));
-        _metrics.Gauge("marmot_notify_push_capacity", "Places of a lane.",
-            () => _dispatcher!.Lanes.Select(l => new Measurement<int>(l.Capacity, new("app", l.App), new("platform", l.Provider.Name))));
-        _metrics.Gauge("marmot_notify_circuit_open", "1 while a lane's circuit is not closed.",
-            () => _dispatcher!.Lanes.Select(l => new Measurement<int>(l.Circuit.State == CircuitState.Closed ? 0 : 1, new("app", l.App), new("platform", l.Provider.Name))));
-        _metrics.Gauge("marmot_notify_apns_jwt_age_seconds", "Age of the APNs provider token.",
-            () => _dispatcher!.Lanes.Where(l => l.Provider is ApnsProvider).Select(l => new Measurement<double>(((ApnsProvider)l.Provider).Jwt.Age.TotalSeconds, new KeyValuePair<string, object?>("app", l.App))));
-        _metrics.Gauge("marmot_notify_replay_cache_size", "Remembered triggers.", () => claims is null ? Array.Empty<Measurement<int>>() : [new Measurement<int>(claims.Count)]);
-        _metrics.Gauge("marmot_notify_ec_budget", "Elliptic-curve operations allowed a second.", () => new[] { new Measurement<int>(budget.OperationsPerSecond) });
     }
 }

@@ -11,11 +11,14 @@ namespace Marmot.NotifyServer;
 /// <summary><c>notify test</c>: what a client does to ring one device, for operators.</summary>
 internal static class TestTrigger
 {
+    private static readonly Uri DefaultAdmin = new("http://127.0.0.1:8081/");
+    private static readonly TimeSpan OutcomePatience = TimeSpan.FromSeconds(30);
+
     public static async Task<int> RunAsync(string[] args, TextWriter output, TextWriter error)
     {
         if (!TryReadArguments(args, out var test))
         {
-            await error.WriteLineAsync("notify test --npub KEY --token TOKEN --relay URL [--platform apns|fcm] [--dialect a|b|c] [--ca FILE]");
+            await error.WriteLineAsync("notify test --npub KEY --token TOKEN --relay URL [--platform apns|fcm] [--dialect a|b|c] [--ca FILE] [--admin URL]");
             return 2;
         }
 
@@ -28,6 +31,14 @@ internal static class TestTrigger
         {
             await error.WriteLineAsync(e.Message);
             return 2;
+        }
+
+        // How its counters stand before: what grows afterwards is the outcome.
+        using var outcome = await TestOutcome.StartAsync(test.Admin ?? DefaultAdmin, CancellationToken.None);
+        if (outcome is null && test.Admin is not null)
+        {
+            await error.WriteLineAsync($"{test.Admin}: no push server's admin port answers there");
+            return 1;
         }
 
         using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(20));
@@ -47,7 +58,10 @@ internal static class TestTrigger
             }
 
             await output.WriteLineAsync(result.Accepted ? $"sent {wrap.Id}" : $"the relay refused it: {result.Prefix}");
-            return result.Accepted ? 0 : 1;
+            if (!result.Accepted)
+            {
+                return 1;
+            }
         }
         catch (OperationCanceledException)
         {
@@ -58,6 +72,30 @@ internal static class TestTrigger
         {
             await deadline.CancelAsync();
             await running;
+        }
+
+        return await ReportAsync(outcome, test.Platform == DevicePlatform.Apns ? "apns" : "fcm", output, error);
+    }
+
+    private static async Task<int> ReportAsync(TestOutcome? outcome, string platform, TextWriter output, TextWriter error)
+    {
+        if (outcome is null)
+        {
+            await output.WriteLineAsync("what became of it is not known here: the server tells senders nothing. With --admin URL (its admin port) this command waits and says.");
+            return 0;
+        }
+
+        using var patience = new CancellationTokenSource(OutcomePatience);
+        try
+        {
+            var (accepted, line) = await outcome.WaitAsync(platform, patience.Token);
+            await output.WriteLineAsync(line);
+            return accepted ? 0 : 1;
+        }
+        catch (OperationCanceledException)
+        {
+            await error.WriteLineAsync($"no push ended within {OutcomePatience.TotalSeconds:0} s; does the server listen on this relay, and is the key its own?");
+            return 1;
         }
     }
 
@@ -84,7 +122,7 @@ internal static class TestTrigger
         var values = new Dictionary<string, string>(StringComparer.Ordinal);
         for (var i = 0; i < args.Length; i += 2)
         {
-            if (i + 1 == args.Length || args[i] is not ("--npub" or "--token" or "--relay" or "--platform" or "--dialect" or "--ca") || !values.TryAdd(args[i], args[i + 1]))
+            if (i + 1 == args.Length || args[i] is not ("--npub" or "--token" or "--relay" or "--platform" or "--dialect" or "--ca" or "--admin") || !values.TryAdd(args[i], args[i + 1]))
             {
                 return false;
             }
@@ -110,7 +148,13 @@ internal static class TestTrigger
             return false;
         }
 
-        arguments = new Arguments(server, platform.Value, bytes, dialect.Value, relay, values.GetValueOrDefault("--ca", ""));
+        Uri? admin = null;
+        if (values.TryGetValue("--admin", out var address) && !(Uri.TryCreate(address, UriKind.Absolute, out admin) && admin.Scheme is "http" or "https"))
+        {
+            return false;
+        }
+
+        arguments = new Arguments(server, platform.Value, bytes, dialect.Value, relay, values.GetValueOrDefault("--ca", ""), admin);
         return true;
     }
 
@@ -128,7 +172,7 @@ internal static class TestTrigger
         }
     }
 
-    private readonly record struct Arguments(Bytes32 Server, DevicePlatform Platform, byte[] Token, TokenDialect Dialect, string Relay, string CaFile);
+    private readonly record struct Arguments(Bytes32 Server, DevicePlatform Platform, byte[] Token, TokenDialect Dialect, string Relay, string CaFile, Uri? Admin);
 
     private sealed class ReadyObserver : IRelayConnectionObserver
     {

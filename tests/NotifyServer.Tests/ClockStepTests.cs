@@ -1,5 +1,6 @@
 using Marmot.Hosting;
 using Marmot.NotifyServer.Dispatch;
+using Marmot.NotifyServer.Providers;
 using Marmot.NotifyServer.Tests.Support;
 using Marmot.NotifyServer.Triggers;
 using Marmot.Protocol.Encoding;
@@ -39,7 +40,7 @@ public class ClockStepTests
         var limiter = new KeyedLimiter(1024, clock, new Rate(TimeSpan.FromMinutes(5), 1));
         Assert.Equal(ClaimOutcome.Owned, await cache.ClaimAsync(default, default));
         cache.Complete(default);
-        circuit.CredentialFailure("InvalidProviderToken", TimeSpan.FromMinutes(5));
+        circuit.CredentialFailure(PushReason.InvalidProviderToken, TimeSpan.FromMinutes(5));
         Assert.True(limiter.TryAdmit(new Bytes32(new byte[32])));
 
         clock.Advance(TimeSpan.FromMinutes(minutes));

@@ -20,6 +20,7 @@ internal sealed class SharedClaims(ReplayCache own, IClaimLedger ledger, TimeSpa
     private static readonly TimeSpan AskAgain = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(50);
     private readonly ConcurrentDictionary<Bytes32, Bytes32> _owners = new();
+    private readonly Bytes32 _probe = new(RandomNumberGenerator.GetBytes(Bytes32.Size));
     private long _askedAt;
     private long _awaySince; // ticks of the first failure in a row; 0 while the ledger answers
 
@@ -99,8 +100,9 @@ internal sealed class SharedClaims(ReplayCache own, IClaimLedger ledger, TimeSpa
                         return ClaimOutcome.Duplicate;
                 }
             }
-            catch (IOException)
+            catch (Exception e) when (e is not OperationCanceledException)
             {
+                // Away, or it answers nonsense: both are a ledger that cannot be asked.
                 if (Failed() >= Patience)
                 {
                     metrics.ClaimedAlone();
@@ -110,6 +112,21 @@ internal sealed class SharedClaims(ReplayCache own, IClaimLedger ledger, TimeSpa
 
             // Held by another, who is done in a moment or has died; or the ledger is away, perhaps for a moment only.
             await Task.Delay(Pause, time, cancellationToken);
+        }
+    }
+
+    /// <summary>Asks the ledger now, by a claim of its own that is given back: a server that takes no writes cannot be asked. What it says shows in <see cref="IsAlone"/>.</summary>
+    public async Task ProbeAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            await ledger.ClaimAsync(_probe, _probe, Lease, cancellationToken).AsTask().WaitAsync(Patience, time, cancellationToken);
+            await ledger.ReleaseAsync(_probe, _probe, cancellationToken).AsTask().WaitAsync(Patience, time, cancellationToken);
+            Answered();
+        }
+        catch (Exception e) when (e is not OperationCanceledException || !cancellationToken.IsCancellationRequested)
+        {
+            Failed();
         }
     }
 
@@ -150,7 +167,7 @@ internal sealed class SharedClaims(ReplayCache own, IClaimLedger ledger, TimeSpa
                 await (done ? ledger.CompleteAsync(content, owner, window, CancellationToken.None) : ledger.ReleaseAsync(content, owner, CancellationToken.None));
                 return;
             }
-            catch (IOException)
+            catch (Exception e) when (e is not OperationCanceledException)
             {
                 await Task.Delay(Pause * 4, time);
             }

@@ -70,9 +70,9 @@ internal sealed class SharedDevices(IClaimLedger ledger, SharedClaims claims, No
                 claims.Answered();
                 return answer == ClaimAnswer.Owned;
             }
-            catch (Exception e) when (e is IOException or TimeoutException)
+            catch (Exception e) when (e is not OperationCanceledException)
             {
-                claims.Failed();
+                claims.Failed(); // away, slow, or it answers nonsense
             }
         }
 
@@ -87,7 +87,7 @@ internal sealed class SharedDevices(IClaimLedger ledger, SharedClaims claims, No
         {
             await ledger.ReleaseAsync(device, _self, CancellationToken.None);
         }
-        catch (IOException)
+        catch (Exception e) when (e is not OperationCanceledException)
         {
             claims.Failed();
         }

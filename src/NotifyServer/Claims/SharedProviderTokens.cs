@@ -47,9 +47,9 @@ internal sealed class SharedProviderTokens(ISharedValues values, TimeProvider ti
             {
                 await AgreeAsync(jwt, cancel);
             }
-            catch (IOException)
+            catch (Exception e) when (e is not OperationCanceledException)
             {
-                // The cluster is away: the next round tries again.
+                // The cluster is away or answers nonsense: the next round tries again.
             }
         }
     }

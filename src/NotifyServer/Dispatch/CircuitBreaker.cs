@@ -1,4 +1,5 @@
 using Marmot.Hosting;
+using Marmot.NotifyServer.Providers;
 
 namespace Marmot.NotifyServer.Dispatch;
 
@@ -29,8 +30,8 @@ internal sealed class CircuitBreaker(TimeProvider time)
 
     public CircuitState State { get; private set; }
 
-    /// <summary>Why it opened, from the providers' closed set of reasons.</summary>
-    public string Reason { get; private set; } = "";
+    /// <summary>Why it opened.</summary>
+    public PushReason Reason { get; private set; }
 
     /// <summary>True when a request may go now; otherwise <paramref name="wait"/> says when to ask again.</summary>
     public bool TryPass(out TimeSpan wait)
@@ -68,7 +69,7 @@ internal sealed class CircuitBreaker(TimeProvider time)
         lock (_gate)
         {
             State = CircuitState.Closed;
-            Reason = "";
+            Reason = PushReason.None;
             _failures = 0;
             _probing = false;
         }
@@ -86,13 +87,13 @@ internal sealed class CircuitBreaker(TimeProvider time)
         }
     }
 
-    public void TransientFailure(string reason) => Failed(reason, TransientFailures, TransientPause);
+    public void TransientFailure(PushReason reason) => Failed(reason, TransientFailures, TransientPause);
 
     /// <param name="reason">The provider's word.</param>
     /// <param name="pause">Its wish, if it has one.</param>
-    public void CredentialFailure(string reason, TimeSpan? pause) => Failed(reason, 1, pause > CredentialPause ? pause.Value : CredentialPause);
+    public void CredentialFailure(PushReason reason, TimeSpan? pause) => Failed(reason, 1, pause > CredentialPause ? pause.Value : CredentialPause);
 
-    private void Failed(string reason, int limit, TimeSpan pause)
+    private void Failed(PushReason reason, int limit, TimeSpan pause)
     {
         lock (_gate)
         {

@@ -10,8 +10,6 @@ namespace Marmot.NotifyServer.Dispatch;
 /// Each admitted job ends once: accepted, dead, foreign, refused, uncertain, expired, abandoned, or coalesced with another replica's push.</remarks>
 internal sealed class PushLane : IAsyncDisposable
 {
-    private const string Circuited = "circuit";
-
     private readonly Lock _gate = new();
     private readonly Queue<PushJob> _ready = new(); // what found no permit; bounded by the reservation
     private readonly CancellationTokenSource _stop = new();
@@ -158,7 +156,7 @@ internal sealed class PushLane : IAsyncDisposable
         await _stop.CancelAsync();
         foreach (var job in End())
         {
-            Finish(job, "abandoned", "stopped");
+            Finish(job, PushEnd.Abandoned, PushReason.Stopped);
         }
 
         await _empty.Task; // what was under way hears the stop too and counts itself
@@ -207,7 +205,7 @@ internal sealed class PushLane : IAsyncDisposable
             }
         }
 
-        Finish(job, "abandoned", "stopped");
+        Finish(job, PushEnd.Abandoned, PushReason.Stopped);
         return false;
     }
 
@@ -280,13 +278,13 @@ internal sealed class PushLane : IAsyncDisposable
             var now = _time.GetUptime();
             if (now >= job.Deadline)
             {
-                Finish(job, "expired", job.Attempts == 0 ? "queued" : "retried");
+                Finish(job, PushEnd.Expired, job.Attempts == 0 ? PushReason.Queued : PushReason.Retried);
                 return;
             }
 
             if (!Circuit.TryPass(out var wait))
             {
-                verdict = new PushVerdict(PushOutcome.Transient, Circuited, wait);
+                verdict = new PushVerdict(PushOutcome.Transient, PushReason.Circuit, wait);
             }
             else
             {
@@ -297,7 +295,7 @@ internal sealed class PushLane : IAsyncDisposable
         catch (OperationCanceledException)
         {
             Circuit.Abandoned();
-            Finish(job, "abandoned", "stopped");
+            Finish(job, PushEnd.Abandoned, PushReason.Stopped);
             return;
         }
         catch (Exception e)
@@ -305,7 +303,7 @@ internal sealed class PushLane : IAsyncDisposable
             // A bug in a provider must not lose the count nor the buffer.
             Circuit.Abandoned();
             _metrics.Fault(e);
-            Finish(job, "refused", "fault");
+            Finish(job, PushEnd.Refused, PushReason.Fault);
             return;
         }
 
@@ -362,16 +360,16 @@ internal sealed class PushLane : IAsyncDisposable
         {
             case PushOutcome.Accepted:
                 _metrics.ArrivalToAccept(App, Provider.Name, _time.GetUptime() - job.Arrived);
-                Finish(job, "accepted", verdict.Reason);
+                Finish(job, PushEnd.Accepted, verdict.Reason);
                 break;
             case PushOutcome.TokenDead:
-                Finish(job, "dead", verdict.Reason);
+                Finish(job, PushEnd.Dead, verdict.Reason);
                 break;
             case PushOutcome.TokenForeign:
-                Finish(job, "foreign", verdict.Reason);
+                Finish(job, PushEnd.Foreign, verdict.Reason);
                 break;
             case PushOutcome.Configuration or PushOutcome.Unclear:
-                Finish(job, "refused", verdict.Reason);
+                Finish(job, PushEnd.Refused, verdict.Reason);
                 break;
             default:
                 Repeat(job, verdict);
@@ -383,14 +381,14 @@ internal sealed class PushLane : IAsyncDisposable
     {
         if (verdict.IsUncertain && ++job.Uncertain > Provider.RepeatsAfterTimeout)
         {
-            Finish(job, "uncertain", verdict.Reason);
+            Finish(job, PushEnd.Uncertain, verdict.Reason);
             return;
         }
 
         var pause = RetryPause.For(verdict, Math.Max(1, job.Attempts), Random.Shared.NextDouble());
         if (_time.GetUptime() + pause >= job.Deadline)
         {
-            Finish(job, "expired", verdict.Reason);
+            Finish(job, PushEnd.Expired, verdict.Reason);
             return;
         }
 
@@ -401,7 +399,7 @@ internal sealed class PushLane : IAsyncDisposable
             return;
         }
 
-        var waitsForCredential = verdict.Outcome == PushOutcome.Credential || verdict.Reason == Circuited;
+        var waitsForCredential = verdict.Outcome == PushOutcome.Credential || verdict.Reason == PushReason.Circuit;
         _ = StartLaterAsync(job, pause, waitsForCredential ? Volatile.Read(ref _renewed).Token : CancellationToken.None);
     }
 
@@ -422,11 +420,11 @@ internal sealed class PushLane : IAsyncDisposable
 
         if (_stop.IsCancellationRequested)
         {
-            Finish(job, "abandoned", "stopped");
+            Finish(job, PushEnd.Abandoned, PushReason.Stopped);
         }
         else if (job.Attempts == 0 && !_draining && await IsRungByAnotherAsync(job))
         {
-            Finish(job, "coalesced", "replica");
+            Finish(job, PushEnd.Coalesced, PushReason.Replica);
         }
         else
         {
@@ -448,10 +446,10 @@ internal sealed class PushLane : IAsyncDisposable
         }
     }
 
-    private void Finish(PushJob job, string end, string reason)
+    private void Finish(PushJob job, PushEnd end, PushReason reason)
     {
         job.Dispose();
-        if (end == "abandoned")
+        if (end == PushEnd.Abandoned)
         {
             Interlocked.Increment(ref _abandoned);
         }

@@ -199,9 +199,9 @@ public sealed class NotifyDoctor(NotifyOptions options, TimeProvider time)
     private static (DoctorVerdict, string) Judge(PushVerdict verdict) => verdict.Outcome switch
     {
         PushOutcome.Accepted => (DoctorVerdict.Passed, "accepted"),
-        PushOutcome.TokenDead => (DoctorVerdict.Passed, $"the credential is good: {verdict.Reason} for a token that nobody has"),
-        PushOutcome.TokenForeign => (DoctorVerdict.Warning, $"{verdict.Reason}: is the topic or project the app's?"),
-        PushOutcome.TokenBusy => (DoctorVerdict.Warning, verdict.Reason),
-        _ => (DoctorVerdict.Failed, verdict.Reason),
+        PushOutcome.TokenDead => (DoctorVerdict.Passed, $"the credential is good: {verdict.Reason.Label()} for a token that nobody has"),
+        PushOutcome.TokenForeign => (DoctorVerdict.Warning, $"{verdict.Reason.Label()}: is the topic or project the app's?"),
+        PushOutcome.TokenBusy => (DoctorVerdict.Warning, verdict.Reason.Label()),
+        _ => (DoctorVerdict.Failed, verdict.Reason.Label()),
     };
 }

@@ -57,7 +57,7 @@ internal static class RelayDoctor
             return observer.EoseMissing ? (DoctorVerdict.Warning, "live, but without EOSE")
                 : (DoctorVerdict.Passed, connection.IsAuthenticated ? "live, authenticated" : "live, no authentication asked for");
         }, stop);
-        yield return subscription.Verdict == DoctorVerdict.Failed ? subscription with { Detail = $"{InboxRelay.Label(connection.State)}: {subscription.Detail}" } : subscription;
+        yield return subscription.Verdict == DoctorVerdict.Failed ? subscription with { Detail = $"{connection.State.Label()}: {subscription.Detail}" } : subscription;
         if (subscription.Verdict != DoctorVerdict.Failed)
         {
             yield return await NotifyDoctor.CheckAsync($"relay {name}: trigger there and back ({app})", async token =>

@@ -65,7 +65,7 @@ internal sealed class CanaryLoop(InboxContext context, RelayConnection connectio
             var result = await connection.PublishAsync(flight.Wrap, cancellationToken);
             if (!result.Accepted)
             {
-                context.Metrics.Canary(relay, "refused");
+                context.Metrics.Canary(relay, CanaryOutcome.Refused);
                 NotifyLog.CanaryRefused(context.Logger, relay, app, result.Prefix);
                 return;
             }
@@ -74,12 +74,12 @@ internal sealed class CanaryLoop(InboxContext context, RelayConnection connectio
             await flight.Arrival.Task.WaitAsync(context.Options.CanaryTimeout, context.Time, cancellationToken);
             LastArrival = context.Time.GetUptime();
             Volatile.Write(ref _lost, 0);
-            context.Metrics.Canary(relay, "arrived");
+            context.Metrics.Canary(relay, CanaryOutcome.Arrived);
         }
         catch (TimeoutException)
         {
             var lost = Interlocked.Increment(ref _lost);
-            context.Metrics.Canary(relay, "lost");
+            context.Metrics.Canary(relay, CanaryOutcome.Lost);
             NotifyLog.CanaryLost(context.Logger, relay, app, context.Options.CanaryTimeout, lost);
             if (lost >= LostUntilDeaf)
             {

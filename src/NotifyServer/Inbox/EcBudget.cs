@@ -38,8 +38,13 @@ internal sealed class EcBudget
         }
     }
 
-    /// <summary>Measures ECDH on this machine, for some ten milliseconds.</summary>
-    public static int Measure()
+    /// <summary>What the settings say, or what this machine can do when they leave it open.</summary>
+    public static int RateOf(NotifyOptions options) => options.EcOperationsPerSecond > 0 ? options.EcOperationsPerSecond : Measured.Value;
+
+    // ECDH for some ten milliseconds, once a process.
+    private static readonly Lazy<int> Measured = new(Measure);
+
+    private static int Measure()
     {
         using var ours = SecretKey.Generate();
         using var theirs = SecretKey.Generate();

@@ -15,6 +15,9 @@ internal sealed class InboxRelay : IRelayConnectionObserver, IDisposable
 {
     private const int AuthorListKind = 10050; // NIP-17, inbox relays
     internal const double ReconnectGrowth = 1.25; // the longer a relay has been away the longer it may take to notice that it is back, but by a share of that time only
+    private const string Published = "published";
+    private const string Present = "present";
+    private const string NoAnswer = "no-answer";
     private static readonly TimeSpan Reassert = TimeSpan.FromDays(1);
     private static readonly TimeSpan LimitsLife = TimeSpan.FromHours(1);
 
@@ -93,14 +96,14 @@ internal sealed class InboxRelay : IRelayConnectionObserver, IDisposable
     {
         _context.Canaries.Arrived(Name, evt.Id);
         var outcome = _context.Gate.Check(evt, live);
-        if (outcome == "queued")
+        if (outcome == EventOutcome.Queued)
         {
             _canary.Heard();
         }
 
-        if (outcome == "queued" && !_context.Intake.TryAdd(_index, evt.Json, _context.Time.GetUptime()))
+        if (outcome == EventOutcome.Queued && !_context.Intake.TryAdd(_index, evt.Json, _context.Time.GetUptime()))
         {
-            outcome = "inbox-full";
+            outcome = EventOutcome.InboxFull;
         }
 
         _context.Metrics.Event(Name, outcome);
@@ -108,8 +111,8 @@ internal sealed class InboxRelay : IRelayConnectionObserver, IDisposable
 
     public void OnState(RelayState state)
     {
-        _context.Metrics.RelayState(Name, Label(state));
-        NotifyLog.RelayState(_context.Logger, Name, App.Name, Label(state));
+        _context.Metrics.RelayState(Name, state);
+        NotifyLog.RelayState(_context.Logger, Name, App.Name, state.Label());
         if (state == RelayState.Live)
         {
             _deafSeconds = DeafSeconds;
@@ -141,7 +144,7 @@ internal sealed class InboxRelay : IRelayConnectionObserver, IDisposable
 
     public void OnEoseMissing()
     {
-        _context.Metrics.RelayState(Name, "eose-missing");
+        _context.Metrics.RelayChange(Name, "eose-missing");
         NotifyLog.RelayWithoutEose(_context.Logger, Name, App.Name, _context.Options.EoseTimeout);
     }
 
@@ -153,17 +156,6 @@ internal sealed class InboxRelay : IRelayConnectionObserver, IDisposable
             _assert.Release();
         }
     }
-
-    internal static string Label(RelayState state) => state switch
-    {
-        RelayState.Disconnected => "disconnected",
-        RelayState.Pending => "pending",
-        RelayState.Live => "live",
-        RelayState.Authenticating => "authenticating",
-        RelayState.AuthRefused => "auth-refused",
-        RelayState.Closed => "closed",
-        _ => "refused",
-    };
 
     // Live only: limit 0 keeps the backlog away where it is understood, the EOSE gate where it is not. Relays apply since to live events too,
     // and wraps are dated up to two days back (NIP-59).
@@ -178,27 +170,44 @@ internal sealed class InboxRelay : IRelayConnectionObserver, IDisposable
         },
     ];
 
+    // Asks the relay again and again, since a list may be deleted there at any time (by a request in our name, by retention, by a restored backup).
     private async Task KeepListedAsync(CancellationToken cancellationToken)
     {
+        var pause = _context.Options.InboxListInterval;
+        string last = "";
         try
         {
             while (true)
             {
-                if (await _assert.WaitAsync(Reassert, cancellationToken))
+                var isNew = await _assert.WaitAsync(pause, cancellationToken);
+                if (isNew)
                 {
                     await ReadLimitsAsync(cancellationToken);
                 }
+                else if (_connection.State == RelayState.Disconnected)
+                {
+                    continue; // the next connection asks
+                }
 
-                var outcome = await AssertListAsync(cancellationToken);
-                IsListed = outcome is "published" or "present";
+                var outcome = await AssertListAsync(isNew, cancellationToken);
+                IsListed = outcome is Published or Present || (outcome == NoAnswer && IsListed);
                 _context.Metrics.InboxList(Name, outcome);
-                NotifyLog.InboxList(_context.Logger, Name, App.Name, outcome);
+                if (outcome != last || outcome == Published)
+                {
+                    NotifyLog.InboxList(_context.Logger, Name, App.Name, outcome);
+                }
+
+                // A relay that takes the list and does not keep it gets it ever more seldom.
+                last = outcome;
+                pause = outcome == Published && !isNew ? Min(pause * 2, Reassert) : _context.Options.InboxListInterval;
             }
         }
         catch (OperationCanceledException)
         {
             // Stopped.
         }
+
+        static TimeSpan Min(TimeSpan a, TimeSpan b) => a < b ? a : b;
     }
 
     /// <summary>Reads the relay's limits after a connect, at most once an hour, and warns of each that is new.</summary>
@@ -222,16 +231,24 @@ internal sealed class InboxRelay : IRelayConnectionObserver, IDisposable
         }
 
         Limits = limits;
-        _context.Metrics.RelayState(Name, "limits-read");
+        _context.Metrics.RelayChange(Name, "limits-read");
     }
 
     /// <summary>Publishes kind 10050 unless the newest on the relay already says the same.</summary>
-    private async Task<string> AssertListAsync(CancellationToken cancellationToken)
+    /// <param name="isNew">True on a new connection: then it is published also to a relay that gives no answer.</param>
+    /// <param name="cancellationToken">Gives up.</param>
+    /// <returns>What became of it, or the prefix of the refusal.</returns>
+    private async Task<string> AssertListAsync(bool isNew, CancellationToken cancellationToken)
     {
         var wanted = _context.AnnouncedRelays;
         var filter = new Filter { Kinds = [AuthorListKind], Authors = [_key.PublicKey], Limit = 1 };
-        var stored = await _connection.QueryAsync(filter, cancellationToken);
-        var newest = stored
+        var stored = await _connection.TryQueryAsync(filter, cancellationToken);
+        if (stored is null && !isNew)
+        {
+            return NoAnswer;
+        }
+
+        var newest = (stored ?? [])
             .Where(evt => evt.Kind == AuthorListKind && evt.PublicKey == _key.PublicKey && evt.TryVerify(out _))
             .MaxBy(evt => evt.CreatedAt);
         var now = _context.Time.GetUtcNow().ToUnixTimeSeconds();
@@ -240,7 +257,7 @@ internal sealed class InboxRelay : IRelayConnectionObserver, IDisposable
             var listed = newest.Tags.Where(tag => tag.Length >= 2 && tag[0] == "relay").Select(tag => RelayUrl.Normalise(tag[1])).ToHashSet(StringComparer.Ordinal);
             if (listed.SetEquals(wanted.Select(RelayUrl.Normalise)))
             {
-                return "present";
+                return Present;
             }
         }
 
@@ -248,6 +265,6 @@ internal sealed class InboxRelay : IRelayConnectionObserver, IDisposable
         var createdAt = Math.Max(now, (newest?.CreatedAt ?? 0) + 1);
         var list = NostrEvent.Create(_key, AuthorListKind, [.. wanted.Select(url => new[] { "relay", url })], string.Empty, createdAt);
         var result = await _connection.PublishAsync(list, cancellationToken);
-        return result.Accepted ? "published" : result.Prefix;
+        return result.Accepted ? Published : result.Prefix;
     }
 }

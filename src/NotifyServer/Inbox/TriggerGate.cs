@@ -14,36 +14,36 @@ internal sealed class TriggerGate(KeyRing keys, SeenEvents seen, int maxEventByt
 
     private static readonly SearchValues<byte> PayloadCharacters = SearchValues.Create("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\\"u8);
 
-    /// <summary><c>queued</c> when it may go on, else the reason as a metric's label.</summary>
-    public string Check(in NostrEventView evt, bool live)
+    /// <summary><see cref="EventOutcome.Queued"/> when it may go on, else why not.</summary>
+    public EventOutcome Check(in NostrEventView evt, bool live)
     {
         if (!live)
         {
-            return "backlog"; // a stored event: whoever it was for has seen the message since, and it may have rung before a restart
+            return EventOutcome.Backlog; // a stored event: whoever it was for has seen the message since, and it may have rung before a restart
         }
 
         if (evt.Json.Length > maxEventBytes)
         {
-            return "too-large";
+            return EventOutcome.TooLarge;
         }
 
         if (evt.Kind != GiftWrap.Kind && !(acceptEphemeral && evt.Kind == GiftWrap.EphemeralKind))
         {
-            return "other-kind";
+            return EventOutcome.OtherKind;
         }
 
         if (!IsForUs(evt))
         {
-            return "other-recipient";
+            return EventOutcome.OtherRecipient;
         }
 
         // '\/' is the one escape base64 can hold; the length bound only gets looser by it.
         if (evt.RawContent.Length < MinContentLength || evt.RawContent.ContainsAnyExcept(PayloadCharacters))
         {
-            return "not-nip44";
+            return EventOutcome.NotNip44;
         }
 
-        return seen.Contains(evt.Id) ? "seen" : EventVerifier.IsIdCorrect(evt) ? "queued" : "bad-id";
+        return seen.Contains(evt.Id) ? EventOutcome.Seen : EventVerifier.IsIdCorrect(evt) ? EventOutcome.Queued : EventOutcome.BadId;
     }
 
     // Exactly one p tag, with one of our keys: several recipients make a wrap malformed. Other tags (NIP-40 and the like) say nothing about that.

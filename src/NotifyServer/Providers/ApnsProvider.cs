@@ -81,13 +81,13 @@ internal sealed class ApnsProvider : IPushProvider
     {
         var jwt = _jwt.Current();
         var verdict = await SendOnceAsync(job, jwt, cancellationToken);
-        if (verdict.Reason is "ExpiredProviderToken" or "InvalidProviderToken")
+        if (verdict.Reason is PushReason.ExpiredProviderToken or PushReason.InvalidProviderToken)
         {
             // One fresh token, one repeat; below the floor the old one stays and the lane's circuit waits.
-            return _jwt.TryReplace(jwt, expired: verdict.Reason == "ExpiredProviderToken") ? await SendOnceAsync(job, _jwt.Current(), cancellationToken) : verdict;
+            return _jwt.TryReplace(jwt, expired: verdict.Reason == PushReason.ExpiredProviderToken) ? await SendOnceAsync(job, _jwt.Current(), cancellationToken) : verdict;
         }
 
-        if (verdict.Reason != "TooManyProviderTokenUpdates")
+        if (verdict.Reason != PushReason.TooManyProviderTokenUpdates)
         {
             return verdict;
         }

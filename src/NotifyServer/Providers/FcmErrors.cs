@@ -25,20 +25,20 @@ internal static class FcmErrors
         var error = Read(body);
         return ((int)status, error.Code) switch
         {
-            (400, "INVALID_ARGUMENT") when error.FieldIsOurs => new(PushOutcome.Configuration, "INVALID_FIELD"),
-            (400, _) when error.NamesToken => new(PushOutcome.TokenDead, "INVALID_ARGUMENT"),
-            (400, "INVALID_ARGUMENT") => new(PushOutcome.Unclear, "INVALID_ARGUMENT"),
-            (400, _) => new(PushOutcome.Configuration, "status-400"),
-            (401, "THIRD_PARTY_AUTH_ERROR") => new(PushOutcome.TokenForeign, "THIRD_PARTY_AUTH_ERROR"),
-            (401, _) => new(PushOutcome.Credential, "UNAUTHENTICATED", retryAfter),
-            (403, "SENDER_ID_MISMATCH") => new(PushOutcome.TokenForeign, "SENDER_ID_MISMATCH"),
-            (403, _) => new(PushOutcome.Credential, "PERMISSION_DENIED", retryAfter),
-            (404, "UNREGISTERED") => new(PushOutcome.TokenDead, "UNREGISTERED"),
-            (404, _) => new(PushOutcome.Configuration, "NOT_FOUND"), // wrong project or URL: says nothing about the token
-            (429, _) => new(PushOutcome.TokenBusy, "QUOTA_EXCEEDED", retryAfter ?? QuotaFloor),
-            (500, _) => new(PushOutcome.Transient, "INTERNAL", retryAfter ?? UnavailableFloor),
-            ( > 500, _) => new(PushOutcome.Transient, "UNAVAILABLE", retryAfter ?? UnavailableFloor),
-            _ => new(PushOutcome.Configuration, "unknown"),
+            (400, "INVALID_ARGUMENT") when error.FieldIsOurs => new(PushOutcome.Configuration, PushReason.FcmInvalidField),
+            (400, _) when error.NamesToken => new(PushOutcome.TokenDead, PushReason.FcmInvalidArgument),
+            (400, "INVALID_ARGUMENT") => new(PushOutcome.Unclear, PushReason.FcmInvalidArgument),
+            (400, _) => new(PushOutcome.Configuration, PushReason.Status400),
+            (401, "THIRD_PARTY_AUTH_ERROR") => new(PushOutcome.TokenForeign, PushReason.FcmThirdPartyAuthError),
+            (401, _) => new(PushOutcome.Credential, PushReason.FcmUnauthenticated, retryAfter),
+            (403, "SENDER_ID_MISMATCH") => new(PushOutcome.TokenForeign, PushReason.FcmSenderIdMismatch),
+            (403, _) => new(PushOutcome.Credential, PushReason.FcmPermissionDenied, retryAfter),
+            (404, "UNREGISTERED") => new(PushOutcome.TokenDead, PushReason.FcmUnregistered),
+            (404, _) => new(PushOutcome.Configuration, PushReason.FcmNotFound), // wrong project or URL: says nothing about the token
+            (429, _) => new(PushOutcome.TokenBusy, PushReason.FcmQuotaExceeded, retryAfter ?? QuotaFloor),
+            (500, _) => new(PushOutcome.Transient, PushReason.FcmInternal, retryAfter ?? UnavailableFloor),
+            ( > 500, _) => new(PushOutcome.Transient, PushReason.FcmUnavailable, retryAfter ?? UnavailableFloor),
+            _ => new(PushOutcome.Configuration, PushReason.Unknown),
         };
     }
 

@@ -69,7 +69,7 @@ internal sealed class FcmProvider : IPushProvider
             }
 
             var verdict = await SendOnceAsync(job, token, either.Token, cancellationToken);
-            if (verdict.Reason == "UNAUTHENTICATED" && _tokens.TryDiscard(token))
+            if (verdict.Reason == PushReason.FcmUnauthenticated && _tokens.TryDiscard(token))
             {
                 (token, failure) = await _tokens.GetAsync(either.Token);
                 return token is null ? failure : await SendOnceAsync(job, token, either.Token, cancellationToken);

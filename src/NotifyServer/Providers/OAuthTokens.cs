@@ -125,7 +125,7 @@ internal sealed class OAuthTokens : IDisposable
         }
         catch (Exception e) when (e is HttpRequestException or IOException || (e is OperationCanceledException && !cancellationToken.IsCancellationRequested))
         {
-            return Fail(new PushVerdict(PushOutcome.Transient, "oauth-unreachable"), TransientPause, usable);
+            return Fail(new PushVerdict(PushOutcome.Transient, PushReason.OAuthUnreachable), TransientPause, usable);
         }
     }
 
@@ -140,9 +140,17 @@ internal sealed class OAuthTokens : IDisposable
             return (value, default);
         }
 
-        return (int)status is 400 or 401 or 403 && error is "invalid_grant" or "invalid_client" or "unauthorized_client" or "invalid_scope"
-            ? Fail(new PushVerdict(PushOutcome.Credential, error), PermanentPause, usable)
-            : Fail(new PushVerdict(PushOutcome.Transient, status == HttpStatusCode.OK ? "oauth-empty" : "oauth-refused"), retryAfter ?? TransientPause, usable);
+        var credential = (int)status is not (400 or 401 or 403) ? PushReason.None : error switch
+        {
+            "invalid_grant" => PushReason.OAuthInvalidGrant,
+            "invalid_client" => PushReason.OAuthInvalidClient,
+            "unauthorized_client" => PushReason.OAuthUnauthorizedClient,
+            "invalid_scope" => PushReason.OAuthInvalidScope,
+            _ => PushReason.None,
+        };
+        return credential != PushReason.None
+            ? Fail(new PushVerdict(PushOutcome.Credential, credential), PermanentPause, usable)
+            : Fail(new PushVerdict(PushOutcome.Transient, status == HttpStatusCode.OK ? PushReason.OAuthEmpty : PushReason.OAuthRefused), retryAfter ?? TransientPause, usable);
     }
 
     private static (string Token, double ExpiresIn, string Error) Read(ReadOnlySpan<byte> body)

@@ -33,14 +33,14 @@ internal enum PushOutcome
 
 /// <summary>The sorted answer of a provider.</summary>
 /// <param name="Outcome">Whose matter it is.</param>
-/// <param name="Reason">From a closed set, so that it can be a metric's label.</param>
+/// <param name="Reason">The provider's word or ours.</param>
 /// <param name="RetryAfter">The provider's wish, or its documented floor; null when there is none.</param>
 /// <param name="IsUncertain">The request went out and nobody knows what became of it: a repeat may ring twice.</param>
-internal readonly record struct PushVerdict(PushOutcome Outcome, string Reason, TimeSpan? RetryAfter = null, bool IsUncertain = false)
+internal readonly record struct PushVerdict(PushOutcome Outcome, PushReason Reason, TimeSpan? RetryAfter = null, bool IsUncertain = false)
 {
-    public static readonly PushVerdict Accepted = new(PushOutcome.Accepted, "ok");
+    public static readonly PushVerdict Accepted = new(PushOutcome.Accepted, PushReason.Ok);
 
-    public static PushVerdict TimedOut { get; } = new(PushOutcome.Transient, "timeout");
+    public static PushVerdict TimedOut { get; } = new(PushOutcome.Transient, PushReason.Timeout);
 
-    public static PushVerdict Unreachable { get; } = new(PushOutcome.Transient, "unreachable");
+    public static PushVerdict Unreachable { get; } = new(PushOutcome.Transient, PushReason.Unreachable);
 }

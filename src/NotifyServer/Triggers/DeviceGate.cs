@@ -10,9 +10,6 @@ namespace Marmot.NotifyServer.Triggers;
 /// <remarks>Knows devices and tokens by keyed hash only. Two tables of fixed size: their memory is the same at one device and at a million.</remarks>
 internal sealed class DeviceGate
 {
-    /// <summary>Cause of a loss that is none: another hint for the device stands for this one.</summary>
-    public const string CoalescedLabel = "coalesced";
-
     private readonly KeyedLimiter _devices;
     private readonly KeyedLimiter _tokens;
     private readonly byte[] _secret = RandomNumberGenerator.GetBytes(Sodium.ShortHashSize);
@@ -58,13 +55,13 @@ internal sealed class DeviceGate
         return id;
     }
 
-    /// <summary>Null when the device may get a hint, else the cause as a metric's label.</summary>
+    /// <summary>Null when the device may get a hint, else why not.</summary>
     /// <param name="device">Its name by <see cref="Identify(string, DevicePlatform, ReadOnlySpan{byte})"/>.</param>
     /// <param name="wait">How long the hint has to wait: a device that was rung within the window is rung again when it ends, since it may sleep again by now.</param>
-    public string? TryTake(in Bytes32 device, out TimeSpan wait) =>
+    public TokenLoss? TryTake(in Bytes32 device, out TimeSpan wait) =>
         _devices.TryAdmit(device, out var refusedBy, out wait) ? null
-        : refusedBy == 0 ? CoalescedLabel // a hint carries nothing: the one that waits stands for this one too
-        : "device-rate";
+        : refusedBy == 0 ? TokenLoss.Coalesced // a hint carries nothing: the one that waits stands for this one too
+        : TokenLoss.DeviceRate;
 
     /// <summary>The hint was not sent after all.</summary>
     public void GiveBack(in Bytes32 device) => _devices.Refund(device);

@@ -74,28 +74,27 @@ internal sealed class TriggerPipeline : IDisposable
     /// <param name="item">The event; the caller keeps it.</param>
     /// <param name="charge">Told of operations before they are done, as far as that is known.</param>
     /// <param name="cancellationToken">Ends waiting for another worker with the same content.</param>
-    /// <returns>The outcome as a metric's label.</returns>
-    public async ValueTask<string> ProcessAsync(IntakeItem item, Action<int> charge, CancellationToken cancellationToken)
+    /// <returns>What became of it.</returns>
+    public async ValueTask<EventOutcome> ProcessAsync(IntakeItem item, Action<int> charge, CancellationToken cancellationToken)
     {
         try
         {
             // 1. Wrap, seal, rumor, trigger.
-            var outcome = Open(item, charge, out var opened);
-            if (outcome is not null)
+            if (Open(item, charge, out var opened) is { } refused)
             {
-                return outcome;
+                return refused;
             }
 
             // 2. Once for each content, whoever wrapped it and however often.
             switch (await _context.Claims.ClaimAsync(opened.Hash, cancellationToken))
             {
                 case ClaimOutcome.Duplicate:
-                    _context.Metrics.Trigger(opened.App.Name, Label(opened.Dialect), "duplicate", 0);
-                    return "duplicate";
+                    _context.Metrics.Trigger(opened.App.Name, opened.Dialect, EventOutcome.Duplicate, 0);
+                    return EventOutcome.Duplicate;
                 case ClaimOutcome.Full:
-                    _context.Metrics.TokensLost("claims-full", opened.Count);
+                    _context.Metrics.TokensLost(TokenLoss.ClaimsFull, opened.Count);
                     _context.Seen.Forget(opened.Wrap);
-                    return "claims-full";
+                    return EventOutcome.ClaimsFull;
             }
 
             // 3. Tokens, lanes. The claim is given back when nothing was admitted for a reason that will pass.
@@ -112,8 +111,8 @@ internal sealed class TriggerPipeline : IDisposable
                 Conclude(opened, done);
             }
 
-            outcome = done ? "done" : "queue-full";
-            _context.Metrics.Trigger(opened.App.Name, Label(opened.Dialect), outcome, opened.Count);
+            var outcome = done ? EventOutcome.Done : EventOutcome.QueueFull;
+            _context.Metrics.Trigger(opened.App.Name, opened.Dialect, outcome, opened.Count);
             return outcome;
         }
         finally
@@ -128,59 +127,59 @@ internal sealed class TriggerPipeline : IDisposable
         _opener.Dispose();
     }
 
-    private string? Open(IntakeItem item, Action<int> charge, out Opened opened)
+    private EventOutcome? Open(IntakeItem item, Action<int> charge, out Opened opened)
     {
         opened = default;
         if (!NostrEventReader.TryRead(item.Json, out var wrap, out _))
         {
-            return "malformed";
+            return EventOutcome.Malformed;
         }
 
         if (_context.Seen.Contains(wrap.Id))
         {
-            return "seen";
+            return EventOutcome.Seen;
         }
 
         if (!TryFindKey(wrap, out var app, out var key))
         {
-            return "other-recipient";
+            return EventOutcome.OtherRecipient;
         }
 
         charge(1);
         if (!EventVerifier.IsSignatureCorrect(wrap)) // the gate has checked the id it is over
         {
-            return "bad-signature";
+            return EventOutcome.BadSignature;
         }
 
         if (!_context.Seen.TryAdd(wrap.Id))
         {
-            return "seen";
+            return EventOutcome.Seen;
         }
 
         var rules = GiftWrapRules.WrapIsVerified | (_context.Options.AcceptEphemeralWraps ? GiftWrapRules.AcceptEphemeral : GiftWrapRules.None);
         if (!_opener.TryOpen(wrap, key, rules, out var rumor, out _))
         {
             charge(FailedUnwrapOperations - 1);
-            return "not-openable";
+            return EventOutcome.NotOpenable;
         }
 
         charge(UnwrapOperations - 1);
         if (!Trigger.TryRead(rumor, _content, out var trigger, out _))
         {
-            return "not-a-trigger";
+            return EventOutcome.NotATrigger;
         }
 
         var dialect = trigger.Dialect;
         var hash = TriggerHash(dialect, key.PublicKey, trigger.Content, rumor.CreatedAt);
         if (_context.Canaries.TryRecognise(hash))
         {
-            return "canary";
+            return EventOutcome.Canary;
         }
 
         if (!IsAccepted(dialect))
         {
-            _context.Metrics.TokensLost("dialect-off", trigger.Count);
-            return "dialect-off";
+            _context.Metrics.TokensLost(TokenLoss.DialectOff, trigger.Count);
+            return EventOutcome.DialectOff;
         }
 
         opened = new Opened(wrap.Id, app, key, dialect, trigger.Count, hash);
@@ -233,12 +232,11 @@ internal sealed class TriggerPipeline : IDisposable
             CryptographicOperations.ZeroMemory(_scratch.AsSpan(0, opened.Dialect.PlaintextSize));
         }
 
-        var label = Label(opened.Dialect);
-        _context.Metrics.Token(label, "repeated", repeated);
-        _context.Metrics.Token(label, "token-rate", held);
-        _context.Metrics.Token(label, "skipped", skipped);
-        _context.Metrics.Token(label, "decrypted", decrypted);
-        _context.Metrics.TokensLost("token-rate", held);
+        _context.Metrics.Token(opened.Dialect, TokenOutcome.Repeated, repeated);
+        _context.Metrics.Token(opened.Dialect, TokenOutcome.RateLimited, held);
+        _context.Metrics.Token(opened.Dialect, TokenOutcome.Skipped, skipped);
+        _context.Metrics.Token(opened.Dialect, TokenOutcome.Decrypted, decrypted);
+        _context.Metrics.TokensLost(TokenLoss.TokenRate, held);
     }
 
     private void TakeDevice(NotifyApp app, in DeviceToken token, TimeSpan arrived)
@@ -246,21 +244,20 @@ internal sealed class TriggerPipeline : IDisposable
         var lane = app.Lane(token.Platform);
         if (lane is null)
         {
-            _context.Metrics.TokensLost("no-provider", 1);
+            _context.Metrics.TokensLost(TokenLoss.NoProvider, 1);
             return;
         }
 
         if (!lane.Provider.IsPlausible(token.Value))
         {
-            _context.Metrics.TokensLost("implausible", 1);
+            _context.Metrics.TokensLost(TokenLoss.Implausible, 1);
             return;
         }
 
         // A device twice in one trigger is one hint, now or later.
         var device = _context.Devices.Identify(app.Name, token.Platform, token.Value);
         var wait = TimeSpan.Zero;
-        var refusal = IsTaken(device) ? DeviceGate.CoalescedLabel : _context.Devices.TryTake(device, out wait);
-        if (refusal is not null)
+        if ((IsTaken(device) ? TokenLoss.Coalesced : _context.Devices.TryTake(device, out wait)) is { } refusal)
         {
             _context.Metrics.TokensLost(refusal, 1);
             return;
@@ -334,7 +331,7 @@ internal sealed class TriggerPipeline : IDisposable
         var fcm = opened.App.Lane(DevicePlatform.Fcm);
         if (!PushDispatcher.TryReserve(apns, _apnsJobs.Count, fcm, _fcmJobs.Count))
         {
-            _context.Metrics.TokensLost("queue-full", _jobs.Count);
+            _context.Metrics.TokensLost(TokenLoss.QueueFull, _jobs.Count);
             return false;
         }
 
@@ -398,13 +395,6 @@ internal sealed class TriggerPipeline : IDisposable
         hash.GetHashAndReset(digest);
         return new Bytes32(digest);
     }
-
-    internal static string Label(TokenDialect dialect) => dialect switch
-    {
-        TokenDialect.Mip05Short => "mip05-280",
-        TokenDialect.Mip05Long => "mip05-1084",
-        _ => "marmot-push-v1",
-    };
 
     private readonly record struct Opened(Bytes32 Wrap, NotifyApp App, SecretKey Key, TokenDialect Dialect, int Count, Bytes32 Hash);
 }

@@ -84,6 +84,63 @@ public class SharedDevicesTests
         Assert.Equal(2, a.Probe.Count("marmot_notify_device_claims_alone"));
     }
 
+    [Theory]
+    [InlineData(typeof(IOException))]
+    [InlineData(typeof(InvalidDataException))]
+    [InlineData(typeof(InvalidCastException))]
+    public async Task A_ledger_that_is_away_or_answers_nonsense_shows_within_seconds_without_any_push_and_so_does_its_return(Type fault)
+    {
+        var ledger = new ScriptedLedger { IsAway = true, Fault = fault };
+        await using var a = new PipelineRig(_time, nsec: Nsec, ledger: ledger);
+        using var probe = new LedgerProbe(a.Claims!, _time);
+        var health = new ClaimsHealth(a.Claims!);
+        await probe.StartAsync(CancellationToken.None);
+        await UntilAsync(() => health.Check().Detail.Contains("alone", StringComparison.Ordinal));
+
+        ledger.IsAway = false;
+        await UntilAsync(() => health.Check().Detail == "ok");
+        ledger.IsAway = true;
+        await UntilAsync(() => health.Check().Detail.Contains("alone", StringComparison.Ordinal));
+        Assert.True(health.Check().Ready); // never a reason to stop
+        await probe.StopAsync(CancellationToken.None);
+
+        // Nor does a push get lost by it.
+        var hint = a.HintAsync(Device.Apns(1));
+        while (!hint.IsCompleted)
+        {
+            _time.Advance(TimeSpan.FromSeconds(0.05));
+            await Task.Delay(1);
+        }
+
+        Assert.Equal("done", await hint);
+        Assert.Equal(1, a.Sent.Count);
+
+        async Task UntilAsync(Func<bool> condition)
+        {
+            for (var i = 0; i < 500 && !condition(); i++)
+            {
+                _time.Advance(LedgerProbe.Interval / 4);
+                await Task.Delay(1);
+            }
+
+            Assert.True(condition());
+        }
+    }
+
+    [Fact]
+    public async Task A_cluster_that_answers_nonsense_does_not_end_the_sharing_of_provider_tokens()
+    {
+        using var jwts = new Marmot.NotifyServer.Providers.ApnsJwts(_time);
+        jwts.Get(System.Security.Cryptography.ECDsa.Create(System.Security.Cryptography.ECCurve.NamedCurves.nistP256), "MARMOTTEAM", "MARMOTKEY1");
+        await new SharedProviderTokens(new NonsenseValues(), _time).AgreeAsync(jwts, CancellationToken.None);
+        Assert.NotEmpty(jwts.All[0].Current());
+    }
+
+    private sealed class NonsenseValues : ISharedValues
+    {
+        public ValueTask<byte[]> OfferAsync(Bytes32 name, byte[] value, TimeSpan life, CancellationToken cancel) => throw new InvalidCastException("an integer where bytes should be");
+    }
+
     [Fact]
     public async Task All_devices_of_a_trigger_are_asked_for_together_under_names_that_need_the_apps_key()
     {
@@ -111,6 +168,8 @@ public class SharedDevicesTests
 
         public bool IsAway { get; set; }
 
+        public Type Fault { get; init; } = typeof(IOException);
+
         public int HoldsBackAfter { get; init; } = int.MaxValue;
 
         public bool IsConnected => !IsAway;
@@ -120,7 +179,7 @@ public class SharedDevicesTests
         public ValueTask<ClaimAnswer> ClaimAsync(Bytes32 hash, Bytes32 owner, TimeSpan lease, CancellationToken cancel)
         {
             Names.Enqueue(hash);
-            return IsAway ? throw new IOException("away")
+            return IsAway ? throw (Exception)Activator.CreateInstance(Fault)!
                 : Names.Count > HoldsBackAfter ? new ValueTask<ClaimAnswer>(_later.Task)
                 : new ValueTask<ClaimAnswer>(ClaimAnswer.Owned);
         }

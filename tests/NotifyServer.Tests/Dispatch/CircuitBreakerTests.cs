@@ -11,7 +11,7 @@ public class CircuitBreakerTests
     {
         var clock = Clock.Standing();
         var circuit = new CircuitBreaker(clock);
-        circuit.CredentialFailure("InvalidProviderToken", null);
+        circuit.CredentialFailure(PushReason.InvalidProviderToken, null);
         Assert.False(circuit.TryPass(out var wait));
         Assert.Equal(TimeSpan.FromSeconds(30), wait);
 
@@ -31,13 +31,13 @@ public class CircuitBreakerTests
         for (var i = 0; i < CircuitBreaker.TransientFailures; i++)
         {
             Assert.True(circuit.TryPass(out _));
-            circuit.TransientFailure("timeout");
+            circuit.TransientFailure(PushReason.Timeout);
         }
 
         Assert.False(circuit.TryPass(out var wait));
         clock.Advance(wait);
         Assert.True(circuit.TryPass(out _));
-        circuit.TransientFailure("timeout");
+        circuit.TransientFailure(PushReason.Timeout);
         Assert.False(circuit.TryPass(out _));
     }
 
@@ -47,7 +47,7 @@ public class CircuitBreakerTests
         var circuit = new CircuitBreaker(Clock.Standing());
         for (var i = 0; i < CircuitBreaker.TransientFailures * 3; i++)
         {
-            circuit.TransientFailure("timeout");
+            circuit.TransientFailure(PushReason.Timeout);
             circuit.Succeeded();
         }
 
@@ -57,9 +57,9 @@ public class CircuitBreakerTests
     [Fact]
     public void A_providers_floor_is_never_jittered_away()
     {
-        var verdict = new PushVerdict(PushOutcome.TokenBusy, "QUOTA_EXCEEDED", TimeSpan.FromMinutes(1));
+        var verdict = new PushVerdict(PushOutcome.TokenBusy, PushReason.FcmQuotaExceeded, TimeSpan.FromMinutes(1));
         Assert.True(RetryPause.For(verdict, 1, 0) >= TimeSpan.FromMinutes(1));
-        Assert.Equal(TimeSpan.Zero, RetryPause.For(new PushVerdict(PushOutcome.Reconnect, "Shutdown"), 1, 0.5));
+        Assert.Equal(TimeSpan.Zero, RetryPause.For(new PushVerdict(PushOutcome.Reconnect, PushReason.Shutdown), 1, 0.5));
         Assert.True(RetryPause.For(PushVerdict.TimedOut, 50, 1) <= TimeSpan.FromSeconds(45));
     }
 }

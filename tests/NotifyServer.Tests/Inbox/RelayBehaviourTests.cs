@@ -208,4 +208,49 @@ public class RelayBehaviourTests
         Assert.True(list.TryVerify(out _));
         Assert.Equal(relay.Url, list.TagValue("relay"));
     }
+
+    [Fact]
+    [Trait("Spec", "NIP-17")]
+    public async Task Publishes_its_inbox_relays_again_where_they_were_deleted()
+    {
+        await using var relay = await TestRelay.StartAsync();
+        await using var server = await RunningServer.StartAsync([relay], options => options.InboxListInterval = TimeSpan.FromSeconds(1));
+        await relay.PublishedAsync(1);
+        await server.Probe.UntilAsync("marmot_notify_inbox_lists:present", 2);
+        Assert.Single(relay.Published);
+
+        relay.Published.Clear();
+        await relay.PublishedAsync(1);
+        await server.Probe.UntilAsync("marmot_notify_inbox_lists:published", 2);
+        Assert.True(server.Service.Relays[0].IsListed);
+    }
+
+    [Fact]
+    [Trait("Spec", "NIP-17")]
+    public async Task A_relay_that_takes_the_list_no_more_shows_as_unlisted()
+    {
+        await using var relay = await TestRelay.StartAsync();
+        await using var server = await RunningServer.StartAsync([relay], options => options.InboxListInterval = TimeSpan.FromSeconds(1));
+        await server.Probe.UntilAsync("marmot_notify_inbox_lists:present", 1);
+        Assert.True(server.Service.Relays[0].IsListed);
+
+        relay.RefusesLists = "blocked: not you";
+        relay.Published.Clear();
+        await server.Probe.UntilAsync("marmot_notify_inbox_lists:blocked", 1);
+        Assert.False(server.Service.Relays[0].IsListed);
+        Assert.Empty(relay.Published);
+    }
+
+    [Fact]
+    [Trait("Spec", "NIP-17")]
+    public async Task A_relay_that_does_not_answer_the_question_gets_no_list_after_list()
+    {
+        await using var relay = await TestRelay.StartAsync();
+        await using var server = await RunningServer.StartAsync([relay], options => options.InboxListInterval = TimeSpan.FromSeconds(1));
+        await relay.PublishedAsync(1);
+        relay.RefusesQueries = "rate-limited: later";
+        await server.Probe.UntilAsync("marmot_notify_inbox_lists:no-answer", 3);
+        Assert.Single(relay.Published);
+        Assert.True(server.Service.Relays[0].IsListed); // as far as anybody knows
+    }
 }

@@ -69,7 +69,7 @@ public class ApnsProviderTests
         apns.Script("04", new SimulatedVerdict { Status = 403, Reason = "ExpiredProviderToken", Times = 1 });
         using var provider = Create(apns, clock);
 
-        Assert.Equal("ExpiredProviderToken", (await SendAsync(provider, [4], clock)).Reason);
+        Assert.Equal(PushReason.ExpiredProviderToken, (await SendAsync(provider, [4], clock)).Reason);
         Assert.Equal(1, provider.Jwt.Minted);
 
         clock.Advance(TimeSpan.FromMinutes(21));

@@ -67,7 +67,7 @@ internal sealed class PipelineRig : IAsyncDisposable
         var buffer = System.Buffers.ArrayPool<byte>.Shared.Rent(json.Length);
         json.CopyTo(buffer);
         using var item = new IntakeItem(buffer, json.Length, 0, _time.GetUptime());
-        return await _pipeline.ProcessAsync(item, _ => { }, CancellationToken.None);
+        return (await _pipeline.ProcessAsync(item, _ => { }, CancellationToken.None)).Label();
     }
 
     public async ValueTask DisposeAsync()

@@ -61,7 +61,7 @@ internal sealed class RunningServer : IAsyncDisposable
         time ??= ownsProviders ? new SteppingClock() : TimeProvider.System;
         providers ??= await SimulatedProviders.StartAsync(
             apns => (apns.ClockSkew, apns.ProviderTokenLifetime) = (SteppingClock.Farthest * 2, SteppingClock.Farthest * 2),
-            fcm => (fcm.ClockSkew, fcm.Clock) = (SteppingClock.Farthest * 2, new WallClock(DateTimeOffset.UtcNow - SteppingClock.Farthest)));
+            fcm => (fcm.ClockSkew, fcm.Clock) = (SteppingClock.Farthest * 3, new WallClock(DateTimeOffset.UtcNow - SteppingClock.Farthest)));
         var options = CreateOptions(folder, providers, relays.Select(relay => relay.Url), nsec);
         configure?.Invoke(options);
         var check = new NotifyOptionsValidator().Validate(null, options);

@@ -58,6 +58,12 @@ internal sealed class TestRelay : IAsyncDisposable
     /// <summary>OK false to every gift wrap, with this reason.</summary>
     public string? RefusesWraps { get; set; }
 
+    /// <summary>OK false to every inbox list, with this reason.</summary>
+    public string? RefusesLists { get; set; }
+
+    /// <summary>CLOSED to every question but the standing one, with this reason.</summary>
+    public string? RefusesQueries { get; set; }
+
     /// <summary>The NIP-11 document; null: 404.</summary>
     public string? Information { get; set; }
 
@@ -279,7 +285,7 @@ internal sealed class TestRelay : IAsyncDisposable
                 break;
             case "EVENT":
                 var evt = Parse(root[1]);
-                if (evt.Kind == 1059 && RefusesWraps is { } refusal)
+                if ((evt.Kind == 1059 ? RefusesWraps : evt.Kind == 10050 ? RefusesLists : null) is { } refusal)
                 {
                     await client.SendAsync($"""["OK","{evt.Id}",false,"{refusal}"]""");
                     break;
@@ -303,6 +309,12 @@ internal sealed class TestRelay : IAsyncDisposable
         var isInbox = root[2].GetProperty("kinds")[0].GetInt32() is 1059;
         if (!isInbox)
         {
+            if (RefusesQueries is { } refusal)
+            {
+                await client.SendAsync($"""["CLOSED","{id}","{refusal}"]""");
+                return;
+            }
+
             var stored = Published.LastOrDefault(evt => evt.Kind == 10050 && root[2].GetProperty("authors")[0].GetString() == evt.PublicKey.ToString());
             if (stored is not null)
             {

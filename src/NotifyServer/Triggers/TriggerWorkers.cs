@@ -1,7 +1,7 @@
-using Marmot.NotifyServer.Triggers;
+using Marmot.NotifyServer.Inbox;
 using Microsoft.Extensions.Logging;
 
-namespace Marmot.NotifyServer.Inbox;
+namespace Marmot.NotifyServer.Triggers;
 
 /// <summary>The loops that take events from the intake, as the budget allows, one a core.</summary>
 internal sealed class TriggerWorkers(
@@ -9,11 +9,12 @@ internal sealed class TriggerWorkers(
     EcBudget budget,
     TriggerPipelineContext context,
     IReadOnlyList<string> relayNames,
+    int count,
     ILogger logger)
 {
     /// <summary>Each runs until the intake is closed and empty, or cancelled.</summary>
-    public IEnumerable<Task> Start(int workers, CancellationToken cancellationToken) =>
-        Enumerable.Range(0, workers).Select(_ => Task.Run(() => WorkAsync(cancellationToken), CancellationToken.None));
+    public IEnumerable<Task> Start(CancellationToken cancellationToken) =>
+        Enumerable.Range(0, count).Select(_ => Task.Run(() => WorkAsync(cancellationToken), CancellationToken.None));
 
     private async Task WorkAsync(CancellationToken cancellationToken)
     {

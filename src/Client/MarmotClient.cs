@@ -50,12 +50,13 @@ public sealed class MarmotClient : IAsyncDisposable
         var commits = new CommitPublisher(account, _relays, _outbox);
         _finder = new KeyPackageFinder(account, _relays);
         _keyPackages = new KeyPackagePublisher(account, _sessions, _relays);
-        _changes = new GroupChanges(account, _sessions, _relays, _outbox, commits, _finder);
-        _messages = new MessageSender(account, _sessions, _relays, _outbox);
         _welcomes = new WelcomeInbox(account, _sessions, _relays);
         _sync = new GroupSync(account, _sessions, _relays, _outbox, commits, _welcomes, _keyPackages);
+        var renewal = new KeyRenewal(_sessions, _sync, commits);
+        _changes = new GroupChanges(account, _sessions, _relays, _outbox, commits, _finder, renewal);
+        _messages = new MessageSender(account, _sessions, _relays, _outbox, renewal);
         _blossom = new BlossomClient(account.Time);
-        _media = new GroupMedia(account, _sessions, commits, _messages, _blossom);
+        _media = new GroupMedia(account, _sessions, commits, _messages, renewal, _blossom);
         _push = new GroupPush(account, _sessions, _relays, inboxes, _messages);
     }
 
@@ -354,8 +355,13 @@ public sealed class MarmotClient : IAsyncDisposable
     {
         await ResumeAsync(cancellationToken);
         var published = new List<PublishedEvent>();
-        foreach (var session in _sessions.All.Where(one => one.NeedsSelfUpdate).ToList())
+        foreach (var session in _sessions.All.Where(one => one.NeedsSelfUpdate || one.NeedsFreshKeys).ToList())
         {
+            if (session.NeedsFreshKeys)
+            {
+                await SyncAsync(session.GroupId, cancellationToken: cancellationToken); // the commit belongs on the newest epoch
+            }
+
             published.AddRange(await SelfUpdateAsync(session.GroupId, cancellationToken));
         }
 

@@ -12,11 +12,15 @@ internal sealed class Account : IDisposable
 {
     private AccountRecord _record;
 
-    private Account(ClientStore store, AccountRecord record, SecretKey key, TimeProvider time) => (Store, _record, Key, Time) = (store, record, key, time);
+    private Account(ClientStore store, AccountRecord record, SecretKey key, TimeProvider time)
+        => (Store, _record, Key, Time, Clock) = (store, record, key, time, new ClockWatch(time));
 
     public ClientStore Store { get; }
 
     public TimeProvider Time { get; }
+
+    /// <summary>Notices when the clock is set.</summary>
+    public ClockWatch Clock { get; }
 
     public SecretKey Key { get; }
 
@@ -60,6 +64,7 @@ internal sealed class Account : IDisposable
     /// <exception cref="ClientException">The store has none.</exception>
     public static Account Open(ClientStore store, TimeProvider time)
     {
+        PutBackCopy.Heed(store);
         var record = store.GetJson<AccountRecord>(AccountRecord.Key) ?? throw new ClientException("the store has no account; make one first");
         return SecretKey.TryCreate(record.SecretKey, out var key) ? new Account(store, record, key, time) : throw new InvalidDataException("the store's account key is not valid");
     }

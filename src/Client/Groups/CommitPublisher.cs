@@ -13,7 +13,7 @@ namespace Marmot.Client.Groups;
 internal sealed class CommitPublisher
 {
     /// <summary>A commit without an answer is sent again this long and no longer: a late one would overturn what others did since.</summary>
-    private const int CommitRetrySeconds = 60;
+    private static readonly TimeSpan CommitRetryPause = TimeSpan.FromSeconds(60);
 
     private readonly Account _account;
     private readonly RelayRequests _relays;
@@ -70,7 +70,7 @@ internal sealed class CommitPublisher
         bool isShown = answers.Any(answer => answer.Events.Any(found => found.Id == pending.EventId));
 
         // 2. If it is young, send it again; an old one would be found by nobody who has moved on.
-        if (!isShown && pending.CreatedAt >= _account.Now - CommitRetrySeconds)
+        if (!isShown && session.PendingFor <= CommitRetryPause)
         {
             var published = await _relays.PublishAsync(evt, session.Relays, cancellationToken);
             isShown = published.Acked;

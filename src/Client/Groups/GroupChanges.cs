@@ -22,9 +22,10 @@ internal sealed class GroupChanges
     private readonly Outbox _outbox;
     private readonly CommitPublisher _commits;
     private readonly KeyPackageFinder _finder;
+    private readonly KeyRenewal _renewal;
 
-    public GroupChanges(Account account, GroupSessions sessions, RelayRequests relays, Outbox outbox, CommitPublisher commits, KeyPackageFinder finder)
-        => (_account, _sessions, _relays, _outbox, _commits, _finder) = (account, sessions, relays, outbox, commits, finder);
+    public GroupChanges(Account account, GroupSessions sessions, RelayRequests relays, Outbox outbox, CommitPublisher commits, KeyPackageFinder finder, KeyRenewal renewal)
+        => (_account, _sessions, _relays, _outbox, _commits, _finder, _renewal) = (account, sessions, relays, outbox, commits, finder, renewal);
 
     /// <summary>Makes a group of one; nothing is published (MIP-01).</summary>
     public async Task<GroupState> CreateGroupAsync(string name, string description, IReadOnlyList<string>? relays = null, IReadOnlyList<Bytes32>? admins = null, CancellationToken cancellationToken = default)
@@ -82,6 +83,7 @@ internal sealed class GroupChanges
     /// <summary>Adds the owners of these key packages in one commit.</summary>
     public async Task<IReadOnlyList<PublishedEvent>> InviteAsync(string groupId, IReadOnlyList<KeyPackageEvent> keyPackages, CancellationToken cancellationToken = default)
     {
+        await _renewal.EnsureAsync(groupId, cancellationToken);
         using var gate = await _sessions.EnterAsync(cancellationToken);
         var session = _sessions.RequireAdmin(groupId);
         var proposals = new List<Proposal>(keyPackages.Select(package => new AddProposal(package.KeyPackage)));
@@ -108,6 +110,7 @@ internal sealed class GroupChanges
     /// <summary>Changes name, description, admins, relays, routing id or timer; admins only.</summary>
     public async Task<IReadOnlyList<PublishedEvent>> UpdateGroupAsync(string groupId, GroupChange change, CancellationToken cancellationToken = default)
     {
+        await _renewal.EnsureAsync(groupId, cancellationToken);
         using var gate = await _sessions.EnterAsync(cancellationToken);
         var session = _sessions.RequireAdmin(groupId);
         var data = CommitPublisher.Writable(session);
@@ -132,6 +135,7 @@ internal sealed class GroupChanges
     /// <summary>Removes every leaf of an account and its admin right in the same commit; admins only.</summary>
     public async Task<IReadOnlyList<PublishedEvent>> RemoveAsync(string groupId, Bytes32 account, CancellationToken cancellationToken = default)
     {
+        await _renewal.EnsureAsync(groupId, cancellationToken);
         using var gate = await _sessions.EnterAsync(cancellationToken);
         var session = _sessions.RequireAdmin(groupId);
         if (account == _account.PublicKey)
@@ -158,6 +162,7 @@ internal sealed class GroupChanges
     /// <summary>Asks to be taken out: a proposal that any member (self_remove) or an admin commits. An admin steps down first.</summary>
     public async Task<IReadOnlyList<PublishedEvent>> LeaveAsync(string groupId, CancellationToken cancellationToken = default)
     {
+        await _renewal.EnsureAsync(groupId, cancellationToken);
         using var gate = await _sessions.EnterAsync(cancellationToken);
         var session = _sessions.Require(groupId);
         var evt = session.CreateLeave();
@@ -169,6 +174,7 @@ internal sealed class GroupChanges
     /// <summary>Commits the proposals that wait, as far as this client may: members who leave; an admin also what others propose.</summary>
     public async Task<IReadOnlyList<PublishedEvent>> CommitPendingAsync(string groupId, CancellationToken cancellationToken = default)
     {
+        await _renewal.EnsureAsync(groupId, cancellationToken);
         using var gate = await _sessions.EnterAsync(cancellationToken);
         return await _commits.CommitPendingAsync(_sessions.Require(groupId), cancellationToken);
     }

@@ -208,6 +208,11 @@ internal sealed class GroupReceiver
 
             if (!_session.Mls.TryProcess(message, out var received, out var error))
             {
+                if (error == MlsError.OwnMessage && message.Epoch == _session.Epoch)
+                {
+                    _session.NoteUnknownOwnMessage();
+                }
+
                 Finish(turn, candidate, error == MlsError.WrongEpoch ? GroupOutcome.Stale : GroupOutcome.Refused, error.ToString());
                 continue;
             }
@@ -216,6 +221,7 @@ internal sealed class GroupReceiver
             {
                 var members = _session.Mls.Members.ToDictionary(member => member.Index, member => member.Leaf);
                 string? refusal = CommitPolicy.Refusal(proposal.Proposal, proposal.Sender, members, _session.Data);
+                _session.Record.ProposalsAt = Math.Max(_session.Record.ProposalsAt, candidate.Event.CreatedAt);
                 Finish(turn, candidate, refusal is null ? GroupOutcome.Proposal : GroupOutcome.Refused, refusal ?? string.Empty);
                 Hear(candidate);
             }
@@ -262,7 +268,7 @@ internal sealed class GroupReceiver
     private void Hear(Candidate candidate)
     {
         _session.Record.HasHeard = true;
-        _session.Record.HeardAt = Math.Max(_session.Record.HeardAt, candidate.Event.CreatedAt);
+        _session.Record.HeardAt = Math.Max(_session.Record.HeardAt, Math.Min(candidate.Event.CreatedAt, _session.Now)); // a date ahead would hide that the group goes on
     }
 
     // The reader computes a missing id; the profile wants it there.
@@ -356,8 +362,13 @@ internal sealed class GroupReceiver
     /// <summary>Own messages of epochs that no longer are: nobody on the better branch can read them, so they are sealed anew under the same inner id.</summary>
     private void SendAgain(ReceiveTurn turn, ulong epoch)
     {
-        for (int index = _session.Record.Messages - 1; index >= 0 && _session.History.Get(index, turn.Batch) is { } stored; index--)
+        for (int index = _session.Record.Messages - 1; index >= 0; index--)
         {
+            if (_session.History.Get(index, turn.Batch) is not { } stored)
+            {
+                continue; // damaged on disk
+            }
+
             // Late messages of older epochs lie between newer ones, but not further back than epochs are known.
             if (stored.Epoch + (2 * CommitRace.Epochs) < epoch)
             {
@@ -370,7 +381,7 @@ internal sealed class GroupReceiver
             }
 
             turn.Batch.Delete(GroupSession.OutboxKey(stored.EventId));
-            _session.Seal(rumor, index, turn.Batch);
+            _session.SealAgain(rumor, index, stored, turn.Batch);
             turn.Report.Resent++;
         }
     }

@@ -22,6 +22,10 @@ internal sealed record GroupRecord
 
     /// <summary>Largest created_at used for an own event, and how many application messages share it.</summary>
     public long LastCreatedAt { get; set; }
+
+    /// <summary>created_at of the commit that began this epoch, and the largest of the proposals that wait in it: whoever made them, own events come later.</summary>
+    public long EpochBeganAt { get; set; }
+    public long ProposalsAt { get; set; }
     public int SharingLast { get; set; }
     public int Messages { get; set; }
 
@@ -32,6 +36,9 @@ internal sealed record GroupRecord
     public List<GossipPlace> Gossip { get; init; } = [];
     public bool IsActive { get; set; } = true;
     public bool NeedsSelfUpdate { get; set; }
+
+    /// <summary>True while ratchets of the current epoch may have been used further than the store knows: after a copy of the store was put back.</summary>
+    public bool NeedsFreshKeys { get; set; }
     public bool WantsToLeave { get; set; }
     public PendingCommit? Pending { get; set; }
     public List<MergedCommit> Merged { get; init; } = [];
@@ -75,6 +82,9 @@ internal sealed record OutboxEntry(string EventJson, int Kind, long CreatedAt, L
 {
     /// <summary>Welcomes name the reader, so that his inbox relays can be found when it is sent.</summary>
     public Bytes32? Recipient { get; init; }
+
+    /// <summary>True for a message that must be sealed anew before it can be sent.</summary>
+    public bool MustSeal { get; init; }
 
     /// <summary>When a relay said OK, Unix seconds; 0 before. Kept until the event was seen on a relay.</summary>
     public long AckedAt { get; init; }

@@ -21,6 +21,11 @@ internal sealed partial class GroupSession
             throw new ClientException("a commit of this group still waits for a relay's answer; sync first");
         }
 
+        if (!request.ForcePath)
+        {
+            RequireFreshKeys();
+        }
+
         StagedCommit staged;
         try
         {
@@ -40,10 +45,16 @@ internal sealed partial class GroupSession
         byte[] message = staged.Message!.ToBytes();
         var evt = Envelope(message, NextCreatedAt(isMessage: false));
         _record.Pending = new PendingCommit(Mls.Epoch, evt.Id, evt.CreatedAt, System.Text.Encoding.UTF8.GetString(evt.Json.Span), HashOf(message), [.. invitees]);
+        _stagedAt = _time.GetTimestamp();
         var batch = new StoreBatch();
         Commit(batch);
         return evt;
     }
+
+    /// <summary>How long the own commit has waited. After a restart only its date tells, and one that lies ahead of a clock that was set counts as old.</summary>
+    public TimeSpan PendingFor => _stagedAt is { } at ? _time.GetElapsedTime(at)
+        : _record.Pending is { } pending && InReason(pending.CreatedAt, Now) > 0 ? TimeSpan.FromSeconds(Math.Max(0, Now - pending.CreatedAt))
+        : TimeSpan.MaxValue;
 
     /// <summary>Puts the own commit in force after a relay took it. <paramref name="owe"/> makes the Welcomes' outbox entries, which are stored in the same batch.</summary>
     public void ConfirmCommit(Action<StoreBatch, MlsMessage, IReadOnlyList<Invitee>> owe)
@@ -67,6 +78,7 @@ internal sealed partial class GroupSession
     public NostrEvent CreateLeave()
     {
         RequireActive();
+        RequireFreshKeys();
         if (IsAdmin)
         {
             throw new ClientException("an admin must step down before leaving");
@@ -84,7 +96,7 @@ internal sealed partial class GroupSession
     }
 
     /// <summary>True when the wish to leave was voided by an epoch change and must be uttered again.</summary>
-    public bool MustRepeatLeave => WantsToLeave && _mls is not null && !IsAdmin
+    public bool MustRepeatLeave => WantsToLeave && !NeedsFreshKeys && _mls is not null && !IsAdmin
         && !_mls.PendingProposals.Any(pending => pending.Sender.Index == (uint)_mls.OwnLeaf && CommitPolicy.IsLeave(pending.Proposal, pending.Sender));
 
     /// <summary>Proposals that the rules let wait for a commit.</summary>
@@ -122,7 +134,7 @@ internal sealed partial class GroupSession
 
         if (staged.HasPath)
         {
-            _record.NeedsSelfUpdate = false;
+            (_record.NeedsSelfUpdate, _record.NeedsFreshKeys) = (false, false);
         }
     }
 
@@ -160,6 +172,7 @@ internal sealed partial class GroupSession
         bool isOwn = staged.IsOwn;
         var relays = Relays;
         mls.Merge(staged, _time.GetUtcNow());
+        (_record.EpochBeganAt, _record.ProposalsAt) = (createdAt, 0);
         Race.Keep(batch, new MergedCommit(epoch, eventId, createdAt, messageHash, Now, isOwn), before);
         _record.IsActive = !staged.RemovesSelf;
         if (staged.RemovesSelf)

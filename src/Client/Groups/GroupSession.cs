@@ -1,6 +1,7 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Security.Cryptography;
 using System.Text;
+using Marmot.Client.Accounts;
 using Marmot.Client.Profiles;
 using Marmot.Client.Storage;
 using Marmot.Mls.Codec;
@@ -27,6 +28,12 @@ internal sealed partial class GroupSession : IDisposable
 
     private const int MaxRoutingIds = 6;
 
+    /// <summary>Own messages run this many seconds ahead of the clock at most; then sending waits.</summary>
+    internal const int MaxSecondsAhead = 240;
+
+    /// <summary>A date this far ahead of the clock is nobody's but a wrong clock's: it is not waited for, nor kept up with.</summary>
+    private const int MaxReasonSeconds = MaxSecondsAhead + 60;
+
     /// <summary>Epochs a message may wait before it is sealed anew; readers keep five.</summary>
     private const ulong MaxMessageLag = 2;
 
@@ -38,6 +45,7 @@ internal sealed partial class GroupSession : IDisposable
     private readonly SeenIds _seen;
     private readonly GroupReceiver _receiver;
     private MlsGroup? _mls;
+    private long? _stagedAt; // timestamp of the own commit, when this process made it
 
     private GroupSession(ClientStore store, TimeProvider time, in Bytes32 account, GroupRecord record, SeenIds seen, ParkedEvents parked, MlsGroup? mls)
     {
@@ -50,6 +58,8 @@ internal sealed partial class GroupSession : IDisposable
     public bool IsActive => _record.IsActive;
 
     public bool NeedsSelfUpdate => _record is { NeedsSelfUpdate: true, IsActive: true, Profile: MarmotProfile.Mip };
+
+    public bool NeedsFreshKeys => _record is { NeedsFreshKeys: true, IsActive: true };
 
     public bool WantsToLeave => _record is { WantsToLeave: true, IsActive: true };
 
@@ -123,7 +133,7 @@ internal sealed partial class GroupSession : IDisposable
     internal static string PrefixOf(string groupId) => $"g/{groupId}/";
 
     /// <summary>Seconds by which the next own message would be dated ahead of the clock: the price of many messages at once.</summary>
-    public long SecondsAhead => Math.Max(0, _record.LastCreatedAt + (_record.SharingLast >= MaxMessagesASecond ? 1 : 0) - Now);
+    public long SecondsAhead => Math.Max(0, NextDate(isMessage: true).CreatedAt - Now);
 
     /// <summary>A new group of one, in epoch 0.</summary>
     public static GroupSession Create(ClientStore store, TimeProvider time, in Bytes32 account, GroupData data, bool requireSelfRemove, StoreBatch batch)
@@ -156,6 +166,7 @@ internal sealed partial class GroupSession : IDisposable
             JoinedAt = welcomedAt,
             JoinEpoch = mls.Epoch,
             HeardAt = welcomedAt,
+            EpochBeganAt = welcomedAt,
             NeedsSelfUpdate = true,
             Messages = old?.Messages ?? 0,
             PagedMessages = old?.PagedMessages ?? 0,
@@ -197,6 +208,7 @@ internal sealed partial class GroupSession : IDisposable
     public (NostrEvent Event, int Index) CreateMessage(Rumor rumor)
     {
         RequireActive();
+        RequireFreshKeys();
         var batch = new StoreBatch();
         var (evt, index) = Seal(rumor, null, batch);
         Commit(batch, durable: false);
@@ -206,13 +218,13 @@ internal sealed partial class GroupSession : IDisposable
     /// <summary>Messages that no relay took while the group moved on: soon nobody would have their epoch's keys, so they are sealed anew under the same inner id.</summary>
     public void SealOldMessagesAnew(IEnumerable<OutboxEntry> waiting)
     {
-        if (_mls is null)
+        if (_mls is null || NeedsFreshKeys)
         {
             return;
         }
 
         var batch = new StoreBatch();
-        foreach (var entry in waiting.Where(one => one is { Message: not null, AckedAt: 0 } && one.GroupId == GroupId && one.Epoch + MaxMessageLag < Epoch))
+        foreach (var entry in waiting.Where(one => one is { Message: not null, AckedAt: 0 } && one.GroupId == GroupId && (one.MustSeal || one.Epoch + MaxMessageLag < Epoch)))
         {
             if (_history.Get(entry.Message!.Value) is { IsOwn: true } stored && Rumor.TryParse(Encoding.UTF8.GetBytes(stored.RumorJson), out var rumor, out _))
             {
@@ -297,23 +309,34 @@ internal sealed partial class GroupSession : IDisposable
             HasImage = data.ImageHash is not null,
             NeedsSelfUpdate = NeedsSelfUpdate,
             NeedsInvitation = NeedsInvitation,
+            NeedsFreshKeys = NeedsFreshKeys,
         };
     }
 
     /// <summary>The leaves of an account.</summary>
     public IReadOnlyList<int> LeavesOf(Bytes32 account) => [.. Mls.Members.Where(member => MarmotIdentity.Of(member.Leaf) == account).Select(member => member.Index)];
 
+    /// <summary>Steps of the clock when all relays were last read to the end: <see cref="ClockWatch"/>.</summary>
+    public int ClockStepsAtLook { get; set; }
+
     /// <summary>Remembers that a relay gave everything it had when our clock showed this.</summary>
     public void MarkCaughtUp(string relay, long startedAt)
     {
-        if (_record.CaughtUp.GetValueOrDefault(relay) < startedAt)
+        long known = _record.CaughtUp.GetValueOrDefault(relay);
+        if (known < startedAt || InReason(known, Now) == 0)
         {
             _record.CaughtUp[relay] = startedAt;
         }
     }
 
-    /// <summary>From when on a relay is asked; it must reach behind clocks that go wrong and events that waited in an outbox.</summary>
-    public long Since(string relay) => Math.Max(0, (_record.CaughtUp.TryGetValue(relay, out long at) ? Math.Max(at, _record.JoinedAt) : _record.JoinedAt) - 3600);
+    /// <summary>From when on a relay is asked; it must reach behind clocks that go wrong and events that waited in an outbox. A mark of a clock that was set says nothing.</summary>
+    public long Since(string relay, int clockSteps)
+    {
+        long now = Now;
+        long joined = InReason(_record.JoinedAt, now);
+        long at = clockSteps == ClockStepsAtLook && _record.CaughtUp.TryGetValue(relay, out long caughtUp) && InReason(caughtUp, now) > 0 ? Math.Max(caughtUp, joined) : clockSteps > 0 ? 0 : joined;
+        return Math.Max(0, at - 3600);
+    }
 
     public void Dispose() => _mls?.Dispose();
 
@@ -331,6 +354,18 @@ internal sealed partial class GroupSession : IDisposable
         }
     }
 
+    /// <summary>An own message of this epoch that we do not know: the store is a copy that was put back.</summary>
+    internal void NoteUnknownOwnMessage() => _record.NeedsFreshKeys = true;
+
+    // Before anything is sealed by a ratchet that may have gone on without us.
+    private void RequireFreshKeys()
+    {
+        if (NeedsFreshKeys)
+        {
+            throw new ClientException("the store may be a copy that was put back; the group's keys must be renewed before anything is sent");
+        }
+    }
+
     // Seals under the current epoch. A resent message keeps its index.
     internal (NostrEvent Event, int Index) Seal(Rumor rumor, int? index, StoreBatch batch)
     {
@@ -342,6 +377,19 @@ internal sealed partial class GroupSession : IDisposable
         PutOutbox(batch, evt, place);
         MarkSeen(evt.Id, HashOf(message));
         return (evt, place);
+    }
+
+    /// <summary>Seals an own message of a lost branch under the current epoch; later, when the group needs fresh keys first.</summary>
+    internal void SealAgain(Rumor rumor, int index, StoredMessage stored, StoreBatch batch)
+    {
+        if (NeedsFreshKeys)
+        {
+            batch.PutJson(OutboxKey(stored.EventId), new OutboxEntry(string.Empty, GroupEvent.Kind, rumor.CreatedAt, [.. Relays], GroupId, stored.Epoch, index) { MustSeal = true });
+        }
+        else
+        {
+            Seal(rumor, index, batch);
+        }
     }
 
     private NostrEvent Envelope(byte[] message, long createdAt, long? expiration = null)
@@ -443,25 +491,21 @@ internal sealed partial class GroupSession : IDisposable
         }
     }
 
-    // Own commits and proposals strictly later than anything before them; messages may share a second.
-    private long NextCreatedAt(bool isMessage)
+    private long NextCreatedAt(bool isMessage) => ((_record.LastCreatedAt, _record.SharingLast) = NextDate(isMessage)).Item1;
+
+    // Own commits and proposals strictly later than anything before them; messages may share a second. All of them later than what began the epoch, commits also than the proposals they cover.
+    private (long CreatedAt, int Sharing) NextDate(bool isMessage)
     {
         long now = Now;
-        if (now > _record.LastCreatedAt)
-        {
-            (_record.LastCreatedAt, _record.SharingLast) = (now, 1);
-        }
-        else if (isMessage && _record.SharingLast < MaxMessagesASecond)
-        {
-            _record.SharingLast++;
-        }
-        else
-        {
-            (_record.LastCreatedAt, _record.SharingLast) = (_record.LastCreatedAt + 1, 1);
-        }
-
-        return _record.LastCreatedAt;
+        long last = InReason(_record.LastCreatedAt, now);
+        long earliest = Math.Max(Math.Max(now, InReason(_record.EpochBeganAt, now) + 1), isMessage ? 0 : InReason(_record.ProposalsAt, now) + 1);
+        return earliest > last ? (earliest, 1)
+            : isMessage && _record.SharingLast < MaxMessagesASecond ? (last, _record.SharingLast + 1)
+            : (last + 1, 1);
     }
+
+    // What a wrong clock dated far ahead comes down when the clock is right again.
+    private static long InReason(long createdAt, long now) => createdAt > now + MaxReasonSeconds ? 0 : createdAt;
 
     internal static Bytes32 HashOf(ReadOnlySpan<byte> bytes)
     {

@@ -64,6 +64,9 @@ public sealed record GroupState
     /// <summary>True when this client joined and has not renewed its keys yet (MIP-02: within a day).</summary>
     public bool NeedsSelfUpdate { get; init; }
 
+    /// <summary>True when the store may be a copy that was put back: the next step that sends renews the group's keys first.</summary>
+    public bool NeedsFreshKeys { get; init; }
+
     /// <summary>
     /// True when events come that are newer than all that was read and that no key here opens: the group has gone on without this client, as it does for one who was cut off for more than five
     /// epochs and committed alone. Ask an admin to remove and invite this account again. Strangers who write garbage under the group's public id raise it too.

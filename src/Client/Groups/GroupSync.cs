@@ -186,9 +186,10 @@ internal sealed class GroupSync
             var relays = session.Relays;
             var routing = session.RoutingIds.ToList();
             long askedAt = _account.Now;
-            long since = relays.Count == 0 ? 0 : relays.Min(session.Since);
-            var former = AskFormerAsync(session, routing, cancellationToken);
-            var answers = await Task.WhenAll(relays.Select(relay => _relays.Network.FetchAsync(relay, GroupFilter(routing, session.Since(relay)), asAccount: false, cancellationToken)));
+            int clockSteps = _account.Clock.CountSteps();
+            long since = relays.Count == 0 ? 0 : relays.Min(relay => session.Since(relay, clockSteps));
+            var former = AskFormerAsync(session, routing, clockSteps, cancellationToken);
+            var answers = await Task.WhenAll(relays.Select(relay => _relays.Network.FetchAsync(relay, GroupFilter(routing, session.Since(relay, clockSteps)), asAccount: false, cancellationToken)));
             var left = await former;
             var events = answers.Concat(left).SelectMany(answer => answer.Events).DistinctBy(evt => evt.Id).ToList();
             using (await _sessions.EnterAsync(cancellationToken))
@@ -202,6 +203,7 @@ internal sealed class GroupSync
                 _outbox.MarkShown(events);
                 if (answers.Length > 0 && Array.TrueForAll(answers, answer => answer.Complete))
                 {
+                    session.ClockStepsAtLook = clockSteps;
                     _outbox.SendAgainWhatIsMissing(session, [.. events.Select(evt => evt.Id)], askedAt, since);
                 }
 
@@ -221,14 +223,13 @@ internal sealed class GroupSync
     }
 
     // What members who have not seen the group move still write to its old relays.
-    private async Task<IReadOnlyList<RelayFetch>> AskFormerAsync(GroupSession session, IReadOnlyList<Bytes32> routing, CancellationToken cancellationToken)
+    private async Task<IReadOnlyList<RelayFetch>> AskFormerAsync(GroupSession session, IReadOnlyList<Bytes32> routing, int clockSteps, CancellationToken cancellationToken)
     {
-        long now = _account.Now;
-        var relays = session.FormerRelays.Where(relay => !_formerRelayFailures.TryGetValue(relay, out long failedAt) || failedAt < now - (long)FormerRelayPause.TotalSeconds);
-        var answers = await Task.WhenAll(relays.Select(relay => _relays.Network.FetchAsync(relay, GroupFilter(routing, session.Since(relay)), asAccount: false, cancellationToken)));
+        var relays = session.FormerRelays.Where(relay => !_formerRelayFailures.TryGetValue(relay, out long failedAt) || _account.Time.GetElapsedTime(failedAt) > FormerRelayPause);
+        var answers = await Task.WhenAll(relays.Select(relay => _relays.Network.FetchAsync(relay, GroupFilter(routing, session.Since(relay, clockSteps)), asAccount: false, cancellationToken)));
         foreach (var answer in answers.Where(answer => !answer.Complete))
         {
-            _formerRelayFailures[answer.Relay] = now;
+            _formerRelayFailures[answer.Relay] = _account.Time.GetTimestamp();
         }
 
         return answers;
@@ -243,7 +244,7 @@ internal sealed class GroupSync
             var routing = session.RoutingIds.ToList();
             var arrived = Channel.CreateUnbounded<NostrEvent>(new UnboundedChannelOptions { SingleReader = true });
             using var turn = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-            var filter = GroupFilter(routing, relays.Count == 0 ? 0 : relays.Min(session.Since));
+            var filter = GroupFilter(routing, relays.Count == 0 ? 0 : relays.Min(relay => session.Since(relay, _account.Clock.CountSteps())));
             var listening = relays.Concat(session.FormerRelays).Select(relay => _relays.Network.ListenAsync(relay, filter, asAccount: false, evt => arrived.Writer.TryWrite(evt), turn.Token)).ToList();
             try
             {

@@ -1,4 +1,3 @@
-using System.Buffers.Binary;
 using Marmot.Client.Push;
 using Marmot.Client.Storage;
 
@@ -45,14 +44,15 @@ internal sealed class MessageHistory(ClientStore store, GroupRecord record)
     /// <summary>Writes a message again. One that lies in a page is then in both; the value counts.</summary>
     public void Put(StoreBatch batch, int index, StoredMessage message) => batch.PutJson(MessageKey(index), message);
 
-    /// <summary>A message; null when there is none at this place.</summary>
+    /// <summary>A message; null when there is none at this place, or when it is damaged (<see cref="ClientStore.DamagedRecords"/>).</summary>
     public StoredMessage? Get(int index, StoreBatch? batch = null)
     {
         string key = MessageKey(index);
         byte[]? json = batch is null ? store.Get(key) : batch.Get(key, store);
         return json is not null ? StoreJson.Read<StoredMessage>(json)
-            : index < record.PagedMessages && store.GetJson<PageReference>(PageKey(index / PageMessages)) is { } page ? StoreJson.Read<StoredMessage>(Slice(store.ReadPage(page), index % PageMessages))
-            : null;
+            : index < record.PagedMessages && store.GetJson<PageReference>(PageKey(index / PageMessages)) is { } page && store.ReadPage(page, index % PageMessages) is { } paged
+                ? StoreJson.Read<StoredMessage>(paged)
+                : null;
     }
 
     /// <summary>Moves the oldest messages in memory to disk, once there are two pages of them. Call it when everything is in the store; a crash in between costs nothing.</summary>
@@ -61,21 +61,17 @@ internal sealed class MessageHistory(ClientStore store, GroupRecord record)
         while (store.HasPages && record.Messages - record.PagedMessages >= 2 * PageMessages)
         {
             var batch = new StoreBatch();
-            using var content = new MemoryStream();
+            var records = new List<byte[]>(PageMessages);
             for (int index = record.PagedMessages; index < record.PagedMessages + PageMessages; index++)
             {
-                byte[] json = store.Get(MessageKey(index)) ?? throw new InvalidDataException("the store lacks a message");
-                byte[] length = new byte[sizeof(int)];
-                BinaryPrimitives.WriteInt32BigEndian(length, json.Length);
-                content.Write(length);
-                content.Write(json);
+                records.Add(store.Get(MessageKey(index)) ?? throw new InvalidDataException("the store lacks a message"));
                 batch.Delete(MessageKey(index));
             }
 
             int paged = record.PagedMessages;
             try
             {
-                batch.PutJson(PageKey(paged / PageMessages), store.WritePage(content.GetBuffer().AsSpan(0, (int)content.Length)));
+                batch.PutJson(PageKey(paged / PageMessages), store.WritePage(records));
                 record.PagedMessages = paged + PageMessages;
                 batch.PutJson($"g/{record.GroupId}/record", record);
                 store.Commit(batch, durable: false);
@@ -86,16 +82,5 @@ internal sealed class MessageHistory(ClientStore store, GroupRecord record)
                 return; // no space: the messages stay where they are
             }
         }
-    }
-
-    // A page is length u32 and JSON, message by message.
-    private static ReadOnlySpan<byte> Slice(ReadOnlySpan<byte> page, int index)
-    {
-        for (; index > 0; index--)
-        {
-            page = page[(sizeof(int) + BinaryPrimitives.ReadInt32BigEndian(page))..];
-        }
-
-        return page.Slice(sizeof(int), BinaryPrimitives.ReadInt32BigEndian(page));
     }
 }

@@ -17,10 +17,11 @@ internal sealed class GroupMedia
     private readonly GroupSessions _sessions;
     private readonly CommitPublisher _commits;
     private readonly MessageSender _messages;
+    private readonly KeyRenewal _renewal;
     private readonly BlossomClient _blossom;
 
-    public GroupMedia(Account account, GroupSessions sessions, CommitPublisher commits, MessageSender messages, BlossomClient blossom)
-        => (_account, _sessions, _commits, _messages, _blossom) = (account, sessions, commits, messages, blossom);
+    public GroupMedia(Account account, GroupSessions sessions, CommitPublisher commits, MessageSender messages, KeyRenewal renewal, BlossomClient blossom)
+        => (_account, _sessions, _commits, _messages, _renewal, _blossom) = (account, sessions, commits, messages, renewal, blossom);
 
     /// <summary>Encrypts a file under the current epoch's media secret (MIP-04, mip04-v2). The message that carries the reference must be sent in the same epoch.</summary>
     public (MediaReference Media, byte[] Blob) Encrypt(string groupId, ReadOnlySpan<byte> file, string mimeType, string filename, Func<Bytes32, string>? toUrl = null)
@@ -99,6 +100,7 @@ internal sealed class GroupMedia
     /// <summary>Gives the group a picture: encrypted, in Blossom, its keys in the group data (MIP-01). Admins only.</summary>
     public async Task<IReadOnlyList<PublishedEvent>> SetImageAsync(string groupId, ReadOnlyMemory<byte> image, CancellationToken cancellationToken = default)
     {
+        await _renewal.EnsureAsync(groupId, cancellationToken);
         using var gate = await _sessions.EnterAsync(cancellationToken);
         var session = _sessions.RequireAdmin(groupId);
         var data = GroupImage.Encrypt(image.Span, CommitPublisher.Writable(session), out byte[] blob);
@@ -110,6 +112,7 @@ internal sealed class GroupMedia
     /// <summary>Takes the picture away and asks the servers to delete it. Admins only.</summary>
     public async Task<IReadOnlyList<PublishedEvent>> RemoveImageAsync(string groupId, CancellationToken cancellationToken = default)
     {
+        await _renewal.EnsureAsync(groupId, cancellationToken);
         using var gate = await _sessions.EnterAsync(cancellationToken);
         var session = _sessions.RequireAdmin(groupId);
         var data = CommitPublisher.Writable(session);

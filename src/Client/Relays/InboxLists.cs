@@ -21,13 +21,12 @@ internal sealed class InboxLists
     /// <summary>The relays of an account's list; empty when it has none where this client looks.</summary>
     public async Task<IReadOnlyList<string>> FindAsync(Bytes32 account, IReadOnlyList<string> also, CancellationToken cancellationToken)
     {
-        long oldest = _account.Now - (long)InboxListPause.TotalSeconds;
-        if (_known.TryGetValue(account, out var list) && list.ReadAt >= oldest)
+        if (_known.TryGetValue(account, out var list) && IsNew(list.ReadAt))
         {
             return list.Relays;
         }
 
-        foreach (var (old, _) in _known.Where(pair => pair.Value.ReadAt < oldest))
+        foreach (var (old, _) in _known.Where(pair => !IsNew(pair.Value.ReadAt)))
         {
             _known.TryRemove(old, out _);
         }
@@ -40,9 +39,11 @@ internal sealed class InboxLists
         var relays = RelayRequests.NewestList(lists, MarmotNumbers.InboxRelaysKind, "relay");
         if (relays.Count > 0)
         {
-            _known[account] = (relays, _account.Now);
+            _known[account] = (relays, _account.Time.GetTimestamp());
         }
 
         return relays;
     }
+
+    private bool IsNew(long readAt) => _account.Time.GetElapsedTime(readAt) <= InboxListPause;
 }

@@ -8,16 +8,14 @@ namespace Marmot.Client.Sending;
 /// <summary>Sends application messages: sealed and stored inside the gate, flushed and published outside it.</summary>
 internal sealed class MessageSender
 {
-    /// <summary>Own messages run this many seconds ahead of the clock at most; then sending waits.</summary>
-    private const int MaxSecondsAhead = 240;
-
     private readonly Account _account;
     private readonly GroupSessions _sessions;
     private readonly RelayRequests _relays;
     private readonly Outbox _outbox;
+    private readonly KeyRenewal _renewal;
 
-    public MessageSender(Account account, GroupSessions sessions, RelayRequests relays, Outbox outbox)
-        => (_account, _sessions, _relays, _outbox) = (account, sessions, relays, outbox);
+    public MessageSender(Account account, GroupSessions sessions, RelayRequests relays, Outbox outbox, KeyRenewal renewal)
+        => (_account, _sessions, _relays, _outbox, _renewal) = (account, sessions, relays, outbox, renewal);
 
     /// <summary>Sends a message to a group.</summary>
     public async Task<SentMessage> SendAsync(string groupId, string content, int kind = MarmotNumbers.ChatKind, IReadOnlyList<string[]>? tags = null, CancellationToken cancellationToken = default)
@@ -33,25 +31,32 @@ internal sealed class MessageSender
     public async Task<SentMessage?> SendInEpochAsync(
         string groupId, string content, IReadOnlyList<string[]> tags, ulong? epoch, CancellationToken cancellationToken, int kind = MarmotNumbers.ChatKind)
     {
-        NostrEvent evt;
-        Rumor rumor;
-        IReadOnlyList<string> relays;
-        using (await _sessions.EnterAsync(cancellationToken))
+        NostrEvent? evt = null;
+        Rumor rumor = null!;
+        IReadOnlyList<string> relays = [];
+        while (evt is null)
         {
-            var session = _sessions.Require(groupId);
-            if (epoch is { } wanted && session.Epoch != wanted)
+            await _renewal.EnsureAsync(groupId, cancellationToken);
+            using (await _sessions.EnterAsync(cancellationToken))
             {
-                return null;
+                var session = _sessions.Require(groupId);
+                if (epoch is { } wanted && session.Epoch != wanted)
+                {
+                    return null;
+                }
+
+                if (session.SecondsAhead <= GroupSession.MaxSecondsAhead)
+                {
+                    rumor = Rumor.Create(_account.PublicKey, kind, tags, content, _account.Now);
+                    (evt, _) = session.CreateMessage(rumor);
+                    relays = session.Relays;
+                }
             }
 
-            while (session.SecondsAhead > MaxSecondsAhead)
+            if (evt is null)
             {
-                await Task.Delay(TimeSpan.FromSeconds(1), _account.Time, cancellationToken);
+                await Task.Delay(TimeSpan.FromSeconds(1), _account.Time, cancellationToken); // outside the gate: other groups go on
             }
-
-            rumor = Rumor.Create(_account.PublicKey, kind, tags, content, _account.Now);
-            (evt, _) = session.CreateMessage(rumor);
-            relays = session.Relays;
         }
 
         // Outside the gate: many messages may be under way at once, and share a flush.

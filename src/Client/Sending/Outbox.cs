@@ -15,7 +15,7 @@ namespace Marmot.Client.Sending;
 /// <summary>Events that must still reach a relay, stored until one has taken them: messages, leaves, Welcomes, own commits until they were seen.</summary>
 internal sealed class Outbox
 {
-    /// <summary>Relays may refuse what is older; an application message is dated anew then, a commit never, since its date is its rank.</summary>
+    /// <summary>Relays may refuse what is older, or as far ahead when the clock was wrong; an application message is dated anew then, a commit never, since its date is its rank.</summary>
     private const int FreshSeconds = 300;
 
     private const int MaxPublishing = 16;
@@ -54,7 +54,7 @@ internal sealed class Outbox
     public async Task<IReadOnlyList<PublishedEvent>> FlushAsync(Func<OutboxEntry, bool> wanted, CancellationToken cancellationToken)
     {
         await _account.Store.FlushAsync(cancellationToken);
-        var waiting = _account.Store.Scan("o/").Select(pair => StoreJson.Read<OutboxEntry>(pair.Value)).Where(entry => entry.AckedAt == 0 && wanted(entry)).OrderBy(entry => entry.CreatedAt).ToList();
+        var waiting = _account.Store.Scan("o/").Select(pair => StoreJson.Read<OutboxEntry>(pair.Value)).Where(entry => entry is { AckedAt: 0, MustSeal: false } && wanted(entry)).OrderBy(entry => entry.CreatedAt).ToList();
         var published = new PublishedEvent?[waiting.Count];
         await Parallel.ForEachAsync(
             Enumerable.Range(0, waiting.Count),
@@ -70,7 +70,7 @@ internal sealed class Outbox
             return null;
         }
 
-        if (entry is { Kind: GroupEvent.Kind, Message: not null } && evt.CreatedAt < _account.Now - FreshSeconds)
+        if (entry is { Kind: GroupEvent.Kind, Message: not null } && (evt.CreatedAt < _account.Now - FreshSeconds || evt.CreatedAt > _account.Now + FreshSeconds))
         {
             evt = Redate(entry, evt);
         }
@@ -146,7 +146,7 @@ internal sealed class Outbox
         foreach (var (key, value) in _account.Store.Scan("o/"))
         {
             var entry = StoreJson.Read<OutboxEntry>(value);
-            if (entry.GroupId == session.GroupId && entry.AckedAt > 0 && entry.AckedAt < askedAt - 1 && !shown.Contains(Bytes32.ParseHex(key[2..])))
+            if (entry.GroupId == session.GroupId && entry.AckedAt > 0 && (entry.AckedAt < askedAt - 1 || entry.AckedAt > askedAt + FreshSeconds) && !shown.Contains(Bytes32.ParseHex(key[2..])))
             {
                 if (entry.CreatedAt >= since)
                 {

@@ -1,5 +1,4 @@
 using Marmot.Platform.Files;
-using Microsoft.Win32.SafeHandles;
 
 namespace Marmot.Client.Storage;
 
@@ -19,6 +18,9 @@ public sealed class ClientStore : IDisposable
     /// <summary>Keys of values that are a <see cref="PageReference"/> begin so.</summary>
     internal const string PagePrefix = "h/";
 
+    /// <summary>There while the store may be a copy that was put back and nobody has drawn the consequences.</summary>
+    internal const string CopyKey = "copy";
+
     // Below this a log is not worth rewriting; above it, when three quarters are history.
     private const long MinCompactionBytes = 16 * 1024 * 1024;
     private const int CompactionFactor = 4;
@@ -28,7 +30,8 @@ public sealed class ClientStore : IDisposable
     private readonly Action<IReadOnlyList<(string Key, byte[]? Value)>, bool>? _journal;
     private EncryptedLog? _log;
     private PageFolder? _pages;
-    private (string Name, byte[] Content) _lastPage = ("", []);
+    private (string Name, byte[]?[] Records) _lastPage = ("", []);
+    private readonly HashSet<(string Page, int Record)> _damaged = [];
     private readonly SemaphoreSlim _flushing = new(1, 1);
     private long _liveBytes;
     private long _commits;
@@ -43,16 +46,27 @@ public sealed class ClientStore : IDisposable
     public long LiveBytes => _liveBytes;
 
     /// <summary>Opens the store in a folder (made with mode 0700 when missing); a torn tail of a crash is cut off.</summary>
-    /// <exception cref="InvalidDataException">The secret is wrong, the file is damaged, or it is no store.</exception>
+    /// <exception cref="InvalidDataException">The secret is wrong, the file is damaged (then it is left as it is), or it is no store.</exception>
     /// <exception cref="IOException">Another process has it open.</exception>
-    public static ClientStore Open(string folder, StoreSecret secret)
+    public static ClientStore Open(string folder, StoreSecret secret) => Open(folder, secret, recorder: null);
+
+    internal static ClientStore Open(string folder, StoreSecret secret, IStoreRecorder? recorder)
     {
         Folders.CreateOwnerOnly(folder);
         var store = new ClientStore();
-        store._log = EncryptedLog.Open(Path.Combine(folder, FileName), secret, store.Apply);
+        store._log = EncryptedLog.Open(Path.Combine(folder, FileName), secret, store.Apply, recorder);
         try
         {
-            store._pages = new PageFolder(Path.Combine(folder, PageFolderName), store.Scan(PagePrefix).Select(pair => StoreJson.Read<PageReference>(pair.Value)));
+            if (store._log.MayBeCopy)
+            {
+                // Remembered before the mark accepts the file, so that no crash in between can hide it.
+                var batch = new StoreBatch();
+                batch.Put(CopyKey, [1]);
+                store.Commit(batch);
+            }
+
+            store._log.Accept();
+            store._pages = new PageFolder(Path.Combine(folder, PageFolderName), store.Scan(PagePrefix).Select(pair => StoreJson.Read<PageReference>(pair.Value)), recorder);
             return store;
         }
         catch
@@ -136,10 +150,11 @@ public sealed class ClientStore : IDisposable
         try
         {
             long upTo;
-            SafeFileHandle? file;
+            StoreFile? file;
+            ulong frames;
             lock (_gate)
             {
-                (upTo, file) = (_commits, _log?.Handle);
+                (upTo, file, frames) = (_commits, _log?.File, _log?.Frames ?? 0);
                 if (_flushed >= wanted)
                 {
                     return;
@@ -152,7 +167,7 @@ public sealed class ClientStore : IDisposable
             {
                 if (file is not null)
                 {
-                    RandomAccess.FlushToDisk(file);
+                    _log!.FlushFile(file);
                 }
             }
             catch (ObjectDisposedException)
@@ -163,6 +178,10 @@ public sealed class ClientStore : IDisposable
             lock (_gate)
             {
                 _flushed = Math.Max(_flushed, upTo);
+                if (file is not null && _log!.File == file)
+                {
+                    _log.MarkFlushed(frames);
+                }
             }
         }
         finally
@@ -175,21 +194,45 @@ public sealed class ClientStore : IDisposable
     internal bool HasPages => _pages is not null;
 
     /// <summary>Writes a page, which is on disk when this returns; it is deleted at the next start unless a value under <see cref="PagePrefix"/> refers to it.</summary>
-    internal PageReference WritePage(ReadOnlySpan<byte> content) => _pages!.Write(content);
+    internal PageReference WritePage(IReadOnlyList<byte[]> records) => _pages!.Write(records);
 
-    /// <summary>A page's content; the last one read is kept. Do not change the array.</summary>
-    /// <exception cref="InvalidDataException">It is missing or was changed.</exception>
-    internal byte[] ReadPage(PageReference page)
+    /// <summary>Records of the history that were found damaged since the store was opened: they are left out, what stands around them is there.</summary>
+    public int DamagedRecords
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _damaged.Count;
+            }
+        }
+    }
+
+    /// <summary>A record of a page; the last page read is kept. Do not change the array. Null when it is damaged, which is counted.</summary>
+    internal byte[]? ReadPage(PageReference page, int record)
     {
         lock (_gate)
         {
             if (_lastPage.Name != page.Name)
             {
-                byte[] content = _pages?.Read(page) ?? throw new InvalidDataException("a store in memory has no pages");
-                _lastPage = (page.Name, content);
+                try
+                {
+                    _lastPage = (page.Name, _pages?.Read(page) ?? throw new InvalidOperationException("a store in memory has no pages"));
+                }
+                catch (InvalidDataException)
+                {
+                    _damaged.Add((page.Name, record));
+                    return null;
+                }
             }
 
-            return _lastPage.Content;
+            if (record < _lastPage.Records.Length && _lastPage.Records[record] is { } content)
+            {
+                return content;
+            }
+
+            _damaged.Add((page.Name, record));
+            return null;
         }
     }
 
@@ -206,7 +249,11 @@ public sealed class ClientStore : IDisposable
             }
 
             _values.Clear();
-            System.Security.Cryptography.CryptographicOperations.ZeroMemory(_lastPage.Content);
+            foreach (byte[]? record in _lastPage.Records)
+            {
+                System.Security.Cryptography.CryptographicOperations.ZeroMemory(record);
+            }
+
             _lastPage = ("", []);
         }
     }

@@ -29,6 +29,7 @@ internal sealed class WelcomeInbox
     private readonly Account _account;
     private readonly GroupSessions _sessions;
     private readonly RelayRequests _relays;
+    private int _clockStepsAtLook;
 
     public WelcomeInbox(Account account, GroupSessions sessions, RelayRequests relays)
     {
@@ -44,12 +45,14 @@ internal sealed class WelcomeInbox
     {
         var joined = new List<JoinedGroup>();
         var failed = new List<FailedWelcome>();
+        int clockSteps = _account.Clock.CountSteps();
         long askedAt = _account.Now;
         var answers = await Task.WhenAll(_account.Settings.InboxRelays.Select(relay => _relays.Network.FetchAsync(relay, InboxFilter(), asAccount: true, cancellationToken)));
         await OpenWrapsAsync(answers.SelectMany(answer => answer.Events), joined, failed, cancellationToken);
         if (answers.Length > 0 && Array.TrueForAll(answers, answer => answer.Complete))
         {
             _account.InboxReadAt = askedAt;
+            _clockStepsAtLook = clockSteps;
         }
 
         if (joined.Count == 0 && failed.Count == 0 && wait is { } limit && limit > TimeSpan.Zero)
@@ -64,12 +67,15 @@ internal sealed class WelcomeInbox
     public Task<IReadOnlyList<NostrEvent>> FetchGiftWrapsAsync(CancellationToken cancellationToken = default) =>
         _relays.FetchAsync(_account.Settings.InboxRelays, new Filter { Kinds = [GiftWrap.Kind], Tags = new Dictionary<char, string[]> { ['p'] = [_account.PublicKey.ToString()] } }, asAccount: true, cancellationToken);
 
+    // A mark ahead of the clock, or of a clock that was set since, says nothing.
+    private long InboxReadAt => _account.InboxReadAt > _account.Now + InboxMarginSeconds || _account.Clock.CountSteps() != _clockStepsAtLook ? 0 : _account.InboxReadAt;
+
     // Wraps are dated up to two days back (NIP-59): never ask for less than that.
     private Filter InboxFilter() => new()
     {
         Kinds = [GiftWrap.Kind],
         Tags = new Dictionary<char, string[]> { ['p'] = [_account.PublicKey.ToString()] },
-        Since = _account.InboxReadAt == 0 ? null : Math.Max(0, _account.InboxReadAt - GiftWrap.MaxBackdateSeconds - InboxMarginSeconds),
+        Since = InboxReadAt == 0 ? null : Math.Max(0, InboxReadAt - GiftWrap.MaxBackdateSeconds - InboxMarginSeconds),
     };
 
     private async Task ListenForWelcomeAsync(TimeSpan limit, List<JoinedGroup> joined, List<FailedWelcome> failed, CancellationToken cancellationToken)

@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using Marmot.Client.Groups;
 using Marmot.Client.Storage;
 using Marmot.Protocol.Encoding;
 
@@ -32,6 +33,11 @@ public sealed record AccountSettings
         if (Relays.Concat(InboxRelays).Concat(KeyPackageRelays).FirstOrDefault(url => !RelayUrls.IsValid(url)) is { } wrong)
         {
             throw new ClientException($"a relay is a ws:// or wss:// URL, not {wrong}");
+        }
+
+        if (Slot.Length > 0)
+        {
+            SenderLimits.CheckSlot(Slot);
         }
 
         var relays = RelayUrls.Distinct(Relays);

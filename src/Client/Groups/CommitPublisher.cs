@@ -46,15 +46,34 @@ internal sealed class CommitPublisher
     public async Task<IReadOnlyList<PublishedEvent>> CommitPendingAsync(GroupSession session, CancellationToken cancellationToken)
     {
         var wanted = session.IsActive ? session.CommittableProposals() : [];
-        return wanted.Count == 0 ? [] : await CommitAsync(session, new CommitRequest { IncludePending = (sender, proposal) => wanted.Contains((sender, proposal)) }, [], cancellationToken);
+        return wanted.Count == 0 ? [] : await CommitAsync(session, With(new CommitRequest(), wanted), [], cancellationToken);
     }
 
-    /// <summary>Commits another group data together with other proposals.</summary>
+    /// <summary>Commits another group data together with other proposals and with members who leave.</summary>
     public Task<IReadOnlyList<PublishedEvent>> ChangeDataAsync(
         GroupSession session, GroupData data, IReadOnlyList<Proposal> others, CancellationToken cancellationToken, IReadOnlyList<int>? removed = null)
     {
         var change = new GroupContextExtensionsProposal(MipGroup.WithData(session.Mls.Extensions, data));
-        return CommitAsync(session, new CommitRequest { Proposals = [change, .. others], IncludePending = Leaves(session, removed) }, [], cancellationToken);
+        return CommitAsync(session, WithLeaves(session, new CommitRequest { Proposals = [change, .. others] }, removed), [], cancellationToken);
+    }
+
+    /// <summary>The same request with the members who leave, when an admin makes it; anybody else's own commit must not be mixed with that.</summary>
+    public static CommitRequest WithLeaves(GroupSession session, CommitRequest request, IReadOnlyList<int>? removed = null)
+    {
+        bool mayTake = session.IsActive && session.IsAdmin;
+        return With(request, mayTake ? [.. session.CommittableProposals().Where(one => CommitPolicy.IsLeave(one.Proposal, one.Sender) && removed?.Contains((int)one.Sender.Index) != true)] : []);
+    }
+
+    // A Remove of the own leaf is committed by an inline Remove: MDK's admins keep no such proposal, and a commit that names one would leave them behind for good.
+    private static CommitRequest With(CommitRequest request, IReadOnlyList<(Sender Sender, Proposal Proposal)> waiting)
+    {
+        var leaves = waiting.Where(one => one.Proposal is RemoveProposal && CommitPolicy.IsLeave(one.Proposal, one.Sender)).ToList();
+        return new CommitRequest
+        {
+            ForcePath = request.ForcePath,
+            Proposals = [.. request.Proposals, .. leaves.Select(one => one.Proposal).DistinctBy(proposal => ((RemoveProposal)proposal).Removed)],
+            IncludePending = (sender, proposal) => waiting.Contains((sender, proposal)) && !leaves.Contains((sender, proposal)),
+        };
     }
 
     /// <summary>An own commit whose answer stayed away, and which the last look at the relays did not show.</summary>
@@ -94,16 +113,4 @@ internal sealed class CommitPublisher
     /// <summary>The group data, if this client may rewrite it.</summary>
     public static GroupData Writable(GroupSession session) =>
         session.Data is { IsFuture: false } data ? data : throw new ClientException("this group's data is of a later version and must not be rewritten");
-
-    /// <summary>An admin's commit takes along those who leave; anybody else's own commit must not be mixed with that.</summary>
-    public static Func<Sender, Proposal, bool> Leaves(GroupSession session, IReadOnlyList<int>? removed = null)
-    {
-        if (!session.IsActive || !session.IsAdmin)
-        {
-            return (_, _) => false;
-        }
-
-        var leaves = session.CommittableProposals().Where(one => CommitPolicy.IsLeave(one.Proposal, one.Sender) && removed?.Contains((int)one.Sender.Index) != true).ToList();
-        return (sender, proposal) => leaves.Contains((sender, proposal));
-    }
 }

@@ -37,6 +37,7 @@ internal sealed class GroupChanges
             throw new ClientException("a group needs a relay, a ws:// or wss:// URL");
         }
 
+        SenderLimits.CheckGroup(name, description);
         var data = new GroupData
         {
             NostrGroupId = new Bytes32(RandomNumberGenerator.GetBytes(Bytes32.Size)),
@@ -104,7 +105,7 @@ internal sealed class GroupChanges
     {
         using var gate = await _sessions.EnterAsync(cancellationToken);
         var session = _sessions.Require(groupId);
-        return await _commits.CommitAsync(session, new CommitRequest { ForcePath = true, IncludePending = CommitPublisher.Leaves(session) }, [], cancellationToken);
+        return await _commits.CommitAsync(session, CommitPublisher.WithLeaves(session, new CommitRequest { ForcePath = true }), [], cancellationToken);
     }
 
     /// <summary>Changes name, description, admins, relays, routing id or timer; admins only.</summary>
@@ -120,6 +121,7 @@ internal sealed class GroupChanges
             throw new ClientException("a group needs a relay, a ws:// or wss:// URL");
         }
 
+        SenderLimits.CheckGroup(change.Name ?? string.Empty, change.Description ?? string.Empty);
         data = data with
         {
             Name = change.Name ?? data.Name,
@@ -152,7 +154,7 @@ internal sealed class GroupChanges
         var removals = leaves.Select(leaf => (Proposal)new RemoveProposal((uint)leaf)).ToList();
         if (!session.Data.Admins.Contains(account))
         {
-            return await _commits.CommitAsync(session, new CommitRequest { Proposals = removals, IncludePending = CommitPublisher.Leaves(session, leaves) }, [], cancellationToken);
+            return await _commits.CommitAsync(session, CommitPublisher.WithLeaves(session, new CommitRequest { Proposals = removals }, leaves), [], cancellationToken);
         }
 
         var data = CommitPublisher.Writable(session);

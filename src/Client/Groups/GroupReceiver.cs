@@ -17,6 +17,7 @@ namespace Marmot.Client.Groups;
 internal sealed class GroupReceiver
 {
     private readonly GroupSession _session;
+    private readonly HashSet<Bytes32> _held = []; // parked, though a key opens them
     private (Bytes32, int, Bytes32?)? _parkedTriedOn;
 
     public GroupReceiver(GroupSession session) => _session = session;
@@ -27,11 +28,12 @@ internal sealed class GroupReceiver
     /// </summary>
     /// <param name="events">Events of this group's routing ids; ids and signatures are verified.</param>
     /// <param name="owe">Makes the outbox entries of Welcomes when an own commit turns out to be accepted.</param>
-    public GroupReport Receive(IEnumerable<NostrEvent> events, Action<StoreBatch, MlsMessage, IReadOnlyList<Invitee>> owe)
+    /// <param name="isComplete">True when the relays have given all they have: then a message is not held back any longer for those before it.</param>
+    public GroupReport Receive(IEnumerable<NostrEvent> events, Action<StoreBatch, MlsMessage, IReadOnlyList<Invitee>> owe, bool isComplete)
     {
         var report = new GroupReport();
         var batch = new StoreBatch();
-        var turn = new ReceiveTurn(Gather(events, report), report, batch, owe);
+        var turn = new ReceiveTurn(Gather(events, report), report, batch, owe) { IsComplete = isComplete };
 
         // Parked events are as closed as they were while the ground is the same; a flood of garbage must not be tried again with every message.
         bool withParked = !_session.HasState || _parkedTriedOn != Ground();
@@ -39,17 +41,23 @@ internal sealed class GroupReceiver
         {
             turn.Add(_session.Parked.Candidates());
         }
+        else if (_held.Count > 0)
+        {
+            turn.Add(_session.Parked.Candidates(_held)); // what they wait for may have come
+        }
 
         if (turn.Work.Any())
         {
             TakeAll(turn);
-            if (!withParked && (_parkedTriedOn != Ground() || turn.Work.Any(one => one.Message is not null)))
+            if (!withParked && _held.Count == 0 && (_parkedTriedOn != Ground() || turn.Work.Any(one => one.Message is not null)))
             {
                 turn.Add(_session.Parked.Candidates());
                 TakeAll(turn);
             }
 
             ParkTheRest(turn);
+            _held.Clear();
+            _held.UnionWith(turn.Work.Where(one => one.IsHeld).Select(one => one.Event.Id));
             _parkedTriedOn = Ground();
             _session.Commit(batch);
         }
@@ -60,6 +68,9 @@ internal sealed class GroupReceiver
 
         return report;
     }
+
+    /// <summary>True when messages wait that could be read at the price of those before them: ask relays for all they have.</summary>
+    public bool IsHolding => _held.Count > 0;
 
     // What decides whether a parked event can take effect: the keys, the proposals and the own commit at hand. A removed member tries the keys of the epochs before, which this does not tell.
     private (Bytes32 Authenticator, int Proposals, Bytes32? Pending)? Ground() =>
@@ -105,6 +116,7 @@ internal sealed class GroupReceiver
         if (_session.HasState)
         {
             Open(turn);
+            changed |= TakeBranch(turn);
             changed |= TakeMessages(turn);
         }
 
@@ -187,16 +199,52 @@ internal sealed class GroupReceiver
         return null;
     }
 
+    // Two Welcomes into one epoch, and somebody is heard on the branch that was not followed.
+    private bool TakeBranch(ReceiveTurn turn)
+    {
+        if (_session.Record is { HasHeard: true } or { OtherBranches: 0 })
+        {
+            return false;
+        }
+
+        foreach (var candidate in turn.Work.Where(one => one.Message is null).ToList())
+        {
+            if (_session.FindBranch(candidate.Envelope) is var (state, welcomedAt))
+            {
+                ulong epoch = state.Epoch;
+                _session.TakeBranch(state, welcomedAt, turn.Batch);
+                foreach (var opened in turn.Work.Where(one => one.Message is not null))
+                {
+                    opened.Message = null; // by a key of the other branch
+                }
+
+                Open(turn);
+                SendAgain(turn, epoch - 1);
+                return true;
+            }
+        }
+
+        return false;
+    }
+
     /// <summary>Application messages of the current and the past epochs, proposals of the current one.</summary>
     private bool TakeMessages(ReceiveTurn turn)
     {
         bool changed = false;
-        foreach (var candidate in turn.Work.Where(one => one.Message is { ContentType: not ContentType.Commit }).ToList())
+        foreach (var candidate in InSenderOrder([.. turn.Work.Where(one => one.Message is { ContentType: not ContentType.Commit })]))
         {
             var message = candidate.Message!;
+            candidate.IsHeld = false;
             if (message.Epoch > _session.Mls.Epoch || (message.ContentType == ContentType.Proposal && message.Epoch < _session.Mls.Epoch && _session.Race.Merged(message.Epoch) is not null))
             {
                 continue; // later, or for a commit that may yet take its epoch back
+            }
+
+            // 1,300 missed, and a relay gives the last 200 first: reading those would burn the keys of the others.
+            if (_session.Mls.TryLocate(message, out var position) && (position.Ahead > MlsGroup.MaxForwardGenerations || (position.Ahead > MlsGroup.MaxSkippedKeys && !(turn.IsComplete && candidate.IsParked))))
+            {
+                candidate.IsHeld = true;
+                continue;
             }
 
             changed = true;
@@ -223,7 +271,7 @@ internal sealed class GroupReceiver
                 string? refusal = CommitPolicy.Refusal(proposal.Proposal, proposal.Sender, members, _session.Data);
                 _session.Record.ProposalsAt = Math.Max(_session.Record.ProposalsAt, candidate.Event.CreatedAt);
                 Finish(turn, candidate, refusal is null ? GroupOutcome.Proposal : GroupOutcome.Refused, refusal ?? string.Empty);
-                Hear(candidate);
+                Hear(turn, candidate);
             }
             else if (received is ReceivedApplication application)
             {
@@ -234,10 +282,41 @@ internal sealed class GroupReceiver
         return changed;
     }
 
+    // The order of dates, but those of one sender and epoch among themselves in the order they were sent: within a second dates say nothing, and few skipped keys are kept.
+    private List<Candidate> InSenderOrder(List<Candidate> candidates)
+    {
+        var places = new Dictionary<(ulong Epoch, int Leaf), List<(int Place, uint Generation)>>();
+        for (int i = 0; i < candidates.Count; i++)
+        {
+            if (_session.Mls.TryLocate(candidates[i].Message!, out var position))
+            {
+                var sender = (candidates[i].Message!.Epoch, position.Leaf);
+                if (!places.TryGetValue(sender, out var own))
+                {
+                    places[sender] = own = [];
+                }
+
+                own.Add((i, position.Generation));
+            }
+        }
+
+        List<Candidate> ordered = [.. candidates];
+        foreach (var own in places.Values.Where(own => own.Count > 1))
+        {
+            var sorted = own.OrderBy(one => one.Generation).ToList();
+            for (int i = 0; i < own.Count; i++)
+            {
+                ordered[own[i].Place] = candidates[sorted[i].Place];
+            }
+        }
+
+        return ordered;
+    }
+
     // MIP-03: the payload is an unsigned event by the sender of the MLS message, with the id that is its hash.
     private void TakeApplication(ReceiveTurn turn, Candidate candidate, ReceivedApplication application)
     {
-        Hear(candidate);
+        Hear(turn, candidate);
         var sender = MarmotIdentity.Of(application.Sender);
         string? fault = null;
         if (!Rumor.TryParse(application.Data, out var rumor, out var reason))
@@ -265,8 +344,15 @@ internal sealed class GroupReceiver
         }
     }
 
-    private void Hear(Candidate candidate)
+    private void Hear(ReceiveTurn turn, Candidate candidate)
     {
+        if (!_session.Record.HasHeard)
+        {
+            _session.ForgetBranches(turn.Batch);
+        }
+
+        ulong epoch = candidate.Message is { } message ? message.Epoch + (message.ContentType == ContentType.Commit ? 1UL : 0) : 0;
+        _session.Record.HeardEpoch = Math.Max(_session.Record.HeardEpoch, epoch);
         _session.Record.HasHeard = true;
         _session.Record.HeardAt = Math.Max(_session.Record.HeardAt, Math.Min(candidate.Event.CreatedAt, _session.Now)); // a date ahead would hide that the group goes on
     }
@@ -340,7 +426,7 @@ internal sealed class GroupReceiver
         OweWelcomes(turn, candidate, staged);
         if (!staged.IsOwn)
         {
-            Hear(candidate);
+            Hear(turn, candidate);
         }
 
         Finish(turn, candidate, removed ? GroupOutcome.Removed : GroupOutcome.RolledBack);
@@ -430,7 +516,7 @@ internal sealed class GroupReceiver
 
             bool removed = staged.RemovesSelf;
             _session.Merge(turn.Batch, staged, candidate.Event.Id, candidate.Event.CreatedAt, candidate.Hash);
-            Hear(candidate);
+            Hear(turn, candidate);
             Finish(turn, candidate, removed ? GroupOutcome.Removed : GroupOutcome.Commit);
             return true;
         }

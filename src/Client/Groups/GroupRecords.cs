@@ -17,6 +17,12 @@ internal sealed record GroupRecord
     /// <summary>True once anything of another member was read: this branch lives.</summary>
     public bool HasHeard { get; set; }
 
+    /// <summary>Other Welcomes into <see cref="JoinEpoch"/> that are kept.</summary>
+    public int OtherBranches { get; set; }
+
+    /// <summary>The newest epoch in which another member was heard.</summary>
+    public ulong HeardEpoch { get; set; }
+
     /// <summary>Largest created_at of another member's event that was read, or when we joined.</summary>
     public long HeardAt { get; set; }
 
@@ -55,6 +61,9 @@ internal sealed record GroupRecord
     /// <summary>Who the group was when this client was removed.</summary>
     public GroupState? LastState { get; set; }
 }
+
+/// <summary>Another Welcome into the same epoch of a group: whichever branch is heard of first is the group's.</summary>
+internal sealed record OtherBranch(byte[] State, long WelcomedAt);
 
 /// <summary>A relay the group has left.</summary>
 internal sealed record FormerRelay(string Url, ulong LeftInEpoch, long LeftAt);

@@ -26,6 +26,9 @@ internal sealed class GroupSync
     /// <summary>A relay the group has left is often one that is gone: after a failure it is left alone for a while.</summary>
     private static readonly TimeSpan FormerRelayPause = TimeSpan.FromMinutes(1);
 
+    /// <summary>When live messages wait for earlier ones, relays are asked for all they have, at most this often: a member who skips keys on purpose must not cause more.</summary>
+    private static readonly TimeSpan HoldingLookPause = TimeSpan.FromSeconds(5);
+
     private readonly Account _account;
     private readonly GroupSessions _sessions;
     private readonly RelayRequests _relays;
@@ -192,6 +195,7 @@ internal sealed class GroupSync
             var answers = await Task.WhenAll(relays.Select(relay => _relays.Network.FetchAsync(relay, GroupFilter(routing, session.Since(relay, clockSteps)), asAccount: false, cancellationToken)));
             var left = await former;
             var events = answers.Concat(left).SelectMany(answer => answer.Events).DistinctBy(evt => evt.Id).ToList();
+            bool isComplete = answers.Length > 0 && Array.TrueForAll(answers, answer => answer.Complete);
             using (await _sessions.EnterAsync(cancellationToken))
             {
                 foreach (var answer in answers.Concat(left).Where(answer => answer.Complete))
@@ -199,9 +203,9 @@ internal sealed class GroupSync
                     session.MarkCaughtUp(answer.Relay, askedAt);
                 }
 
-                Add(report, session.Receive(events, _outbox.WelcomesOf(session)));
+                Add(report, session.Receive(events, _outbox.WelcomesOf(session), isComplete));
                 _outbox.MarkShown(events);
-                if (answers.Length > 0 && Array.TrueForAll(answers, answer => answer.Complete))
+                if (isComplete)
                 {
                     session.ClockStepsAtLook = clockSteps;
                     _outbox.SendAgainWhatIsMissing(session, [.. events.Select(evt => evt.Id)], askedAt, since);
@@ -215,7 +219,8 @@ internal sealed class GroupSync
                 report.Unreachable.Add($"{answer.Relay}: {answer.Message}");
             }
 
-            if (session.Relays.SequenceEqual(relays) && session.RoutingIds.SequenceEqual(routing))
+            // Another look when the group moved, and one when messages wait for others that may have arrived meanwhile.
+            if (session.Relays.SequenceEqual(relays) && session.RoutingIds.SequenceEqual(routing) && (look > 0 || !session.IsHolding))
             {
                 return;
             }
@@ -238,6 +243,7 @@ internal sealed class GroupSync
     // New events as they come, until the epoch is reached or the time is over.
     private async Task ListenAsync(GroupSession session, GroupReport report, ulong? untilEpoch, bool commitLeaves, CancellationToken cancellationToken, Func<Task>? onReport = null)
     {
+        long lookedAt = 0;
         while (!cancellationToken.IsCancellationRequested && session.IsActive)
         {
             var relays = session.Relays;
@@ -263,9 +269,15 @@ internal sealed class GroupSync
                             return; // joined anew meanwhile
                         }
 
-                        Add(report, session.Receive(events, _outbox.WelcomesOf(session)));
+                        Add(report, session.Receive(events, _outbox.WelcomesOf(session), isComplete: false));
                         _outbox.MarkShown(events);
                         await SettleAsync(session, commitLeaves, cancellationToken);
+                    }
+
+                    if (session.IsHolding && _account.Time.GetElapsedTime(lookedAt) > HoldingLookPause)
+                    {
+                        lookedAt = _account.Time.GetTimestamp();
+                        await LookAsync(session, report, commitLeaves, cancellationToken);
                     }
 
                     if (onReport is not null)

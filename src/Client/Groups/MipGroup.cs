@@ -12,10 +12,10 @@ namespace Marmot.Client.Groups;
 /// <summary>What the MIP profile puts into an MLS group: capabilities, context extensions, exporters (MIP-00, MIP-01, MIP-03, MIP-04).</summary>
 internal static class MipGroup
 {
-    /// <summary>84 days and an hour, as OpenMLS builds it; back-dated by an hour, since some peers refuse a start in their future.</summary>
+    /// <summary>84 days and an hour, as OpenMLS builds it; back-dated by more than a day, since peers refuse a start in their future and clocks are a day wrong at times.</summary>
     internal static readonly TimeSpan KeyPackageLifetime = TimeSpan.FromSeconds(7_261_200);
 
-    private static readonly TimeSpan Backdate = TimeSpan.FromHours(1);
+    private static readonly TimeSpan Backdate = TimeSpan.FromHours(26);
 
     internal static readonly GroupRules Rules = new() { AcceptLeaf = MarmotIdentity.Accepts };
 

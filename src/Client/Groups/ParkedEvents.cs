@@ -39,10 +39,13 @@ internal sealed class ParkedEvents
     public int CountAfter(long createdAt) => _events.Values.Count(parked => parked.CreatedAt > createdAt);
 
     /// <summary>All of them, to be tried again.</summary>
-    public List<Candidate> Candidates()
+    public List<Candidate> Candidates() => Candidates(_events.Keys);
+
+    /// <summary>Some of them.</summary>
+    public List<Candidate> Candidates(IEnumerable<Bytes32> ids)
     {
         var work = new List<Candidate>();
-        foreach (var parked in _events.Values)
+        foreach (var parked in ids.Select(id => _events.GetValueOrDefault(id)).OfType<ParkedEvent>())
         {
             if (NostrEvent.TryParse(Encoding.UTF8.GetBytes(parked.EventJson), out var evt, out _) && GroupEvent.TryParse(evt, out var envelope, out _))
             {

@@ -17,6 +17,9 @@ internal sealed class Candidate(NostrEvent evt, GroupEvent envelope)
 
     public bool IsDone { get; set; }
 
+    /// <summary>True when a key opens it and it waits for messages of its sender that come before it.</summary>
+    public bool IsHeld { get; set; }
+
     /// <summary>Set once an epoch's key opened the envelope.</summary>
     public MlsMessage? Message { get; set; }
 
@@ -39,6 +42,9 @@ internal sealed class ReceiveTurn
     public IEnumerable<Candidate> Work => _candidates.Where(one => !one.IsDone);
 
     public GroupReport Report { get; }
+
+    /// <summary>True when the relays have given all they have.</summary>
+    public bool IsComplete { get; init; }
 
     public StoreBatch Batch { get; }
 

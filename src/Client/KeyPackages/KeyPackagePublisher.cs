@@ -27,6 +27,7 @@ internal sealed class KeyPackagePublisher
     {
         using var gate = await _sessions.EnterAsync(cancellationToken);
         slot ??= _account.Settings.Slot;
+        SenderLimits.CheckSlot(slot);
         var old = KeyPackageRecord.All(_account.Store).Where(one => one.Record.Slot == slot && one.Record.RetireAt == 0).ToList();
         long createdAt = _account.TakeCreatedAt(ProfileDetector.KeyPackageKind, slot);
         using var secrets = MipGroup.CreateKeyPackage(_account.PublicKey, lastResort, _account.Time.GetUtcNow());

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Diagnostics.CodeAnalysis;
 using Marmot.Client.Accounts;
 using Marmot.Client.Groups;
 using Marmot.Client.Profiles;
@@ -107,7 +108,6 @@ internal sealed class WelcomeInbox
     {
         using var gate = await _sessions.EnterAsync(cancellationToken);
 
-        // The newest Welcome into a group counts, so they are taken in the order they were written, not in that of their made-up dates.
         var opened = new List<(Bytes32 WrapId, Rumor Rumor)>();
         foreach (var wrap in wraps.Where(wrap => !_processedWraps.ContainsKey(wrap.Id)).DistinctBy(wrap => wrap.Id))
         {
@@ -123,22 +123,40 @@ internal sealed class WelcomeInbox
 
         ForgetOldWraps();
 
-        foreach (var (wrapId, rumor) in opened.OrderBy(one => one.Rumor.CreatedAt))
+        // 1. Open all of them, so that those of one group can be put in order.
+        var welcomes = new List<OpenedWelcome>();
+        foreach (var (wrapId, rumor) in opened)
         {
-            var batch = new StoreBatch();
-            string? refusal = Join(rumor, batch, out var session, out bool isPermanent);
-            if (session is not null)
+            if (TryOpen(rumor, out var mls, out var used, out string refusal, out bool isPermanent))
             {
-                Forget(wrapId, batch);
-                _sessions.Put(session);
-                joined.Add(new JoinedGroup(session.State(), rumor, wrapId));
+                welcomes.Add(new OpenedWelcome(wrapId, rumor, mls, used));
                 continue;
             }
 
-            failed.Add(new FailedWelcome(wrapId, refusal!));
+            failed.Add(new FailedWelcome(wrapId, refusal));
             if (isPermanent)
             {
                 Forget(wrapId, new StoreBatch());
+            }
+        }
+
+        // 2. By epoch, then by date: the Welcome of a commit that lost its race may come last.
+        foreach (var welcome in welcomes.OrderBy(one => one.Mls.Epoch).ThenBy(one => one.Rumor.CreatedAt))
+        {
+            var batch = new StoreBatch();
+            if (Join(welcome, batch, out var session) is { } refusal)
+            {
+                failed.Add(new FailedWelcome(welcome.WrapId, refusal));
+                Forget(welcome.WrapId, batch);
+                continue;
+            }
+
+            Forget(welcome.WrapId, batch);
+            if (session is not null)
+            {
+                _sessions.Put(session);
+                joined.RemoveAll(one => one.State.GroupId == session.GroupId);
+                joined.Add(new JoinedGroup(session.State(), welcome.Rumor, welcome.WrapId));
             }
         }
     }
@@ -166,13 +184,10 @@ internal sealed class WelcomeInbox
         _account.Store.Commit(batch, durable: false);
     }
 
-    // Null and a session when the Welcome was followed; its effects are in the batch.
-    private string? Join(Rumor rumor, StoreBatch batch, out GroupSession? session, out bool isPermanent)
+    // The bytes, and our key package: by what the Welcome itself names, since the e tag may be wrong.
+    private bool TryOpen(Rumor rumor, [NotNullWhen(true)] out MlsGroup? mls, out OwnPackage used, out string refusal, out bool isPermanent)
     {
-        session = null;
-        isPermanent = true;
-
-        // 1. The bytes.
+        (mls, used, isPermanent) = (null, default, true);
         byte[] bytes;
         try
         {
@@ -180,17 +195,16 @@ internal sealed class WelcomeInbox
         }
         catch (FormatException)
         {
-            return "the Welcome is not in its encoding";
+            refusal = "the Welcome is not in its encoding";
+            return false;
         }
 
         if (!MlsMessage.TryRead(bytes, out var message, out var error) || message!.WireFormat != WireFormat.Welcome)
         {
-            return $"not an MLS Welcome ({error})";
+            refusal = $"not an MLS Welcome ({error})";
+            return false;
         }
 
-        // 2. Our key package: by what the Welcome itself names, since the e tag may be wrong.
-        MlsGroup? mls = null;
-        (Bytes32 Reference, KeyPackageRecord Record)? used = null;
         foreach (var (reference, record) in KeyPackageRecord.All(_account.Store))
         {
             if (!KeyPackageSecrets.TryRead(record.Secrets, out var secrets))
@@ -200,40 +214,64 @@ internal sealed class WelcomeInbox
 
             using (secrets)
             {
-                if (MlsGroup.TryJoin(message, secrets!, new JoinRequest { Rules = MipGroup.Rules }, out mls, out var refused))
+                if (MlsGroup.TryJoin(message, secrets!, new JoinRequest { Rules = MipGroup.Rules }, out mls, out var refused) && mls is not null)
                 {
-                    used = (reference, record);
-                    break;
+                    (used, refusal) = (new OwnPackage(reference, record), string.Empty);
+                    return true;
                 }
 
                 if (refused != MlsError.NotForThisKeyPackage)
                 {
-                    return $"the Welcome is not valid: {refused}";
+                    refusal = $"the Welcome is not valid: {refused}";
+                    return false;
                 }
             }
         }
 
-        if (mls is null || used is null)
-        {
-            isPermanent = rumor.CreatedAt < _account.Now - UnknownKeyPackageSeconds;
-            return "the Welcome is for a key package that is not here";
-        }
+        isPermanent = rumor.CreatedAt < _account.Now - UnknownKeyPackageSeconds;
+        refusal = "the Welcome is for a key package that is not here";
+        return false;
+    }
 
-        // 3. The group and who invites.
+    // Null when the Welcome was followed, then with a session, or kept; its effects are in the batch.
+    private string? Join(OpenedWelcome welcome, StoreBatch batch, out GroupSession? session)
+    {
+        session = null;
+        var (rumor, mls) = (welcome.Rumor, welcome.Mls);
+
+        // 1. The group and who invites.
         if (Refusal(rumor, mls) is { } refusal)
         {
             mls.Dispose();
             return refusal;
         }
 
-        // 4. Joined; a key package for one use has had it, and its keys are gone with the same write. What stays of it reminds of the slot that is empty now.
+        // 2. A group known already is only joined anew when we are out of it, or stand on a branch that lost.
+        var fate = _sessions.TryGet(Convert.ToHexStringLower(mls.GroupId.Span), out var known) ? known.FateOf(mls, rumor.PublicKey) : WelcomeFate.Follow;
+        if (fate == WelcomeFate.Refuse)
+        {
+            mls.Dispose();
+            return "the group is joined already";
+        }
+
+        // 3. A key package for one use has had it, and its keys are gone with the same write. What stays of it reminds of the slot that is empty now.
+        var record = _account.Store.GetJson<KeyPackageRecord>(KeyPackageRecord.Key(welcome.Used.Reference)) ?? welcome.Used.Record;
+        var after = record with { Uses = record.Uses + 1 };
+        batch.PutJson(KeyPackageRecord.Key(welcome.Used.Reference), after.IsLastResort ? after : after with { Secrets = [] });
+
+        // 4. Joined, or kept until somebody is heard.
+        if (fate == WelcomeFate.Keep)
+        {
+            known!.KeepBranch(mls, welcome.WrapId, rumor.CreatedAt, batch);
+            mls.Dispose();
+            return null;
+        }
+
         session = GroupSession.Join(_account.Store, _account.Time, _account.PublicKey, mls, MipGroup.DataOf(mls.Extensions)!, rumor.CreatedAt, batch);
-        var after = used.Value.Record with { Uses = used.Value.Record.Uses + 1 };
-        batch.PutJson(KeyPackageRecord.Key(used.Value.Reference), after.IsLastResort ? after : after with { Secrets = [] });
         return null;
     }
 
-    private string? Refusal(Rumor rumor, MlsGroup mls)
+    private static string? Refusal(Rumor rumor, MlsGroup mls)
     {
         if (ProfileDetector.OfGroup(mls.Extensions) == MarmotProfile.Adopted)
         {
@@ -245,13 +283,12 @@ internal sealed class WelcomeInbox
             return "the group has no readable Marmot group data";
         }
 
-        if (!data.Admins.Contains(rumor.PublicKey) || !mls.Members.Any(member => MarmotIdentity.Of(member.Leaf) == rumor.PublicKey))
-        {
-            return "the inviter is not an admin of the group";
-        }
-
-        // A group known already is only joined anew when we are out of it, or stand on a branch that lost.
-        string id = Convert.ToHexStringLower(mls.GroupId.Span);
-        return _sessions.TryGet(id, out var known) && !known.MayBeReplacedBy(mls, rumor.PublicKey) ? "the group is joined already" : null;
+        return data.Admins.Contains(rumor.PublicKey) && mls.Members.Any(member => MarmotIdentity.Of(member.Leaf) == rumor.PublicKey) ? null : "the inviter is not an admin of the group";
     }
+
+    /// <summary>The own key package that opened a Welcome.</summary>
+    private readonly record struct OwnPackage(Bytes32 Reference, KeyPackageRecord Record);
+
+    /// <summary>A Welcome whose group is open and not joined yet.</summary>
+    private sealed record OpenedWelcome(Bytes32 WrapId, Rumor Rumor, MlsGroup Mls, OwnPackage Used);
 }

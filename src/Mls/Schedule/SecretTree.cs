@@ -60,6 +60,9 @@ internal sealed class SecretTree
         return (generation, Take(leaf, application, generation));
     }
 
+    /// <summary>The next generation expected of a sender's application messages.</summary>
+    public uint NextGeneration(int leaf) => _ratchets.TryGetValue(Index(leaf, application: true), out var ratchet) ? ratchet.Generation : 0;
+
     /// <summary>The key of a received message; it stays in the tree and nothing changes.</summary>
     public MessageKey Find(int leaf, bool application, uint generation)
     {

@@ -4,11 +4,19 @@ using Marmot.Client.Tests.Support;
 
 namespace Marmot.Client.Tests.Groups;
 
-public sealed class GroupLifeTests : IAsyncLifetime
+public class GroupLifeTests : IAsyncLifetime
 {
     private readonly MemoryNetwork _network = new();
-    private readonly ManualClock _clock = new(DateTimeOffset.FromUnixTimeSeconds(1_790_000_000));
+    private readonly ManualClock _clock;
+    private readonly bool _datesCompare; // what is told by comparing dates of events is not known when all clocks step
     private readonly List<Member> _members = [];
+
+    public GroupLifeTests()
+        : this(new ManualClock(DateTimeOffset.FromUnixTimeSeconds(1_790_000_000)))
+    {
+    }
+
+    private protected GroupLifeTests(ManualClock clock, bool datesCompare = true) => (_clock, _datesCompare) = (clock, datesCompare);
 
     public Task InitializeAsync() => Task.CompletedTask;
 
@@ -148,7 +156,7 @@ public sealed class GroupLifeTests : IAsyncLifetime
         AssertAgree(group, alice, bob, carol);
         Assert.Equal(alice.Texts(group).Order(), carol.Texts(group).Order());
         Assert.Equal(8, carol.Texts(group).Count);
-        Assert.False(carol.State(group).NeedsInvitation);
+        Assert.False(_datesCompare && carol.State(group).NeedsInvitation);
     }
 
     [Fact]
@@ -169,11 +177,11 @@ public sealed class GroupLifeTests : IAsyncLifetime
         _clock.Advance(TimeSpan.FromMinutes(10));
         await bob.Client.SendAsync(group, "without carol");
         await SyncAsync(group, carol, alice, bob, carol);
-        Assert.True(carol.State(group).NeedsInvitation);
-        Assert.False(alice.State(group).NeedsInvitation);
+        Assert.True(carol.State(group).NeedsInvitation || !_datesCompare);
+        Assert.False(_datesCompare && alice.State(group).NeedsInvitation);
         Assert.NotEqual(alice.State(group).EpochAuthenticator, carol.State(group).EpochAuthenticator);
         await carol.RestartAsync();
-        Assert.True(carol.State(group).NeedsInvitation);
+        Assert.True(carol.State(group).NeedsInvitation || !_datesCompare);
 
         // Her place on the others' branch is taken back first: nobody is lured out of a group by a second place in it.
         await alice.Client.RemoveAsync(group, carol.Key);
@@ -184,7 +192,7 @@ public sealed class GroupLifeTests : IAsyncLifetime
         await carol.Client.SendAsync(group, "back again");
         await SyncAsync(group, alice, bob);
         Assert.Contains("back again", alice.Texts(group));
-        Assert.False(carol.State(group).NeedsInvitation);
+        Assert.False(_datesCompare && carol.State(group).NeedsInvitation);
         Assert.DoesNotContain("without carol", carol.Texts(group));
     }
 
@@ -237,3 +245,6 @@ public sealed class GroupLifeTests : IAsyncLifetime
         return (alice, bob, carol, group);
     }
 }
+
+/// <summary>The same stories while each reading of the clock is hours away from the last.</summary>
+public sealed class GroupLifeUnderASteppingClockTests() : GroupLifeTests(new SteppingManualClock(DateTimeOffset.FromUnixTimeSeconds(1_790_000_000)), datesCompare: false);

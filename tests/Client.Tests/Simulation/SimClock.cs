@@ -5,6 +5,10 @@ internal sealed class SimClock(DateTimeOffset start, TimeSpan skew) : TimeProvid
 {
     private long _ticks = (start + skew).UtcTicks;
 
+    public override long TimestampFrequency => TimeSpan.TicksPerSecond;
+
+    public override long GetTimestamp() => Interlocked.Read(ref _ticks);
+
     public override DateTimeOffset GetUtcNow() => new(Interlocked.Read(ref _ticks), TimeSpan.Zero);
 
     public void Advance(TimeSpan by) => Interlocked.Add(ref _ticks, by.Ticks);

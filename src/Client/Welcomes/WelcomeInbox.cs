@@ -22,6 +22,7 @@ internal sealed class WelcomeInbox
     /// <summary>A Welcome whose key package is not here may be for one that another start of this client still brings; afterwards it is dropped.</summary>
     private const long UnknownKeyPackageSeconds = 24 * 60 * 60;
 
+    private const string NotHere = "the Welcome is for a key package that is not here";
     private const long InboxMarginSeconds = 60 * 60;
     private const string WrapPrefix = "w/";
 
@@ -147,7 +148,11 @@ internal sealed class WelcomeInbox
             if (Join(welcome, batch, out var session) is { } refusal)
             {
                 failed.Add(new FailedWelcome(welcome.WrapId, refusal));
-                Forget(welcome.WrapId, batch);
+                if (refusal != NotHere || IsPermanent(welcome.Rumor))
+                {
+                    Forget(welcome.WrapId, batch);
+                }
+
                 continue;
             }
 
@@ -228,10 +233,11 @@ internal sealed class WelcomeInbox
             }
         }
 
-        isPermanent = rumor.CreatedAt < _account.Now - UnknownKeyPackageSeconds;
-        refusal = "the Welcome is for a key package that is not here";
+        (isPermanent, refusal) = (IsPermanent(rumor), NotHere);
         return false;
     }
+
+    private bool IsPermanent(Rumor rumor) => rumor.CreatedAt < _account.Now - UnknownKeyPackageSeconds;
 
     // Null when the Welcome was followed, then with a session, or kept; its effects are in the batch.
     private string? Join(OpenedWelcome welcome, StoreBatch batch, out GroupSession? session)
@@ -254,8 +260,15 @@ internal sealed class WelcomeInbox
             return "the group is joined already";
         }
 
-        // 3. A key package for one use has had it, and its keys are gone with the same write. What stays of it reminds of the slot that is empty now.
+        // 3. A key package for one use has had it, and its keys are gone with the same write. What stays of it reminds of the slot that is empty now. Another Welcome into the same group is the
+        // same use: two admins invited at once.
         var record = _account.Store.GetJson<KeyPackageRecord>(KeyPackageRecord.Key(welcome.Used.Reference)) ?? welcome.Used.Record;
+        if (record.IsUsedUp && known is null)
+        {
+            mls.Dispose();
+            return NotHere;
+        }
+
         var after = record with { Uses = record.Uses + 1 };
         batch.PutJson(KeyPackageRecord.Key(welcome.Used.Reference), after.IsLastResort ? after : after with { Secrets = [] });
 

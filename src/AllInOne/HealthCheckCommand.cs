@@ -1,3 +1,4 @@
+using Marmot.Hosting.Outgoing;
 using Marmot.Hosting;
 using Marmot.Hosting.Settings;
 
@@ -22,7 +23,7 @@ internal static class HealthCheckCommand
 
         // A listener on every address is asked on loopback.
         address = address.Replace("0.0.0.0", "127.0.0.1", StringComparison.Ordinal).Replace("[::]", "[::1]", StringComparison.Ordinal).Replace("*", "127.0.0.1", StringComparison.Ordinal).Replace("+", "127.0.0.1", StringComparison.Ordinal);
-        using var client = new HttpClient { Timeout = Timeout };
+        using var client = OutgoingHttp.CreateClient(Timeout);
         try
         {
             using var response = await client.GetAsync(new Uri(new Uri(address), "/readyz"));

@@ -1,5 +1,6 @@
 using Marmot.Blossom;
 using Marmot.Hosting;
+using Marmot.Hosting.Lifetime;
 using Marmot.Hosting.Settings;
 using Marmot.NotifyServer;
 using Marmot.Relay;
@@ -30,7 +31,10 @@ internal static class RoleHost
             {
                 // Only now: the servers read their settings while they are mapped.
                 Map(app, roles);
-                await app.StartAsync();
+                if (!await app.TryStartAsync())
+                {
+                    return await app.StopInTimeAsync(); // told to stop while it started
+                }
             }
             catch (OptionsValidationException exception)
             {
@@ -45,8 +49,7 @@ internal static class RoleHost
             }
 
             await StartCard.PrintAsync(app, roles);
-            await app.WaitForShutdownAsync();
-            return Environment.ExitCode == 0 ? CommandLine.Done : CommandLine.Failed; // a server's critical fault sets it
+            return await app.WaitForEndAsync();
         }
     }
 

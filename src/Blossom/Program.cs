@@ -1,6 +1,7 @@
 using Marmot.Blossom;
 using Marmot.Blossom.Commands;
 using Marmot.Hosting;
+using Marmot.Hosting.Lifetime;
 
 if (args is [var word, ..] && BlossomCommands.Names.Contains(word))
 {
@@ -11,5 +12,4 @@ var builder = MarmotHost.CreateBuilder(args);
 builder.AddBlossom();
 var app = builder.Build();
 app.MapBlossom();
-await app.RunAsync();
-return 0;
+return await app.RunToEndAsync();

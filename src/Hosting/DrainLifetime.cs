@@ -1,5 +1,5 @@
-using System.Runtime.InteropServices;
 using Marmot.Hosting.Health;
+using Marmot.Hosting.Lifetime;
 using Marmot.Hosting.Settings;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Options;
@@ -8,16 +8,31 @@ namespace Marmot.Hosting;
 
 /// <summary>
 /// Stops in two steps. On SIGTERM <c>/readyz</c> says no at once while everything goes on working for <see cref="PublicOptions.DrainDelay"/>, so that a load balancer
-/// sends nobody new to a closing door; only then the servers say farewell and drain. Ctrl-C skips the delay; a second signal ends the process (<see cref="Lifetime.SecondSignal"/>).
+/// sends nobody new to a closing door; only then the servers say farewell and drain, for <see cref="PublicOptions.StopTimeout"/> at most. Ctrl-C skips the delay,
+/// a second signal the rest. Whatever then still hangs, the process ends with exit code 0 soon after.
 /// </summary>
-public sealed class DrainLifetime(IHostApplicationLifetime lifetime, IOptions<PublicOptions> options, TimeProvider time) : IHostLifetime, IHealthPart, IDisposable
+public sealed class DrainLifetime(IHostApplicationLifetime lifetime, IOptions<PublicOptions> options, TimeProvider time, StopSignals signals) : IHostLifetime, IHealthPart, IDisposable
 {
-    private readonly List<PosixSignalRegistration> _signals = [];
+    // What stops after the HTTP server: connections, pushes under way, stores.
+    private static readonly TimeSpan OthersTime = TimeSpan.FromSeconds(10);
+
+    // How long after the deadline, or after a second signal, a part that hangs is waited for.
+    private static readonly TimeSpan LastMoment = TimeSpan.FromSeconds(2);
+
+    private readonly CancellationTokenSource _hurry = new();
     private ITimer? _delay;
+    private Timer? _end; // of the system's clock, and never disposed: it ends the process even when the host's own end hangs
+    private int _signals;
     private int _stopping;
 
     /// <inheritdoc/>
     public string Name => "process";
+
+    /// <summary>Cancelled by a second signal: nothing is waited for any more.</summary>
+    public CancellationToken Hurry => _hurry.Token;
+
+    /// <summary>How much of <see cref="PublicOptions.StopTimeout"/> transfers under way may use.</summary>
+    public TimeSpan TransferTime => options.Value.StopTimeout > OthersTime * 2 ? options.Value.StopTimeout - OthersTime : options.Value.StopTimeout / 2;
 
     /// <inheritdoc/>
     public HealthState Check() => Volatile.Read(ref _stopping) == 0 && !lifetime.ApplicationStopping.IsCancellationRequested ? HealthState.Ok : new HealthState(false, "stopping");
@@ -25,11 +40,7 @@ public sealed class DrainLifetime(IHostApplicationLifetime lifetime, IOptions<Pu
     /// <inheritdoc/>
     public Task WaitForStartAsync(CancellationToken cancellationToken)
     {
-        foreach (var signal in new[] { PosixSignal.SIGTERM, PosixSignal.SIGINT, PosixSignal.SIGQUIT })
-        {
-            _signals.Add(PosixSignalRegistration.Create(signal, OnSignal));
-        }
-
+        signals.Attach(OnSignal);
         return Task.CompletedTask;
     }
 
@@ -39,8 +50,8 @@ public sealed class DrainLifetime(IHostApplicationLifetime lifetime, IOptions<Pu
     /// <inheritdoc/>
     public void Dispose()
     {
-        _signals.ForEach(signal => signal.Dispose());
         _delay?.Dispose();
+        _hurry.Dispose();
     }
 
     /// <summary>Begins the two steps; <paramref name="atOnce"/> skips the first.</summary>
@@ -61,9 +72,30 @@ public sealed class DrainLifetime(IHostApplicationLifetime lifetime, IOptions<Pu
         _delay = time.CreateTimer(_ => lifetime.StopApplication(), null, delay, Timeout.InfiniteTimeSpan);
     }
 
-    private void OnSignal(PosixSignalContext context)
+    private void OnSignal(bool isInterrupt)
     {
-        context.Cancel = true; // the process ends when the host has stopped, not now
-        Stop(atOnce: context.Signal == PosixSignal.SIGINT);
+        if (Interlocked.Increment(ref _signals) == 1)
+        {
+            EndWithin(options.Value.DrainDelay + options.Value.StopTimeout + LastMoment);
+            Stop(atOnce: isInterrupt);
+            return;
+        }
+
+        EndWithin(LastMoment);
+        lifetime.StopApplication();
+        try
+        {
+            _hurry.Cancel();
+        }
+        catch (ObjectDisposedException)
+        {
+            // All has ended already.
+        }
+    }
+
+    private void EndWithin(TimeSpan deadline)
+    {
+        _end?.Dispose();
+        _end = new Timer(_ => Environment.Exit(Environment.ExitCode), null, deadline, Timeout.InfiniteTimeSpan);
     }
 }

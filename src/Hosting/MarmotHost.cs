@@ -11,6 +11,8 @@ using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
+using System.Diagnostics;
+using System.Globalization;
 
 namespace Marmot.Hosting;
 
@@ -23,6 +25,11 @@ public static class MarmotHost
     /// <exception cref="InvalidDataException">That file is no JSON; the message names line and column.</exception>
     public static WebApplicationBuilder CreateBuilder(string[] args)
     {
+        var signals = new StopSignals();
+
+        // For what libraries send by clients of their own; ours are made by OutgoingHttp.
+        DistributedContextPropagator.Current = DistributedContextPropagator.CreateNoOutputPropagator();
+
         // Empty: no appsettings.json, no static files, no developer pages; every default lives in an Options class.
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ApplicationName = "marmot-server" });
         builder.Configuration.AddMarmotSources(args);
@@ -41,10 +48,14 @@ public static class MarmotHost
         }
 
         builder.Services.AddHostedService<NativeLibraryCheck>();
-        builder.Services.AddHostedService<SecondSignal>();
         builder.Services.AddHostedService<OtlpExport>();
         builder.Services.AddSingleton(TimeProvider.System);
+        builder.Services.AddSingleton(_ => signals); // by a factory, so that the container disposes it
         builder.Services.AddSingleton<DrainLifetime>();
+
+        // Read as text: the host is built before mistakes in settings are reported.
+        var stop = TimeSpan.TryParse(builder.Configuration[PublicOptions.Section + ":" + nameof(PublicOptions.StopTimeout)], CultureInfo.InvariantCulture, out var given) ? given : new PublicOptions().StopTimeout;
+        builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = stop);
         builder.Services.AddSingleton<IHostLifetime>(services => services.GetRequiredService<DrainLifetime>());
         builder.Services.AddSingleton<IHealthPart>(services => services.GetRequiredService<DrainLifetime>());
         builder.Services.AddSingleton<TrustedProxies>();
@@ -57,6 +68,7 @@ public static class MarmotHost
         // Read as text: a wrong value elsewhere in the section is reported with all others, not thrown here.
         string urls = builder.Configuration[PublicOptions.Section + ":" + nameof(PublicOptions.Urls)] ?? new PublicOptions().Urls;
         builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel => kestrel.AddServerHeader = false);
+        ServerWithDeadline.Wrap(builder.Services);
 
         // What a connection brings is handled on the thread that read it: a message then costs one change of threads, not three. Nothing of
         // ours blocks that thread for longer than a slice of work or one wait for the disk, and a connection that is slow delays only itself.

@@ -1,4 +1,5 @@
 using Marmot.Hosting;
+using Marmot.Hosting.Lifetime;
 using Marmot.NotifyServer;
 
 if (args is ["test" or "doctor" or "keys", ..])
@@ -10,5 +11,4 @@ var builder = MarmotHost.CreateBuilder(args);
 builder.AddNotify();
 var app = builder.Build();
 app.MapNotify();
-await app.RunAsync();
-return 0;
+return await app.RunToEndAsync();

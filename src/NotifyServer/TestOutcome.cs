@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.RegularExpressions;
+using Marmot.Hosting.Outgoing;
 using Marmot.NotifyServer.Providers;
 
 namespace Marmot.NotifyServer;
@@ -19,7 +20,8 @@ internal sealed partial class TestOutcome : IDisposable
     /// <summary>Remembers how the counters stand before the push; null when no push server's admin port answers there.</summary>
     public static async Task<TestOutcome?> StartAsync(Uri admin, CancellationToken cancellationToken)
     {
-        var client = new HttpClient(ProviderHttp.CreateHandler(null)) { BaseAddress = admin, Timeout = TimeSpan.FromSeconds(3) };
+        var client = OutgoingHttp.CreateClient(TimeSpan.FromSeconds(3), ProviderHttp.CreateHandler(null));
+        client.BaseAddress = admin;
         if (await ReadAsync(client, cancellationToken) is { } before)
         {
             return new TestOutcome(client, before);

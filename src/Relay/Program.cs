@@ -1,4 +1,5 @@
 using Marmot.Hosting;
+using Marmot.Hosting.Lifetime;
 using Marmot.Relay;
 
 if (args.Length > 0 && !args[0].StartsWith('-'))
@@ -10,5 +11,4 @@ var builder = MarmotHost.CreateBuilder(args).AddRelay();
 var app = builder.Build();
 app.UseRouting();
 app.MapRelay();
-await app.RunAsync();
-return 0;
+return await app.RunToEndAsync();

@@ -8,6 +8,7 @@ namespace Marmot.TestKit;
 public sealed partial class ChildProcess : IAsyncDisposable
 {
     private const int SigHup = 1;
+    private const int SigInt = 2;
     private const int SigTerm = 15;
 
     private readonly Process _process;
@@ -112,6 +113,9 @@ public sealed partial class ChildProcess : IAsyncDisposable
 
     /// <summary>SIGTERM, as a supervisor sends it.</summary>
     public void Terminate() => Signal(SigTerm);
+
+    /// <summary>SIGINT, as Ctrl-C sends it.</summary>
+    public void Interrupt() => Signal(SigInt);
 
     /// <summary>SIGHUP, by which an operator asks a server to read its settings anew.</summary>
     public void HangUp() => Signal(SigHup);

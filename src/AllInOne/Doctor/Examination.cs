@@ -7,6 +7,7 @@ using Marmot.Client.Groups;
 using Marmot.Client.Media;
 using Marmot.Client.Relays;
 using Marmot.Client.Storage;
+using Marmot.Hosting.Outgoing;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Filters;
@@ -100,7 +101,7 @@ internal sealed class Examination : IAsyncDisposable
 
     private async Task<string> InformationAsync(CancellationToken cancellationToken)
     {
-        using var http = new HttpClient();
+        using var http = OutgoingHttp.CreateClient(TimeSpan.FromSeconds(100));
         using var request = new HttpRequestMessage(HttpMethod.Get, new UriBuilder(_options.Relay) { Scheme = _options.Relay.Scheme == "wss" ? "https" : "http" }.Uri);
         request.Headers.TryAddWithoutValidation("Accept", "application/nostr+json");
         using var response = await http.SendAsync(request, cancellationToken);

@@ -1,4 +1,5 @@
 using System.Net;
+using Marmot.Hosting.Outgoing;
 using Marmot.Protocol.Addresses;
 using Microsoft.Extensions.Options;
 
@@ -13,17 +14,13 @@ internal sealed class OriginClient : IDisposable
     public OriginClient(IOptions<BlossomOptions> options)
     {
         var allowPrivate = options.Value.MirrorPrivateAddresses;
-        _http = new HttpMessageInvoker(new SocketsHttpHandler
-        {
-            AllowAutoRedirect = false,
-            UseCookies = false,
-            UseProxy = false,
-            AutomaticDecompression = DecompressionMethods.None,
-            ConnectTimeout = TimeSpan.FromSeconds(10),
-            PooledConnectionLifetime = TimeSpan.Zero, // every fetch resolves and checks anew
-            MaxResponseHeadersLength = 16, // KiB
-            ConnectCallback = (context, cancellation) => AddressGuard.ConnectAsync(context.DnsEndPoint, allowPrivate, cancellation),
-        });
+        var handler = OutgoingHttp.CreateHandler();
+        handler.UseProxy = false;
+        handler.AutomaticDecompression = DecompressionMethods.None;
+        handler.PooledConnectionLifetime = TimeSpan.Zero; // every fetch resolves and checks anew
+        handler.MaxResponseHeadersLength = 16; // KiB
+        handler.ConnectCallback = (context, cancellation) => AddressGuard.ConnectAsync(context.DnsEndPoint, allowPrivate, cancellation);
+        _http = OutgoingHttp.CreateInvoker(handler);
     }
 
     /// <summary>The origin's answer with its body unread, or null when there is nothing usable: no reason is passed on, it might tell of the inside.</summary>

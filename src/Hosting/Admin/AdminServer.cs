@@ -19,6 +19,9 @@ namespace Marmot.Hosting.Admin;
 /// <remarks><c>/healthz</c> alive, <c>/readyz</c> every part by name (503 while one is not ready), <c>/metrics</c> Prometheus text, <c>/</c> a page for people.</remarks>
 public sealed class AdminServer(IOptions<AdminOptions> options, IEnumerable<IHealthPart> parts, PrometheusText metrics, ILoggerFactory loggers) : IHostedService, IDisposable
 {
+    /// <summary>How long a stop waits for answers under way.</summary>
+    private static readonly TimeSpan StopTime = TimeSpan.FromSeconds(2);
+
     private readonly IHealthPart[] _parts = [.. parts];
     private WebApplication? _app;
     private Meter? _meter;
@@ -42,10 +45,13 @@ public sealed class AdminServer(IOptions<AdminOptions> options, IEnumerable<IHea
             kestrel.Limits.MaxConcurrentConnections = 64;
             kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(5); // a request here is one line
         });
-        builder.WebHost.UseUrls(options.Value.Urls.Split(';', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
+        string[] urls = options.Value.Urls.Split(';', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
+        builder.WebHost.UseUrls(urls);
         builder.Services.AddRoutingCore();
         builder.Services.AddSingleton(loggers);
         _app = builder.Build();
+        var hosts = new AdminHosts(urls);
+        _app.Use(next => context => hosts.Contains(context) ? next(context) : RefuseAsync(context));
         _app.MapGet("/healthz", () => Results.Text("ok\n"));
         _app.MapGet("/readyz", WriteReadyAsync);
         _app.MapGet("/metrics", context => WriteTextAsync(context, "text/plain; version=0.0.4; charset=utf-8", metrics.Write()));
@@ -63,13 +69,21 @@ public sealed class AdminServer(IOptions<AdminOptions> options, IEnumerable<IHea
         _meter?.Dispose();
         if (_app is not null)
         {
-            await _app.StopAsync(cancellationToken);
+            using var deadline = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+            deadline.CancelAfter(StopTime);
+            await _app.StopAsync(deadline.Token);
             await _app.DisposeAsync();
         }
     }
 
     /// <inheritdoc/>
     public void Dispose() => _meter?.Dispose();
+
+    private static Task RefuseAsync(HttpContext context)
+    {
+        context.Response.StatusCode = StatusCodes.Status421MisdirectedRequest;
+        return WriteTextAsync(context, "text/plain; charset=utf-8", "the admin port answers to loopback names and to the hosts of Admin:Urls only\n");
+    }
 
     private Task WriteReadyAsync(HttpContext context)
     {

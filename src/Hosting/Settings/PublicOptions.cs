@@ -25,7 +25,14 @@ public sealed class PublicOptions
     [Range(typeof(TimeSpan), "00:00:00", "00:01:00")]
     public TimeSpan DrainDelay { get; set; } = TimeSpan.Zero;
 
-    /// <summary>Proxies whose <c>X-Forwarded-For</c> is believed: addresses and networks such as <c>10.0.0.0/8</c>, separated by ';'. Loopback always is. Default empty.</summary>
+    /// <summary>
+    /// How long a stop may take after <see cref="DrainDelay"/>: transfers under way have all of it but ten seconds, then their connections are cut. Default 25 s, less than
+    /// the 30 s that Kubernetes waits before it kills. Longer than <c>Notify:DrainTimeout</c>.
+    /// </summary>
+    [Range(typeof(TimeSpan), "00:00:01", "00:15:00")]
+    public TimeSpan StopTimeout { get; set; } = TimeSpan.FromSeconds(25);
+
+    /// <summary>Proxies whose <c>X-Forwarded-For</c> and <c>X-Forwarded-Proto</c> are believed: addresses and networks such as <c>10.0.0.0/8</c>, separated by ';'. Loopback always is. Default empty.</summary>
     [Networks(ErrorMessage = "addresses and networks such as 10.0.0.0/8, separated by ';'")]
     public string TrustedProxies { get; set; } = "";
 

@@ -7,6 +7,7 @@ using System.Security.Authentication;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using Marmot.Hosting;
+using Marmot.Hosting.Outgoing;
 using Marmot.NotifyServer.Apps;
 using Marmot.NotifyServer.Inbox;
 using Marmot.NotifyServer.Providers;
@@ -150,7 +151,7 @@ public sealed class NotifyDoctor(NotifyOptions options, TimeProvider time)
         using var client = new TcpClient();
         await client.ConnectAsync(endpoint.DnsSafeHost, endpoint.Port, cancellationToken);
         await using var stream = new SslStream(client.GetStream());
-        var tls = ProviderHttp.LoadRoots(caFile) is { } roots ? ProviderHttp.PrivateTrust(roots) : new SslClientAuthenticationOptions();
+        var tls = ProviderHttp.LoadRoots(caFile) is { } roots ? OutgoingHttp.PrivateTrust(roots) : new SslClientAuthenticationOptions();
         tls.TargetHost = endpoint.DnsSafeHost;
         tls.ApplicationProtocols = [SslApplicationProtocol.Http2, SslApplicationProtocol.Http11];
         await stream.AuthenticateAsClientAsync(tls, cancellationToken);
@@ -163,7 +164,7 @@ public sealed class NotifyDoctor(NotifyOptions options, TimeProvider time)
 
     private async Task<(DoctorVerdict, string)> CompareClocksAsync(Uri endpoint, string caFile, CancellationToken cancellationToken)
     {
-        using var client = new HttpClient(ProviderHttp.CreateHandler(ProviderHttp.LoadRoots(caFile)));
+        using var client = OutgoingHttp.CreateClient(TimeSpan.FromSeconds(100), ProviderHttp.CreateHandler(ProviderHttp.LoadRoots(caFile)));
         using var response = await client.GetAsync(endpoint, HttpCompletionOption.ResponseHeadersRead, cancellationToken);
         return response.Headers.Date is { } theirs ? JudgeSkew(time.GetUtcNow() - theirs) : (DoctorVerdict.Warning, "the provider names no time");
     }

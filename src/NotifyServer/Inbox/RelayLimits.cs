@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Net.Http.Headers;
 using System.Security.Cryptography.X509Certificates;
 using System.Text.Json;
+using Marmot.Hosting.Outgoing;
 using Marmot.NotifyServer.Providers;
 
 namespace Marmot.NotifyServer.Inbox;
@@ -28,7 +29,7 @@ internal static class RelayLimits
         var address = new UriBuilder(relay) { Scheme = relay.Scheme == "wss" ? Uri.UriSchemeHttps : Uri.UriSchemeHttp, Port = relay.Port }.Uri;
         using var deadline = new CancellationTokenSource(Patience, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
-        using var client = new HttpClient(ProviderHttp.CreateHandler(roots)) { Timeout = Timeout.InfiniteTimeSpan };
+        using var client = OutgoingHttp.CreateClient(timeout: null, ProviderHttp.CreateHandler(roots));
         using var request = new HttpRequestMessage(HttpMethod.Get, address);
         request.Headers.Accept.Add(new MediaTypeWithQualityHeaderValue("application/nostr+json"));
         var buffer = ArrayPool<byte>.Shared.Rent(MaxDocumentBytes);

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Security.Cryptography.X509Certificates;
+using Marmot.Hosting.Outgoing;
 
 namespace Marmot.NotifyServer.Providers;
 
@@ -73,12 +74,10 @@ internal sealed class ApnsConnections : IDisposable
     {
         var handler = ProviderHttp.CreateHandler(_roots);
         handler.EnableMultipleHttp2Connections = false; // the slots are the connections
-        return new HttpClient(handler)
-        {
-            DefaultRequestVersion = HttpVersion.Version20,
-            DefaultVersionPolicy = HttpVersionPolicy.RequestVersionExact,
-            Timeout = Timeout.InfiniteTimeSpan, // each request has its own deadline
-        };
+        var client = OutgoingHttp.CreateClient(timeout: null, handler); // each request has its own deadline
+        client.DefaultRequestVersion = HttpVersion.Version20;
+        client.DefaultVersionPolicy = HttpVersionPolicy.RequestVersionExact;
+        return client;
     }
 
     internal sealed class Slot(HttpClient client)

@@ -6,6 +6,7 @@ using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using Marmot.Hosting;
+using Marmot.Hosting.Outgoing;
 
 namespace Marmot.NotifyServer.Providers;
 
@@ -48,7 +49,7 @@ internal sealed class FcmProvider : IPushProvider
         var roots = ProviderHttp.LoadRoots(caFile);
         var handler = ProviderHttp.CreateHandler(roots);
         handler.EnableMultipleHttp2Connections = true;
-        var client = new HttpClient(handler) { Timeout = Timeout.InfiniteTimeSpan };
+        var client = OutgoingHttp.CreateClient(timeout: null, handler);
         var project = options.ProjectId.Length > 0 ? options.ProjectId : account.ProjectId;
         return new FcmProvider(options, project, new OAuthTokens(account, roots, time), client, timeout, repeatsAfterTimeout, time) { _validateOnly = validateOnly };
     }

@@ -6,6 +6,7 @@ using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using System.Text.Json;
 using Marmot.Hosting;
+using Marmot.Hosting.Outgoing;
 
 namespace Marmot.NotifyServer.Providers;
 
@@ -34,7 +35,7 @@ internal sealed class OAuthTokens : IDisposable
     {
         _time = time;
         _account = account;
-        _client = new HttpClient(ProviderHttp.CreateHandler(roots)) { Timeout = TimeSpan.FromSeconds(10) };
+        _client = OutgoingHttp.CreateClient(TimeSpan.FromSeconds(10), ProviderHttp.CreateHandler(roots));
     }
 
     /// <summary>Tokens asked for since the start.</summary>

@@ -1,8 +1,8 @@
 using System.Buffers;
 using System.Globalization;
 using System.Net.Http.Headers;
-using System.Net.Security;
 using System.Security.Cryptography.X509Certificates;
+using Marmot.Hosting.Outgoing;
 
 namespace Marmot.NotifyServer.Providers;
 
@@ -18,24 +18,12 @@ internal static class ProviderHttp
     /// <summary>A handler that keeps connections for long and notices dead ones.</summary>
     public static SocketsHttpHandler CreateHandler(X509Certificate2Collection? roots)
     {
-        var handler = new SocketsHttpHandler
-        {
-            AllowAutoRedirect = false,
-            UseCookies = false,
-            UseProxy = true,
-            ConnectTimeout = TimeSpan.FromSeconds(10),
-            KeepAlivePingPolicy = HttpKeepAlivePingPolicy.Always,
-            KeepAlivePingDelay = TimeSpan.FromSeconds(30),
-            KeepAlivePingTimeout = TimeSpan.FromSeconds(10),
-            PooledConnectionIdleTimeout = TimeSpan.FromHours(1), // Apple: keep connections open; the framework's default is a minute
-            PooledConnectionLifetime = TimeSpan.FromHours(6),
-            ActivityHeadersPropagator = null,
-        };
-        if (roots is not null)
-        {
-            handler.SslOptions = PrivateTrust(roots);
-        }
-
+        var handler = OutgoingHttp.CreateHandler(roots);
+        handler.KeepAlivePingPolicy = HttpKeepAlivePingPolicy.Always;
+        handler.KeepAlivePingDelay = TimeSpan.FromSeconds(30);
+        handler.KeepAlivePingTimeout = TimeSpan.FromSeconds(10);
+        handler.PooledConnectionIdleTimeout = TimeSpan.FromHours(1); // Apple: keep connections open; the framework's default is a minute
+        handler.PooledConnectionLifetime = TimeSpan.FromHours(6);
         return handler;
     }
 
@@ -50,18 +38,6 @@ internal static class ProviderHttp
         var roots = new X509Certificate2Collection();
         roots.ImportFromPemFile(path);
         return roots;
-    }
-
-    /// <summary>Trusts these roots and nothing else; names are still checked.</summary>
-    public static SslClientAuthenticationOptions PrivateTrust(X509Certificate2Collection roots)
-    {
-        var policy = new X509ChainPolicy
-        {
-            TrustMode = X509ChainTrustMode.CustomRootTrust,
-            RevocationMode = X509RevocationMode.NoCheck, // a private authority publishes no lists
-        };
-        policy.CustomTrustStore.AddRange(roots);
-        return new SslClientAuthenticationOptions { CertificateChainPolicy = policy };
     }
 
     /// <summary>Reads at most <see cref="MaxAnswerBytes"/> into a rented buffer, which the caller returns.</summary>

@@ -37,6 +37,7 @@ internal sealed class Connection : IDisposable
     private int _trust; // 1 trusted, -1 never again
     private readonly AddressShares _shares;
     private readonly AddressShare _share;
+    private int _keysAsked; // IsMemberUnknown's own
     private bool _isDisposed; // under the lock of _share
     private long _filterBytes; // the read loop's own
     private long _inputBytes; // the read loop's own
@@ -409,6 +410,17 @@ internal sealed class Connection : IDisposable
     {
         _filterBytes -= bytes;
         _shares.Filters.Return(ref _share.FilterBytes, bytes);
+    }
+
+    /// <summary>Its client has proved a key more since this was last asked: whether it is a member's is to be found out. For the loop of <see cref="ConnectionSet"/>.</summary>
+    public bool IsMemberUnknown
+    {
+        get
+        {
+            var asked = _keysAsked;
+            _keysAsked = _keys.Length;
+            return AddressPrefix is not null && !IsMember && _keysAsked > asked;
+        }
     }
 
     /// <summary>Counts it as a member's from now on, if its address does not have too many of them.</summary>

@@ -181,15 +181,29 @@ internal sealed class ConnectionSet(
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         using var timer = new PeriodicTimer(CheckInterval, clock);
+        var members = Task.CompletedTask;
         while (await timer.WaitForNextTickAsync(stoppingToken))
         {
             foreach (var connection in _connections.Keys)
             {
                 connection.CheckAlive();
-                if (!connection.IsMember && connection.AddressPrefix is not null && connection.Keys.Length > 0 && await IsMemberAsync(connection.Keys, stoppingToken))
-                {
-                    connection.AdmitMember();
-                }
+            }
+
+            if (members.IsCompleted)
+            {
+                await members;
+                members = AdmitMembersAsync(stoppingToken); // the store may be slow to answer
+            }
+        }
+    }
+
+    private async Task AdmitMembersAsync(CancellationToken cancel)
+    {
+        foreach (var connection in _connections.Keys)
+        {
+            if (connection.IsMemberUnknown && await IsMemberAsync(connection.Keys, cancel))
+            {
+                connection.AdmitMember();
             }
         }
     }
@@ -210,7 +224,7 @@ internal sealed class ConnectionSet(
         }
         catch (Exception exception) when (exception is IOException or QueryTooWideException)
         {
-            return false; // asked again at the next check
+            return false;
         }
     }
 

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Marmot.Hosting.Outgoing;
 
 namespace Marmot.Relay.Operator;
 
@@ -43,7 +44,8 @@ internal static class LiveStatistics
 
     public static async Task RunAsync(Uri admin, int every, TextWriter output, CancellationToken cancel)
     {
-        using var client = new HttpClient { BaseAddress = admin };
+        using var client = OutgoingHttp.CreateClient(TimeSpan.FromSeconds(100));
+        client.BaseAddress = admin;
         Dictionary<string, double>? before = null;
         do
         {

@@ -2,6 +2,7 @@ using System.Net;
 using System.Text.Json;
 using Marmot.Hosting.Admin;
 using Marmot.Hosting.Health;
+using Marmot.TestKit;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
 
@@ -68,6 +69,43 @@ public sealed class AdminServerTests : IAsyncLifetime
         {
             using var response = await _client.GetAsync(new Uri(address, path));
             Assert.Equal(HttpStatusCode.NotFound, response.StatusCode);
+        }
+    }
+
+    [Theory]
+    [InlineData("localhost", true)]
+    [InlineData("127.0.0.1:8081", true)]
+    [InlineData("[::1]", true)]
+    [InlineData("admin.localhost:1", true)]
+    [InlineData("evil.example", false)]
+    [InlineData("127.0.0.1.evil.example", false)]
+    [InlineData("192.0.2.1", false)]
+    [InlineData("a..b", false)]
+    [InlineData("xn--99999999", false)]
+    public async Task Answers_to_loopback_names_only(string host, bool answers)
+    {
+        foreach (string path in new[] { "/healthz", "/readyz", "/metrics", "/", "/nothing" })
+        {
+            using var request = new HttpRequestMessage(HttpMethod.Get, path);
+            request.Headers.TryAddWithoutValidation("Host", host);
+            using var response = await _client.SendAsync(request);
+            Assert.Equal(answers, response.StatusCode is not (HttpStatusCode.MisdirectedRequest or HttpStatusCode.BadRequest)); // the HTTP server itself refuses some
+        }
+    }
+
+    [Fact]
+    public async Task Answers_to_the_hosts_of_its_urls_and_to_the_address_it_was_reached_by()
+    {
+        int port = FreePort.Take(1)[0];
+        var builder = MarmotHost.CreateBuilder(["--Public:Urls=http://127.0.0.1:0", $"--Admin:Urls=http://admin.example:{port}", "--Log:Level=Fatal"]);
+        await using var app = builder.Build();
+        await app.StartAsync();
+        foreach (var (host, expected) in new[] { ($"admin.example:{port}", HttpStatusCode.OK), ("Admin.Example.", HttpStatusCode.OK), ("other.example", HttpStatusCode.MisdirectedRequest) })
+        {
+            using var request = new HttpRequestMessage(HttpMethod.Get, $"http://127.0.0.1:{port}/healthz");
+            request.Headers.TryAddWithoutValidation("Host", host);
+            using var response = await _client.SendAsync(request);
+            Assert.Equal(expected, response.StatusCode);
         }
     }
 

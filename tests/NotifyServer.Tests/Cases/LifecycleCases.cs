@@ -128,7 +128,7 @@ public sealed class LifecycleCases
                 process.Terminate();
                 await process.WritesAsync("pushes pending");
                 process.Terminate();
-                Assert.Equal(1, await process.WaitForExitAsync(Patience));
+                Assert.Equal(0, await process.WaitForExitAsync(Patience));
             }
         }
     }

@@ -287,12 +287,12 @@ public sealed class CostTests
         await using (var relay = await RelayHost.StartAsync(Now, folder.Path))
         {
             await using var client = await relay.ConnectAsync();
-            await client.PublishAllAsync(Enumerable.Range(0, 600).Select(i => NostrEvent.Create(sender, 1059, [["p", named.PublicKey.ToString()]], $"{i}", Now)));
+            await client.PublishAllAsync(Enumerable.Range(0, 900).Select(i => NostrEvent.Create(sender, 1059, [["p", named.PublicKey.ToString()]], $"{i}", Now)));
         }
 
         await using var limited = await RelayHost.StartAsync(Now, folder.Path, "--Relay:WorkPerAddress=4000", "--Relay:LimitLoopback=true");
         await using var asker = await limited.ConnectAsync();
-        Assert.True((await asker.PublishAsync(NostrEvent.Create(named, 62, [["relay", "ALL_RELAYS"]], "", Now))).Accepted); // 24,000 units of 20,000
+        Assert.True((await asker.PublishAsync(NostrEvent.Create(named, 62, [["relay", "ALL_RELAYS"]], "", Now))).Accepted); // 36,000 units of 20,000
         Assert.StartsWith("rate-limited: ", (await asker.PublishAsync(NostrEvent.Create(sender, 1, [], "", Now))).Text, StringComparison.Ordinal);
     }
 }

@@ -11,14 +11,16 @@ namespace Marmot.Blossom.Storage.S3;
 internal sealed class BlobBucket : IDisposable
 {
     public const string Part = "S3";
+    private readonly BucketHttp _http;
     private readonly AmazonS3Client? _presigner;
     private readonly S3Options _options;
 
     public BlobBucket(S3Options options)
     {
         _options = options;
-        Client = CreateClient(options, options.Endpoint);
-        _presigner = !options.Redirect ? null : options.PublicEndpoint.Length > 0 ? CreateClient(options, options.PublicEndpoint) : Client;
+        _http = new BucketHttp(options.Timeout);
+        Client = CreateClient(options, options.Endpoint, _http);
+        _presigner = !options.Redirect ? null : options.PublicEndpoint.Length > 0 ? CreateClient(options, options.PublicEndpoint, _http) : Client;
     }
 
     public AmazonS3Client Client { get; }
@@ -95,15 +97,17 @@ internal sealed class BlobBucket : IDisposable
         }
 
         Client.Dispose();
+        _http.Dispose();
     }
 
-    private static AmazonS3Client CreateClient(S3Options options, string endpoint)
+    private static AmazonS3Client CreateClient(S3Options options, string endpoint, BucketHttp http)
     {
         var config = new AmazonS3Config
         {
             AuthenticationRegion = options.Region,
             ForcePathStyle = options.PathStyle ?? endpoint.Length > 0,
             Timeout = options.Timeout,
+            HttpClientFactory = http,
             MaxErrorRetry = 2,
             // Not every S3 knows the newer checksums; bodies are signed, and small ones carry their SHA-256.
             RequestChecksumCalculation = RequestChecksumCalculation.WHEN_REQUIRED,

@@ -97,13 +97,14 @@ public sealed class PostgresBus : IClusterBus
                 await PostgresTables.EnsureAsync(_source, _stop.Token);
                 await work(() => pause = FirstPause);
             }
-            catch (Exception exception) when (exception is NpgsqlException or IOException or TimeoutException or System.Net.Sockets.SocketException)
+            catch (Exception exception) when (!_stop.IsCancellationRequested)
             {
+                // Whatever it is: a server that answers nonsense, or a message that is none, is tried again later.
                 ClusterLog.Failed(_log, exception.GetType().Name);
             }
-            catch (OperationCanceledException)
+            catch (Exception)
             {
-                return;
+                return; // stopping
             }
 
             try

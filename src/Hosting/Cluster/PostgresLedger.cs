@@ -100,9 +100,9 @@ public sealed class PostgresLedger : IClaimLedger, ISharedValues
                 return (byte[])(await commands.ExecuteScalarAsync(cancel))!;
             });
         }
-        catch (Exception exception) when (exception is NpgsqlException or TimeoutException or System.Net.Sockets.SocketException)
+        catch (Exception exception) when (exception is not (OperationCanceledException or IOException))
         {
-            throw new IOException("PostgreSQL cannot be asked", exception);
+            throw new IOException("PostgreSQL cannot be asked", exception); // it is away, or answers nonsense: there Npgsql throws whatever its reading stumbles on
         }
     }
 
@@ -206,7 +206,7 @@ public sealed class PostgresLedger : IClaimLedger, ISharedValues
             _isConnected = true;
             return null;
         }
-        catch (Exception exception) when (exception is NpgsqlException or IOException or TimeoutException or System.Net.Sockets.SocketException)
+        catch (Exception exception) when (!_stop.IsCancellationRequested)
         {
             if (_isConnected)
             {

@@ -171,7 +171,12 @@ internal sealed class ClusterFeed : BackgroundService, ILiveFeed, IClusterListen
             _log.StoreLost(exception.Message);
         }
 
-        _failure = exception.InnerException is PostgresException refused ? "PostgreSQL refuses: " + refused.SqlState : "PostgreSQL cannot be reached";
+        _failure = exception.InnerException switch
+        {
+            PostgresException refused => "PostgreSQL refuses: " + refused.SqlState,
+            null or NpgsqlException or TimeoutException or System.Net.Sockets.SocketException or InvalidOperationException { InnerException: NpgsqlException } => "PostgreSQL cannot be reached",
+            _ => "PostgreSQL answers nonsense",
+        };
         _tried.TrySetResult();
     }
 

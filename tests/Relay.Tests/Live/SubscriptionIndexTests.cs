@@ -80,37 +80,6 @@ public sealed class SubscriptionIndexTests
         T[] Some<T>(T[] of) => [.. Enumerable.Range(0, random.Next(1, of.Length)).Select(_ => of[random.Next(of.Length)])]; // equal ones among them
     }
 
-    [Theory]
-    [InlineData(1, 1)]
-    [InlineData(1, 300)]
-    [InlineData(20, 100)]
-    public void The_memory_that_open_filters_count_for_is_near_what_they_take(int filters, int values)
-    {
-        var index = new SubscriptionIndex();
-        var evt = Event(1, ["p", Hex(0, 0, 0)]);
-        var subscriptions = new Subscription[2000 / filters / Math.Max(1, values / 20) + 20];
-        var before = GC.GetTotalMemory(forceFullCollection: true);
-        var counted = 0L;
-        for (var i = 0; i < subscriptions.Length; i++)
-        {
-            var list = Enumerable.Range(0, filters).Select(f => new Filter
-            {
-                Kinds = [445],
-                Tags = new Dictionary<char, string[]> { ['p'] = [.. Enumerable.Range(0, values).Select(v => Hex(i, f, v))] },
-            }).ToArray();
-            Array.ForEach(list, filter => Matches(filter, evt)); // makes what it is matched with
-            counted += FilterMemory.BytesOf(list);
-            subscriptions[i] = Open(index, list);
-        }
-
-        var taken = GC.GetTotalMemory(forceFullCollection: true) - before;
-        GC.KeepAlive(subscriptions);
-        GC.KeepAlive(index);
-        Assert.InRange(counted, taken * 0.7, taken * 2.5);
-    }
-
-    private static string Hex(int subscription, int filter, int value) => $"{subscription:x16}{filter:x16}{value:x32}";
-
     private static NostrEvent Event(int kind, params string[][] tags)
     {
         using var key = SecretKey.Generate();

@@ -131,6 +131,9 @@ public readonly record struct MlsRefusal(MlsError Error, int? Leaf = null, bool 
     /// <summary>Nothing was refused.</summary>
     public static MlsRefusal None => default;
 
+    /// <summary>What a rule alone says.</summary>
+    internal static MlsRefusal Of(MlsError error) => new(error, MayResolve: MlsException.ResolvesByItself(error));
+
     /// <summary>The rule alone.</summary>
     public static implicit operator MlsError(MlsRefusal refusal) => refusal.Error;
 
@@ -174,7 +177,7 @@ public sealed class MlsException : Exception
     /// <summary>A malformed structure, with text and cause.</summary>
     public MlsException(string message, Exception innerException) : base(message, innerException) { }
 
-    private static bool ResolvesByItself(MlsError error) => error is MlsError.GenerationTooFarAhead or MlsError.UnknownProposal or MlsError.MissingTree;
+    internal static bool ResolvesByItself(MlsError error) => error is MlsError.GenerationTooFarAhead or MlsError.UnknownProposal or MlsError.MissingTree;
 
     internal static void ThrowIf(bool broken, MlsError error)
     {

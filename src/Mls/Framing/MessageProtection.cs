@@ -19,17 +19,14 @@ internal static class MessageProtection
         return new PublicMessage(content, content.Content.Sender.Type == SenderType.Member ? content.MembershipTag(suite, context, membershipKey) : null);
     }
 
-    /// <summary>Checks wire format and membership tag.</summary>
-    public static AuthenticatedContent UnprotectPublic(PublicMessage message, CipherSuite suite, ReadOnlySpan<byte> context, ReadOnlySpan<byte> membershipKey)
+    /// <summary>Checks wire format and membership tag; the signature is not looked at.</summary>
+    public static MlsError UnprotectPublic(PublicMessage message, CipherSuite suite, ReadOnlySpan<byte> context, ReadOnlySpan<byte> membershipKey)
     {
         var content = message.Content;
-        MlsException.ThrowIf(content.Content.ContentType == ContentType.Application, MlsError.WrongWireFormat);
-        if (content.Content.Sender.Type == SenderType.Member)
-        {
-            var expected = content.MembershipTag(suite, context, membershipKey);
-            MlsException.ThrowIf(!CryptographicOperations.FixedTimeEquals(expected, message.MembershipTag), MlsError.BadMembershipTag);
-        }
-        return content;
+        if (content.Content.ContentType == ContentType.Application) return MlsError.WrongWireFormat;
+        if (content.Content.Sender.Type != SenderType.Member) return MlsError.None;
+        var expected = content.MembershipTag(suite, context, membershipKey);
+        return CryptographicOperations.FixedTimeEquals(expected, message.MembershipTag) ? MlsError.None : MlsError.BadMembershipTag;
     }
 
     internal static MessageKey SenderDataKey(CipherSuite suite, ReadOnlySpan<byte> senderDataSecret, ReadOnlySpan<byte> ciphertext)
@@ -97,16 +94,35 @@ internal static class MessageProtection
         return true;
     }
 
-    /// <summary>Decrypts without using the key up: call <see cref="SecretTree.Use"/> once the signature has verified.</summary>
-    public static AuthenticatedContent UnprotectPrivate(PrivateMessage message, SenderData sender, CipherSuite suite, SecretTree tree)
+    /// <summary>Decrypts without using the key up: call <see cref="SecretTree.Use"/> once the signature has verified. The signature is not looked at.</summary>
+    public static MlsError UnprotectPrivate(PrivateMessage message, SenderData sender, CipherSuite suite, SecretTree tree, out AuthenticatedContent? content)
     {
-        using var key = tree.Find((int)sender.Leaf, message.ContentType == ContentType.Application, sender.Generation);
-        var nonce = Guarded(key.Nonce, sender.ReuseGuard, stackalloc byte[CipherSuite.NonceLength]);
-        var plaintext = suite.Open(key.Key, nonce, Aad(message.GroupId, message.Epoch, message.ContentType, message.AuthenticatedData), message.Ciphertext);
-        var reader = new TlsReader(plaintext);
-        var framed = FramedContent.ReadBody(ref reader, message.ContentType, message.GroupId, message.Epoch, new Sender(SenderType.Member, sender.Leaf), message.AuthenticatedData);
-        var content = AuthenticatedContent.ReadAuth(ref reader, WireFormat.PrivateMessage, framed);
-        MlsException.ThrowIf(reader.Rest.ContainsAnyExcept((byte)0), MlsError.BadPadding);
-        return content;
+        content = null;
+        if (tree.TryFind((int)sender.Leaf, message.ContentType == ContentType.Application, sender.Generation, out var key) is not MlsError.None and var missing) return missing;
+        using var owned = key;
+        if (message.Ciphertext.Length < CipherSuite.TagLength) return MlsError.DecryptionFailed;
+        var nonce = Guarded(key!.Nonce, sender.ReuseGuard, stackalloc byte[CipherSuite.NonceLength]);
+        var plaintext = new byte[message.Ciphertext.Length - CipherSuite.TagLength];
+        var aad = Aad(message.GroupId, message.Epoch, message.ContentType, message.AuthenticatedData);
+        return suite.TryOpen(key.Key, nonce, aad, message.Ciphertext, plaintext) ? ReadContent(plaintext, message, sender, out content) : MlsError.DecryptionFailed;
+    }
+
+    /// <summary>PrivateMessageContent (RFC 9420, 6.3.1). A member has encrypted it: what does not decode is refused as in <see cref="MlsMessage.TryRead"/>.</summary>
+    private static MlsError ReadContent(byte[] plaintext, PrivateMessage message, SenderData sender, out AuthenticatedContent? content)
+    {
+        content = null;
+        try
+        {
+            var reader = new TlsReader(plaintext);
+            var framed = FramedContent.ReadBody(ref reader, message.ContentType, message.GroupId, message.Epoch, new Sender(SenderType.Member, sender.Leaf), message.AuthenticatedData);
+            var read = AuthenticatedContent.ReadAuth(ref reader, WireFormat.PrivateMessage, framed);
+            if (reader.Rest.ContainsAnyExcept((byte)0)) return MlsError.BadPadding;
+            content = read;
+            return MlsError.None;
+        }
+        catch (MlsException refusal)
+        {
+            return refusal.Error;
+        }
     }
 }

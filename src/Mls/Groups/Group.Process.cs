@@ -1,4 +1,4 @@
-using System.Security.Cryptography;
+using System.Diagnostics.CodeAnalysis;
 using Marmot.Mls.Codec;
 using Marmot.Mls.Crypto;
 using Marmot.Mls.Framing;
@@ -9,20 +9,39 @@ namespace Marmot.Mls.Groups;
 
 public sealed partial class Group
 {
-    /// <summary>Like <see cref="Process"/>, with the refusal as a value.</summary>
-    public bool TryProcess(MlsMessage message, out Received? received, out MlsRefusal refusal, DateTimeOffset? now = null)
+    /// <summary>
+    /// Opens and verifies a public or private message: application data, a proposal (kept as pending) or a commit (staged, not in force).
+    /// A refusal leaves the state byte for byte as it was, and so does a commit until it is merged; application data and proposals use the message's key up.
+    /// </summary>
+    /// <param name="message">A PublicMessage or PrivateMessage; application data also of the past epochs that are kept.</param>
+    /// <param name="received">What it was.</param>
+    /// <param name="refusal">The rule that was broken, one name a rule; docs/conformance/rfc9420.md has the list (RFC 9420, 6, 12).</param>
+    /// <param name="now">Checks the lifetime of added key packages; null does not.</param>
+    public bool TryProcess(MlsMessage message, [NotNullWhen(true)] out Received? received, out MlsRefusal refusal, DateTimeOffset? now = null)
     {
-        try
+        // Each step takes only what the one before made: decoded -> opened -> verified -> handled.
+        received = null;
+        refusal = Admit(message, out var state);
+        if (state is null) return false;
+        refusal = Open(message, state, out var content, out var sender);
+        if (content is null) return false;
+        refusal = Verify(state, content, out var verified);
+        if (verified is null) return false;
+        refusal = Handle(state, verified, now, out received);
+        if (received is null) return false;
+
+        if (sender is { } used)
         {
-            (received, refusal) = (Process(message, now), MlsRefusal.None);
-            return true;
+            // The key of a commit goes when it can no longer be rolled back; until then the same message must open again. Others go now, with everything verified.
+            if (received is ReceivedCommit { Commit: var staged }) staged.Generation = used.Generation;
+            else state.SecretTree.Use((int)used.Leaf, message.ContentType == ContentType.Application, used.Generation);
         }
-        catch (MlsException refused)
-        {
-            (received, refusal) = (null, refused.Refusal);
-            return false;
-        }
+        return true;
     }
+
+    /// <summary><see cref="TryProcess"/>, refusing with an exception.</summary>
+    /// <exception cref="MlsException">The refusal.</exception>
+    public Received Process(MlsMessage message, DateTimeOffset? now = null) => TryProcess(message, out var received, out var refusal, now) ? received : throw new MlsException(refusal);
 
     /// <summary>
     /// Who sent a private message of a known epoch and which generation of his ratchet it uses, without opening it: nothing changes. The sender data is encrypted but not signed, so this orders a batch and
@@ -38,98 +57,105 @@ public sealed partial class Group
         return true;
     }
 
-    /// <summary>
-    /// Opens and verifies a public or private message: application data, a proposal (kept as pending) or a commit (staged, not in force).
-    /// A refusal leaves the state byte for byte as it was, and so does a commit until it is merged; application data and proposals use the message's key up.
-    /// </summary>
-    /// <param name="message">A PublicMessage or PrivateMessage; application data also of the past epochs that are kept.</param>
-    /// <param name="now">Checks the lifetime of added key packages; null does not.</param>
-    /// <exception cref="MlsException">The rule that was broken, one name a rule; docs/conformance/rfc9420.md has the list (RFC 9420, 6, 12).</exception>
-    public Received Process(MlsMessage message, DateTimeOffset? now = null)
+    /// <summary>Whether the message is for this group and an epoch that is at hand; gives that epoch.</summary>
+    private MlsRefusal Admit(MlsMessage message, out EpochState? state)
     {
-        MlsException.ThrowIf(_closed, MlsError.GroupClosed);
-        MlsException.ThrowIf(message.Private is null && message.Public is null, MlsError.WrongWireFormat);
-        MlsException.ThrowIf(!message.GroupId.Span.SequenceEqual(_epoch.Context.GroupId), MlsError.WrongGroup);
+        state = null;
+        if (_closed) return new(MlsError.GroupClosed);
+        if (message.Private is null && message.Public is null) return new(MlsError.WrongWireFormat);
+        if (!message.GroupId.Span.SequenceEqual(_epoch.Context.GroupId)) return new(MlsError.WrongGroup);
+        if (message.Epoch > Epoch) return new(MlsError.WrongEpoch, MayResolve: true); // once the commits between are merged
         var isLate = message.Epoch != Epoch;
         // A ReInit ends sending (RFC 9420, 12.4.2); what was sent before it may still be on its way.
-        if (!isLate) CheckOpen();
-        if (message.Epoch > Epoch) throw new MlsException(new MlsRefusal(MlsError.WrongEpoch, MayResolve: true)); // once the commits between are merged
-        MlsException.ThrowIf(isLate && (message.ContentType != ContentType.Application || message.Private is null), MlsError.WrongEpoch);
-        var state = StateOf(message.Epoch);
+        if (!isLate && IsClosed) return new(MlsError.GroupClosed);
+        if (isLate && (message.ContentType != ContentType.Application || message.Private is null)) return new(MlsError.WrongEpoch);
+        state = FindState(message.Epoch);
+        return state is null ? new(MlsError.WrongEpoch) : MlsRefusal.None;
+    }
 
+    /// <summary>Decrypts a private message, checks the membership tag of a public one. The sender is given for private ones, whose key is not used up.</summary>
+    private MlsRefusal Open(MlsMessage message, EpochState state, out AuthenticatedContent? content, out SenderData? sender)
+    {
+        (content, sender) = (null, null);
         if (message.Public is { } open)
         {
-            var content = MessageProtection.UnprotectPublic(open, Suite, state.Context.Encoded, state.Secrets.MembershipKey);
-            CheckSignature(state, content);
-            return Handle(state, content, now);
+            var error = MessageProtection.UnprotectPublic(open, Suite, state.Context.Encoded, state.Secrets.MembershipKey);
+            if (error == MlsError.None) content = open.Content;
+            return new(error);
         }
-
         var sealedMessage = message.Private!;
-        MlsException.ThrowIf(!MessageProtection.TryOpenSenderData(sealedMessage, Suite, state.Secrets.SenderData, out var sender), MlsError.DecryptionFailed);
-        MlsException.ThrowIf(sender.Leaf >= state.Tree.LeafCount || state.Tree.Leaf((int)sender.Leaf) is null, MlsError.BadSender);
-        MlsException.ThrowIf((int)sender.Leaf == state.OwnLeaf, MlsError.OwnMessage);
-        var opened = MessageProtection.UnprotectPrivate(sealedMessage, sender, Suite, state.SecretTree);
-        CheckSignature(state, opened);
-        var received = Handle(state, opened, now);
-        if (received is ReceivedCommit { Commit: var staged })
-        {
-            // The key goes when the commit can no longer be rolled back; until then the same message must open again.
-            staged.Generation = sender.Generation;
-            return received;
-        }
-        // Only now, with everything verified, is the key used up.
-        state.SecretTree.Use((int)sender.Leaf, message.ContentType == ContentType.Application, sender.Generation);
-        return received;
+        if (!MessageProtection.TryOpenSenderData(sealedMessage, Suite, state.Secrets.SenderData, out var data)) return new(MlsError.DecryptionFailed);
+        if (data.Leaf >= state.Tree.LeafCount || state.Tree.Leaf((int)data.Leaf) is null) return new(MlsError.BadSender);
+        if ((int)data.Leaf == state.OwnLeaf) return new(MlsError.OwnMessage);
+        sender = data;
+        return MlsRefusal.Of(MessageProtection.UnprotectPrivate(sealedMessage, data, Suite, state.SecretTree, out content));
     }
 
-    private Received Handle(EpochState state, AuthenticatedContent content, DateTimeOffset? now)
+    /// <summary>Whose signature it must be, by sender type (RFC 9420, 6.1), and whether it is.</summary>
+    private MlsRefusal Verify(EpochState state, AuthenticatedContent content, out VerifiedContent? verified)
     {
-        var framed = content.Content;
-        switch (framed.ContentType)
-        {
-            case ContentType.Application:
-                return new ReceivedApplication((int)framed.Sender.Index, state.Tree.Leaf((int)framed.Sender.Index)!, framed.Application, framed.AuthenticatedData, framed.Epoch);
-            case ContentType.Proposal:
-                var reference = content.ProposalReference(Suite);
-                var isKnown = state.FindProposal(reference) is not null;
-                if (!isKnown) CheckRoom(state, framed.Sender);
-                CheckProposal(framed.Proposal!, framed.Sender, now);
-                MlsException.ThrowIf(framed.Proposal is SelfRemoveProposal && content.WireFormat != WireFormat.PublicMessage, MlsError.WrongWireFormat);
-                if (!isKnown) state.Proposals.Add(new PendingProposal(reference, framed.Proposal!, framed.Sender, null));
-                return new ReceivedProposal(framed.Sender, framed.Proposal!, reference);
-            default:
-                return new ReceivedCommit(ProcessCommit(state, content, now));
-        }
-    }
-
-    /// <summary>Whose signature it must be, by sender type (RFC 9420, 6.1).</summary>
-    private void CheckSignature(EpochState state, AuthenticatedContent content)
-    {
+        verified = null;
         var framed = content.Content;
         var isPublic = content.WireFormat == WireFormat.PublicMessage;
-        byte[] key;
+        byte[]? key;
         switch (framed.Sender.Type)
         {
             case SenderType.Member:
-                MlsException.ThrowIf(framed.Sender.Index >= state.Tree.LeafCount, MlsError.BadSender);
-                key = state.Tree.Leaf((int)framed.Sender.Index)?.SignatureKey ?? throw new MlsException(MlsError.BadSender);
-                MlsException.ThrowIf((int)framed.Sender.Index == state.OwnLeaf, MlsError.OwnMessage);
+                key = framed.Sender.Index < state.Tree.LeafCount ? state.Tree.Leaf((int)framed.Sender.Index)?.SignatureKey : null;
+                if (key is not null && (int)framed.Sender.Index == state.OwnLeaf) return new(MlsError.OwnMessage);
                 break;
             case SenderType.External:
-                var senders = ExternalSender.Find(state.Context.Extensions);
-                MlsException.ThrowIf(!isPublic || framed.Sender.Index >= senders.Length || framed.ContentType != ContentType.Proposal, MlsError.BadSender);
-                key = senders[framed.Sender.Index].SignatureKey;
+                var senders = state.Context.Rules.ExternalSenders;
+                key = isPublic && framed.ContentType == ContentType.Proposal && framed.Sender.Index < senders.Length ? senders[framed.Sender.Index].SignatureKey : null;
                 break;
             case SenderType.NewMemberProposal:
-                MlsException.ThrowIf(!isPublic || framed.Proposal is not AddProposal, MlsError.BadSender);
-                key = ((AddProposal)framed.Proposal!).KeyPackage.Leaf.SignatureKey;
+                key = isPublic && framed.Proposal is AddProposal add ? add.KeyPackage.Leaf.SignatureKey : null;
                 break;
             default:
-                MlsException.ThrowIf(!isPublic || framed.ContentType != ContentType.Commit, MlsError.BadSender);
-                key = framed.Commit!.Path?.Leaf.SignatureKey ?? throw new MlsException(MlsError.PathRequired);
+                if (isPublic && framed.ContentType == ContentType.Commit && framed.Commit!.Path is null) return new(MlsError.PathRequired);
+                key = isPublic ? framed.Commit?.Path?.Leaf.SignatureKey : null;
                 break;
         }
-        MlsException.ThrowIf(!content.HasValidSignature(Suite, state.Context.Encoded, key), MlsError.BadSignature);
+        if (key is null) return new(MlsError.BadSender);
+        if (content.TryVerify(Suite, state.Context.Encoded, key, out verified)) return MlsRefusal.None;
+        return new(MlsError.BadSignature); // names nobody: any member can frame content of another
+    }
+
+    /// <summary>
+    /// What a verified message does. The many rules of proposals and commits refuse with exceptions, caught here and nowhere else: only who has signed for the group comes this far, so a stranger causes
+    /// none.
+    /// </summary>
+    private MlsRefusal Handle(EpochState state, VerifiedContent content, DateTimeOffset? now, out Received? received)
+    {
+        var framed = content.Content;
+        if (framed.ContentType == ContentType.Application)
+        {
+            received = new ReceivedApplication((int)framed.Sender.Index, state.Tree.Leaf((int)framed.Sender.Index)!, framed.Application, framed.AuthenticatedData, framed.Epoch);
+            return MlsRefusal.None;
+        }
+        try
+        {
+            received = framed.ContentType == ContentType.Proposal ? Keep(state, content, now) : new ReceivedCommit(ProcessCommit(state, content, now));
+            return MlsRefusal.None;
+        }
+        catch (MlsException refused)
+        {
+            received = null;
+            return refused.Refusal;
+        }
+    }
+
+    /// <summary>A proposal becomes pending.</summary>
+    private ReceivedProposal Keep(EpochState state, VerifiedContent content, DateTimeOffset? now)
+    {
+        var framed = content.Content;
+        var reference = content.ProposalReference(Suite);
+        var isKnown = state.FindProposal(reference) is not null;
+        if (!isKnown) CheckRoom(state, framed.Sender);
+        CheckProposal(framed.Proposal!, framed.Sender, now);
+        MlsException.ThrowIf(framed.Proposal is SelfRemoveProposal && content.WireFormat != WireFormat.PublicMessage, MlsError.WrongWireFormat);
+        if (!isKnown) state.Proposals.Add(new PendingProposal(reference, framed.Proposal!, framed.Sender, null));
+        return new ReceivedProposal(framed.Sender, framed.Proposal!, reference);
     }
 
     /// <summary>A single proposal on its own (RFC 9420, 12.1); the list is checked when it is committed.</summary>
@@ -158,7 +184,7 @@ public sealed partial class Group
         }
     }
 
-    private StagedCommit ProcessCommit(EpochState before, AuthenticatedContent content, DateTimeOffset? now)
+    private StagedCommit ProcessCommit(EpochState before, VerifiedContent content, DateTimeOffset? now)
     {
         var framed = content.Content;
         var commit = framed.Commit!;
@@ -212,7 +238,7 @@ public sealed partial class Group
     }
 
     /// <summary>The private half of a received commit: own keys, commit secret, key schedule.</summary>
-    private EpochState Follow(EpochState before, ProposalList list, TreeKeys keys, int committer, AuthenticatedContent content)
+    private EpochState Follow(EpochState before, ProposalList list, TreeKeys keys, int committer, VerifiedContent content)
     {
         var framed = content.Content;
         if (list.OwnUpdateKey is { } ownKey) keys.ByNode[2 * keys.Leaf] = ownKey.Clone(); // the pending one is wiped with its epoch

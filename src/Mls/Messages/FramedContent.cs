@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using Marmot.Mls.Codec;
 using Marmot.Mls.Crypto;
 
@@ -132,7 +133,10 @@ internal sealed class FramedContent : IWireValue
     public int SizeHint => 64 + GroupId.Length + AuthenticatedData.Length + Application.Length + (_body?.Length ?? 0);
 }
 
-/// <summary>FramedContent with its signature and, for commits, its confirmation tag (RFC 9420, 6.1).</summary>
+/// <summary>
+/// FramedContent with its signature and, for commits, its confirmation tag (RFC 9420, 6.1): as it was decoded, or signed here to be sent. Nothing of a received one is used before
+/// <see cref="TryVerify"/> has made a <see cref="VerifiedContent"/> of it.
+/// </summary>
 internal sealed class AuthenticatedContent : IWireValue
 {
     public required WireFormat WireFormat { get; init; }
@@ -185,6 +189,13 @@ internal sealed class AuthenticatedContent : IWireValue
     public bool HasValidSignature(CipherSuite suite, ReadOnlySpan<byte> context, ReadOnlySpan<byte> publicKey)
         => suite.VerifyWithLabel(publicKey, "FramedContentTBS"u8, ToBeSigned(WireFormat, Content, context), Signature);
 
+    /// <summary>The only way to a <see cref="VerifiedContent"/>; false when the signature is not the one of this key.</summary>
+    public bool TryVerify(CipherSuite suite, ReadOnlySpan<byte> context, ReadOnlySpan<byte> publicKey, [NotNullWhen(true)] out VerifiedContent? verified)
+    {
+        verified = HasValidSignature(suite, context, publicKey) ? new VerifiedContent(this) : null;
+        return verified is not null;
+    }
+
     /// <summary>membership_tag (RFC 9420, 6.2).</summary>
     public byte[] MembershipTag(CipherSuite suite, ReadOnlySpan<byte> context, ReadOnlySpan<byte> membershipKey)
     {
@@ -196,4 +207,19 @@ internal sealed class AuthenticatedContent : IWireValue
 
     /// <summary>ProposalRef (RFC 9420, 5.2).</summary>
     public byte[] ProposalReference(CipherSuite suite) => suite.RefHash("MLS 1.0 Proposal Reference"u8, TlsWriter.Encode(this));
+}
+
+/// <summary>Received content whose signature is its sender's: the second ticket. Made by <see cref="AuthenticatedContent.TryVerify"/> and nowhere else.</summary>
+internal sealed class VerifiedContent
+{
+    private readonly AuthenticatedContent _content;
+
+    internal VerifiedContent(AuthenticatedContent content) => _content = content;
+
+    public WireFormat WireFormat => _content.WireFormat;
+    public FramedContent Content => _content.Content;
+    public byte[] Signature => _content.Signature;
+    public byte[]? ConfirmationTag => _content.ConfirmationTag;
+
+    public byte[] ProposalReference(CipherSuite suite) => _content.ProposalReference(suite);
 }

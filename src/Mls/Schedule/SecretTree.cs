@@ -63,23 +63,33 @@ internal sealed class SecretTree
     /// <summary>The next generation expected of a sender's application messages.</summary>
     public uint NextGeneration(int leaf) => _ratchets.TryGetValue(Index(leaf, application: true), out var ratchet) ? ratchet.Generation : 0;
 
-    /// <summary>The key of a received message; it stays in the tree and nothing changes.</summary>
-    public MessageKey Find(int leaf, bool application, uint generation)
+    /// <summary>The key of a received message; it stays in the tree and nothing changes. Gives why there is none.</summary>
+    public MlsError TryFind(int leaf, bool application, uint generation, out MessageKey? key)
     {
-        MlsException.ThrowIf(leaf < 0 || leaf >= _leaves, MlsError.BadSender);
-        if (_ratchets.TryGetValue(Index(leaf, application), out var ratchet)) return ratchet.Find(_suite, generation);
+        key = null;
+        if (leaf < 0 || leaf >= _leaves) return MlsError.BadSender;
+        if (_ratchets.TryGetValue(Index(leaf, application), out var ratchet)) return ratchet.TryFind(_suite, generation, out key);
 
         // Nothing was used up for this sender yet: look without keeping.
-        using var secret = LeafSecret(leaf);
+        if (KeptAbove(leaf) is not { } node) return MlsError.GenerationUsed;
+        using var secret = LeafSecret(leaf, node);
         ratchet = new Ratchet(_suite.DeriveSecret(secret, application ? "application"u8 : "handshake"u8));
         try
         {
-            return ratchet.Find(_suite, generation);
+            return ratchet.TryFind(_suite, generation, out key);
         }
         finally
         {
             ratchet.Wipe();
         }
+    }
+
+    /// <summary><see cref="TryFind"/>, refusing with an exception.</summary>
+    public MessageKey Find(int leaf, bool application, uint generation)
+    {
+        var error = TryFind(leaf, application, generation, out var key);
+        MlsException.ThrowIf(error != MlsError.None, error);
+        return key!;
     }
 
     /// <summary>Uses a key up that <see cref="Find"/> gave, once its message has verified: it is deleted, those skipped before it are kept.</summary>
@@ -100,24 +110,21 @@ internal sealed class SecretTree
 
     private static int Index(int leaf, bool application) => (2 * leaf) + (application ? 1 : 0);
 
-    /// <summary>The kept node on the way from the root to the leaf.</summary>
-    private int KeptAbove(int leaf)
+    /// <summary>The kept node on the way from the root to the leaf; null when all of them were used up.</summary>
+    private int? KeptAbove(int leaf)
     {
-        var node = 2 * leaf;
-        while (!_nodes.ContainsKey(node))
+        for (var node = 2 * leaf; ; node = TreeMath.Parent(node))
         {
-            MlsException.ThrowIf(node == TreeMath.Root(_leaves), MlsError.GenerationUsed);
-            node = TreeMath.Parent(node);
+            if (_nodes.ContainsKey(node)) return node;
+            if (node == TreeMath.Root(_leaves)) return null;
         }
-        return node;
     }
 
     private SecretBytes Child(ReadOnlySpan<byte> secret, bool left) => _suite.ExpandWithLabel(secret, "tree"u8, left ? "left"u8 : "right"u8, _suite.HashLength);
 
     /// <summary>Derives down to a leaf and keeps nothing.</summary>
-    private SecretBytes LeafSecret(int leaf)
+    private SecretBytes LeafSecret(int leaf, int node)
     {
-        var node = KeptAbove(leaf);
         var secret = _nodes[node].Clone();
         while (!TreeMath.IsLeaf(node))
         {
@@ -133,7 +140,7 @@ internal sealed class SecretTree
     private void Expand(int leaf)
     {
         if (_ratchets.ContainsKey(Index(leaf, false))) return;
-        var node = KeptAbove(leaf);
+        var node = KeptAbove(leaf) ?? throw new MlsException(MlsError.GenerationUsed);
         while (!TreeMath.IsLeaf(node))
         {
             int left = TreeMath.Left(node), right = TreeMath.Right(node);
@@ -195,20 +202,29 @@ internal sealed class SecretTree
 
         public uint Generation { get; private set; }
 
-        public MessageKey Find(CipherSuite suite, uint generation)
+        public MlsError TryFind(CipherSuite suite, uint generation, out MessageKey? key)
         {
-            if (generation < Generation) return _skipped.TryGetValue(generation, out var kept) ? kept.Clone() : throw new MlsException(MlsError.GenerationUsed);
-            CheckDistance(generation);
-            if (generation == Generation) return MessageKey.Derive(suite, _secret, generation);
+            key = null;
+            if (generation < Generation)
+            {
+                key = _skipped.TryGetValue(generation, out var kept) ? kept.Clone() : null;
+                return key is null ? MlsError.GenerationUsed : MlsError.None;
+            }
+            if (IsTooFar(generation)) return MlsError.GenerationTooFarAhead;
+            if (generation == Generation)
+            {
+                key = MessageKey.Derive(suite, _secret, generation);
+                return MlsError.None;
+            }
 
             // Forward on the stack: the ratchet itself moves only when the key is used.
             Span<byte> room = stackalloc byte[2 * Hkdf.MaxHashLength];
             var current = room[..suite.HashLength];
             _secret.Span.CopyTo(current);
             for (var g = Generation; g < generation; g++) Step(suite, current, room.Slice(Hkdf.MaxHashLength, suite.HashLength), g);
-            var found = MessageKey.Derive(suite, current, generation);
+            key = MessageKey.Derive(suite, current, generation);
             CryptographicOperations.ZeroMemory(room);
-            return found;
+            return MlsError.None;
         }
 
         public void Use(CipherSuite suite, uint generation)
@@ -219,7 +235,7 @@ internal sealed class SecretTree
                 kept.Dispose();
                 return;
             }
-            CheckDistance(generation);
+            MlsException.ThrowIf(IsTooFar(generation), MlsError.GenerationTooFarAhead);
             Span<byte> next = stackalloc byte[Hkdf.MaxHashLength];
             for (; Generation <= generation; Generation++)
             {
@@ -236,7 +252,7 @@ internal sealed class SecretTree
             }
         }
 
-        private void CheckDistance(uint generation) => MlsException.ThrowIf(generation - Generation > MaxForward || generation == uint.MaxValue, MlsError.GenerationTooFarAhead);
+        private bool IsTooFar(uint generation) => generation - Generation > MaxForward || generation == uint.MaxValue;
 
         /// <summary>Replaces a secret by that of the next generation.</summary>
         private static void Step(CipherSuite suite, Span<byte> secret, Span<byte> room, uint generation)

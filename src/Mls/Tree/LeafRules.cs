@@ -38,6 +38,9 @@ internal sealed class ContextRules(Extension[] extensions)
     public Extension[] Extensions => extensions;
     public RequiredCapabilities? Required { get; } = RequiredCapabilities.Find(extensions);
 
+    /// <summary>Who may propose from outside; empty without the extension.</summary>
+    public ExternalSender[] ExternalSenders { get; } = ExternalSender.Find(extensions);
+
     /// <summary>The data of application components; null without the extension.</summary>
     public AppDataDictionary? AppData { get; } = AppDataDictionary.Find(extensions);
 

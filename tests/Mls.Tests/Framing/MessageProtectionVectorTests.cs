@@ -32,7 +32,7 @@ public class MessageProtectionVectorTests
                 {
                     Assert.Equal(MlsError.WrongWireFormat, Assert.Throws<MlsException>(() => MessageProtection.ProtectPublic(content, suite, run.Context, run.MembershipKey)).Error);
                     var forged = new PublicMessage(content, content.MembershipTag(suite, run.Context, run.MembershipKey));
-                    Assert.Equal(MlsError.WrongWireFormat, Assert.Throws<MlsException>(() => MessageProtection.UnprotectPublic(forged, suite, run.Context, run.MembershipKey)).Error);
+                    Assert.Equal(MlsError.WrongWireFormat, MessageProtection.UnprotectPublic(forged, suite, run.Context, run.MembershipKey));
                     continue;
                 }
                 bytes = new MlsMessage(WireFormat.PublicMessage, MessageProtection.ProtectPublic(content, suite, run.Context, run.MembershipKey)).ToBytes();
@@ -68,7 +68,10 @@ public class MessageProtectionVectorTests
 
         public AuthenticatedContent OpenPublic(byte[] bytes)
         {
-            var content = MessageProtection.UnprotectPublic(MlsMessage.Read(bytes).Public!, suite, Context, MembershipKey);
+            var message = MlsMessage.Read(bytes).Public!;
+            var error = MessageProtection.UnprotectPublic(message, suite, Context, MembershipKey);
+            MlsException.ThrowIf(error != MlsError.None, error);
+            var content = message.Content;
             Assert.True(content.HasValidSignature(suite, Context, item.Bytes("signature_pub")));
             return content;
         }
@@ -78,8 +81,8 @@ public class MessageProtectionVectorTests
             var message = MlsMessage.Read(bytes).Private!;
             Assert.True(MessageProtection.TryOpenSenderData(message, suite, SenderData, out var sender));
             Assert.Equal(1u, sender.Leaf);
-            var content = MessageProtection.UnprotectPrivate(message, sender, suite, NewTree());
-            Assert.True(content.HasValidSignature(suite, Context, item.Bytes("signature_pub")));
+            Assert.Equal(MlsError.None, MessageProtection.UnprotectPrivate(message, sender, suite, NewTree(), out var content));
+            Assert.True(content!.HasValidSignature(suite, Context, item.Bytes("signature_pub")));
             return content;
         }
 

@@ -230,4 +230,38 @@ public class RefusalTests
             Assert.Equal(first, refusal.Leaf);
         }
     }
+
+    [Fact]
+    public void What_a_stranger_or_a_relay_sends_is_refused_without_an_exception_of_this_library()
+    {
+        var clients = Client.InOneGroup(3);
+        var other = new Client("other").Creates("other").Group;
+        var ahead = Client.Commits(clients[2], [], new CommitRequest { ForcePath = true });
+        var message = clients[0].Group.Protect([1]);
+        var known = Client.Wire(message);
+        clients[1].Group.Process(known);
+        var flipped = clients[0].Group.Protect([2]).ToBytes();
+        flipped[^1] ^= 1;
+        Assert.True(MlsMessage.TryRead(flipped, out var broken, out _));
+        var later = clients[2].Group.Protect([1]);
+        var own = clients[1].Group.Protect([1]);
+        var forged = Forger.WithTag(new Forger(clients[0]).Proposal(new RemoveProposal(2)), new byte[32]);
+        var unsigned = new Forger(clients[0]).Proposal(new RemoveProposal(2), signatureKey: clients[2].SigningKey);
+        (MlsMessage Message, MlsError Error)[] cases =
+        [
+            (known, MlsError.GenerationUsed), (broken!, MlsError.DecryptionFailed), (other.Protect([1]), MlsError.WrongGroup), (later, MlsError.WrongEpoch), (own, MlsError.OwnMessage),
+            (forged, MlsError.BadMembershipTag), (unsigned, MlsError.BadSignature), (new Forger(clients[0]).FromLeaf(7), MlsError.BadSender),
+            (new Forger(clients[0]).FromLeaf(0, 2000), MlsError.GenerationTooFarAhead), (new Forger(clients[0]).Application([1]), MlsError.WrongWireFormat),
+        ];
+
+        var thrown = 0;
+        var thread = Environment.CurrentManagedThreadId;
+        void Count(object? sender, System.Runtime.ExceptionServices.FirstChanceExceptionEventArgs args) => thrown += args.Exception is MlsException && Environment.CurrentManagedThreadId == thread ? 1 : 0;
+        AppDomain.CurrentDomain.FirstChanceException += Count;
+        var refusals = cases.Select(c => clients[1].Group.TryProcess(c.Message, out _, out var refusal) ? MlsError.None : refusal.Error).ToArray();
+        AppDomain.CurrentDomain.FirstChanceException -= Count;
+        Assert.Equal(cases.Select(c => c.Error), refusals);
+        Assert.Equal(0, thrown);
+        Assert.NotNull(ahead);
+    }
 }

@@ -37,6 +37,7 @@ internal sealed class Limits
 
     public double Sign => _figures["sign"].Elapsed;
     public double Verify => _figures["verify"].Elapsed;
+    public double VerifyProcessor => _figures["verify"].Processor;
     public double Key => _figures["key"].Elapsed;
     public double Agree => _figures["agree"].Elapsed;
 

@@ -1,8 +1,10 @@
 using System.Buffers;
 using System.Buffers.Binary;
+using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text;
 using Marmot.Mls.Codec;
+using Marmot.Platform.Native;
 
 namespace Marmot.Mls.Crypto;
 
@@ -76,6 +78,41 @@ public sealed partial class CipherSuite
         Span<byte> context = stackalloc byte[4];
         BinaryPrimitives.WriteUInt32BigEndian(context, generation);
         ExpandWithLabel(secret, label, context, output);
+    }
+
+    /// <summary>ExpandWithLabel for "key" and "nonce" of one secret (RFC 9420, 6.3.2 and 9.1): with SHA-256 the secret is taken into the MAC once for both.</summary>
+    internal void ExpandKeyAndNonce(ReadOnlySpan<byte> secret, ReadOnlySpan<byte> context, Span<byte> key, Span<byte> nonce)
+    {
+        if (_hash != HashAlgorithmName.SHA256 || context.Length > Hkdf.MaxHashLength)
+        {
+            ExpandWithLabel(secret, "key"u8, context, key);
+            ExpandWithLabel(secret, "nonce"u8, context, nonce);
+            return;
+        }
+        Sodium.HmacSha256Begin(secret, out var keyed);
+        var again = keyed;
+        ExpandBlock(ref keyed, "key"u8, context, key);
+        ExpandBlock(ref again, "nonce"u8, context, nonce);
+    }
+
+    /// <summary>One block of HKDF-Expand behind a MAC that has its key; the state is used up and wiped.</summary>
+    private static void ExpandBlock(ref Sodium.HmacSha256State keyed, ReadOnlySpan<byte> label, ReadOnlySpan<byte> context, Span<byte> output)
+    {
+        Span<byte> info = stackalloc byte[128]; // 2, 1 + 8 + 5 of the label, 2 + 64 of the context, the counter
+        BinaryPrimitives.WriteUInt16BigEndian(info, (ushort)output.Length);
+        var at = 2 + TlsWriter.PutVarint(info[2..], Prefix.Length + label.Length);
+        Prefix.CopyTo(info[at..]);
+        label.CopyTo(info[(at += Prefix.Length)..]);
+        at += label.Length;
+        at += TlsWriter.PutVarint(info[at..], context.Length);
+        context.CopyTo(info[at..]);
+        at += context.Length;
+        info[at] = 1;
+        Span<byte> block = stackalloc byte[32];
+        Sodium.HmacSha256End(ref keyed, info[..(at + 1)], block);
+        block[..output.Length].CopyTo(output);
+        CryptographicOperations.ZeroMemory(block);
+        CryptographicOperations.ZeroMemory(MemoryMarshal.AsBytes(new Span<Sodium.HmacSha256State>(ref keyed)));
     }
 
     /// <summary>RefHash of RFC 9420, 5.2; the label is taken as it stands.</summary>

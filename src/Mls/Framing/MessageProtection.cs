@@ -33,19 +33,18 @@ internal static class MessageProtection
     {
         var sample = ciphertext[..Math.Min(ciphertext.Length, suite.HashLength)];
         var material = new SecretBytes(suite.KeyLength + CipherSuite.NonceLength);
-        suite.ExpandWithLabel(senderDataSecret, "key"u8, sample, material.Span[..suite.KeyLength]);
-        suite.ExpandWithLabel(senderDataSecret, "nonce"u8, sample, material.Span[suite.KeyLength..]);
+        suite.ExpandKeyAndNonce(senderDataSecret, sample, material.Span[..suite.KeyLength], material.Span[suite.KeyLength..]);
         return new MessageKey(material);
     }
 
-    private static byte[] Aad(byte[] groupId, ulong epoch, ContentType type, byte[]? authenticatedData)
+    private static ReadOnlySpan<byte> Aad(byte[] groupId, ulong epoch, ContentType type, byte[]? authenticatedData)
     {
-        var writer = new TlsWriter();
+        var writer = new TlsWriter(24 + groupId.Length + (authenticatedData?.Length ?? 0));
         writer.WriteOpaque(groupId);
         writer.WriteUInt64(epoch);
         writer.WriteByte((byte)type);
         if (authenticatedData is not null) writer.WriteOpaque(authenticatedData);
-        return writer.ToArray();
+        return writer.Written;
     }
 
     /// <summary>The nonce with the reuse guard in its first four bytes (RFC 9420, 6.3.1).</summary>

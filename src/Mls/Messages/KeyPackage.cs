@@ -29,7 +29,6 @@ public sealed class KeyPackage : IWireValue
     private byte[]? _encoded;
     private byte[] Encoded => _encoded ??= Encode();
     private volatile bool _isSigned; // has verified once: the bytes do not change any more
-    private volatile bool _leafIsSigned;
 
     internal static KeyPackage Read(ref TlsReader reader)
     {
@@ -113,9 +112,7 @@ public sealed class KeyPackage : IWireValue
         MlsException.ThrowIf(now is { } time && !Leaf.Lifetime.Contains(time), MlsError.LifetimeExpired);
         suite.Kem.CheckPublicKey(Leaf.EncryptionKey);
         Tree.LeafRules.CheckOwn(Leaf);
-        if (_leafIsSigned) return;
-        if (!Leaf.HasValidSignature(suite, default, 0)) throw new MlsException(suite.Signature.Refusal(Leaf.SignatureKey));
-        _leafIsSigned = true;
+        Leaf.CheckSignature(suite);
     }
 
     /// <summary>What <see cref="Verify"/> looks at around the leaf; one signature.</summary>

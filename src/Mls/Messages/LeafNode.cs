@@ -175,11 +175,20 @@ public sealed class LeafNode : IWireValue
             Signature = suite.SignWithLabel(signatureKey, "LeafNodeTBS"u8, ToBeSigned(groupId, leafIndex)),
         };
 
-    /// <summary>Refuses a signature that does not verify, naming the leaf; a signature key that is none is told apart.</summary>
-    internal void CheckSignature(CipherSuite suite, ReadOnlySpan<byte> groupId, int leafIndex)
+    private volatile VerifiedPlace? _verified; // this leaf does not change, so what verified once need not be verified again
+
+    private sealed record VerifiedPlace(byte[] GroupId, int LeafIndex);
+
+    /// <summary>Refuses a signature that does not verify, naming the leaf; a signature key that is none is told apart. One that has verified for this place is not verified again.</summary>
+    internal void CheckSignature(CipherSuite suite, byte[] groupId, int leafIndex)
     {
-        if (!HasValidSignature(suite, groupId, leafIndex)) throw new MlsException(new MlsRefusal(suite.Signature.Refusal(SignatureKey), leafIndex));
+        if (_verified is { } known && (Source == LeafNodeSource.KeyPackage || (known.LeafIndex == leafIndex && known.GroupId.AsSpan().SequenceEqual(groupId)))) return;
+        if (!HasValidSignature(suite, groupId, leafIndex)) throw new MlsException(new MlsRefusal(suite.Signature.Refusal(SignatureKey), leafIndex < 0 ? null : leafIndex));
+        _verified = new VerifiedPlace(groupId, leafIndex);
     }
+
+    /// <summary>The same for a leaf that is in no tree yet.</summary>
+    internal void CheckSignature(CipherSuite suite) => CheckSignature(suite, [], -1);
 
     internal bool HasValidSignature(CipherSuite suite, ReadOnlySpan<byte> groupId, int leafIndex)
     {

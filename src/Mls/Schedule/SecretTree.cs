@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Security.Cryptography;
 using Marmot.Mls.Codec;
 using Marmot.Mls.Crypto;
@@ -14,8 +15,9 @@ internal sealed class MessageKey(SecretBytes material) : IDisposable
     public static MessageKey Derive(CipherSuite suite, ReadOnlySpan<byte> secret, uint generation)
     {
         var material = new SecretBytes(suite.KeyLength + CipherSuite.NonceLength);
-        suite.DeriveTreeSecret(secret, "key"u8, generation, material.Span[..suite.KeyLength]);
-        suite.DeriveTreeSecret(secret, "nonce"u8, generation, material.Span[suite.KeyLength..]);
+        Span<byte> context = stackalloc byte[sizeof(uint)];
+        BinaryPrimitives.WriteUInt32BigEndian(context, generation);
+        suite.ExpandKeyAndNonce(secret, context, material.Span[..suite.KeyLength], material.Span[suite.KeyLength..]);
         return new MessageKey(material);
     }
 

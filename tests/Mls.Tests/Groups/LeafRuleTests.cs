@@ -107,4 +107,65 @@ public class LeafRuleTests
             return error;
         }
     }
+
+    [Fact]
+    public void A_leaf_that_has_verified_is_not_verified_again_at_its_place_and_is_at_another()
+    {
+        byte[] groupId = [.. "group"u8];
+        var clients = Client.InOneGroup(2);
+        var suite = clients[0].Suite;
+        Client.Commits(clients[0], clients, new CommitRequest { ForcePath = true });
+        var leaf = clients[1].Group.Leaf(0)!; // verified when the commit came
+        Assert.Equal(LeafNodeSource.Commit, leaf.Source);
+        Assert.Equal(0, Allocated(() => leaf.CheckSignature(suite, groupId, 0)));
+        Assert.Equal(MlsError.BadSignature, Client.Refusal(() => leaf.CheckSignature(suite, groupId, 1)));
+        Assert.Equal(MlsError.BadSignature, Client.Refusal(() => leaf.CheckSignature(suite, [1], 0)));
+
+        // One that was altered is another object, and verified.
+        var package = new Client("new").NewPackage().Leaf;
+        Assert.Equal(0, Allocated(() => package.CheckSignature(suite, groupId, 7)));
+        var altered = new LeafNode
+        {
+            EncryptionKey = package.EncryptionKey,
+            SignatureKey = package.SignatureKey,
+            Credential = Credential.Basic("other"u8),
+            Capabilities = package.Capabilities,
+            Source = package.Source,
+            Lifetime = package.Lifetime,
+            Extensions = package.Extensions,
+            Signature = package.Signature,
+        };
+        Assert.Equal(MlsError.BadSignature, Client.Refusal(() => altered.CheckSignature(suite, groupId, 7)));
+
+        static long Allocated(Action check)
+        {
+            var before = GC.GetAllocatedBytesForCurrentThread();
+            check();
+            return GC.GetAllocatedBytesForCurrentThread() - before; // a verification builds what was signed
+        }
+    }
+
+    [Theory]
+    [InlineData(12)]
+    [InlineData(70)]
+    public void A_joiner_names_the_first_bad_leaf_however_many_cores_look(int members)
+    {
+        var clients = Client.InOneGroup(members);
+        var joiner = new Client("joiner");
+        joiner.NewPackage();
+        var welcome = new Forger(clients[0]).Welcome(joiner, tree =>
+        {
+            foreach (var bad in (int[])[members - 1, members - 3, 5])
+            {
+                var old = tree.Leaf(bad)!;
+                tree.SetLeaf(bad, new LeafNode { EncryptionKey = old.EncryptionKey, SignatureKey = old.SignatureKey, Credential = old.Credential, Capabilities = old.Capabilities, Source = old.Source, Lifetime = new Lifetime(1, 2), Extensions = old.Extensions, Signature = old.Signature });
+            }
+            return tree;
+        });
+        for (var run = 0; run < 20; run++)
+        {
+            Assert.False(Group.TryJoin(welcome, joiner.Package!, null, out _, out var refusal));
+            Assert.Equal(new MlsRefusal(MlsError.BadSignature, 5), refusal);
+        }
+    }
 }

@@ -37,9 +37,10 @@ public static class RelayCommands
             }
 
             var storage = configuration.GetSection(StorageOptions.Section).Get<StorageOptions>() ?? new StorageOptions();
+            var relay = configuration.GetSection(RelayOptions.Section).Get<RelayOptions>() ?? new RelayOptions();
             return storage.Postgres.Length > 0
                 ? await RunOnPostgresAsync(line, storage.Postgres)
-                : await RunAsync(line, args, Path.Combine(storage.DataDirectory, RelayHosting.Folder));
+                : await RunAsync(line, args, Path.Combine(storage.DataDirectory, RelayHosting.Folder), relay);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or DllNotFoundException or HttpRequestException)
         {
@@ -48,8 +49,9 @@ public static class RelayCommands
         }
     }
 
-    private static async Task<int> RunAsync(RelayCommandLine line, string[] args, string directory)
+    private static async Task<int> RunAsync(RelayCommandLine line, string[] args, string directory, RelayOptions relay)
     {
+        var seams = new StoreSeams { Entrance = StoreEntrance.From(relay, TimeProvider.System), Log = new OperatorLog(Console.Error) };
         using var running = await OperatorClient.TryConnectAsync(new StorePaths(directory).OperatorSocket);
         if (running is not null)
         {
@@ -58,7 +60,7 @@ public static class RelayCommands
 
         if (line.Command == "compact")
         {
-            var (before, after) = await StoreCompaction.RunAsync(directory);
+            var (before, after) = await StoreCompaction.RunAsync(directory, seams, line.DropDamaged);
             await Console.Error.WriteLineAsync($"{before} bytes before, {after} after");
             return 0;
         }
@@ -69,7 +71,7 @@ public static class RelayCommands
             return 0;
         }
 
-        await using IEventStore store = EmbeddedEventStore.Open(directory);
+        await using IEventStore store = EmbeddedEventStore.Open(directory, seams: seams);
         return await RunAsync(line, store, new ModerationFile(directory));
     }
 

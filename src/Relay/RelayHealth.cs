@@ -1,15 +1,19 @@
 using Marmot.Hosting.Health;
 using Marmot.Relay.Ingest;
 using Marmot.Relay.Live;
+using Marmot.Relay.Storage;
 
 namespace Marmot.Relay;
 
-/// <summary>Whether events can be written.</summary>
-internal sealed class StorageHealth(EventWriterLoop writer) : IHealthPart
+/// <summary>Whether events can be written, and how many stored ones were found damaged: those do not stop the relay from serving the others.</summary>
+internal sealed class StorageHealth(EventWriterLoop writer, IEventStore store) : IHealthPart
 {
     public string Name => "storage";
 
-    public HealthState Check() => writer.Failure is { } failure ? new HealthState(false, failure) : HealthState.Ok;
+    public HealthState Check() =>
+        writer.Failure is { } failure ? new HealthState(false, failure)
+        : store.DamagedRecords is var damaged and > 0 ? new HealthState(true, $"{damaged} damaged records, see the log")
+        : HealthState.Ok;
 }
 
 /// <summary>Whether PostgreSQL can be asked; looked at every second or so, so it heals without a write.</summary>

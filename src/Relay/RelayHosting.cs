@@ -54,6 +54,7 @@ public static class RelayHosting
         services.AddSingleton<Requests>();
         services.AddSingleton<Syncs>();
         var storage = builder.Configuration.GetSection(StorageOptions.Section).Get<StorageOptions>() ?? new StorageOptions();
+        services.AddSingleton(provider => StoreEntrance.From(provider.GetRequiredService<IOptions<RelayOptions>>().Value, provider.GetRequiredService<TimeProvider>()));
         AddStore(services, storage);
 
         services.AddSingleton<RelayPages>();
@@ -92,7 +93,11 @@ public static class RelayHosting
     {
         if (storage.Postgres.Length == 0)
         {
-            services.AddSingleton<IEventStore>(_ => EmbeddedEventStore.Open(Path.Combine(storage.DataDirectory, Folder)));
+            services.AddSingleton<IEventStore>(provider => EmbeddedEventStore.Open(Path.Combine(storage.DataDirectory, Folder), seams: new StoreSeams
+            {
+                Entrance = provider.GetRequiredService<StoreEntrance>(),
+                Log = provider.GetRequiredService<ILoggerFactory>().CreateLogger<EmbeddedEventStore>(),
+            }));
             services.AddSingleton<ILiveFeed>(provider => provider.GetRequiredService<FanOut>());
             services.AddSingleton<IModerationStore>(_ => new ModerationFile(Path.Combine(storage.DataDirectory, Folder)));
             services.AddSingleton<IHealthPart, StorageHealth>();

@@ -32,4 +32,25 @@ internal static partial class RelayLog
 
     [LoggerMessage(5, LogLevel.Information, "closing {Count} connections")]
     public static partial void Draining(this ILogger logger, int count);
+
+    [LoggerMessage(30, LogLevel.Error, "a record of the event log is damaged at {Position}, {Length} bytes; all others are served, its bytes are kept in {Folder} (docs/operate.md, Damage)")]
+    public static partial void DamagedRecord(this ILogger logger, long position, long length, string folder);
+
+    [LoggerMessage(31, LogLevel.Warning, "the event log ended in an interrupted write at {Position}, {Length} bytes that were never acknowledged; they are kept in {Folder}")]
+    public static partial void TornWrite(this ILogger logger, long position, long length, string folder);
+
+    [LoggerMessage(32, LogLevel.Error, "damaged bytes could not be kept: {Reason}")]
+    public static partial void DamageNotKept(this ILogger logger, string reason);
+
+    [LoggerMessage(33, LogLevel.Warning, "the index may lack events after how the last run ended, or is of another version; it is built anew from the log")]
+    public static partial void IndexRebuilt(this ILogger logger);
+
+    [LoggerMessage(34, LogLevel.Warning, "the index cannot be opened: {Reason}")]
+    public static partial void IndexUnreadable(this ILogger logger, string reason);
+
+    [LoggerMessage(35, LogLevel.Information, "reading the event log: {Events} events, {Percent} %")]
+    public static partial void IndexProgress(this ILogger logger, long events, long percent);
+
+    [LoggerMessage(36, LogLevel.Information, "the index holds {Events} events of the log again, after {Seconds:F1} s")]
+    public static partial void IndexReady(this ILogger logger, long events, double seconds);
 }

@@ -58,7 +58,7 @@ internal sealed class RelayMetrics : IDisposable
                 Refused(verdict switch
                 {
                     StoreVerdict.Superseded => RejectPrefix.Duplicate,
-                    StoreVerdict.WrongSignature => RejectPrefix.Invalid,
+                    StoreVerdict.WrongSignature or StoreVerdict.TooLarge or StoreVerdict.TooNew => RejectPrefix.Invalid,
                     _ => RejectPrefix.Blocked,
                 });
                 break;

@@ -387,6 +387,15 @@ internal sealed class EventWriterLoop(
             case StoreVerdict.Deleted:
                 pending.Sender.Outbox.SendOk(id, accepted: false, Rejections.Deleted);
                 break;
+            case StoreVerdict.NeverStored:
+                pending.Sender.Outbox.SendOk(id, accepted: false, Rejections.OnlyEncrypted);
+                break;
+            case StoreVerdict.TooLarge:
+                pending.Sender.Outbox.SendOk(id, accepted: false, Rejections.EventTooLarge);
+                break;
+            case StoreVerdict.TooNew:
+                pending.Sender.Outbox.SendOk(id, accepted: false, Rejections.TooNew);
+                break;
             default:
                 pending.Sender.Outbox.SendOk(id, accepted: false, Rejections.Vanished);
                 break;

@@ -12,6 +12,7 @@ internal static class Rejections
     public static readonly RejectReason Deleted = RejectReason.Blocked("this event was deleted");
     public static readonly RejectReason Vanished = RejectReason.Blocked("its author asked this relay to forget it");
     public static readonly RejectReason Expired = RejectReason.Invalid("the event has expired");
+    public static readonly RejectReason EventTooLarge = RejectReason.Invalid("the event is too large");
     public static readonly RejectReason TooNew = RejectReason.Invalid("created_at is too far in the future");
     public static readonly RejectReason SkewedGroupEvent = RejectReason.Invalid("created_at of a group event must be close to the relay's clock");
     public static readonly RejectReason NotOneGroup = RejectReason.Invalid("a group event has exactly one h tag");

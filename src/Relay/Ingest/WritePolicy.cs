@@ -106,7 +106,7 @@ internal sealed class WritePolicy
     }
 
     /// <summary>Seals, Welcomes, push requests and token gossip: whoever publishes one in the clear leaks it (protocol.md 6.1).</summary>
-    public static bool IsOnlyEncrypted(int kind) => kind is 13 or 444 or (>= 446 and <= 451);
+    public static bool IsOnlyEncrypted(int kind) => EventKinds.IsOnlyEncrypted(kind);
 
     public static bool IsMarmotKind(int kind) =>
         kind is 0 or 3 or 5 or 62 or 443 or EventKinds.GroupEvent or EventKinds.GiftWrap or EventKinds.EphemeralGiftWrap

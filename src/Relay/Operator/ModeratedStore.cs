@@ -10,6 +10,12 @@ internal sealed class ModeratedStore(IEventStore store, Moderation moderation) :
 {
     public ulong HighWaterMark => store.HighWaterMark;
 
+    public bool IsLocal => store.IsLocal;
+
+    public int DamagedRecords => store.DamagedRecords;
+
+    public ValueTask<ulong> ReadMarkAsync(CancellationToken cancel) => store.ReadMarkAsync(cancel);
+
     public bool IsKnown(in Bytes32 id) => store.IsKnown(id);
 
     public ValueTask WriteAsync(IReadOnlyList<EventWrite> batch, CancellationToken cancel)
@@ -33,10 +39,17 @@ internal sealed class ModeratedStore(IEventStore store, Moderation moderation) :
     public ValueTask<IReadOnlyList<StoredKey>> QueryAsync(Filter filter, ReadScope scope, ulong upTo, int limit, CancellationToken cancel) =>
         store.QueryAsync(filter, scope, upTo, limit, cancel);
 
+    public ValueTask<StoredAnswer?> TryAnswerAsync(Filter[] filters, ReadScope scope, int maxLimit, CancellationToken cancel) =>
+        store.TryAnswerAsync(filters, scope, maxLimit, cancel);
+
+    public ValueTask<long> CountAsync(Filter filter, ReadScope scope, ulong upTo, CancellationToken cancel) => store.CountAsync(filter, scope, upTo, cancel);
+
     public ValueTask<int> ReadAsync(IReadOnlyList<StoredKey> keys, int start, IStoredEventSink sink, CancellationToken cancel) =>
         store.ReadAsync(keys, start, sink, cancel);
 
     public ValueTask<int> RemoveAsync(IReadOnlyList<StoredKey> keys, CancellationToken cancel) => store.RemoveAsync(keys, cancel);
+
+    public void Prepare() => store.Prepare();
 
     public ValueTask<bool> MaintainAsync(long now, CancellationToken cancel) => store.MaintainAsync(now, cancel);
 

@@ -14,7 +14,7 @@ internal sealed class RelayCommandLine
           stats [--json]                what is stored
           stats --live [--every SECONDS]  what the running relay does, from its admin port
           delete --filter JSON          remove events and overwrite their bytes
-          compact                       give the space of removed events back
+          compact [--drop-damaged]      give the space of removed events back; a damaged log is left alone unless --drop-damaged
           sync URL [--dir both|pull|push] [--filter JSON] [--auth-key FILE]
                                         reconcile with another relay (NIP-77); the key answers its AUTH
           migrate                       bring the database of Storage:Postgres to this version's schema
@@ -44,6 +44,9 @@ internal sealed class RelayCommandLine
     public SyncDirection Direction { get; private set; }
 
     public string? AuthKeyFile { get; private set; }
+
+    /// <summary>compact goes on without the records that cannot be read.</summary>
+    public bool DropDamaged { get; private set; }
 
     /// <summary>True for what a relay can do on its own store while it runs.</summary>
     public bool RunsOnRunningRelay => Command is "import" or "export" or "stats" or "delete" or "sync";
@@ -106,6 +109,9 @@ internal sealed class RelayCommandLine
             case "--auth-key" when Command == "sync" && value is not null:
                 AuthKeyFile = value;
                 break;
+            case "--drop-damaged" when Command == "compact":
+                DropDamaged = true;
+                return "";
             case "--json" when Command == "stats":
                 Json = true;
                 return "";

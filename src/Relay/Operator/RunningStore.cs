@@ -10,12 +10,23 @@ internal sealed class RunningStore(IEventStore store, EventWriterLoop writer) : 
 {
     public ulong HighWaterMark => store.HighWaterMark;
 
+    public bool IsLocal => store.IsLocal;
+
+    public int DamagedRecords => store.DamagedRecords;
+
+    public ValueTask<ulong> ReadMarkAsync(CancellationToken cancel) => store.ReadMarkAsync(cancel);
+
     public bool IsKnown(in Bytes32 id) => store.IsKnown(id);
 
     public ValueTask WriteAsync(IReadOnlyList<EventWrite> batch, CancellationToken cancel) => new(writer.WriteAsync(batch).WaitAsync(cancel));
 
     public ValueTask<IReadOnlyList<StoredKey>> QueryAsync(Filter filter, ReadScope scope, ulong upTo, int limit, CancellationToken cancel) =>
         store.QueryAsync(filter, scope, upTo, limit, cancel);
+
+    public ValueTask<StoredAnswer?> TryAnswerAsync(Filter[] filters, ReadScope scope, int maxLimit, CancellationToken cancel) =>
+        store.TryAnswerAsync(filters, scope, maxLimit, cancel);
+
+    public ValueTask<long> CountAsync(Filter filter, ReadScope scope, ulong upTo, CancellationToken cancel) => store.CountAsync(filter, scope, upTo, cancel);
 
     public ValueTask<int> ReadAsync(IReadOnlyList<StoredKey> keys, int start, IStoredEventSink sink, CancellationToken cancel) =>
         store.ReadAsync(keys, start, sink, cancel);
@@ -30,6 +41,11 @@ internal sealed class RunningStore(IEventStore store, EventWriterLoop writer) : 
         }
 
         return removed;
+    }
+
+    public void Prepare()
+    {
+        // The writer does it by itself.
     }
 
     public ValueTask<bool> MaintainAsync(long now, CancellationToken cancel) => new(false); // the writer does it by itself

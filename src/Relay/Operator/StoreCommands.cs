@@ -50,8 +50,8 @@ internal static class StoreCommands
     {
         var s = await store.ReadStatisticsAsync(cancel);
         var text = line.Json
-            ? $"{{\"events\":{s.Events},\"newest_arrival\":{s.NewestArrival},\"log_bytes\":{s.LogBytes},\"awaiting_erasure\":{s.AwaitingErasure}}}\n"
-            : $"events            {s.Events}\nnewest arrival    {s.NewestArrival}\nlog bytes         {s.LogBytes}\nawaiting erasure  {s.AwaitingErasure}\n";
+            ? $"{{\"events\":{s.Events},\"newest_arrival\":{s.NewestArrival},\"log_bytes\":{s.LogBytes},\"awaiting_erasure\":{s.AwaitingErasure},\"damaged\":{s.Damaged}}}\n"
+            : $"events            {s.Events}\nnewest arrival    {s.NewestArrival}\nlog bytes         {s.LogBytes}\nawaiting erasure  {s.AwaitingErasure}\ndamaged           {s.Damaged}\n";
         await streams.Output.WriteAsync(System.Text.Encoding.UTF8.GetBytes(text), cancel);
         return 0;
     }

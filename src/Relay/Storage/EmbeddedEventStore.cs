@@ -1,6 +1,6 @@
 using System.Buffers;
+using Marmot.Platform.Files;
 using Marmot.Protocol.Encoding;
-using Marmot.Protocol.Events;
 using Marmot.Protocol.Filters;
 using Marmot.Relay.Storage.Index;
 using Marmot.Relay.Storage.Log;
@@ -16,60 +16,63 @@ namespace Marmot.Relay.Storage;
 internal sealed class EmbeddedEventStore : IEventStore
 {
     private const int MaintenanceBatch = 1000;
+    private const int MaxErasedFiles = 4;
     private const string Broken = "the disk failed while events were flushed to it; see to the disk, then restart the relay: it makes its index anew from the log";
     private readonly EventLog _log;
     private readonly EventIndex _index;
     private readonly IndexMark _mark;
+    private readonly DamagedBytes _damaged;
+    private readonly StoreEntrance _entrance;
+    private readonly Action? _flushing;
     private readonly FileStream _lock;
     private readonly IndexBacklog _backlog = new();
     private readonly Lock _entering = new();
     private ulong _highWaterMark;
     private ulong _nextArrival;
-    private Action? _flushing;
     private bool _broken;
     private bool _disposed;
 
-    private EmbeddedEventStore(FileStream @lock, IndexMark mark, EventLog log, EventIndex index)
+    private EmbeddedEventStore(FileStream @lock, IndexMark mark, EventLog log, EventIndex index, DamagedBytes damaged, ulong last, StoreSeams seams)
     {
         _lock = @lock;
         _mark = mark;
         _log = log;
         _index = index;
+        _damaged = damaged;
+        _entrance = seams.Entrance;
+        _flushing = seams.Flushing;
+        _highWaterMark = last;
+        _nextArrival = last + 1;
     }
 
     public ulong HighWaterMark => Volatile.Read(ref _highWaterMark);
 
+    public int DamagedRecords => _damaged.Count;
+
     /// <summary>Opens or creates the store; replays what the index has not seen.</summary>
     /// <param name="directory">The data directory of the relay.</param>
     /// <param name="rebuild">Throws the index away and makes it anew.</param>
-    /// <param name="flushing">Called before the disk is waited for; an exception is as if the disk had failed.</param>
-    public static EmbeddedEventStore Open(string directory, bool rebuild = false, Action? flushing = null)
+    /// <param name="seams">What tests and settings change; null for the defaults.</param>
+    public static EmbeddedEventStore Open(string directory, bool rebuild = false, StoreSeams? seams = null)
     {
+        seams ??= new StoreSeams();
         Directory.CreateDirectory(directory);
         var paths = new StorePaths(directory);
         var guard = new FileStream(paths.Lock, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
         EventLog? log = null;
-        EventIndex? index = null;
         try
         {
             StoreFormat.Check(paths.Format);
             paths.Repair();
-            var mark = new IndexMark(paths.Mark);
-            if ((rebuild || !mark.IsTrustworthy()) && Directory.Exists(paths.Index))
-            {
-                Directory.Delete(paths.Index, recursive: true);
-            }
-
-            mark.Open();
-            log = new EventLog(paths.Log);
-            index = new EventIndex(paths.Index, log);
-            var store = new EmbeddedEventStore(guard, mark, log, index) { _flushing = flushing };
-            store.Recover();
-            return store;
+            var mark = new IndexMark(paths.Mark, paths.Index);
+            log = new EventLog(paths.Log, seams.Disk, seams.SegmentSize);
+            Folders.Flush(directory);
+            var damaged = new DamagedBytes(paths.Damaged, seams.Log);
+            var index = new StoreRecovery(paths, log, damaged, seams.Log).OpenIndex(mark, rebuild, out var last);
+            return new EmbeddedEventStore(guard, mark, log, index, damaged, last, seams);
         }
         catch
         {
-            index?.Dispose();
             log?.Dispose();
             guard.Dispose();
             throw;
@@ -77,6 +80,8 @@ internal sealed class EmbeddedEventStore : IEventStore
     }
 
     public bool IsLocal => true;
+
+    public ValueTask<ulong> ReadMarkAsync(CancellationToken cancel) => new(HighWaterMark); // nobody else writes
 
     public bool IsKnown(in Bytes32 id)
     {
@@ -93,7 +98,7 @@ internal sealed class EmbeddedEventStore : IEventStore
     public ValueTask WriteAsync(IReadOnlyList<EventWrite> batch, CancellationToken cancel)
     {
         ThrowIfBroken();
-        if (batch.Count == 1 && TryWriteAhead(batch[0]))
+        if (batch.Count == 1 && (!_entrance.Admits(batch[0]) || TryWriteAhead(batch[0])))
         {
             return ValueTask.CompletedTask;
         }
@@ -108,7 +113,7 @@ internal sealed class EmbeddedEventStore : IEventStore
             var displaces = false;
             foreach (var write in batch)
             {
-                if (!write.IsSignatureCorrect())
+                if (!_entrance.Admits(write) || !write.IsSignatureCorrect())
                 {
                     continue;
                 }
@@ -180,6 +185,11 @@ internal sealed class EmbeddedEventStore : IEventStore
         return query.Results;
     }
 
+    public ValueTask<StoredAnswer?> TryAnswerAsync(Filter[] filters, ReadScope scope, int maxLimit, CancellationToken cancel) => default;
+
+    public async ValueTask<long> CountAsync(Filter filter, ReadScope scope, ulong upTo, CancellationToken cancel) =>
+        (await QueryAsync(filter.WithLimit(null), scope, upTo, int.MaxValue, cancel)).Count;
+
     public ValueTask<int> ReadAsync(IReadOnlyList<StoredKey> keys, int start, IStoredEventSink sink, CancellationToken cancel)
     {
         var copy = new ArrayBufferWriter<byte>(4096);
@@ -192,7 +202,12 @@ internal sealed class EmbeddedEventStore : IEventStore
             }
 
             copy.ResetWrittenCount();
-            if (_log.TryCopy(header.Position, header.Length, copy) && !sink.Accept(keys[i].Arrival, copy.WrittenSpan))
+            var read = _log.TryCopy(header.Position, header.Length, copy);
+            if (read == LogRead.Damaged)
+            {
+                _damaged.Keep(new LogDamage(header.Position, LogRecord.SizeOf(header.Length), IsTorn: false), _log.Peek(header.Position, header.Length).ToArray());
+            }
+            else if (read == LogRead.Done && !sink.Accept(keys[i].Arrival, copy.WrittenSpan))
             {
                 return new ValueTask<int>(i + 1 - start);
             }
@@ -244,7 +259,7 @@ internal sealed class EmbeddedEventStore : IEventStore
     {
         using var txn = BeginRead();
         var (events, erasures) = _index.Count(txn);
-        return new ValueTask<StoreStatistics>(new StoreStatistics(events, HighWaterMark, _log.End, erasures));
+        return new ValueTask<StoreStatistics>(new StoreStatistics(events, HighWaterMark, _log.End, erasures, _damaged.Count));
     }
 
     public ValueTask DisposeAsync()
@@ -253,12 +268,13 @@ internal sealed class EmbeddedEventStore : IEventStore
         {
             _disposed = true;
             TryEnterBacklog(); // else the next start does
-            _index.Sync();
+            var isSynced = TrySync();
+            var end = _log.End;
             _index.Dispose();
             _log.Dispose();
-            if (!_broken)
+            if (!_broken && isSynced)
             {
-                _mark.Close();
+                _mark.Close(end);
             }
 
             _lock.Dispose();
@@ -392,7 +408,7 @@ internal sealed class EmbeddedEventStore : IEventStore
         }
     }
 
-    // Decision 4: the bytes are overwritten in the log first, then the order to do so is forgotten; a crash in between repeats it.
+    // Decision 4 of the design: the bytes are overwritten in the log first, then the order to do so is forgotten; a crash in between repeats it.
     private bool EraseSome()
     {
         List<(ulong Arrival, long Position, int Length)> due;
@@ -401,17 +417,22 @@ internal sealed class EmbeddedEventStore : IEventStore
             due = _index.ReadErasures(txn, MaintenanceBatch);
         }
 
+        // Each file takes two flushes, and who waits for an OK waits for them too: few files at a time.
+        var isPart = false;
+        if (due.Select(erasure => erasure.Position / _log.SegmentSize).Distinct().Skip(MaxErasedFiles).Any())
+        {
+            var files = due.Select(erasure => erasure.Position / _log.SegmentSize).Distinct().Take(MaxErasedFiles).ToHashSet();
+            due.RemoveAll(erasure => !files.Contains(erasure.Position / _log.SegmentSize));
+            isPart = true;
+        }
+
         if (due.Count == 0)
         {
             return false;
         }
 
-        foreach (var (_, position, length) in due)
-        {
-            _log.Erase(position, length);
-        }
-
-        _log.FlushErased();
+        _log.Erase([.. due.Select(erasure => (erasure.Position, erasure.Length))]);
+        due.ForEach(erasure => _damaged.Forget(erasure.Position));
         using (var txn = _index.BeginWrite())
         {
             foreach (var (arrival, _, _) in due)
@@ -422,79 +443,19 @@ internal sealed class EmbeddedEventStore : IEventStore
             txn.Commit();
         }
 
-        return due.Count == MaintenanceBatch;
+        return isPart || due.Count == MaintenanceBatch;
     }
 
-    private void Recover()
+    private bool TrySync()
     {
-        long from;
-        ulong known;
-        using (var txn = _index.BeginRead())
+        try
         {
-            (from, known) = _index.ReadProgress(txn);
+            _index.Sync();
+            return true;
         }
-
-        var last = known;
-        var before = known;
-        var isUnchecked = false;
-        List<(EventRecord Record, long Position, ulong Arrival)> records = [];
-        _log.Recover(from, (position, arrival, flags, json) =>
+        catch (LmdbException)
         {
-            if (records.Count >= MaintenanceBatch)
-            {
-                Replay(records, position, last: 0);
-                records.Clear();
-            }
-
-            (before, last) = (last, arrival);
-            isUnchecked = false;
-            if (!json.IsEmpty && NostrEventReader.TryRead(json, out var view, out _))
-            {
-                isUnchecked = (flags & LogRecord.Unchecked) != 0;
-                records.Add((EventRecord.Create(view, (flags & LogRecord.VanishesHere) != 0), position, arrival));
-            }
-        });
-
-        // The process ended between the write of a lone event and the check of its signature.
-        if (isUnchecked && !records[^1].Record.IsSignatureCorrect())
-        {
-            _log.Rollback(records[^1].Position);
-            records.RemoveAt(records.Count - 1);
-            last = before;
+            return false; // the mark says nothing of a proper end then
         }
-
-        if (last != known || records.Count > 0)
-        {
-            Replay(records, _log.End, last);
-        }
-
-        _highWaterMark = last;
-        _nextArrival = last + 1;
-    }
-
-    private void Replay(List<(EventRecord Record, long Position, ulong Arrival)> records, long end, ulong last)
-    {
-        using var txn = _index.BeginWrite();
-        foreach (var (record, position, arrival) in records)
-        {
-            switch (_index.Judge(txn, record))
-            {
-                case StoreVerdict.Stored:
-                    _index.Insert(txn, record, arrival, position);
-                    break;
-                case StoreVerdict.Duplicate:
-                    break;
-                default: // it was removed before the crash and its bytes still wait to be overwritten
-                    _index.QueueErasure(txn, arrival, position, record.Json.Length);
-                    break;
-            }
-        }
-
-        if (last != 0)
-        {
-            _index.WriteProgress(txn, end, last);
-        }
-
-        txn.Commit();
     }
 }

@@ -21,6 +21,15 @@ internal enum StoreVerdict
 
     /// <summary>Its signature was left to the store, and is not its author's.</summary>
     WrongSignature,
+
+    /// <summary>Its kind is one that no relay may hold (<see cref="StoreEntrance"/>).</summary>
+    NeverStored,
+
+    /// <summary>It is longer than the relay takes.</summary>
+    TooLarge,
+
+    /// <summary>It is dated further ahead than the relay takes.</summary>
+    TooNew,
 }
 
 /// <summary>One event of a batch and, after the write, its outcome.</summary>
@@ -87,16 +96,20 @@ internal interface IStoredEventSink
 }
 
 /// <summary>The event store: durable writes from one owner, snapshot reads from anybody.</summary>
+/// <remarks>No member has a body here: a store that wraps another would silently take it instead of the other's own. A test holds that.</remarks>
 internal interface IEventStore : IAsyncDisposable
 {
     /// <summary>Arrival number of the newest durable event; grows before the write returns.</summary>
     ulong HighWaterMark { get; }
 
     /// <summary>The mark as it is over all replicas: nothing that was acknowledged before the call is above it.</summary>
-    ValueTask<ulong> ReadMarkAsync(CancellationToken cancel) => new(HighWaterMark);
+    ValueTask<ulong> ReadMarkAsync(CancellationToken cancel);
 
     /// <summary>A write waits for nothing but a disk of this machine.</summary>
-    bool IsLocal => false;
+    bool IsLocal { get; }
+
+    /// <summary>Records that were found damaged, and that the operator has not dealt with yet. From memory.</summary>
+    int DamagedRecords { get; }
 
     /// <summary>True only when the event is stored; false may mean that the store would have to ask. Cheap: asked before any signature check.</summary>
     bool IsKnown(in Bytes32 id);
@@ -106,9 +119,7 @@ internal interface IEventStore : IAsyncDisposable
     ValueTask WriteAsync(IReadOnlyList<EventWrite> batch, CancellationToken cancel);
 
     /// <summary>Does beforehand what makes the next write quick. Called by the single writer only, when nothing waits for it.</summary>
-    void Prepare()
-    {
-    }
+    void Prepare();
 
     /// <summary>Finds what a filter selects among events up to <paramref name="upTo"/>: newest first, ties by lowest id, at most its limit.</summary>
     /// <exception cref="QueryTooWideException">It would look at more than the scope allows.</exception>
@@ -117,11 +128,10 @@ internal interface IEventStore : IAsyncDisposable
     /// <summary><see cref="ReadMarkAsync"/> and the query of each filter in one, where that is quicker: the mark and what the filters select together up to it, each event once.</summary>
     /// <returns>Null when it is not quicker here, or the filters leave nothing to ask for.</returns>
     /// <exception cref="QueryTooWideException">It would look at more than the scope allows.</exception>
-    ValueTask<StoredAnswer?> TryAnswerAsync(Filter[] filters, ReadScope scope, int maxLimit, CancellationToken cancel) => default;
+    ValueTask<StoredAnswer?> TryAnswerAsync(Filter[] filters, ReadScope scope, int maxLimit, CancellationToken cancel);
 
     /// <summary>How many events up to <paramref name="upTo"/> a filter selects; its own limit does not count.</summary>
-    async ValueTask<long> CountAsync(Filter filter, ReadScope scope, ulong upTo, CancellationToken cancel) =>
-        (await QueryAsync(filter.WithLimit(null), scope, upTo, int.MaxValue, cancel)).Count;
+    ValueTask<long> CountAsync(Filter filter, ReadScope scope, ulong upTo, CancellationToken cancel);
 
     /// <summary>Hands out events by arrival number, in the order given; those removed meanwhile are left out.</summary>
     /// <returns>How many numbers were used up.</returns>
@@ -138,4 +148,4 @@ internal interface IEventStore : IAsyncDisposable
 }
 
 /// <summary>Sizes for the operator.</summary>
-internal sealed record StoreStatistics(long Events, ulong NewestArrival, long LogBytes, long AwaitingErasure);
+internal sealed record StoreStatistics(long Events, ulong NewestArrival, long LogBytes, long AwaitingErasure, long Damaged);

@@ -13,6 +13,9 @@ internal sealed class StorePaths(string directory)
 
     public string Mark { get; } = Path.Combine(directory, "index.mark");
 
+    /// <summary>Bytes of the log that were found damaged, for the operator.</summary>
+    public string Damaged { get; } = Path.Combine(directory, "damaged");
+
     public string Format { get; } = Path.Combine(directory, "format");
 
     public string Lock { get; } = Path.Combine(directory, "lock");

@@ -136,7 +136,7 @@ public sealed class FilterModelTests
         var plain = events.Select(e => PlainEvent.Read(e.Json)).ToArray();
         var filters = Enumerable.Range(0, FilterCount).Select(_ => MakeFilter(random, plain, keys)).ToArray();
         using var folder = new TemporaryFolder();
-        await using IEventStore store = EmbeddedEventStore.Open(folder.File("store"));
+        await using var store = EmbeddedEventStore.Open(folder.File("store"));
         var writes = events.Select(e => new EventWrite(EventStoreContract.Record(e))).ToArray();
         foreach (var batch in writes.Chunk(500))
         {

@@ -38,7 +38,7 @@ public sealed class EarlierVersionTests(PostgresFixture postgres) : IDisposable
             await HasAllAsync(store, LastArrival + (ulong)starts);
         }
 
-        Assert.Equal("1", await File.ReadAllTextAsync(Path.Combine(_folder.File("relay"), "format")));
+        Assert.Equal("2", await File.ReadAllTextAsync(Path.Combine(_folder.File("relay"), "format")));
     }
 
     [Fact]
@@ -56,7 +56,7 @@ public sealed class EarlierVersionTests(PostgresFixture postgres) : IDisposable
     public async Task Refuses_an_embedded_store_of_a_newer_format_and_leaves_it_as_it_is()
     {
         await UnpackAsync();
-        await File.WriteAllTextAsync(Path.Combine(_folder.File("relay"), "format"), "2");
+        await File.WriteAllTextAsync(Path.Combine(_folder.File("relay"), "format"), "3");
         var log = Path.Combine(_folder.File("relay"), "log", "events-000000.log");
         var before = await File.ReadAllBytesAsync(log);
         Assert.Contains("newer version", Assert.Throws<IOException>(() => EmbeddedEventStore.Open(_folder.File("relay"))).Message, StringComparison.Ordinal);

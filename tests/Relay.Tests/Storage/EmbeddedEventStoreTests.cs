@@ -363,7 +363,7 @@ public sealed class EmbeddedEventStoreTests : EventStoreContract
         await Store.DisposeAsync();
         using (var log = new EventLog(Path.Combine(_directory, "log")))
         {
-            log.Recover(0, (_, _, _, _) => { });
+            LogRecovery.Run(log, from: 0, after: 0, cleanEnd: 0, static (in LogEntry _, ReadOnlySpan<byte> _) => { }, (_, _) => Assert.Fail("the log was whole"));
             log.Append(2, LogRecord.Unchecked, (isForged ? Forged(last) : Record(last)).Json);
             log.Flush();
         }
@@ -398,7 +398,7 @@ public sealed class EmbeddedEventStoreTests : EventStoreContract
         var seen = new List<string>();
         var subject = NostrEvent.Create(key, 1, [], "subject", Now);
         EmbeddedEventStore store = null!;
-        await using (store = EmbeddedEventStore.Open(directory, flushing: () => seen.Add(string.Join(' ', [$"{store.IsKnown(subject.Id)}", .. FindNow(store)]))))
+        await using (store = EmbeddedEventStore.Open(directory, seams: new StoreSeams { Flushing = () => seen.Add(string.Join(' ', [$"{store.IsKnown(subject.Id)}", .. FindNow(store)])) }))
         {
             NostrEvent older = NostrEvent.Create(key, 10_002, [], "older", Now), newer = NostrEvent.Create(key, 10_002, [], "newer", Now + 1);
             await store.WriteAsync([new EventWrite(Record(older))], CancellationToken.None);
@@ -430,12 +430,15 @@ public sealed class EmbeddedEventStoreTests : EventStoreContract
         var first = NostrEvent.Create(key, kind, [], "first", Now);
         var second = Enumerable.Range(0, together).Select(i => NostrEvent.Create(key, kind, [], $"second {i}", Now + 1 + i)).ToArray();
         var third = NostrEvent.Create(key, 1, [], "third", Now + 5);
-        await using (var store = EmbeddedEventStore.Open(directory, flushing: () =>
+        await using (var store = EmbeddedEventStore.Open(directory, seams: new StoreSeams
         {
-            if (fails)
+            Flushing = () =>
             {
-                throw new IOException("the disk is gone");
-            }
+                if (fails)
+                {
+                    throw new IOException("the disk is gone");
+                }
+            },
         }))
         {
             await store.WriteAsync([new EventWrite(Record(first))], CancellationToken.None);

@@ -44,8 +44,7 @@ public sealed class EventLogTests
                     break;
                 case 10 when kept.Count > 0 && waiting.Count == 0:
                     var gone = random.Next(kept.Count);
-                    log.Erase(kept[gone].Position, kept[gone].Json.Length);
-                    log.FlushErased();
+                    log.Erase([(kept[gone].Position, kept[gone].Json.Length)]);
                     kept[gone] = kept[gone] with { IsErased = true };
                     break;
                 case 11 when random.Next(10) == 0:
@@ -95,7 +94,13 @@ public sealed class EventLogTests
     private static List<Entry> Recover(EventLog log)
     {
         var found = new List<Entry>();
-        log.Recover(0, (position, arrival, _, json) => found.Add(new Entry(arrival, position, json.ToArray()) { IsErased = json.IsEmpty }));
+        LogRecovery.Run(
+            log,
+            from: 0,
+            after: 0,
+            cleanEnd: 0,
+            (in LogEntry entry, ReadOnlySpan<byte> json) => found.Add(new Entry(entry.Arrival, entry.Position, json.ToArray()) { IsErased = json.IsEmpty }),
+            (_, _) => Assert.Fail("nothing was damaged"));
         return found;
     }
 

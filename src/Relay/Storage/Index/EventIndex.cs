@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Text;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
 using Marmot.Relay.Storage.Log;
@@ -17,10 +18,12 @@ internal sealed class EventIndex : IDisposable
     private const int BacklogPages = IndexBacklog.MaxEntries * 3; // of each entry at worst a leaf, the leaf it is split into, and their branch
     private static readonly byte[] EndName = "end"u8.ToArray();
     private static readonly byte[] ArrivalName = "arrival"u8.ToArray();
+    private static readonly byte[] RunName = "run"u8.ToArray();
 
     private readonly LmdbEnvironment _environment;
     private readonly EventLog _log;
-    private readonly uint _events, _ids, _times, _kinds, _authors, _tags, _slots, _expiry, _deleted, _erase, _meta;
+    private readonly uint _events, _ids, _times, _kinds, _authors, _tags, _slots, _expiry, _erase, _meta;
+    private readonly Tombstones _tombstones;
 
     public EventIndex(string directory, EventLog log)
     {
@@ -35,7 +38,7 @@ internal sealed class EventIndex : IDisposable
         _tags = _environment.OpenDatabase(txn, "tag");
         _slots = _environment.OpenDatabase(txn, "slot");
         _expiry = _environment.OpenDatabase(txn, "expiry");
-        _deleted = _environment.OpenDatabase(txn, "deleted");
+        _tombstones = new Tombstones(_environment.OpenDatabase(txn, "deleted"));
         _erase = _environment.OpenDatabase(txn, "erase");
         _meta = _environment.OpenDatabase(txn, "meta");
         txn.Commit();
@@ -75,6 +78,37 @@ internal sealed class EventIndex : IDisposable
         txn.Put(_meta, ArrivalName, value);
     }
 
+    /// <summary>The run of <see cref="IndexMark"/> that this index is of; empty in a new one.</summary>
+    public string ReadRun(in LmdbTransaction txn) => txn.TryGet(_meta, RunName, out var run) ? Encoding.ASCII.GetString(run) : "";
+
+    public void WriteRun(in LmdbTransaction txn, string run) => txn.Put(_meta, RunName, Encoding.ASCII.GetBytes(run));
+
+    /// <summary>The event with the highest arrival number; false when there is none.</summary>
+    public bool TryReadNewest(in LmdbTransaction txn, out StoredHeader header)
+    {
+        var cursor = txn.OpenCursor(_events);
+        var found = cursor.Last();
+        header = found ? StoredHeader.Read(cursor.Value) : default;
+        cursor.Dispose();
+        return found;
+    }
+
+    /// <summary>Arrival numbers of the events of a kind, at most so many.</summary>
+    public List<ulong> ReadKind(in LmdbTransaction txn, int kind, int limit)
+    {
+        List<ulong> found = [];
+        Span<byte> prefix = stackalloc byte[2];
+        IndexKeys.WriteKind(prefix, kind);
+        var cursor = txn.OpenCursor(_kinds);
+        for (var more = cursor.Seek(prefix); more && found.Count < limit && cursor.Key.StartsWith(prefix); more = cursor.Next())
+        {
+            found.Add(BinaryPrimitives.ReadUInt64BigEndian(cursor.Value));
+        }
+
+        cursor.Dispose();
+        return found;
+    }
+
     public bool TryFind(in LmdbTransaction txn, in Bytes32 id, out ulong arrival, out StoredHeader header)
     {
         arrival = 0;
@@ -108,12 +142,12 @@ internal sealed class EventIndex : IDisposable
             return StoreVerdict.Duplicate;
         }
 
-        if (IsDeleted(txn, record))
+        if (_tombstones.IsDeleted(txn, record))
         {
             return StoreVerdict.Deleted;
         }
 
-        if (IsVanished(txn, record))
+        if (_tombstones.IsVanished(txn, record))
         {
             return StoreVerdict.Vanished;
         }
@@ -336,89 +370,14 @@ internal sealed class EventIndex : IDisposable
         txn.Put(database, key, value);
     }
 
-    // NIP-09: deleted by its author, or a wrap by its recipient (NIP-59), or its slot up to a time.
-    private bool IsDeleted(in LmdbTransaction txn, EventRecord record)
-    {
-        if (record.Kind is EventKinds.Deletion or EventKinds.Vanish)
-        {
-            return false; // deleting a deletion has no effect
-        }
-
-        Span<byte> key = stackalloc byte[IndexKeys.DeletedEventSize];
-        IndexKeys.WriteDeletedEvent(key, record.Id, record.PublicKey);
-        if (txn.TryGet(_deleted, key, out _))
-        {
-            return true;
-        }
-
-        if (record.Kind == EventKinds.GiftWrap)
-        {
-            foreach (var tag in record.Tags)
-            {
-                BinaryPrimitives.WriteUInt128BigEndian(key[(1 + IndexKeys.ShortSize)..], tag.Value);
-                if (tag.Letter == (byte)'p' && txn.TryGet(_deleted, key, out _))
-                {
-                    return true;
-                }
-            }
-        }
-
-        if (record.Address is not { } address)
-        {
-            return false;
-        }
-
-        IndexKeys.WriteDeletedSlot(key, address);
-        return txn.TryGet(_deleted, key[..IndexKeys.DeletedSlotSize], out var until)
-            && record.CreatedAt <= BinaryPrimitives.ReadInt64BigEndian(until);
-    }
-
-    private bool IsVanished(in LmdbTransaction txn, EventRecord record)
-    {
-        if (record.Kind == EventKinds.Vanish)
-        {
-            return false;
-        }
-
-        Span<byte> key = stackalloc byte[IndexKeys.DeletedSlotSize];
-        IndexKeys.WriteVanished(key, record.PublicKey.Span);
-        if (txn.TryGet(_deleted, key, out var until) && record.CreatedAt <= BinaryPrimitives.ReadInt64BigEndian(until))
-        {
-            return true;
-        }
-
-        if (record.Kind != EventKinds.GiftWrap)
-        {
-            return false;
-        }
-
-        foreach (var tag in record.Tags)
-        {
-            if (tag.Letter == (byte)'p')
-            {
-                BinaryPrimitives.WriteUInt128BigEndian(key[1..], tag.Value);
-                if (txn.TryGet(_deleted, key, out until) && record.CreatedAt <= BinaryPrimitives.ReadInt64BigEndian(until))
-                {
-                    return true;
-                }
-            }
-        }
-
-        return false;
-    }
-
     private void ApplyDeletion(in LmdbTransaction txn, EventRecord deletion)
     {
         NostrEventReader.TryRead(deletion.Json, out var view, out _);
-        Span<byte> key = stackalloc byte[IndexKeys.DeletedEventSize];
-        Span<byte> time = stackalloc byte[8];
-        BinaryPrimitives.WriteInt64BigEndian(time, deletion.CreatedAt);
         foreach (var tag in view.Tags)
         {
             if (tag.Name.SequenceEqual("e"u8) && Bytes32.TryParseHex(tag.Value, out var id))
             {
-                IndexKeys.WriteDeletedEvent(key, id, deletion.PublicKey);
-                txn.Put(_deleted, key, time);
+                _tombstones.AddEvent(txn, id, deletion.PublicKey, deletion.CreatedAt);
                 if (TryFind(txn, id, out var arrival, out var header) && MayDelete(deletion.PublicKey, header))
                 {
                     Remove(txn, arrival);
@@ -426,13 +385,7 @@ internal sealed class EventIndex : IDisposable
             }
             else if (tag.Name.SequenceEqual("a"u8) && EventRecord.TryReadAddress(tag.Value, deletion.PublicKey, out var address))
             {
-                IndexKeys.WriteDeletedSlot(key, address);
-                var slot = key[..IndexKeys.DeletedSlotSize];
-                if (!txn.TryGet(_deleted, slot, out var until) || BinaryPrimitives.ReadInt64BigEndian(until) < deletion.CreatedAt)
-                {
-                    txn.Put(_deleted, slot, time);
-                }
-
+                _tombstones.AddSlot(txn, address, deletion.CreatedAt);
                 if (TryReadSlot(txn, address, out var arrival, out var header) && header.CreatedAt <= deletion.CreatedAt)
                 {
                     Remove(txn, arrival);
@@ -461,16 +414,8 @@ internal sealed class EventIndex : IDisposable
     // NIP-62: everything of the key up to the request, its deletions included, and the wraps addressed to it. The request itself stays.
     private void ApplyVanish(in LmdbTransaction txn, EventRecord vanish)
     {
+        _tombstones.AddVanished(txn, vanish.PublicKey, vanish.CreatedAt);
         Span<byte> key = stackalloc byte[IndexKeys.AuthorKeySize];
-        Span<byte> time = stackalloc byte[8];
-        IndexKeys.WriteVanished(key, vanish.PublicKey.Span);
-        var marker = key[..IndexKeys.DeletedSlotSize];
-        if (!txn.TryGet(_deleted, marker, out var until) || BinaryPrimitives.ReadInt64BigEndian(until) < vanish.CreatedAt)
-        {
-            BinaryPrimitives.WriteInt64BigEndian(time, vanish.CreatedAt);
-            txn.Put(_deleted, marker, time);
-        }
-
         List<ulong> due = [];
         vanish.PublicKey.Span[..IndexKeys.ShortSize].CopyTo(key);
         Collect(txn, _authors, key[..IndexKeys.ShortSize], IndexKeys.ShortSize + 2, due, vanish.CreatedAt);

@@ -2,88 +2,66 @@ using System.Buffers;
 
 namespace Marmot.Relay.Storage.Log;
 
+/// <summary>What a read of one record came to.</summary>
+internal enum LogRead
+{
+    Done,
+    Erased,
+
+    /// <summary>It is not what was written.</summary>
+    Damaged,
+}
+
 /// <summary>The durable truth of the embedded store: every accepted event once, in arrival order, in files of fixed size.</summary>
 /// <remarks>
-/// One writer appends, flushes and erases; any number of readers copy out of the maps. A position is segment number times
-/// <see cref="LogSegment.Size"/> plus offset; records do not cross segments.
+/// One writer appends, flushes and erases; any number of readers copy out of the maps. A position is segment number times the size of a
+/// segment plus offset; records do not cross segments. How it is read after a crash: <see cref="LogRecovery"/>.
 /// </remarks>
 internal sealed class EventLog : IDisposable
 {
     private const int PageSize = 4096;
     private static readonly byte[] Zeros = new byte[64 * 1024];
     private readonly string _directory;
+    private readonly LogDisk _disk;
     private readonly List<LogSegment> _dirty = [];
     private LogSegment[] _segments;
     private byte[] _pending = ArrayPool<byte>.Shared.Rent(1 << 20);
     private int _pendingSize;
     private long _pendingStart;
+    private long _durableTo;
 
-    public EventLog(string directory)
+    /// <param name="directory">Where its files are; made when it is missing.</param>
+    /// <param name="disk">How they are changed; null for the real disk.</param>
+    /// <param name="segmentSize">Bytes of a file, the same at every start; smaller in tests.</param>
+    public EventLog(string directory, LogDisk? disk = null, int segmentSize = LogSegment.DefaultSize)
     {
         _directory = directory;
+        _disk = disk ?? new LogDisk();
+        SegmentSize = segmentSize;
         Directory.CreateDirectory(directory);
-        var count = 0;
-        while (File.Exists(Path.Combine(directory, LogSegment.FileName(count))))
-        {
-            count++;
-        }
-
-        _segments = new LogSegment[Math.Max(1, count)];
+        _segments = new LogSegment[Math.Max(1, CountFiles(directory))];
         for (var i = 0; i < _segments.Length; i++)
         {
-            _segments[i] = new LogSegment(directory, i);
+            _segments[i] = new LogSegment(directory, i, _disk, segmentSize);
         }
+
+        _disk.FlushFolder(directory);
     }
 
     /// <summary>Where the next record goes.</summary>
     public long End { get; private set; }
 
-    /// <summary>Walks the records from a position on, sets <see cref="End"/> behind the last good one and clears what follows it.</summary>
-    /// <param name="from">Start of a record, or the end.</param>
-    /// <param name="visit">Position, arrival, flags, JSON; not called for erased records.</param>
-    public void Recover(long from, RecordVisitor visit)
+    /// <summary>Bytes of one file.</summary>
+    public int SegmentSize { get; }
+
+    /// <summary>The files, in order. For recovery.</summary>
+    public IReadOnlyList<LogSegment> Segments => Volatile.Read(ref _segments);
+
+    /// <summary>Everything before this position is whole and on disk. Called once, before the first append.</summary>
+    public void StartAt(long end)
     {
-        var position = from;
-        var expected = 0UL;
-        while (TryLocate(position, out var segment, out var offset))
-        {
-            if (!HasRecord(segment, offset)
-                || !LogRecord.TryRead(segment.Map(offset), out var arrival, out var flags, out var length, out var erased)
-                || (expected != 0 && arrival <= expected))
-            {
-                if (offset > 0 && HasRecords(segment.Number + 1))
-                {
-                    position = (long)(segment.Number + 1) * LogSegment.Size; // the rest of a full segment is empty
-                    continue;
-                }
-
-                break;
-            }
-
-            if (!erased)
-            {
-                visit(position, arrival, flags, segment.Map(offset).Slice(LogRecord.HeaderSize, length));
-            }
-            else
-            {
-                visit(position, arrival, flags, default);
-            }
-
-            expected = arrival;
-            position += LogRecord.SizeOf(length);
-        }
-
-        End = position;
-        if (TryLocate(position, out var last, out var end) && IsDirtyFrom(last, end))
-        {
-            last.CutOff(end); // a torn, never acknowledged tail
-        }
-
-        // What a killed process wrote last may not be on the disk yet, and counts as stored from now on. A batch lies in two files at most.
-        for (var number = Math.Max(0, _segments.Length - 2); number < _segments.Length; number++)
-        {
-            _segments[number].Flush();
-        }
+        End = end;
+        _durableTo = end;
     }
 
     /// <summary>Adds a record to the batch; it need not be written before <see cref="Write"/>.</summary>
@@ -96,10 +74,15 @@ internal sealed class EventLog : IDisposable
             _pendingStart = End;
         }
 
-        if ((int)(End % LogSegment.Size) + size > LogSegment.Size)
+        if ((int)(End % SegmentSize) + size > SegmentSize)
         {
             WritePending();
-            End = (End / LogSegment.Size + 1) * LogSegment.Size;
+            End = (End / SegmentSize + 1) * SegmentSize;
+            _pendingStart = End;
+        }
+        else if (_pendingSize > 0 && End % SegmentSize == 0)
+        {
+            WritePending(); // the last record filled its file to the byte
             _pendingStart = End;
         }
 
@@ -111,7 +94,7 @@ internal sealed class EventLog : IDisposable
             _pending = grown;
         }
 
-        LogRecord.Write(_pending.AsSpan(_pendingSize, size), arrival, flags, json);
+        LogRecord.Write(_pending.AsSpan(_pendingSize, size), End, _durableTo, arrival, flags, json);
         var position = End;
         _pendingSize += size;
         End += size;
@@ -125,36 +108,33 @@ internal sealed class EventLog : IDisposable
     public void Flush()
     {
         WritePending();
-        foreach (var segment in _dirty)
-        {
-            segment.Flush();
-        }
-
-        _dirty.Clear();
+        FlushDirty();
+        _durableTo = End;
     }
 
     /// <summary>Takes beforehand, between two batches, what room the next ones need on disk.</summary>
-    public void Prepare() => SegmentFor(End).Prepare((int)(End % LogSegment.Size));
+    public void Prepare() => SegmentFor(End).Prepare((int)(End % SegmentSize));
 
     /// <summary>Takes back everything appended since <paramref name="end"/>, written or not.</summary>
     public void Rollback(long end)
     {
         var written = End;
         End = end;
+        _durableTo = Math.Min(_durableTo, end);
         _pendingSize = 0;
-        _dirty.Clear();
         Span<byte> page = stackalloc byte[PageSize];
         for (var position = end; position < written;)
         {
             // By pages, and only those that hold something: on a full disk there is no room for zeros where nothing was written.
-            var offset = (int)(position % LogSegment.Size);
+            var offset = (int)(position % SegmentSize);
             var size = (int)Math.Min(written - position, PageSize - (offset % PageSize));
-            if (TryLocate(position, out var segment, out _))
+            if (TryLocate(position, out var segment))
             {
                 segment.Read(offset, page[..size]);
                 if (page[..size].ContainsAnyExcept((byte)0))
                 {
                     segment.Write(offset, Zeros.AsSpan(0, size));
+                    MarkDirty(segment); // the zeros come before whatever is acknowledged next
                 }
             }
 
@@ -162,23 +142,39 @@ internal sealed class EventLog : IDisposable
         }
     }
 
-    /// <summary>Copies a record's JSON into <paramref name="output"/>; false when it was erased.</summary>
-    public bool TryCopy(long position, int length, IBufferWriter<byte> output)
+    /// <summary>Copies a record's JSON into <paramref name="output"/> when it is what was written.</summary>
+    public LogRead TryCopy(long position, int length, IBufferWriter<byte> output)
     {
         var map = MapAt(position);
-        map.Slice(LogRecord.HeaderSize, length).CopyTo(output.GetSpan(length));
-        Interlocked.MemoryBarrier(); // the copy is read before the state: see LogRecord
-        if (LogRecord.IsErased(map))
+        if (!LogRecord.TryReadHeader(map, position, out var header) || header.Length != length)
         {
-            return false;
+            // Of version 1, whose one checksum fails while the JSON is being zeroed, or damaged.
+            return map.Length > LogRecord.HeaderSize && LogRecord.StateAt(map) == LogRecord.Erased ? LogRead.Erased : LogRead.Damaged;
         }
 
-        output.Advance(length);
-        return true;
+        var copy = output.GetSpan(length)[..length];
+        map.Slice(header.HeaderSize, length).CopyTo(copy);
+        var isWhole = LogRecord.IsWhole(header, copy);
+        Interlocked.MemoryBarrier(); // the copy is read before the state: see LogRecord
+        switch (LogRecord.StateAt(map))
+        {
+            case LogRecord.Live when isWhole:
+                output.Advance(length);
+                return LogRead.Done;
+            case LogRecord.Erased:
+                return LogRead.Erased;
+            default:
+                return LogRead.Damaged;
+        }
     }
 
-    /// <summary>A record's JSON in place; it may be zeroed while it is looked at, so it is parsed, never trusted.</summary>
-    public ReadOnlySpan<byte> Peek(long position, int length) => MapAt(position).Slice(LogRecord.HeaderSize, length);
+    /// <summary>A record's JSON in place; it may be zeroed while it is looked at, or damaged, so it is parsed, never trusted.</summary>
+    public ReadOnlySpan<byte> Peek(long position, int length)
+    {
+        var map = MapAt(position);
+        var start = LogRecord.HeaderSizeAt(map);
+        return start + length <= map.Length ? map.Slice(start, length) : default;
+    }
 
     /// <summary>As <see cref="Peek"/>, records of the batch in hand included. For the writer only.</summary>
     public ReadOnlySpan<byte> PeekAsWriter(long position, int length) =>
@@ -186,28 +182,59 @@ internal sealed class EventLog : IDisposable
             ? _pending.AsSpan((int)(position - _pendingStart) + LogRecord.HeaderSize, length)
             : Peek(position, length);
 
-    /// <summary>Overwrites a record's JSON; durable after <see cref="FlushErased"/>.</summary>
-    public void Erase(long position, int length)
+    /// <summary>Overwrites the JSON of records: first their states, then, when those are on disk, their bytes. On return all of it is durable.</summary>
+    public void Erase(IReadOnlyCollection<(long Position, int Length)> records)
     {
-        var segment = Volatile.Read(ref _segments)[(int)(position / LogSegment.Size)];
-        var offset = (int)(position % LogSegment.Size);
-        segment.Write((int)LogRecord.StatePosition(offset), [LogRecord.Erased]);
-        for (var done = 0; done < length; done += Zeros.Length)
+        foreach (var (position, _) in records)
         {
-            segment.Write(offset + LogRecord.HeaderSize + done, Zeros.AsSpan(0, Math.Min(Zeros.Length, length - done)));
+            WriteAt(LogRecord.StatePosition(position), [LogRecord.Erased]);
         }
 
-        MarkDirty(segment);
+        FlushDirty();
+        foreach (var (position, length) in records)
+        {
+            var start = LogRecord.HeaderSizeAt(MapAt(position));
+            for (var done = 0; done < length; done += Zeros.Length)
+            {
+                WriteAt(position + start + done, Zeros.AsSpan(0, Math.Min(Zeros.Length, length - done)));
+            }
+        }
+
+        FlushDirty();
     }
 
-    public void FlushErased()
+    /// <summary>Puts a gap over the remains of an interrupted write, so that the next walk steps over them. Durable with the next flush.</summary>
+    public void WriteGap(in LogDamage torn)
     {
-        foreach (var segment in _dirty)
+        Span<byte> header = stackalloc byte[LogRecord.HeaderSize];
+        if (torn.Length < header.Length)
         {
-            segment.Flush();
+            WriteAt(torn.Position, Zeros.AsSpan(0, (int)torn.Length)); // in the unused rest of a file
+            return;
         }
 
-        _dirty.Clear();
+        LogRecord.WriteGap(header, torn.Position, (int)torn.Length);
+        WriteAt(torn.Position, header);
+    }
+
+    /// <summary>Waits for the disk: for all that was written, or was so by a process that was killed, whose last batch lies in two files at most.</summary>
+    public void FlushNewest()
+    {
+        foreach (var segment in _segments.AsSpan(Math.Max(0, _segments.Length - 2)))
+        {
+            MarkDirty(segment);
+        }
+
+        FlushDirty();
+    }
+
+    /// <summary>The file of a position; false behind the last one.</summary>
+    public bool TryLocate(long position, out LogSegment segment)
+    {
+        var segments = Volatile.Read(ref _segments);
+        var number = position / SegmentSize;
+        segment = number < segments.Length ? segments[number] : null!;
+        return number < segments.Length;
     }
 
     public void Dispose()
@@ -220,6 +247,21 @@ internal sealed class EventLog : IDisposable
         ArrayPool<byte>.Shared.Return(_pending);
     }
 
+    // One that is missing between two others is made anew, and the walk finds that its records are gone.
+    private static int CountFiles(string directory)
+    {
+        var count = 0;
+        foreach (var path in Directory.EnumerateFiles(directory, "events-*.log"))
+        {
+            if (int.TryParse(Path.GetFileNameWithoutExtension(path).AsSpan("events-".Length), out var number))
+            {
+                count = Math.Max(count, number + 1);
+            }
+        }
+
+        return count;
+    }
+
     private void WritePending()
     {
         if (_pendingSize == 0)
@@ -228,20 +270,37 @@ internal sealed class EventLog : IDisposable
         }
 
         var segment = SegmentFor(_pendingStart);
-        var offset = (int)(_pendingStart % LogSegment.Size);
+        var offset = (int)(_pendingStart % SegmentSize);
+        MarkDirty(segment);
         segment.Write(offset, _pending.AsSpan(0, _pendingSize));
         segment.StartFlush(offset, _pendingSize);
-        MarkDirty(segment);
         _pendingSize = 0;
+    }
+
+    private void WriteAt(long position, ReadOnlySpan<byte> bytes)
+    {
+        var segment = Volatile.Read(ref _segments)[(int)(position / SegmentSize)];
+        MarkDirty(segment);
+        segment.Write((int)(position % SegmentSize), bytes);
+    }
+
+    private void FlushDirty()
+    {
+        foreach (var segment in _dirty)
+        {
+            segment.Flush();
+        }
+
+        _dirty.Clear();
     }
 
     // The writer's: makes the file when it is not there yet.
     private LogSegment SegmentFor(long position)
     {
-        var number = (int)(position / LogSegment.Size);
+        var number = (int)(position / SegmentSize);
         if (number == _segments.Length)
         {
-            Volatile.Write(ref _segments, [.. _segments, new LogSegment(_directory, number)]);
+            Volatile.Write(ref _segments, [.. _segments, new LogSegment(_directory, number, _disk, SegmentSize)]);
         }
 
         return _segments[number];
@@ -256,55 +315,5 @@ internal sealed class EventLog : IDisposable
     }
 
     private ReadOnlySpan<byte> MapAt(long position) =>
-        Volatile.Read(ref _segments)[(int)(position / LogSegment.Size)].Map((int)(position % LogSegment.Size));
-
-    private bool TryLocate(long position, out LogSegment segment, out int offset)
-    {
-        var number = (int)(position / LogSegment.Size);
-        offset = (int)(position % LogSegment.Size);
-        segment = number < _segments.Length ? _segments[number] : null!;
-        return number < _segments.Length;
-    }
-
-    private bool HasRecords(int number) =>
-        number < _segments.Length && HasRecord(_segments[number], 0) && LogRecord.TryRead(_segments[number].Map(0), out _, out _, out _, out _);
-
-    // A look at the header by a call, so that the map is touched only where something was written.
-    private static bool HasRecord(LogSegment segment, int offset)
-    {
-        Span<byte> header = stackalloc byte[LogRecord.HeaderSize];
-        if (offset + header.Length > LogSegment.Size)
-        {
-            return false;
-        }
-
-        segment.Read(offset, header);
-        return header.ContainsAnyExcept((byte)0);
-    }
-
-    private static bool IsDirtyFrom(LogSegment segment, int offset)
-    {
-        var buffer = ArrayPool<byte>.Shared.Rent(1 << 20);
-        try
-        {
-            for (; offset < LogSegment.Size; offset += buffer.Length)
-            {
-                var part = buffer.AsSpan(0, Math.Min(buffer.Length, LogSegment.Size - offset));
-                segment.Read(offset, part);
-                if (part.ContainsAnyExcept((byte)0))
-                {
-                    return true;
-                }
-            }
-
-            return false;
-        }
-        finally
-        {
-            ArrayPool<byte>.Shared.Return(buffer);
-        }
-    }
+        Volatile.Read(ref _segments)[(int)(position / SegmentSize)].Map((int)(position % SegmentSize));
 }
-
-/// <summary>Takes one record of the log; the JSON is empty when it was erased.</summary>
-internal delegate void RecordVisitor(long position, ulong arrival, byte flags, ReadOnlySpan<byte> json);

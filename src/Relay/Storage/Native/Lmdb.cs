@@ -14,6 +14,12 @@ internal static unsafe partial class Lmdb
     public const int NotFound = -30798;
     public const int KeyExists = -30799;
     public const int MapFull = -30792;
+    public const int Invalid = -30793;
+    public const int VersionMismatch = -30794;
+    public const int Panic = -30795;
+    public const int Corrupted = -30796;
+    public const int PageNotFound = -30797;
+    public const int Incompatible = -30784;
 
     public const uint NoSync = 0x10000;
     public const uint ReadOnly = 0x20000;

@@ -81,7 +81,16 @@ internal sealed class PostgresEventStore : IEventStore
         return head;
     }
 
+    public bool IsLocal => false;
+
+    /// <summary>PostgreSQL checks its own pages.</summary>
+    public int DamagedRecords => 0;
+
     public bool IsKnown(in Bytes32 id) => _recent.Contains(id);
+
+    public void Prepare()
+    {
+    }
 
     public async ValueTask WriteAsync(IReadOnlyList<EventWrite> batch, CancellationToken cancel)
     {
@@ -279,7 +288,7 @@ internal sealed class PostgresEventStore : IEventStore
             """);
         await using var reader = await command.ExecuteReaderAsync(CommandBehavior.SingleRow, cancel);
         await reader.ReadAsync(cancel);
-        return new StoreStatistics(reader.GetInt64(0), (ulong)reader.GetInt64(1), reader.GetInt64(2), reader.GetInt64(3));
+        return new StoreStatistics(reader.GetInt64(0), (ulong)reader.GetInt64(1), reader.GetInt64(2), reader.GetInt64(3), Damaged: 0);
     });
 
     public ValueTask DisposeAsync() => _source.DisposeAsync();

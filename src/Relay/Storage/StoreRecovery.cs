@@ -1,0 +1,241 @@
+using Marmot.Protocol.Events;
+using Marmot.Relay.Storage.Index;
+using Marmot.Relay.Storage.Log;
+using Stopwatch = System.Diagnostics.Stopwatch;
+
+namespace Marmot.Relay.Storage;
+
+/// <summary>Opens an embedded store after whatever ended the last run: the index is believed or built anew, and what the log has beyond it is entered.</summary>
+/// <param name="paths">The store's files.</param>
+/// <param name="eventLog">Its log, just opened.</param>
+/// <param name="damaged">Takes what is not whole.</param>
+/// <param name="log">Told how a long replay goes.</param>
+internal sealed class StoreRecovery(StorePaths paths, EventLog eventLog, DamagedBytes damaged, ILogger log)
+{
+    private const int BatchSize = 1000;
+    private static readonly TimeSpan ProgressPause = TimeSpan.FromSeconds(3);
+    private readonly List<Entered> _records = [];
+    private readonly List<Entered> _unconfirmed = [];
+    private readonly long _started = Stopwatch.GetTimestamp();
+    private long _said = Stopwatch.GetTimestamp();
+    private long _from;
+    private long _read;
+
+    private sealed record Entered(EventRecord Record, long Position, ulong Arrival);
+
+    /// <summary>Opens the index, in step with the log.</summary>
+    /// <param name="mark">Says whether the index can be believed.</param>
+    /// <param name="rebuild">True when it is not to be, whatever the mark says.</param>
+    /// <param name="last">The newest arrival number.</param>
+    public EventIndex OpenIndex(IndexMark mark, bool rebuild, out ulong last)
+    {
+        var index = rebuild ? null : TryOpenTrusted(mark);
+        var isNew = index is null;
+        if (index is null)
+        {
+            // The mark first: an index that is half built when the process ends has none.
+            mark.Distrust();
+            if (Directory.Exists(paths.Index))
+            {
+                log.IndexRebuilt();
+                Directory.Delete(paths.Index, recursive: true);
+            }
+
+            index = new EventIndex(paths.Index, eventLog);
+        }
+
+        try
+        {
+            mark.Begin();
+            using (var txn = index.BeginWrite())
+            {
+                index.WriteRun(txn, mark.Run);
+                txn.Commit();
+            }
+
+            last = Replay(index, mark.CleanEnd);
+            RemoveWhatMayNotBeHeld(index);
+            if (isNew && _read > BatchSize)
+            {
+                log.IndexReady(_read, Stopwatch.GetElapsedTime(_started).TotalSeconds);
+            }
+
+            return index;
+        }
+        catch
+        {
+            index.Dispose();
+            throw;
+        }
+    }
+
+    // Null when there is any doubt about it.
+    private EventIndex? TryOpenTrusted(IndexMark mark)
+    {
+        if (!mark.IsTrustworthy || !Directory.Exists(paths.Index))
+        {
+            return null;
+        }
+
+        EventIndex? index = null;
+        try
+        {
+            index = new EventIndex(paths.Index, eventLog);
+            if (IsInStep(index, mark.Run))
+            {
+                return index;
+            }
+        }
+        catch (LmdbException exception) when (exception.IsDamage)
+        {
+            log.IndexUnreadable(exception.Message);
+        }
+
+        index?.Dispose();
+        return null;
+    }
+
+    // The index is of the mark's run, and its newest event is where it says, in this log.
+    private bool IsInStep(EventIndex index, string run)
+    {
+        using var txn = index.BeginRead();
+        if (index.ReadRun(txn) != run)
+        {
+            return false;
+        }
+
+        var (end, _) = index.ReadProgress(txn);
+        if (end > (long)eventLog.Segments.Count * eventLog.SegmentSize)
+        {
+            return false;
+        }
+
+        if (!index.TryReadNewest(txn, out var newest))
+        {
+            return true;
+        }
+
+        return eventLog.TryLocate(newest.Position, out var segment)
+            && LogRecord.TryReadHeader(segment.Map((int)(newest.Position - segment.Start)), newest.Position, out var header)
+            && header.Length == newest.Length
+            && NostrEventReader.TryRead(eventLog.Peek(newest.Position, newest.Length), out var view, out _)
+            && view.Id == newest.Id;
+    }
+
+    private ulong Replay(EventIndex index, long cleanEnd)
+    {
+        ulong known;
+        using (var txn = index.BeginRead())
+        {
+            (_from, known) = index.ReadProgress(txn);
+        }
+
+        var walk = LogRecovery.Run(eventLog, _from, known, cleanEnd, Visit, damaged.Keep);
+        var last = Math.Max(known, walk.Last);
+
+        // The process ended between the write of a lone event and the check of its signature.
+        foreach (var unchecked_ in _unconfirmed)
+        {
+            if (!unchecked_.Record.IsSignatureCorrect())
+            {
+                _records.Remove(unchecked_);
+                if (unchecked_.Arrival == last)
+                {
+                    eventLog.Rollback(unchecked_.Position);
+                    last = _records.Count > 0 ? _records[^1].Arrival : known;
+                }
+                else
+                {
+                    eventLog.Erase([(unchecked_.Position, unchecked_.Record.Json.Length)]);
+                }
+            }
+        }
+
+        if (last != known || eventLog.End != _from || _records.Count > 0)
+        {
+            Enter(index, eventLog.End, last);
+        }
+
+        return last;
+
+        void Visit(in LogEntry entry, ReadOnlySpan<byte> json)
+        {
+            // What was flushed before this one was appended had been accepted.
+            var durableTo = entry.DurableTo;
+            _unconfirmed.RemoveAll(waiting => waiting.Position < durableTo);
+            if (_records.Count >= BatchSize && _unconfirmed.Count == 0)
+            {
+                Enter(index, entry.Position, _records[^1].Arrival);
+                SayProgress(entry.Position);
+            }
+
+            _read++;
+            if (!json.IsEmpty && NostrEventReader.TryRead(json, out var view, out _))
+            {
+                var entered = new Entered(EventRecord.Create(view, (entry.Flags & LogRecord.VanishesHere) != 0), entry.Position, entry.Arrival);
+                _records.Add(entered);
+                if ((entry.Flags & LogRecord.Unchecked) != 0)
+                {
+                    _unconfirmed.Add(entered);
+                }
+            }
+        }
+    }
+
+    private void Enter(EventIndex index, long end, ulong last)
+    {
+        using var txn = index.BeginWrite();
+        foreach (var (record, position, arrival) in _records)
+        {
+            switch (index.Judge(txn, record))
+            {
+                case StoreVerdict.Stored:
+                    index.Insert(txn, record, arrival, position);
+                    break;
+                case StoreVerdict.Duplicate:
+                    break;
+                default: // it was removed before the crash and its bytes still wait to be overwritten
+                    index.QueueErasure(txn, arrival, position, record.Json.Length);
+                    break;
+            }
+        }
+
+        index.WriteProgress(txn, end, last);
+        txn.Commit();
+        _records.Clear();
+    }
+
+    // An earlier program, or an import with one, may have stored them.
+    private static void RemoveWhatMayNotBeHeld(EventIndex index)
+    {
+        foreach (var kind in EventKinds.OnlyEncrypted)
+        {
+            while (true)
+            {
+                using var txn = index.BeginWrite();
+                var due = index.ReadKind(txn, kind, BatchSize);
+                if (due.Count == 0)
+                {
+                    break;
+                }
+
+                foreach (var arrival in due)
+                {
+                    index.Remove(txn, arrival);
+                }
+
+                txn.Commit();
+            }
+        }
+    }
+
+    private void SayProgress(long position)
+    {
+        if (Stopwatch.GetElapsedTime(_said) >= ProgressPause)
+        {
+            _said = Stopwatch.GetTimestamp();
+            var total = ((long)eventLog.Segments.Count * eventLog.SegmentSize) - _from; // its last file may be empty for the most part
+            log.IndexProgress(_read, (position - _from) * 100 / Math.Max(1, total));
+        }
+    }
+}

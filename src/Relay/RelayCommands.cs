@@ -39,7 +39,7 @@ public static class RelayCommands
             var storage = configuration.GetSection(StorageOptions.Section).Get<StorageOptions>() ?? new StorageOptions();
             var relay = configuration.GetSection(RelayOptions.Section).Get<RelayOptions>() ?? new RelayOptions();
             return storage.Postgres.Length > 0
-                ? await RunOnPostgresAsync(line, storage.Postgres)
+                ? await RunOnPostgresAsync(line, storage.Postgres, relay)
                 : await RunAsync(line, args, Path.Combine(storage.DataDirectory, RelayHosting.Folder), relay);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or DllNotFoundException or HttpRequestException)
@@ -76,7 +76,7 @@ public static class RelayCommands
     }
 
     // Replicas may be running: the database keeps the order between them and us.
-    private static async Task<int> RunOnPostgresAsync(RelayCommandLine line, string connectionString)
+    private static async Task<int> RunOnPostgresAsync(RelayCommandLine line, string connectionString, RelayOptions relay)
     {
         if (line.Command == "migrate")
         {
@@ -91,7 +91,7 @@ public static class RelayCommands
             return 1;
         }
 
-        await using var store = await PostgresEventStore.OpenAsync(connectionString, CancellationToken.None);
+        await using var store = await PostgresEventStore.OpenAsync(connectionString, CancellationToken.None, StoreEntrance.From(relay, TimeProvider.System));
         var exitCode = await RunAsync(line, store, store.Moderation);
         while (line.Command is "delete" or "import" && await store.EraseAsync(CancellationToken.None))
         {

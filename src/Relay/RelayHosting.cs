@@ -105,7 +105,7 @@ public static class RelayHosting
         }
 
         services.AddCluster();
-        services.AddSingleton(_ => PostgresEventStore.Create(storage.Postgres));
+        services.AddSingleton(provider => PostgresEventStore.Create(storage.Postgres, provider.GetRequiredService<StoreEntrance>()));
         services.AddSingleton<IEventStore>(provider => provider.GetRequiredService<PostgresEventStore>());
         services.AddSingleton<IModerationStore>(provider => provider.GetRequiredService<PostgresEventStore>().Moderation);
         services.AddSingleton<ClusterFeed>();
@@ -113,6 +113,8 @@ public static class RelayHosting
         services.AddSingleton<IHealthPart, PostgresHealth>();
         services.AddSingleton<IHealthPart, ClusterBusHealth>();
         services.AddHostedService<ErasureLoop>();
+        services.AddSingleton<PostgresProbe>();
+        services.AddHostedService(provider => provider.GetRequiredService<PostgresProbe>());
     }
 
     public static WebApplication MapRelay(this WebApplication app)

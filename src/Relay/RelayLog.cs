@@ -53,4 +53,10 @@ internal static partial class RelayLog
 
     [LoggerMessage(36, LogLevel.Information, "the index holds {Events} events of the log again, after {Seconds:F1} s")]
     public static partial void IndexReady(this ILogger logger, long events, double seconds);
+
+    [LoggerMessage(37, LogLevel.Warning, "the database was put back to an earlier state: it knows {Head} arrivals where {Seen} were seen; what came between is gone, and new events are numbered above both")]
+    public static partial void DatabaseWentBack(this ILogger logger, ulong head, ulong seen);
+
+    [LoggerMessage(38, LogLevel.Warning, "messages of another deployment, or of a database before it was restored, come over the bus and are left alone; give each deployment its own Cluster:Name")]
+    public static partial void ForeignMessage(this ILogger logger);
 }

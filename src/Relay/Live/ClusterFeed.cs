@@ -13,6 +13,8 @@ namespace Marmot.Relay.Live;
 /// Arrival numbers are committed in order and without holes, so the feed knows at once when it misses something, and reads it from the
 /// store. The bus only makes it quick: what the bus loses, or everything while it is down, comes by looking at the newest number every
 /// <see cref="ClusterOptions.PollInterval"/>. One loop owns the position. It also is who waits for a database that is away at the start.
+/// A number is believed only of the history that the database is of: messages of another (another deployment on the same bus, a replica that has not noticed a restore yet) are left
+/// alone, and a position ahead of the database's own makes the database begin a new history above it (decision 17).
 /// </remarks>
 internal sealed class ClusterFeed : BackgroundService, ILiveFeed, IClusterListener
 {
@@ -24,6 +26,9 @@ internal sealed class ClusterFeed : BackgroundService, ILiveFeed, IClusterListen
 
     /// <summary>How long a start waits for the database before it goes on without.</summary>
     private static readonly TimeSpan StartPatience = TimeSpan.FromSeconds(5);
+
+    /// <summary>How long what was stored here may take to be delivered here before the relay is not ready.</summary>
+    private static readonly TimeSpan DeliveryPatience = TimeSpan.FromSeconds(5);
 
     private readonly PostgresEventStore _store;
     private readonly Moderation _moderation;
@@ -39,11 +44,16 @@ internal sealed class ClusterFeed : BackgroundService, ILiveFeed, IClusterListen
     private readonly Channel<ReadOnlyMemory<byte>> _foreign = System.Threading.Channels.Channel.CreateBounded<ReadOnlyMemory<byte>>(
         new BoundedChannelOptions(1024) { SingleReader = true });
 
+    private readonly Lock _checking = new(); // of _expected and _expectedSince
     private readonly SemaphoreSlim _wake = new(0, 1);
     private readonly TaskCompletionSource _tried = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private bool _isPrepared;
     private bool _isLost;
+    private bool _heardForeign;
     private ulong _delivered;
+    private ulong _written;
+    private ulong _expected;
+    private long _expectedSince;
     private volatile bool _mayMiss = true;
     private volatile string? _failure = "PostgreSQL has not been reached yet";
 
@@ -57,16 +67,36 @@ internal sealed class ClusterFeed : BackgroundService, ILiveFeed, IClusterListen
 
     public bool HasAllListeners => false;
 
+    /// <summary>What was stored here and has not been delivered here for too long, for the operator; null when nothing is.</summary>
+    public string? DeliveryFailure
+    {
+        get
+        {
+            lock (_checking)
+            {
+                var delivered = Volatile.Read(ref _delivered);
+                if (delivered >= _expected)
+                {
+                    (_expected, _expectedSince) = (Volatile.Read(ref _written), _clock.GetTimestamp());
+                    return null;
+                }
+
+                return _clock.GetElapsedTime(_expectedSince) > DeliveryPatience ? $"live delivery is {Volatile.Read(ref _written) - delivered} events behind what was stored" : null;
+            }
+        }
+    }
+
     public async ValueTask PublishAsync(LiveEvent live, CancellationToken cancel)
     {
         if (live.Arrival == 0)
         {
             // Ephemeral: stored nowhere, so the others hear it now or never.
-            _bus.Publish(Channel, FeedMessage.WriteEphemeral(live.Record));
+            _bus.Publish(Channel, FeedMessage.WriteEphemeral(_store.History, live.Record));
             await _fanOut.PublishAsync(live, cancel);
             return;
         }
 
+        Volatile.Write(ref _written, live.Arrival);
         await _own.Writer.WriteAsync(live, cancel);
         Wake();
     }
@@ -113,7 +143,7 @@ internal sealed class ClusterFeed : BackgroundService, ILiveFeed, IClusterListen
                 // 0. Nothing is stored and nobody subscribes before the database was reached, so the live events begin with its newest number.
                 if (!_isPrepared)
                 {
-                    _delivered = await _store.PrepareAsync(stoppingToken, _moderation.RefreshAsync); // so that no banned key slips in
+                    Volatile.Write(ref _delivered, await _store.PrepareAsync(stoppingToken, _moderation.RefreshAsync)); // so that no banned key slips in
                     _isPrepared = true;
                     Succeeded();
                 }
@@ -125,7 +155,7 @@ internal sealed class ClusterFeed : BackgroundService, ILiveFeed, IClusterListen
                 {
                     _mayMiss = false;
                     polled = _clock.GetTimestamp();
-                    await CatchUpAsync(await _store.ReadHeadAsync(stoppingToken), stoppingToken);
+                    await CatchUpAsync(await ReadHeadAsync(stoppingToken), stoppingToken);
                     Succeeded();
                     pause = FirstPause;
                 }
@@ -230,18 +260,41 @@ internal sealed class ClusterFeed : BackgroundService, ILiveFeed, IClusterListen
                 end++;
             }
 
-            _bus.Publish(Channel, FeedMessage.WriteArrivals(all[start..end], _bus.MaxMessageBytes));
+            _bus.Publish(Channel, FeedMessage.WriteArrivals(_store.History, all[start..end], _bus.MaxMessageBytes));
             start = end;
         }
     }
 
     private async Task TakeAsync(ReadOnlyMemory<byte> message, CancellationToken cancel)
     {
-        switch (message.Length > 0 ? message.Span[0] : 0)
+        if (!FeedMessage.TryReadHead(message.Span, out var kind, out var history))
+        {
+            _mayMiss = true; // of another version: what it told is in the store
+            return;
+        }
+
+        if (history != _store.History)
+        {
+            _mayMiss = true; // after a restore, another replica may have noticed it first
+            if (!_heardForeign)
+            {
+                _heardForeign = true;
+                _log.ForeignMessage();
+            }
+
+            return;
+        }
+
+        switch (kind)
         {
             case FeedMessage.Arrivals:
                 foreach (var live in FeedMessage.ReadArrivals(message.Span))
                 {
+                    if (!StoreEntrance.MayHold(live.Record.Kind))
+                    {
+                        continue; // the database has refused it, or of an earlier version has not
+                    }
+
                     if (live.Record.Kind is EventKinds.Deletion or EventKinds.Vanish)
                     {
                         _store.ForgetKnown();
@@ -254,7 +307,7 @@ internal sealed class ClusterFeed : BackgroundService, ILiveFeed, IClusterListen
             case FeedMessage.Hint:
                 await CatchUpAsync(FeedMessage.ReadHint(message.Span), cancel);
                 break;
-            case FeedMessage.Ephemeral when FeedMessage.TryReadEvent(message.Span[1..]) is { } record:
+            case FeedMessage.Ephemeral when FeedMessage.ReadEphemeral(message.Span) is { } record:
                 await _fanOut.PublishAsync(new LiveEvent(record, Arrival: 0), cancel);
                 break;
         }
@@ -275,7 +328,21 @@ internal sealed class ClusterFeed : BackgroundService, ILiveFeed, IClusterListen
         // The mark moves first: a subscription that reads it finds the event in the store, one that does not hears it live.
         _store.Advance(live.Arrival);
         await _fanOut.PublishAsync(live, cancel);
-        _delivered = live.Arrival;
+        Volatile.Write(ref _delivered, live.Arrival);
+    }
+
+    // A database that does not know what was delivered here has been put back to an earlier state: a restore, or a failover to a standby that lagged.
+    private async Task<ulong> ReadHeadAsync(CancellationToken cancel)
+    {
+        var head = await _store.ReadHeadAsync(cancel);
+        var seen = Math.Max(_delivered, _store.HighWaterMark);
+        if (head >= _delivered)
+        {
+            return head;
+        }
+
+        _log.DatabaseWentBack(head, seen);
+        return await _store.NoticeHistoryAsync(seen, cancel);
     }
 
     private async Task CatchUpAsync(ulong upTo, CancellationToken cancel)
@@ -300,12 +367,12 @@ internal sealed class ClusterFeed : BackgroundService, ILiveFeed, IClusterListen
             {
                 _store.Advance(live.Arrival);
                 await _fanOut.PublishAsync(live, cancel);
-                _delivered = live.Arrival;
+                Volatile.Write(ref _delivered, live.Arrival);
             }
 
             _metrics.CaughtUp(page.Count);
             _store.Advance(reached);
-            _delivered = reached; // numbers in between belong to events that were removed meanwhile
+            Volatile.Write(ref _delivered, reached); // numbers in between belong to events that were removed meanwhile
         }
     }
 }

@@ -50,6 +50,43 @@ public sealed class PostgresServer : IAsyncDisposable
         }
     }
 
+    /// <summary>A standby that follows this server by streaming and answers reads; it has what was committed when this returns, and what is committed later after a moment.</summary>
+    public async Task<PostgresServer> StartStandbyAsync()
+    {
+        var folder = Directory.CreateTempSubdirectory("marmot-standby-").FullName;
+        var standby = new PostgresServer(folder, FreePort.Take(1)[0], _durable);
+        try
+        {
+            if (Environment.IsPrivilegedProcess)
+            {
+                await RunAsync("chown", [Account, folder]);
+            }
+
+            await RunToolAsync(
+                "pg_basebackup", "--pgdata", standby.Data, "--host", "127.0.0.1", "--port", $"{Port}", "--username", Role, "--wal-method", "stream", "--checkpoint", "fast", "--write-recovery-conf", "--no-sync");
+            await standby.StartAgainAsync();
+            return standby;
+        }
+        catch
+        {
+            await standby.DisposeAsync();
+            throw;
+        }
+    }
+
+    /// <summary>Makes a standby the server that takes writes, as a failover does.</summary>
+    public Task PromoteAsync() => RunToolAsync("pg_ctl", "promote", "--pgdata", Data, "--wait");
+
+    /// <summary>A copy of the data of a stopped server, for <see cref="PutBackAsync"/>: a snapshot of its volume.</summary>
+    public Task CopyDataAsync(string name) => RunAsync("cp", ["-a", Data, Path.Combine(_folder, name)]);
+
+    /// <summary>Puts what <see cref="CopyDataAsync"/> copied in the place of a stopped server's data, as when a volume is restored.</summary>
+    public async Task PutBackAsync(string name)
+    {
+        Directory.Delete(Data, recursive: true);
+        await RunAsync("cp", ["-a", Path.Combine(_folder, name), Data]);
+    }
+
     /// <summary>A new empty database: its connection string.</summary>
     public async Task<string> CreateDatabaseAsync()
     {

@@ -24,13 +24,17 @@ internal sealed class PostgresEventStore : IEventStore
     private readonly NpgsqlDataSource _source;
     private readonly RecentIds _recent = new();
     private readonly PostgresErasure _erasure;
+    private readonly StoreEntrance _entrance;
+    private readonly Lock _noticing = new();
     private ulong _highWaterMark;
     private long _removals;
+    private Guid _history;
     private volatile bool _isPrepared;
 
-    private PostgresEventStore(string connectionString)
+    private PostgresEventStore(string connectionString, StoreEntrance entrance)
     {
         _connectionString = connectionString;
+        _entrance = entrance;
         _source = PostgresSource.Create(connectionString);
         _erasure = new PostgresErasure(_source);
         Moderation = new PostgresModeration(_source);
@@ -41,15 +45,27 @@ internal sealed class PostgresEventStore : IEventStore
 
     public ulong HighWaterMark => Volatile.Read(ref _highWaterMark);
 
+    /// <summary>The history that the database was of when it was last asked: another one means that what was committed may be gone, and was noticed. See Schema/0003-history.sql.</summary>
+    public Guid History
+    {
+        get
+        {
+            lock (_noticing)
+            {
+                return _history;
+            }
+        }
+    }
+
     /// <summary>A store that has not been connected yet: until <see cref="PrepareAsync"/> has succeeded everything fails as if the server were away.</summary>
     /// <exception cref="IOException">These are not Npgsql's words.</exception>
-    public static PostgresEventStore Create(string connectionString) => new(connectionString);
+    public static PostgresEventStore Create(string connectionString, StoreEntrance? entrance = null) => new(connectionString, entrance ?? StoreEntrance.Default);
 
     /// <summary>Connects and brings the schema up to date.</summary>
     /// <exception cref="IOException">The server cannot be reached or does not let us in.</exception>
-    public static async Task<PostgresEventStore> OpenAsync(string connectionString, CancellationToken cancel)
+    public static async Task<PostgresEventStore> OpenAsync(string connectionString, CancellationToken cancel, StoreEntrance? entrance = null)
     {
-        var store = Create(connectionString);
+        var store = Create(connectionString, entrance);
         try
         {
             await store.PrepareAsync(cancel);
@@ -70,7 +86,7 @@ internal sealed class PostgresEventStore : IEventStore
     public async Task<ulong> PrepareAsync(CancellationToken cancel, Func<CancellationToken, Task>? first = null)
     {
         await PostgresErrors.GuardAsync(() => RelayMigrator.RunAsync(_connectionString, cancel));
-        var head = await PostgresErrors.GuardAsync(() => AskHeadAsync(cancel));
+        var head = await PostgresErrors.GuardAsync(() => AskHistoryAsync(HighWaterMark, cancel));
         Moderation.Open();
         if (first is not null)
         {
@@ -94,20 +110,22 @@ internal sealed class PostgresEventStore : IEventStore
 
     public async ValueTask WriteAsync(IReadOnlyList<EventWrite> batch, CancellationToken cancel)
     {
-        if (batch.Count == 0)
+        var admitted = batch.Where(_entrance.Admits).ToList();
+        if (admitted.Count == 0)
         {
             return;
         }
 
         // If a first try was committed although its connection broke, the second finds duplicates, and whoever listens gets the events by their
         // arrival numbers.
-        var writes = new PostgresWriteBatch(batch);
-        var newest = await AskAsync(async () =>
+        var writes = new PostgresWriteBatch(admitted);
+        var (newest, history) = await AskAsync(async () =>
         {
             await using var connection = await _source.OpenConnectionAsync(cancel);
-            return await writes.RunAsync(connection, cancel);
+            return await writes.RunAsync(connection, HighWaterMark, cancel);
         });
-        foreach (var write in batch)
+        Notice(history);
+        foreach (var write in admitted)
         {
             if (write.Verdict is StoreVerdict.Stored or StoreVerdict.Duplicate)
             {
@@ -228,6 +246,18 @@ internal sealed class PostgresEventStore : IEventStore
     /// <summary>Asks for the newest arrival number; also the cheapest way to know that the server is there.</summary>
     public Task<ulong> ReadHeadAsync(CancellationToken cancel) => AskAsync(() => AskHeadAsync(cancel));
 
+    /// <summary>Says that a number was seen which the database does not know: it begins a new history, whose numbers are above it.</summary>
+    /// <returns>The newest number of the new history.</returns>
+    public Task<ulong> NoticeHistoryAsync(ulong seen, CancellationToken cancel) => AskAsync(() => AskHistoryAsync(seen, cancel));
+
+    /// <summary>Writes a row that means nothing: whether the server takes writes, and not only answers.</summary>
+    public Task<bool> TryWriteAsync(CancellationToken cancel) => AskAsync(async () =>
+    {
+        await using var command = _source.CreateCommand("UPDATE relay.deployment SET asked_at = now()");
+        command.CommandTimeout = MaxQuerySeconds;
+        return await command.ExecuteNonQueryAsync(cancel) == 1;
+    });
+
     public async ValueTask<ulong> ReadMarkAsync(CancellationToken cancel)
     {
         await ReadHeadAsync(cancel);
@@ -311,15 +341,58 @@ internal sealed class PostgresEventStore : IEventStore
 
     // Everything passes here.
     private Task<T> AskAsync<T>(Func<Task<T>> work, bool tooWide = false) => _isPrepared
-        ? PostgresErrors.GuardAsync(() => BrokenConnections.RetryAsync(_source, work), tooWide)
+        ? PostgresErrors.GuardAsync(() => BrokenConnections.RetryAsync(_source, () => WithoutStandbyAsync(work)), tooWide)
         : Task.FromException<T>(new IOException("PostgreSQL has not been reached yet"));
+
+    // A connection of the pool that was to the primary may be to a standby now, after a failover: a new one finds the server that takes writes.
+    private async Task<T> WithoutStandbyAsync<T>(Func<Task<T>> work)
+    {
+        try
+        {
+            return await work();
+        }
+        catch (PostgresException exception) when (exception.SqlState == PostgresErrorCodes.ReadOnlySqlTransaction)
+        {
+            _source.Clear();
+            return await work();
+        }
+    }
+
+    private async Task<ulong> AskHistoryAsync(ulong seen, CancellationToken cancel)
+    {
+        await using var command = _source.CreateCommand("SELECT o_last, o_history FROM relay.notice_history($1)");
+        command.Parameters.Add(new NpgsqlParameter<long> { TypedValue = (long)seen });
+        await using var reader = await command.ExecuteReaderAsync(CommandBehavior.SingleRow, cancel);
+        await reader.ReadAsync(cancel);
+        var last = (ulong)reader.GetInt64(0);
+        Notice(reader.GetGuid(1));
+        Advance(last);
+        return last;
+    }
+
+    // What was known to be stored may not be any more.
+    private void Notice(Guid history)
+    {
+        lock (_noticing)
+        {
+            if (_history == history)
+            {
+                return;
+            }
+
+            _history = history;
+        }
+
+        _recent.Clear();
+    }
 
     private async Task<ulong> AskHeadAsync(CancellationToken cancel)
     {
-        await using var command = _source.CreateCommand("SELECT last, removals FROM relay.head");
+        await using var command = _source.CreateCommand("SELECT h.last, h.removals, d.history FROM relay.head h CROSS JOIN relay.deployment d");
         await using var reader = await command.ExecuteReaderAsync(CommandBehavior.SingleRow, cancel);
         await reader.ReadAsync(cancel);
         var (last, removals) = ((ulong)reader.GetInt64(0), reader.GetInt64(1));
+        Notice(reader.GetGuid(2));
         if (Interlocked.Exchange(ref _removals, removals) != removals)
         {
             _recent.Clear();

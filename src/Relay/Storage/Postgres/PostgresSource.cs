@@ -29,8 +29,29 @@ internal static class PostgresSource
         settings.AutoPrepareMinUsages = 2;
         settings.NoResetOnClose = true; // nothing here changes a session
         settings.IncludeErrorDetail = false; // details would name events
-        return NpgsqlDataSource.Create(settings);
+        return Open(settings);
     }
+
+    // With several hosts the one that is wanted is chosen at each connection; Npgsql wants to be told apart from the string then.
+    private static NpgsqlDataSource Open(NpgsqlConnectionStringBuilder settings)
+    {
+        if (settings.Host?.Contains(',', StringComparison.Ordinal) != true)
+        {
+            return NpgsqlDataSource.Create(settings);
+        }
+
+        var wanted = settings.TargetSessionAttributes;
+        settings.TargetSessionAttributes = null;
+        return new NpgsqlDataSourceBuilder(settings.ConnectionString).BuildMultiHost().WithTargetSession(Parse(wanted));
+    }
+
+    // A relay writes, so of several hosts it wants the one that takes writes unless told otherwise.
+    private static TargetSessionAttributes Parse(string? words) => words?.Replace("-", "", StringComparison.Ordinal) switch
+    {
+        null or "" => TargetSessionAttributes.ReadWrite,
+        var text when Enum.TryParse<TargetSessionAttributes>(text, ignoreCase: true, out var attributes) => attributes,
+        _ => throw new IOException("Storage:Postgres: Target Session Attributes is read-write, primary, prefer-primary or any"),
+    };
 
     private static NpgsqlConnectionStringBuilder Read(string connectionString)
     {

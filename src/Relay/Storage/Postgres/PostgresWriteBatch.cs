@@ -38,25 +38,33 @@ internal sealed class PostgresWriteBatch
     public bool Removes => _runs.Exists(run => run.Removes);
 
     /// <summary>One round trip, one transaction; sets every verdict and arrival.</summary>
-    /// <returns>The newest arrival number there is now.</returns>
-    public async Task<ulong> RunAsync(NpgsqlConnection connection, CancellationToken cancel)
+    /// <param name="connection">An open one.</param>
+    /// <param name="seen">The newest arrival number known here: none up to it is given again.</param>
+    /// <param name="cancel">Gives it up.</param>
+    /// <returns>The newest arrival number there is now, and the history it is of.</returns>
+    public async Task<(ulong Newest, Guid History)> RunAsync(NpgsqlConnection connection, ulong seen, CancellationToken cancel)
     {
         await using var commands = new NpgsqlBatch(connection);
+        var enter = new NpgsqlBatchCommand("SELECT relay.enter($1)");
+        enter.Parameters.Add(new NpgsqlParameter<long> { TypedValue = (long)seen });
+        commands.BatchCommands.Add(enter);
         foreach (var run in _runs)
         {
             commands.BatchCommands.Add(run.ToCommand());
         }
 
         var newest = 0UL;
+        var history = Guid.Empty;
         var results = new List<(int[] Verdicts, long Before)>(_runs.Count);
         await using (var reader = await commands.ExecuteReaderAsync(cancel))
         {
-            do
+            await reader.ReadAsync(cancel);
+            history = reader.GetGuid(0);
+            while (await reader.NextResultAsync(cancel))
             {
                 await reader.ReadAsync(cancel);
                 results.Add((reader.GetFieldValue<int[]>(0), reader.GetInt64(1)));
             }
-            while (await reader.NextResultAsync(cancel));
         }
 
         // Only now: an error in a later call undoes the earlier ones.
@@ -65,7 +73,7 @@ internal sealed class PostgresWriteBatch
             newest = run.Conclude(verdicts, (ulong)before);
         }
 
-        return newest;
+        return (newest, history);
     }
 
     private static RunKind Classify(EventRecord record) =>

@@ -18,7 +18,7 @@ internal static class RelayMigrator
     {
         await using var source = PostgresSource.Create(connectionString);
         await using var guard = await source.OpenConnectionAsync(cancel);
-        await using var schema = RelaySchema.Open(connectionString);
+        await using var schema = RelaySchema.Open(source);
         var known = schema.Database.GetMigrations().ToList();
         if (await IsCurrentAsync(guard, known[^1], cancel))
         {

@@ -1,4 +1,5 @@
 using Microsoft.EntityFrameworkCore;
+using Npgsql;
 
 namespace Marmot.Relay.Storage.Postgres.Schema;
 
@@ -11,8 +12,8 @@ internal sealed class RelaySchema(DbContextOptions<RelaySchema> options) : DbCon
     /// <summary>Where EF Core remembers which migrations have run.</summary>
     public const string HistoryTable = "migrations";
 
-    public static RelaySchema Open(string connectionString) => new(new DbContextOptionsBuilder<RelaySchema>()
-        .UseNpgsql(connectionString, npgsql => npgsql.MigrationsHistoryTable(HistoryTable, Name).MigrationsAssembly(typeof(RelaySchema).Assembly.GetName().Name))
+    public static RelaySchema Open(NpgsqlDataSource source) => new(new DbContextOptionsBuilder<RelaySchema>()
+        .UseNpgsql(source, npgsql => npgsql.MigrationsHistoryTable(HistoryTable, Name).MigrationsAssembly(typeof(RelaySchema).Assembly.GetName().Name))
         .Options);
 
     /// <summary>The text of a migration.</summary>

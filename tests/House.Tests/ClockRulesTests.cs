@@ -64,6 +64,7 @@ public partial class ClockRulesTests
         ["Relay/Operator/StoreCompaction.cs"] = "what has ended by date is left out",
         ["Relay/Queries/Requests.cs"] = "what has ended by date is not served",
         ["Relay/Queries/Syncs.cs"] = "what has ended by date is not served",
+        ["Relay/Storage/StoreEntrance.cs"] = "judges the date of an event",
     };
 
     /// <summary>Sums and differences of dates. Each compares with a date that was stored or came from elsewhere, and says what a wrong one costs.</summary>

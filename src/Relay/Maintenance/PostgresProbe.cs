@@ -9,6 +9,9 @@ internal sealed class PostgresProbe(PostgresEventStore store, TimeProvider clock
     /// <summary>How long a failure can go unnoticed, apart from the time the question takes.</summary>
     public static readonly TimeSpan Interval = TimeSpan.FromSeconds(3);
 
+    // What failed is asked again sooner, so that it counts as healed soon; before the store was reached at all, the live feed says so.
+    private static readonly TimeSpan SoonAgain = TimeSpan.FromSeconds(0.3);
+
     private volatile string? _failure;
 
     /// <summary>Why the last write was not taken; null when it was.</summary>
@@ -20,7 +23,10 @@ internal sealed class PostgresProbe(PostgresEventStore store, TimeProvider clock
         {
             try
             {
-                _failure = await store.TryWriteAsync(stoppingToken) ? null : "PostgreSQL lacks the relay's tables";
+                if (store.IsPrepared)
+                {
+                    _failure = await store.TryWriteAsync(stoppingToken) ? null : "PostgreSQL lacks the relay's tables";
+                }
             }
             catch (IOException exception)
             {
@@ -32,7 +38,7 @@ internal sealed class PostgresProbe(PostgresEventStore store, TimeProvider clock
                 };
             }
 
-            await Task.Delay(Interval, clock, stoppingToken);
+            await Task.Delay(store.IsPrepared && _failure is null ? Interval : SoonAgain, clock, stoppingToken);
         }
     }
 }

@@ -97,6 +97,9 @@ internal sealed class PostgresEventStore : IEventStore
         return head;
     }
 
+    /// <summary>True once the database was reached.</summary>
+    public bool IsPrepared => _isPrepared;
+
     public bool IsLocal => false;
 
     /// <summary>PostgreSQL checks its own pages.</summary>

@@ -1,3 +1,4 @@
+using System.IO.Compression;
 using Marmot.Hosting;
 using Marmot.Hosting.Settings;
 using Marmot.Relay.Management;
@@ -72,7 +73,7 @@ public static class RelayCommands
         }
 
         await using IEventStore store = EmbeddedEventStore.Open(directory, seams: seams);
-        return await RunAsync(line, store, new ModerationFile(directory));
+        return await RunAsync(line, store, new ModerationFile(directory), relay);
     }
 
     // Replicas may be running: the database keeps the order between them and us.
@@ -92,7 +93,7 @@ public static class RelayCommands
         }
 
         await using var store = await PostgresEventStore.OpenAsync(connectionString, CancellationToken.None, StoreEntrance.From(relay, TimeProvider.System));
-        var exitCode = await RunAsync(line, store, store.Moderation);
+        var exitCode = await RunAsync(line, store, store.Moderation, relay);
         while (line.Command is "delete" or "import" && await store.EraseAsync(CancellationToken.None))
         {
         }
@@ -100,17 +101,28 @@ public static class RelayCommands
         return exitCode;
     }
 
-    private static async Task<int> RunAsync(RelayCommandLine line, IEventStore store, IModerationStore decisions)
+    private static async Task<int> RunAsync(RelayCommandLine line, IEventStore store, IModerationStore decisions, RelayOptions relay)
     {
         using var moderation = new Moderation(decisions);
-        return await WithStreamsAsync(line, streams => StoreCommands.RunAsync(line, store, moderation, streams, TimeProvider.System, CancellationToken.None));
+        return await WithStreamsAsync(line, streams => StoreCommands.RunAsync(line, store, moderation, streams, relay, TimeProvider.System, CancellationToken.None));
     }
 
     private static async Task<int> WithStreamsAsync(RelayCommandLine line, Func<CommandStreams, Task<int>> run)
     {
-        await using var input = line.Command != "import" ? Stream.Null : line.File is null ? Console.OpenStandardInput() : File.OpenRead(line.File);
-        await using var output = line.Command != "export" || line.File is null ? Console.OpenStandardOutput() : File.Create(line.File);
-        return await run(new CommandStreams(input, output, Console.Error.WriteLineAsync, Progress));
+        await using var input = new ImportStream(line.Command != "import" ? Stream.Null : line.File is null ? Console.OpenStandardInput() : File.OpenRead(line.File));
+        await using var output = OpenOutput(line);
+        return await run(new CommandStreams(input, output, SayAsync, text => Progress(text, input.Percent)));
+    }
+
+    private static Stream OpenOutput(RelayCommandLine line)
+    {
+        if (line.Command != "export" || line.File is null)
+        {
+            return Console.OpenStandardOutput();
+        }
+
+        var file = File.Create(line.File);
+        return line.File.EndsWith(".gz", StringComparison.OrdinalIgnoreCase) ? new GZipStream(file, CompressionLevel.Optimal) : file;
     }
 
     // The running relay stands in another directory.
@@ -138,11 +150,21 @@ public static class RelayCommands
         return 0;
     }
 
-    private static void Progress(string text)
+    private static void Progress(string text, int? percent)
     {
         if (!Console.IsErrorRedirected)
         {
-            Console.Error.Write($"\r{text}");
+            Console.Error.Write(percent is { } known ? $"\r{text}, {known} %   " : $"\r{text}   ");
         }
+    }
+
+    private static async Task SayAsync(string text)
+    {
+        if (!Console.IsErrorRedirected)
+        {
+            Console.Error.Write("\r\e[K"); // over what Progress wrote
+        }
+
+        await Console.Error.WriteLineAsync(text);
     }
 }

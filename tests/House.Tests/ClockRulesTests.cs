@@ -59,6 +59,7 @@ public partial class ClockRulesTests
         ["Relay/Ingest/WritePolicyProgram.cs"] = "tells the program the date of arrival",
         ["Relay/Maintenance/RetentionLoop.cs"] = "retention counts from the date of an event",
         ["Relay/Management/ManagementEndpoint.cs"] = "judges the date of NIP-98 tokens",
+        ["Relay/Operator/ImportRules.cs"] = "judges the dates of an event",
         ["Relay/Operator/RelaySync.cs"] = "until of a filter; what has ended by date",
         ["Relay/Operator/StoreCommands.cs"] = "what has ended by date is not exported",
         ["Relay/Operator/StoreCompaction.cs"] = "what has ended by date is left out",

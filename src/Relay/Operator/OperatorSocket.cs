@@ -14,7 +14,8 @@ namespace Marmot.Relay.Operator;
 /// <summary>Carries out operator's commands on the store of this running relay, which no other process can open: a local socket in the data directory.</summary>
 /// <remarks>Who may open the data directory, which is its owner's alone, may command the relay; nothing else is asked.</remarks>
 internal sealed class OperatorSocket(
-    IEventStore store, EventWriterLoop writer, Moderation moderation, TimeProvider clock, IOptions<StorageOptions> storage, ILogger<OperatorSocket> log) : BackgroundService
+    IEventStore store, EventWriterLoop writer, Moderation moderation, TimeProvider clock, IOptions<StorageOptions> storage, IOptions<RelayOptions> relay,
+    ILogger<OperatorSocket> log) : BackgroundService
 {
     private readonly ConcurrentDictionary<Task, byte> _running = new();
 
@@ -119,7 +120,7 @@ internal sealed class OperatorSocket(
             input.AsStream(), new OutputSender(channel), text => channel.WriteAsync(OperatorFrame.Words, Encoding.UTF8.GetBytes(text), cancel).AsTask(), progress.Send);
         try
         {
-            return await StoreCommands.RunAsync(line, new RunningStore(store, writer), moderation, streams, clock, cancel);
+            return await StoreCommands.RunAsync(line, new RunningStore(store, writer), moderation, streams, relay.Value, clock, cancel);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {

@@ -9,13 +9,15 @@ internal sealed class RelayCommandLine
 {
     public const string Usage = """
         usage: relay COMMAND [--Storage:DataDirectory=DIR] [--config FILE]
-          import [FILE]                 store events from JSON lines (default: standard input); each is verified
-          export [FILE] [--filter JSON] write events as JSON lines, oldest arrival first (default: standard output)
+          import [FILE] [--verbose] [--any-age] [--any-author] [--any-work]
+                                        store events from JSON lines (default, or -: standard input; gzip is seen); each is verified. The relay's
+                                        rules hold; --any-* leave one aside: Relay:RetentionDays, Relay:WriteAllowList, Relay:MinProofOfWork
+          export [FILE] [--filter JSON] write events as JSON lines, oldest arrival first (default, or -: standard output; FILE.gz is packed)
           stats [--json]                what is stored
           stats --live [--every SECONDS]  what the running relay does, from its admin port
-          delete --filter JSON          remove events and overwrite their bytes
+          delete --filter JSON [--all]  remove events and overwrite their bytes; a filter that selects everything wants --all
           compact [--drop-damaged]      give the space of removed events back; a damaged log is left alone unless --drop-damaged
-          sync URL [--dir both|pull|push] [--filter JSON] [--auth-key FILE]
+          sync URL [--dir both|pull|push] [--filter JSON] [--auth-key FILE] [--verbose] [--any-age] [--any-author] [--any-work]
                                         reconcile with another relay (NIP-77); the key answers its AUTH
           migrate                       bring the database of Storage:Postgres to this version's schema
         All but stats --live work on the store: that of Storage:DataDirectory, where a running relay carries the command out
@@ -44,6 +46,15 @@ internal sealed class RelayCommandLine
     public SyncDirection Direction { get; private set; }
 
     public string? AuthKeyFile { get; private set; }
+
+    /// <summary>Each refusal is told, not only counted.</summary>
+    public bool Verbose { get; private set; }
+
+    /// <summary>Rules that import and sync leave aside.</summary>
+    public ImportWaivers Waivers { get; private set; }
+
+    /// <summary>delete may remove everything.</summary>
+    public bool All { get; private set; }
 
     /// <summary>compact goes on without the records that cannot be read.</summary>
     public bool DropDamaged { get; private set; }
@@ -75,6 +86,7 @@ internal sealed class RelayCommandLine
             mistake = line.Command switch
             {
                 "delete" when line.Filter is null => "delete needs --filter",
+                "delete" when !line.All && SelectsEverything(line.Filter) => "this filter selects every event of the relay; delete --all with it removes them",
                 "sync" when line.Url is null => "sync needs the URL of a relay, ws:// or wss://",
                 _ => "",
             };
@@ -109,6 +121,21 @@ internal sealed class RelayCommandLine
             case "--auth-key" when Command == "sync" && value is not null:
                 AuthKeyFile = value;
                 break;
+            case "--verbose" when Command is "import" or "sync":
+                Verbose = true;
+                return "";
+            case "--any-age" when Command is "import" or "sync":
+                Waivers |= ImportWaivers.Age;
+                return "";
+            case "--any-author" when Command is "import" or "sync":
+                Waivers |= ImportWaivers.Author;
+                return "";
+            case "--any-work" when Command is "import" or "sync":
+                Waivers |= ImportWaivers.Work;
+                return "";
+            case "--all" when Command == "delete":
+                All = true;
+                return "";
             case "--drop-damaged" when Command == "compact":
                 DropDamaged = true;
                 return "";
@@ -120,6 +147,8 @@ internal sealed class RelayCommandLine
                 return "";
             case var setting when setting.StartsWith("--", StringComparison.Ordinal) && setting.Contains('=', StringComparison.Ordinal):
                 Settings.Add(setting);
+                return "";
+            case "-" when Command is "import" or "export" && File is null:
                 return "";
             case var file when !file.StartsWith('-') && Command is "import" or "export" && File is null:
                 File = args[i];
@@ -134,6 +163,11 @@ internal sealed class RelayCommandLine
         i++;
         return "";
     }
+
+    // A limit alone leaves to chance what is removed, and a time that all events are in is no choice either.
+    private static bool SelectsEverything(Filter filter) =>
+        filter.Ids is null && filter.Authors is null && filter.Kinds is null && filter.Tags.Count == 0 && filter.Search is null
+        && filter.Since is null or <= 0 && filter.Until is null;
 
     private static Filter? ReadFilter(string json)
     {

@@ -17,9 +17,15 @@ internal enum SyncDirection
 }
 
 /// <summary>Brings a store and another relay to the same events of one filter: what each lacks is found by negentropy (NIP-77), then fetched or published.</summary>
-/// <remarks>What is fetched is verified like any import; the clock window of live group events does not apply. The other relay decides what it takes and shows.</remarks>
-internal sealed class RelaySync(IEventStore store, Uri url, SecretKey? authKey, TimeProvider clock, Action<string>? progress = null)
+/// <remarks>
+/// What is fetched is verified like any import; the clock window of live group events does not apply. The other relay decides what it takes and shows: one like this takes group events outside its
+/// clock window from one of its operators (<see cref="RelayOptions.Admins"/>), so the key that answers AUTH should be one.
+/// </remarks>
+internal sealed class RelaySync(
+    IEventStore store, Uri url, SecretKey? authKey, TimeProvider clock, Action<string>? progress = null, ImportRules? rules = null, Refusals? refusals = null)
 {
+    private readonly ImportRules _rules = rules ?? ImportRules.Default;
+    private readonly Refusals _refusals = refusals ?? new Refusals();
     private const int BatchSize = 100;
     private static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(20);
 
@@ -116,14 +122,39 @@ internal sealed class RelaySync(IEventStore store, Uri url, SecretKey? authKey, 
     private async Task<long> PullAsync(RelayConnection connection, Bytes32[] ids, CancellationToken cancel)
     {
         var wanted = ids.ToHashSet();
-        var events = await connection.QueryAsync(new Filter { Ids = ids, Limit = ids.Length }, cancel);
-        var batch = events
-            .Where(evt => wanted.Remove(evt.Id))
-            .Select(evt => EventImport.TryRead(evt.Json.Span))
-            .OfType<EventRecord>()
-            .Select(record => new EventWrite(record))
-            .ToList();
+        var batch = new List<EventWrite>(ids.Length);
+        foreach (var evt in await connection.QueryAsync(new Filter { Ids = ids, Limit = ids.Length }, cancel))
+        {
+            if (!wanted.Remove(evt.Id))
+            {
+                continue;
+            }
+
+            if (_rules.TryRead(evt.Json.Span, out var reason) is { } record)
+            {
+                batch.Add(new EventWrite(record));
+            }
+            else
+            {
+                await _refusals.AddAsync(evt.Id.ToString(), reason);
+            }
+        }
+
+        foreach (var id in wanted)
+        {
+            await _refusals.AddAsync(id.ToString(), "the other relay does not hand it out");
+        }
+
         await store.WriteAsync(batch, cancel);
+        foreach (var write in batch)
+        {
+            if (write.Verdict != StoreVerdict.Stored)
+            {
+                var reason = ImportRules.Describe(write.Verdict);
+                await _refusals.AddAsync(write.Record.Id.ToString(), reason.Length > 0 ? reason : "known here meanwhile");
+            }
+        }
+
         return batch.Count(write => write.Verdict == StoreVerdict.Stored);
     }
 
@@ -133,6 +164,14 @@ internal sealed class RelaySync(IEventStore store, Uri url, SecretKey? authKey, 
         var sink = new Collecting();
         await store.ReadAsync(keys, 0, sink, cancel);
         var answers = await Task.WhenAll(sink.Events.Select(evt => connection.PublishAsync(evt, cancel)));
+        foreach (var (evt, answer) in sink.Events.Zip(answers))
+        {
+            if (!answer.Accepted)
+            {
+                await _refusals.AddAsync(evt.Id.ToString(), $"the other relay refused it: {answer.Prefix}");
+            }
+        }
+
         return answers.Count(answer => answer.Accepted);
     }
 

@@ -19,24 +19,36 @@ internal static class StoreCommands
     /// <param name="store">Where.</param>
     /// <param name="moderation">What was banned there, and is not taken back.</param>
     /// <param name="streams">What comes in and goes out.</param>
+    /// <param name="options">The relay's settings, whose rules hold for what is brought in.</param>
     /// <param name="clock">The time.</param>
     /// <param name="cancel">Gives it up.</param>
     /// <returns>The exit code.</returns>
     public static Task<int> RunAsync(
-        RelayCommandLine line, IEventStore store, Moderation moderation, CommandStreams streams, TimeProvider clock, CancellationToken cancel) => line.Command switch
+        RelayCommandLine line, IEventStore store, Moderation moderation, CommandStreams streams, RelayOptions options, TimeProvider clock, CancellationToken cancel) => line.Command switch
     {
-        "import" => ImportAsync(new ModeratedStore(store, moderation), streams, cancel),
+        "import" => ImportAsync(new ModeratedStore(store, moderation), line, streams, options, clock, cancel),
         "export" => ExportAsync(store, line, streams, clock, cancel),
         "stats" => WriteStatisticsAsync(store, line, streams, cancel),
         "delete" => DeleteAsync(store, line.Filter!, streams, cancel),
-        _ => SyncAsync(new ModeratedStore(store, moderation), line, streams, clock, cancel),
+        _ => SyncAsync(new ModeratedStore(store, moderation), line, streams, options, clock, cancel),
     };
 
-    private static async Task<int> ImportAsync(IEventStore store, CommandStreams streams, CancellationToken cancel)
+    private static async Task<int> ImportAsync(
+        IEventStore store, RelayCommandLine line, CommandStreams streams, RelayOptions options, TimeProvider clock, CancellationToken cancel)
     {
-        var result = await EventImport.RunAsync(store, streams.Input, count => streams.Progress($"{count} events"), cancel);
+        var refusals = new Refusals(line.Verbose ? streams.Say : null);
+        var result = await EventImport.RunAsync(store, streams.Input, new ImportRules(options, line.Waivers, clock), refusals, streams.Progress, cancel);
         await streams.Say($"{result.Stored} stored, {result.Duplicates} known before, {result.Refused} refused");
+        await SayReasonsAsync(refusals, streams);
         return result.Refused == 0 ? 0 : 1;
+    }
+
+    private static async Task SayReasonsAsync(Refusals refusals, CommandStreams streams)
+    {
+        foreach (var reason in refusals.Describe())
+        {
+            await streams.Say(reason);
+        }
     }
 
     private static async Task<int> ExportAsync(IEventStore store, RelayCommandLine line, CommandStreams streams, TimeProvider clock, CancellationToken cancel)
@@ -63,7 +75,8 @@ internal static class StoreCommands
         return 0;
     }
 
-    private static async Task<int> SyncAsync(IEventStore store, RelayCommandLine line, CommandStreams streams, TimeProvider clock, CancellationToken cancel)
+    private static async Task<int> SyncAsync(
+        IEventStore store, RelayCommandLine line, CommandStreams streams, RelayOptions options, TimeProvider clock, CancellationToken cancel)
     {
         SecretKey? key = null;
         if (line.AuthKeyFile is { } file && !SecretKey.TryParse((await File.ReadAllTextAsync(file, cancel)).Trim(), out key))
@@ -73,11 +86,13 @@ internal static class StoreCommands
 
         using (key)
         {
-            var sync = new RelaySync(store, line.Url!, key, clock, streams.Progress);
+            var refusals = new Refusals(line.Verbose ? streams.Say : null);
+            var sync = new RelaySync(store, line.Url!, key, clock, streams.Progress, new ImportRules(options, line.Waivers, clock), refusals);
             var result = await sync.RunAsync(line.Filter ?? new Filter(), line.Direction, cancel);
             await streams.Say(result.Failure is { } failure
                 ? $"relay sync: {failure}"
                 : $"{result.Pulled} fetched, {result.Pushed} published, {result.Refused} refused");
+            await SayReasonsAsync(refusals, streams);
             return result.Failure is null && result.Refused == 0 ? 0 : 1;
         }
     }

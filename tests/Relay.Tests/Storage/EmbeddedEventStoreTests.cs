@@ -18,6 +18,20 @@ public sealed class EmbeddedEventStoreTests : EventStoreContract
     private protected override Task<IReadOnlyList<IEventStore>> OpenOthersAsync() =>
         Task.FromResult<IReadOnlyList<IEventStore>>([EmbeddedEventStore.Open(Path.Combine(_directory, "other"))]);
 
+    private protected override async Task StoreAsEarlierVersionsDidAsync(params NostrEvent[] events)
+    {
+        await Store.DisposeAsync();
+        using var log = new EventLog(Path.Combine(_directory, "log"));
+        var walk = LogRecovery.Run(log, from: 0, after: 0, cleanEnd: 0, static (in LogEntry _, ReadOnlySpan<byte> _) => { }, (_, _) => Assert.Fail("the log was whole"));
+        var arrival = walk.Last;
+        foreach (var evt in events)
+        {
+            log.Append(++arrival, 0, evt.Json.Span);
+        }
+
+        log.Flush();
+    }
+
     public override async Task DisposeAsync()
     {
         await base.DisposeAsync();

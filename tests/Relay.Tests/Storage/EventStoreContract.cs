@@ -450,4 +450,51 @@ public abstract class EventStoreContract : IAsyncLifetime
             return --Left > 0;
         }
     }
+
+    [Fact]
+    [Trait("Spec", "MIP-02")]
+    public async Task Refuses_what_no_relay_may_hold_whoever_brings_it()
+    {
+        using var key = SecretKey.Generate();
+        var ahead = DateTimeOffset.UtcNow.ToUnixTimeSeconds() + (7 * 86400);
+        NostrEvent[] never = [.. EventKinds.OnlyEncrypted.Append(EventKinds.RelayAuth).Append(20_001).Select(kind => NostrEvent.Create(key, kind, [], "", Now))];
+        NostrEvent large = NostrEvent.Create(key, 1, [], new string('x', new RelayOptions().MaxMessageBytes), Now), early = NostrEvent.Create(key, 1, [], "", ahead), good = NostrEvent.Create(key, 1, [], "", Now);
+        foreach (var evt in never)
+        {
+            Assert.Equal(StoreVerdict.NeverStored, await WriteAsync(evt));
+        }
+
+        Assert.Equal(StoreVerdict.TooLarge, await WriteAsync(large));
+        Assert.Equal(StoreVerdict.TooNew, await WriteAsync(early));
+        EventWrite[] batch = [.. never.Append(large).Append(good).Append(early).Select(evt => new EventWrite(Record(evt)))];
+        await Store.WriteAsync(batch, CancellationToken.None);
+        Assert.Equal(good.Id, Assert.Single(batch, write => write.Verdict == StoreVerdict.Stored).Record.Id);
+        Assert.Equal([good.Id.ToString()], await FindAsync(new Filter()));
+
+        // By a file of the operator's, with the reasons.
+        var lines = new MemoryStream([.. never.Append(large).Append(early).Append(good).SelectMany(evt => (byte[])[.. evt.Json.Span, (byte)'\n'])]);
+        var told = new List<string>();
+        var refusals = new Refusals(text =>
+        {
+            told.Add(text);
+            return Task.CompletedTask;
+        });
+        Assert.Equal(new EventImport.Result(0, 1, never.Length + 2), await EventImport.RunAsync(Store, lines, refusals: refusals));
+        Assert.Equal(never.Length, refusals.Counts["this kind is never stored"]);
+        Assert.Equal(3, refusals.Counts.Count);
+        Assert.Contains("line 1: this kind is never stored", told);
+    }
+
+    [Fact]
+    public async Task What_was_stored_before_and_no_relay_may_hold_is_gone_after_the_next_start()
+    {
+        using var key = SecretKey.Generate();
+        NostrEvent leak = NostrEvent.Create(key, 449, [], "MARK-leak", Now), good = NostrEvent.Create(key, 1, [], "good", Now);
+        await StoreAsEarlierVersionsDidAsync(leak, good);
+        await ReopenAsync();
+        Assert.Equal([good.Id.ToString()], await FindAsync(new Filter()));
+    }
+
+    /// <summary>Puts events past the rules of this version.</summary>
+    private protected abstract Task StoreAsEarlierVersionsDidAsync(params NostrEvent[] events);
 }

@@ -26,6 +26,36 @@ public sealed partial class PostgresEventStoreTests(PostgresFixture postgres) : 
         EmbeddedEventStore.Open(_folder.File("embedded")),
     ];
 
+    // The way of a program that is older than the rule, and has not met it in the database either.
+    private protected override async Task StoreAsEarlierVersionsDidAsync(params NostrEvent[] events)
+    {
+        await ExecuteAsync("ALTER TABLE relay.events DROP CONSTRAINT events_never_stored");
+        await ExecuteAsync("""DELETE FROM relay.migrations WHERE "MigrationId" LIKE '%History'""");
+        await ExecuteAsync("DROP TABLE relay.deployment CASCADE");
+        await ExecuteAsync("DROP FUNCTION relay.origin, relay.timeline, relay.notice_history, relay.enter");
+        await using var source = NpgsqlDataSource.Create(_database + ";Pooling=false");
+        foreach (var evt in events)
+        {
+            await using var command = source.CreateCommand(
+                "SELECT relay.put(ARRAY[$1], ARRAY[$2], ARRAY[$3], ARRAY[$4], ARRAY[$5], ARRAY[NULL::bigint], ARRAY[NULL::bytea], ARRAY[$6], ARRAY[]::integer[], ARRAY[]::bytea[])");
+            var record = Record(evt);
+            command.Parameters.Add(new NpgsqlParameter<byte[]> { TypedValue = record.Id.Span.ToArray() });
+            command.Parameters.Add(new NpgsqlParameter<byte[]> { TypedValue = record.PublicKey.Span.ToArray() });
+            command.Parameters.Add(new NpgsqlParameter<long> { TypedValue = record.CreatedAt });
+            command.Parameters.Add(new NpgsqlParameter<long> { TypedValue = PostgresWriteBatch.Rank(record.Id) });
+            command.Parameters.Add(new NpgsqlParameter<int> { TypedValue = record.Kind });
+            command.Parameters.Add(new NpgsqlParameter<byte[]> { TypedValue = StoredBytes.Pad(record.Json) });
+            await command.ExecuteNonQueryAsync();
+        }
+
+        async Task ExecuteAsync(string sql)
+        {
+            await using var source = NpgsqlDataSource.Create(_database + ";Pooling=false");
+            await using var command = source.CreateCommand(sql);
+            await command.ExecuteNonQueryAsync();
+        }
+    }
+
     public override async Task DisposeAsync()
     {
         await base.DisposeAsync();
@@ -108,4 +138,15 @@ public sealed partial class PostgresEventStoreTests(PostgresFixture postgres) : 
 
     [GeneratedRegex("MARK-[0-9]{5}-")]
     private static partial Regex MarkerPattern();
+
+    [Fact]
+    public async Task A_replica_of_an_earlier_version_cannot_bring_what_no_relay_may_hold()
+    {
+        using var key = SecretKey.Generate();
+        var record = Record(NostrEvent.Create(key, 449, [], "", Now));
+        await using var source = NpgsqlDataSource.Create(_database + ";Pooling=false");
+        await using var command = source.CreateCommand("INSERT INTO relay.events (arrival, created_at, rank, kind, id, author) VALUES (1, 1, 1, 449, $1, $1)");
+        command.Parameters.Add(new NpgsqlParameter<byte[]> { TypedValue = record.Id.Span.ToArray() });
+        Assert.Equal(PostgresErrorCodes.CheckViolation, (await Assert.ThrowsAsync<PostgresException>(() => command.ExecuteNonQueryAsync())).SqlState);
+    }
 }

@@ -57,6 +57,6 @@ internal static partial class RelayLog
     [LoggerMessage(37, LogLevel.Warning, "the database was put back to an earlier state: it knows {Head} arrivals where {Seen} were seen; what came between is gone, and new events are numbered above both")]
     public static partial void DatabaseWentBack(this ILogger logger, ulong head, ulong seen);
 
-    [LoggerMessage(38, LogLevel.Warning, "messages of another deployment, or of a database before it was restored, come over the bus and are left alone; give each deployment its own Cluster:Name")]
+    [LoggerMessage(38, LogLevel.Warning, "messages of another deployment, or of a database before it was restored, come over the bus and are left alone; give each deployment its own Cluster:Prefix")]
     public static partial void ForeignMessage(this ILogger logger);
 }

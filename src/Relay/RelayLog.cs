@@ -33,7 +33,7 @@ internal static partial class RelayLog
     [LoggerMessage(5, LogLevel.Information, "closing {Count} connections")]
     public static partial void Draining(this ILogger logger, int count);
 
-    [LoggerMessage(30, LogLevel.Error, "a record of the event log is damaged at {Position}, {Length} bytes; all others are served, its bytes are kept in {Folder} (docs/operate.md, Damage)")]
+    [LoggerMessage(30, LogLevel.Error, "a record of the event log is damaged at {Position}, {Length} bytes; all others are served, its bytes are kept in {Folder} (docs/operate.md, Damaged event log)")]
     public static partial void DamagedRecord(this ILogger logger, long position, long length, string folder);
 
     [LoggerMessage(31, LogLevel.Warning, "the event log ended in an interrupted write at {Position}, {Length} bytes that were never acknowledged; they are kept in {Folder}")]

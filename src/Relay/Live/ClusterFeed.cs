@@ -34,6 +34,7 @@ internal sealed class ClusterFeed : BackgroundService, ILiveFeed, IClusterListen
     private readonly Moderation _moderation;
     private readonly FanOut _fanOut;
     private readonly IClusterBus _bus;
+    private readonly ClusterIdentity _identity;
     private readonly TimeSpan _pollInterval;
     private readonly TimeProvider _clock;
     private readonly RelayMetrics _metrics;
@@ -50,6 +51,7 @@ internal sealed class ClusterFeed : BackgroundService, ILiveFeed, IClusterListen
     private bool _isPrepared;
     private bool _isLost;
     private bool _heardForeign;
+    private Guid _history;
     private ulong _delivered;
     private ulong _written;
     private ulong _expected;
@@ -57,9 +59,9 @@ internal sealed class ClusterFeed : BackgroundService, ILiveFeed, IClusterListen
     private volatile bool _mayMiss = true;
     private volatile string? _failure = "PostgreSQL has not been reached yet";
 
-    public ClusterFeed(PostgresEventStore store, Moderation moderation, FanOut fanOut, IClusterBus bus, IOptions<ClusterOptions> options, TimeProvider clock, RelayMetrics metrics, ILogger<ClusterFeed> log)
+    public ClusterFeed(PostgresEventStore store, Moderation moderation, FanOut fanOut, IClusterBus bus, ClusterIdentity identity, IOptions<ClusterOptions> options, TimeProvider clock, RelayMetrics metrics, ILogger<ClusterFeed> log)
     {
-        (_store, _moderation, _fanOut, _bus, _pollInterval, _clock, _metrics, _log) = (store, moderation, fanOut, bus, options.Value.PollInterval, clock, metrics, log);
+        (_store, _moderation, _fanOut, _bus, _identity, _pollInterval, _clock, _metrics, _log) = (store, moderation, fanOut, bus, identity, options.Value.PollInterval, clock, metrics, log);
     }
 
     /// <summary>Why the store could not be asked when it was last looked at; null when it could.</summary>
@@ -145,6 +147,7 @@ internal sealed class ClusterFeed : BackgroundService, ILiveFeed, IClusterListen
                 {
                     Volatile.Write(ref _delivered, await _store.PrepareAsync(stoppingToken, _moderation.RefreshAsync)); // so that no banned key slips in
                     _isPrepared = true;
+                    NoticeHistory();
                     Succeeded();
                 }
 
@@ -156,6 +159,7 @@ internal sealed class ClusterFeed : BackgroundService, ILiveFeed, IClusterListen
                     _mayMiss = false;
                     polled = _clock.GetTimestamp();
                     await CatchUpAsync(await ReadHeadAsync(stoppingToken), stoppingToken);
+                    NoticeHistory();
                     Succeeded();
                     pause = FirstPause;
                 }
@@ -329,6 +333,16 @@ internal sealed class ClusterFeed : BackgroundService, ILiveFeed, IClusterListen
         _store.Advance(live.Arrival);
         await _fanOut.PublishAsync(live, cancel);
         Volatile.Write(ref _delivered, live.Arrival);
+    }
+
+    // What sends and hears for this process takes the new name of the deployment or its history at once, not only when it next looks by itself.
+    private void NoticeHistory()
+    {
+        if (_history != _store.History)
+        {
+            _history = _store.History;
+            _identity.RefreshSoon();
+        }
     }
 
     // A database that does not know what was delivered here has been put back to an earlier state: a restore, or a failover to a standby that lagged.

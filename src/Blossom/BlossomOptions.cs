@@ -119,13 +119,21 @@ public sealed class BlossomOptions : IValidatableObject
     /// <summary>File with one blocked SHA-256 a line, 64 hex digits; comments begin with <c>#</c>. Read at start. Refused with 403 on upload and mirror, 404 on GET.</summary>
     public string BlockedHashesFile { get; set; } = "";
 
-    /// <summary>Slowest body accepted, bytes a second after <see cref="SlowUploadGrace"/>. Default 1024.</summary>
+    /// <summary>Slowest body accepted from an uploader or from the origin of a mirror, bytes a second after <see cref="SlowUploadGrace"/>. Default 1024.</summary>
     [Range(1, 1_000_000)]
     public int MinUploadBytesPerSecond { get; set; } = 1024;
 
     /// <summary>How long a body may be slower than that. Default 10 s: a phone that changes networks.</summary>
     [Range(typeof(TimeSpan), "00:00:01.100", "00:10:00")]
     public TimeSpan SlowUploadGrace { get; set; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>Slowest reader of a blob, bytes a second after <see cref="SlowDownloadGrace"/>, for each piece of it. Default 1024.</summary>
+    [Range(1, 1_000_000)]
+    public int MinDownloadBytesPerSecond { get; set; } = 1024;
+
+    /// <summary>How long a reader may be slower than that. Default 10 s: a phone that changes networks.</summary>
+    [Range(typeof(TimeSpan), "00:00:01.100", "00:10:00")]
+    public TimeSpan SlowDownloadGrace { get; set; } = TimeSpan.FromSeconds(10);
 
     /// <summary>How long the body of a refused request is read and thrown away, so that its client gets to read the answer. Default 1 minute: 600 MB at 80 Mbit/s. 0: not at all.</summary>
     [Range(typeof(TimeSpan), "00:00:00", "00:10:00")]
@@ -134,6 +142,10 @@ public sealed class BlossomOptions : IValidatableObject
     /// <summary>Mirror fetches under way at once. Default 8.</summary>
     [Range(1, 1024)]
     public int MaxConcurrentMirrors { get; set; } = 8;
+
+    /// <summary>How long the origin of a mirror may be silent before the head of its answer is there, redirects included. Default 20 s.</summary>
+    [Range(typeof(TimeSpan), "00:00:00.100", "00:10:00")]
+    public TimeSpan MirrorAnswerTimeout { get; set; } = TimeSpan.FromSeconds(20);
 
     /// <summary>A mirror fetch takes at most this long. Default 5 minutes.</summary>
     [Range(typeof(TimeSpan), "00:00:01", "1.00:00:00")]

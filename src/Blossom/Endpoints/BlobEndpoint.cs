@@ -7,6 +7,8 @@ using Marmot.Blossom.Policies;
 using Marmot.Blossom.Storage;
 using Marmot.Protocol.Auth;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
 using Microsoft.Extensions.Options;
 
 namespace Marmot.Blossom.Endpoints;
@@ -63,6 +65,7 @@ internal sealed class BlobEndpoint(IBlobIndex index, IBlobStore store, UploadPol
         }
 
         // 5. bytes
+        context.Features.Get<IHttpMinResponseDataRateFeature>()?.MinDataRate = new MinDataRate(options.Value.MinDownloadBytesPerSecond, options.Value.SlowDownloadGrace);
         var ifRange = context.Request.Headers.IfRange;
         if (reader is not null && context.Request.Headers.Range is [{ } range] && (ifRange.Count == 0 || ifRange == etag)
             && ByteRanges.TryRead(range, entry.Size, out var ranges))

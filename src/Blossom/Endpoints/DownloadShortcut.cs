@@ -15,14 +15,14 @@ namespace Marmot.Blossom.Endpoints;
 /// <summary>Plain downloads of blobs on this machine's disk, from the bytes of the connection to the bytes on the socket, without the HTTP server in between.</summary>
 /// <remarks>
 /// It answers 200 and 206 and nothing else, as <see cref="BlobEndpoint"/> would. The first request of a connection that is not a plain download, or whose
-/// blob is not there, stays unread and goes to the HTTP server with all that follow. Waits no longer for a client than the HTTP server does.
+/// blob is not there, stays unread and goes to the HTTP server with all that follow. Each phase of a connection has one deadline, which bytes that arrive do not
+/// extend: waiting for a request, its head, and each piece of a body by the slowest rate allowed.
 /// </remarks>
 internal sealed class DownloadShortcut(
     IBlobIndex index, IBlobStore store, UploadPolicy policy, BlossomMetrics metrics, TimeProvider time, IOptions<BlossomOptions> options, IOptions<KestrelServerOptions> kestrel) : IConnectionShortcut
 {
     private const int SmallBytes = 16 * 1024;
     private const int ChunkBytes = 128 * 1024;
-    private static readonly TimeSpan SlowReader = TimeSpan.FromMinutes(5); // for one chunk; the HTTP server's slowest rate comes to nine
 
     public async Task RunAsync(ConnectionContext connection, ConnectionDelegate onward)
     {
@@ -44,9 +44,9 @@ internal sealed class DownloadShortcut(
         var examined = 0L;
         try
         {
+            patience.CancelAfter(kestrel.Value.Limits.KeepAliveTimeout);
             while (true)
             {
-                patience.CancelAfter(examined == 0 ? kestrel.Value.Limits.KeepAliveTimeout : kestrel.Value.Limits.RequestHeadersTimeout);
                 var read = await input.ReadAsync(patience.Token);
                 var result = DownloadRequest.TryRead(read.Buffer, out var request, out var end);
                 if (read.IsCanceled || (read.IsCompleted && read.Buffer.IsEmpty))
@@ -56,6 +56,11 @@ internal sealed class DownloadShortcut(
 
                 if (result == RequestResult.Incomplete && !read.IsCompleted)
                 {
+                    if (examined == 0)
+                    {
+                        patience.CancelAfter(kestrel.Value.Limits.RequestHeadersTimeout); // from the first byte of the head on
+                    }
+
                     examined = read.Buffer.Length;
                     input.AdvanceTo(read.Buffer.Start, read.Buffer.End);
                     continue;
@@ -74,6 +79,8 @@ internal sealed class DownloadShortcut(
                 {
                     await SendAsync(socket, found, patience);
                 }
+
+                patience.CancelAfter(kestrel.Value.Limits.KeepAliveTimeout);
             }
         }
         catch (Exception error) when (error is OperationCanceledException or IOException or SocketException or ObjectDisposedException or ConnectionAbortedException)
@@ -136,10 +143,15 @@ internal sealed class DownloadShortcut(
                 }
 
                 (offset, left) = (offset + read, left - read);
+                if (buffer.Length >= ChunkBytes)
+                {
+                    patience.CancelAfter(TimeFor(filled + read)); // before, since the deadline of the phase before may pass while pieces leave at once
+                }
+
                 var sending = socket.SendAsync(buffer.AsMemory(0, filled + read), patience.Token); // all of it
                 if (!sending.IsCompleted)
                 {
-                    patience.CancelAfter(SlowReader);
+                    patience.CancelAfter(TimeFor(filled + read));
                 }
 
                 await sending;
@@ -156,6 +168,9 @@ internal sealed class DownloadShortcut(
             ArrayPool<byte>.Shared.Return(buffer);
         }
     }
+
+    /// <summary>How long a piece of a body may take to leave.</summary>
+    private TimeSpan TimeFor(int bytes) => options.Value.SlowDownloadGrace + TimeSpan.FromSeconds((double)bytes / options.Value.MinDownloadBytesPerSecond);
 
     private sealed record Found(BlobEntry Entry, LocalBlobReader Reader, ByteRange? Range);
 }

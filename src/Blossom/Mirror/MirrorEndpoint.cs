@@ -81,7 +81,7 @@ internal sealed class MirrorEndpoint(
         try
         {
             // 1. the origin's headers
-            using var response = await origins.GetAsync(url, both.Token);
+            using var response = await AskAsync(url, both.Token);
             if (response is null)
             {
                 return Refusal.Origin("the origin could not be reached or did not answer with the blob");
@@ -101,7 +101,8 @@ internal sealed class MirrorEndpoint(
 
             // 2. its bytes, counted: neither its length nor its encoding is believed
             await using var draft = store.Begin(token.Hashes is [var only] ? only : null);
-            await using var stream = await response.Content.ReadAsStreamAsync(both.Token);
+            await using var stream = new PacedStream(
+                await response.Content.ReadAsStreamAsync(both.Token), options.Value.MinUploadBytesPerSecond, options.Value.SlowUploadGrace, time, both.Token);
             var (blob, broken) = await intake.ReceiveAsync(PipeReader.Create(stream), draft, metrics.Received, both.Token);
             if (broken is not null)
             {
@@ -129,6 +130,14 @@ internal sealed class MirrorEndpoint(
         {
             return Refusal.Origin("the origin broke off or took too long");
         }
+    }
+
+    /// <summary>The origin's answer as far as its head; a silent origin has less time for that than a fetch as a whole.</summary>
+    private async ValueTask<HttpResponseMessage?> AskAsync(Uri url, CancellationToken cancellationToken)
+    {
+        using var silence = new CancellationTokenSource(options.Value.MirrorAnswerTimeout, time);
+        using var both = CancellationTokenSource.CreateLinkedTokenSource(silence.Token, cancellationToken);
+        return await origins.GetAsync(url, both.Token);
     }
 
     private static Uri? ReadUrl(byte[] body)

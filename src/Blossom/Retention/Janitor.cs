@@ -21,7 +21,7 @@ internal sealed class Janitor(
 
     public string Name => "blossom";
 
-    public HealthState Check() => health.Away is { } part ? new HealthState(false, $"{part} does not answer")
+    public HealthState Check() => health.Away is { } away ? new HealthState(false, away)
         : !_open ? new HealthState(false, "opening")
         : _failed ? new HealthState(false, "the storage fails")
         : options.Value.MinFreeBytes > store.FreeBytes ? new HealthState(false, "the disk is full: reads only")

@@ -7,17 +7,17 @@ internal sealed class StorageHealth(ILogger<StorageHealth> logger)
 {
     private volatile string? _away;
 
-    /// <summary>The part that does not answer, or null.</summary>
+    /// <summary>Which part does not answer, and how that showed; null when all do.</summary>
     public string? Away => _away;
 
     public void Down(StorageUnavailableException error)
     {
         if (_away is null)
         {
-            BlossomLog.StorageAway(logger, error.Part, error.InnerException?.GetType().Name ?? "none"); // the message might name hosts, keys or hashes
+            BlossomLog.StorageAway(logger, error.Part, error.Kind ?? "no answer");
         }
 
-        _away = error.Part;
+        _away = error.Kind is { } kind ? $"{error.Part} answers nonsense: {kind}" : $"{error.Part} does not answer";
     }
 
     public void Up()

@@ -64,6 +64,22 @@ internal sealed class StorageUnavailableException(string part, Exception? inner 
 {
     /// <summary>What is away, for <c>/readyz</c>.</summary>
     public string Part { get; } = part;
+
+    /// <summary>How that showed: the kind of the fault, never its message, which might name hosts, keys or hashes. Null when there simply was no answer.</summary>
+    public string? Kind { get; } = KindOf(inner);
+
+    private static string? KindOf(Exception? inner)
+    {
+        for (var error = inner; error is not null; error = error.InnerException)
+        {
+            if (error is HttpRequestException or TimeoutException or OperationCanceledException or System.Net.Sockets.SocketException or EndOfStreamException)
+            {
+                return null;
+            }
+        }
+
+        return inner is InvalidDataException odd ? odd.Message : inner?.GetType().Name; // the message is our own words
+    }
 }
 
 /// <summary>A blob being received. Disposing it without a commit leaves nothing behind.</summary>

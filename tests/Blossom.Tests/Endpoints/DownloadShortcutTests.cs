@@ -1,8 +1,11 @@
+using System.Diagnostics;
 using System.Net.Sockets;
 using System.Text;
 using Marmot.Blossom.Endpoints;
 using Marmot.Hosting;
 using Marmot.Protocol.Keys;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.Extensions.DependencyInjection;
 
 namespace Marmot.Blossom.Tests.Endpoints;
 
@@ -129,6 +132,69 @@ public sealed class DownloadShortcutTests
         Assert.Equal(0, await idle.ReadSomeAsync());
         Assert.Equal(blob, (await busy.ReadAsync()).Body);
         await stopping;
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_head_that_grows_for_ever_is_cut_off_by_one_deadline_also_after_a_whole_request(bool afterOne)
+    {
+        await using var server = await BlossomServer.StartWithAsync(services => services.Configure<KestrelServerOptions>(kestrel => kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(1.5)));
+        using var key = SecretKey.Generate();
+        (await server.UploadAsync(key, [1])).Dispose();
+        using var connection = await RawConnection.OpenAsync(server);
+        var request = $"GET /{BlossomServer.HashOf([1])} HTTP/1.1\r\nHost: a\r\n";
+        if (afterOne)
+        {
+            Assert.Equal([1], (await connection.AskAsync(request + "\r\n")).Body);
+        }
+
+        await connection.SendAsync(request);
+        var closed = connection.ReadSomeAsync();
+        var growing = TimeSpan.FromSeconds(30);
+        for (var begun = Stopwatch.GetTimestamp(); !closed.IsCompleted && Stopwatch.GetElapsedTime(begun) < growing;)
+        {
+            try
+            {
+                await connection.SendAsync("Sec-More: x\r\n");
+            }
+            catch (SocketException)
+            {
+                break; // cut off while we wrote
+            }
+
+            await Task.WhenAny(closed, Task.Delay(100));
+        }
+
+        Assert.True(await Task.WhenAny(closed, Task.Delay(5000)) == closed, "still open");
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("X-Unknown: 1\r\n")]
+    public async Task A_reader_that_takes_nothing_is_cut_off_by_the_slowest_rate_on_either_way(string header)
+    {
+        await using var server = await BlossomServer.StartAsync("--Blossom:MinDownloadBytesPerSecond=1000000", "--Blossom:SlowDownloadGrace=00:00:01.100");
+        using var key = SecretKey.Generate();
+        var blob = BlossomServer.RandomBlob(24 * 1024 * 1024); // more than sockets buffer
+        (await server.UploadAsync(key, blob)).Dispose();
+        using var connection = await RawConnection.OpenAsync(server);
+        await connection.SendAsync($"GET /{BlossomServer.HashOf(blob)} HTTP/1.1\r\nHost: a\r\n{header}\r\n");
+        await Task.Delay(5000); // nobody reads: the end is to be seen only by reading
+        var total = 0L;
+        try
+        {
+            while (await connection.ReadSomeAsync() is > 0 and var read)
+            {
+                total += read;
+            }
+        }
+        catch (SocketException)
+        {
+            // reset
+        }
+
+        Assert.True(total < blob.Length, $"{total} bytes came");
     }
 
     private sealed record Answer(int Status, string[] Headers, byte[] Body);

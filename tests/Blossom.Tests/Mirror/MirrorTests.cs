@@ -56,6 +56,8 @@ public sealed class MirrorTests : IAsyncLifetime
     [InlineData("/truncated", HttpStatusCode.BadGateway)]
     [InlineData("/large", HttpStatusCode.RequestEntityTooLarge)]
     [InlineData("/endless", HttpStatusCode.RequestEntityTooLarge)]
+    [InlineData("/silent", HttpStatusCode.BadGateway)]
+    [InlineData("/trickle", HttpStatusCode.BadGateway)]
     public async Task Each_kind_of_origin_gets_its_answer_and_a_failed_one_leaves_nothing(string path, HttpStatusCode status)
     {
         await using var server = await StartAsync();
@@ -109,7 +111,8 @@ public sealed class MirrorTests : IAsyncLifetime
     }
 
     private static Task<BlossomServer> StartAsync() => BlossomServer.StartAsync(
-        "--Blossom:Profile=General", "--Blossom:MirrorPrivateAddresses=true", "--Blossom:MaxUploadBytes=100000");
+        "--Blossom:Profile=General", "--Blossom:MirrorPrivateAddresses=true", "--Blossom:MaxUploadBytes=100000", "--Blossom:MirrorAnswerTimeout=00:00:02",
+        "--Blossom:MinUploadBytesPerSecond=1000", "--Blossom:SlowUploadGrace=00:00:02");
 
     private static Task<HttpResponseMessage> MirrorAsync(BlossomServer server, string url, Bytes32 hash) =>
         SendAsync(server, JsonContent.Create(new { url }), hash);
@@ -167,6 +170,18 @@ public sealed class MirrorTests : IAsyncLifetime
                 while (!context.RequestAborted.IsCancellationRequested)
                 {
                     await response.Body.WriteAsync(_blob);
+                }
+
+                break;
+            case "/silent":
+                await Task.Delay(Timeout.Infinite, context.RequestAborted).ContinueWith(_ => { }, TaskScheduler.Default);
+                break;
+            case "/trickle":
+                while (!context.RequestAborted.IsCancellationRequested)
+                {
+                    await response.Body.WriteAsync(new byte[1]);
+                    await response.Body.FlushAsync();
+                    await Task.Delay(100);
                 }
 
                 break;

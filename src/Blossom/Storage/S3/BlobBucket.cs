@@ -47,7 +47,7 @@ internal sealed class BlobBucket : IDisposable
     }
 
     /// <summary>Runs a request; every way S3 can fail becomes one of two exceptions.</summary>
-    /// <exception cref="FileNotFoundException">No such object.</exception>
+    /// <exception cref="FileNotFoundException">No such object. Only S3's own word for it counts: a web server that is no S3 has its 404 for everything.</exception>
     /// <exception cref="StorageUnavailableException">Anything else.</exception>
     public async Task<T> AskAsync<T>(Func<AmazonS3Client, Task<T>> request, CancellationToken cancellationToken)
     {
@@ -55,7 +55,7 @@ internal sealed class BlobBucket : IDisposable
         {
             return await request(Client);
         }
-        catch (AmazonS3Exception error) when (error.StatusCode == HttpStatusCode.NotFound && error.ErrorCode is "NoSuchKey" or "NotFound")
+        catch (AmazonS3Exception error) when (error is { StatusCode: HttpStatusCode.NotFound, ErrorCode: "NoSuchKey" })
         {
             throw new FileNotFoundException("no such object", error);
         }
@@ -65,9 +65,15 @@ internal sealed class BlobBucket : IDisposable
         }
     }
 
+    /// <summary>Anything but the caller's own wish: a service that answers nonsense makes its library throw whatever it meets first.</summary>
     public static bool IsAway(Exception error, CancellationToken cancellationToken) =>
-        error is AmazonClientException or AmazonServiceException or HttpRequestException or IOException or TimeoutException
-        || (error is OperationCanceledException && !cancellationToken.IsCancellationRequested); // HttpClient's way to say "timed out"
+        error is not (StorageUnavailableException or FileNotFoundException)
+        && !(error is OperationCanceledException && cancellationToken.IsCancellationRequested); // else it is HttpClient's way to say "timed out"
+
+    /// <summary>What a success must carry; an endpoint that says yes to everything (a captive portal, a wrong server) carries none.</summary>
+    /// <exception cref="StorageUnavailableException">It does not.</exception>
+    public static string Require(string? value, string what) =>
+        string.IsNullOrEmpty(value) ? throw new StorageUnavailableException(Part, new InvalidDataException($"an answer without {what}")) : value;
 
     /// <summary>A URL that gives the object to whoever has it, with the headers BUD-01 asks for.</summary>
     public Uri? Presign(BlobPlace place, string type, bool asAttachment)

@@ -74,9 +74,10 @@ internal sealed class S3BlobDraft : BlobDraft
                 await SendAsync(key, part, part == _part ? _inPart : _partBytes);
             }
 
-            await _bucket.AskAsync(
+            var completed = await _bucket.AskAsync(
                 s3 => s3.CompleteMultipartUploadAsync(new CompleteMultipartUploadRequest { BucketName = _bucket.Name, Key = key, UploadId = _upload, PartETags = _sent }, _abandoned.Token),
                 _abandoned.Token);
+            BlobBucket.Require(completed.ETag, "an ETag");
         }
 
         _isDone = true;
@@ -116,7 +117,7 @@ internal sealed class S3BlobDraft : BlobDraft
         {
             var begun = await _bucket.AskAsync(
                 s3 => s3.InitiateMultipartUploadAsync(new InitiateMultipartUploadRequest { BucketName = _bucket.Name, Key = key }, _abandoned.Token), _abandoned.Token);
-            (_key, _upload) = (key, begun.UploadId);
+            (_key, _upload) = (key, BlobBucket.Require(begun.UploadId, "an upload id"));
         }
 
         await using var bytes = OpenAt(OffsetOf(part));
@@ -130,7 +131,7 @@ internal sealed class S3BlobDraft : BlobDraft
             PartSize = length,
         };
         var answer = await _bucket.AskAsync(s3 => s3.UploadPartAsync(request, _abandoned.Token), _abandoned.Token);
-        _sent.Add(new PartETag(part + 1, answer.ETag));
+        _sent.Add(new PartETag(part + 1, BlobBucket.Require(answer.ETag, "an ETag")));
     }
 
     private async Task PutAsync(string key, Bytes32 hash)
@@ -144,7 +145,8 @@ internal sealed class S3BlobDraft : BlobDraft
             AutoCloseStream = false,
             ChecksumSHA256 = Convert.ToBase64String(hash.Span),
         };
-        await _bucket.AskAsync(s3 => s3.PutObjectAsync(request, _abandoned.Token), _abandoned.Token);
+        var answer = await _bucket.AskAsync(s3 => s3.PutObjectAsync(request, _abandoned.Token), _abandoned.Token);
+        BlobBucket.Require(answer.ETag, "an ETag");
     }
 
     private FileStream OpenAt(long offset) =>

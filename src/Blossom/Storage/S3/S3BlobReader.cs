@@ -1,4 +1,6 @@
 using System.IO.Pipelines;
+using System.Net;
+using Amazon.S3;
 using Amazon.S3.Model;
 
 namespace Marmot.Blossom.Storage.S3;
@@ -8,8 +10,17 @@ internal sealed class S3BlobReader(BlobBucket bucket, BlobPlace place, TimeSpan 
 {
     private const int ChunkBytes = 64 * 1024;
 
-    public override async ValueTask<long> GetLengthAsync(CancellationToken cancellationToken) =>
-        (await bucket.AskAsync(s3 => s3.GetObjectMetadataAsync(bucket.Name, bucket.KeyOf(place), cancellationToken), cancellationToken)).ContentLength;
+    public override async ValueTask<long> GetLengthAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            return (await bucket.AskAsync(s3 => s3.GetObjectMetadataAsync(bucket.Name, bucket.KeyOf(place), cancellationToken), cancellationToken)).ContentLength;
+        }
+        catch (StorageUnavailableException error) when (error.InnerException is AmazonS3Exception { StatusCode: HttpStatusCode.NotFound })
+        {
+            throw new FileNotFoundException("no such object", error); // an answer to HEAD has no body that could say more
+        }
+    }
 
     public override async ValueTask CopyToAsync(PipeWriter destination, long offset, long count, CancellationToken cancellationToken)
     {
@@ -20,6 +31,11 @@ internal sealed class S3BlobReader(BlobBucket bucket, BlobPlace place, TimeSpan 
 
         var request = new GetObjectRequest { BucketName = bucket.Name, Key = bucket.KeyOf(place), ByteRange = new ByteRange(offset, offset + count - 1) };
         using var answer = await bucket.AskAsync(s3 => s3.GetObjectAsync(request, cancellationToken), cancellationToken);
+        if (answer.ContentLength != count)
+        {
+            throw new StorageUnavailableException(BlobBucket.Part, new InvalidDataException("an answer of another length than was asked for"));
+        }
+
         using var silence = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         while (count > 0)
         {

@@ -4,6 +4,7 @@ using Marmot.Protocol.Events;
 using Marmot.Protocol.GiftWraps;
 using Marmot.Protocol.Keys;
 using Marmot.Protocol.Tests.Encryption;
+using Microsoft.Extensions.Time.Testing;
 
 namespace Marmot.Protocol.Tests.GiftWraps;
 
@@ -13,7 +14,7 @@ public sealed class GiftWrapTests : IDisposable
     private const long Now = 1_780_000_000;
     private readonly SecretKey _alice = SecretKey.Generate();
     private readonly SecretKey _bob = SecretKey.Generate();
-    private readonly FixedClock _clock = new();
+    private readonly FakeTimeProvider _clock = new(DateTimeOffset.FromUnixTimeSeconds(Now));
 
     [Fact]
     public void Bob_reads_what_alice_wrapped_and_nobody_else_can()
@@ -208,9 +209,4 @@ public sealed class GiftWrapTests : IDisposable
     }
 
     private static bool Holds(ReadOnlySpan<byte> bytes, string text) => bytes.IndexOf(System.Text.Encoding.UTF8.GetBytes(text)) >= 0;
-
-    private sealed class FixedClock : TimeProvider
-    {
-        public override DateTimeOffset GetUtcNow() => DateTimeOffset.FromUnixTimeSeconds(Now);
-    }
 }

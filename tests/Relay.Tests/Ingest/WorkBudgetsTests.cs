@@ -3,6 +3,7 @@ using Marmot.Protocol.Events;
 using Marmot.Protocol.Keys;
 using Marmot.Relay.Ingest;
 using Marmot.Relay.Tests.Kit;
+using Marmot.TestKit;
 
 namespace Marmot.Relay.Tests.Ingest;
 
@@ -10,21 +11,10 @@ public sealed class WorkBudgetsTests
 {
     private const long Now = 1_700_000_500;
 
-    private sealed class StandingClock : TimeProvider
-    {
-        private long _ticks = 1;
-
-        public void Advance(TimeSpan time) => _ticks += time.Ticks;
-
-        public override long TimestampFrequency => TimeSpan.TicksPerSecond;
-
-        public override long GetTimestamp() => _ticks;
-    }
-
     [Fact]
     public void A_burst_passes_then_the_rate_holds_and_debt_is_waited_for()
     {
-        var clock = new StandingClock();
+        var clock = Clock.Standing();
         var budgets = new WorkBudgets(clock, 100, TimeSpan.FromSeconds(10));
         Assert.True(budgets.TryTake("a"u8, 999));
         Assert.True(budgets.TryTake("a"u8, 101)); // one is left: it passes and ends in debt
@@ -41,7 +31,7 @@ public sealed class WorkBudgetsTests
     [Fact]
     public void A_debt_is_no_deeper_than_a_full_bucket()
     {
-        var clock = new StandingClock();
+        var clock = Clock.Standing();
         var budgets = new WorkBudgets(clock, 100, TimeSpan.FromSeconds(10));
         Assert.Equal(TimeSpan.Zero, budgets.Charge("a"u8, 999));
         Assert.Equal(10.01, budgets.Charge("a"u8, 1_000_000).TotalSeconds, 1e-9);
@@ -54,7 +44,7 @@ public sealed class WorkBudgetsTests
     [Fact]
     public void In_debt_everything_counts_tenfold()
     {
-        var clock = new StandingClock();
+        var clock = Clock.Standing();
         var budgets = new WorkBudgets(clock, 100, TimeSpan.FromSeconds(10));
         Assert.Equal(0.01, budgets.Charge("a"u8, 1000).TotalSeconds, 1e-9);
         Assert.Equal(0.51, budgets.Charge("a"u8, 5).TotalSeconds, 1e-9);
@@ -65,7 +55,7 @@ public sealed class WorkBudgetsTests
     [Fact]
     public void Everything_is_forgotten_with_the_daily_salt()
     {
-        var clock = new StandingClock();
+        var clock = Clock.Standing();
         var budgets = new WorkBudgets(clock, 1, TimeSpan.FromSeconds(10));
         clock.Advance(TimeSpan.FromHours(24) - TimeSpan.FromSeconds(1));
         budgets.Charge("a"u8, 10_000_000);

@@ -2,6 +2,7 @@ using Marmot.Protocol.Events;
 using Marmot.Protocol.Keys;
 using Marmot.Relay.Live;
 using Marmot.Relay.Storage;
+using Marmot.TestKit;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
 
@@ -9,21 +10,10 @@ namespace Marmot.Relay.Tests.Live;
 
 public sealed class FanOutHealthTests
 {
-    private sealed class StandingClock : TimeProvider
-    {
-        private long _ticks = 1;
-
-        public void Advance(TimeSpan time) => _ticks += time.Ticks;
-
-        public override long TimestampFrequency => TimeSpan.TicksPerSecond;
-
-        public override long GetTimestamp() => _ticks;
-    }
-
     [Fact]
     public async Task Live_delivery_that_lags_is_not_ready()
     {
-        var clock = new StandingClock();
+        var clock = Clock.Standing();
         using var metrics = new RelayMetrics();
         using var fanOut = new FanOut(new SubscriptionIndex(), Options.Create(new RelayOptions()), metrics, clock, NullLogger<FanOut>.Instance);
         var health = new FanOutHealth(fanOut);

@@ -18,7 +18,7 @@ internal static class CommandLine
 
         usage: marmot COMMAND [ARGUMENTS] [--home FOLDER] [--json]
 
-          init --relay URL...         make an account here and publish its key package; again: other relays
+          init --relay URL...         make an account here and publish its key package; again: changes what is named
                [--blossom URL...] [--inbox-relay URL...] [--key-package-relay URL...]
                [--name TEXT] [--key-file FILE with an nsec]
           whoami                      the account, and what waits to be sent
@@ -30,7 +30,7 @@ internal static class CommandLine
           group invite GROUP NPUB...  | remove GROUP NPUB | admin GROUP NPUB...
           group rename GROUP NAME     | describe GROUP TEXT
           group image GROUP set FILE|get FILE|remove
-          send GROUP TEXT             | react GROUP MESSAGE [EMOJI]
+          send GROUP TEXT             | send GROUP - reads standard input | react GROUP MESSAGE [EMOJI]
           messages GROUP [--last N]
           sync [--follow]             join, read, renew keys; with --follow stay and print
           media put GROUP FILE [--type T] [--caption TEXT] | get GROUP MESSAGE [--out FILE]

@@ -38,7 +38,7 @@ public sealed partial class ChildProcess : IAsyncDisposable
     public bool HasExited => _process.HasExited;
 
     /// <summary>Starts a program found in PATH or by its full path, with arguments passed as they are.</summary>
-    public static ChildProcess Start(string program, IEnumerable<string> arguments, string? workingDirectory = null, IReadOnlyDictionary<string, string>? environment = null)
+    public static ChildProcess Start(string program, IEnumerable<string> arguments, string? workingDirectory = null, IReadOnlyDictionary<string, string>? environment = null, string? input = null)
     {
         var start = new ProcessStartInfo(program, arguments)
         {
@@ -54,6 +54,11 @@ public sealed partial class ChildProcess : IAsyncDisposable
 
         var child = new ChildProcess(new Process { StartInfo = start });
         child._process.Start();
+        if (input is not null)
+        {
+            child._process.StandardInput.Write(input);
+        }
+
         child._process.StandardInput.Close();
         child._process.BeginOutputReadLine();
         child._process.BeginErrorReadLine();

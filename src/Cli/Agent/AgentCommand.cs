@@ -22,6 +22,7 @@ internal static class AgentCommand
         var writing = new Lock();
         var working = WorkAsync();
         var waiting = new List<Task>(); // `held` may wait while others act
+        bool isClosed = false;
         while (await input.ReadLineAsync() is { } line)
         {
             if (line.Trim().Length == 0)
@@ -52,6 +53,7 @@ internal static class AgentCommand
             if (request.Command == "close")
             {
                 Answer(id, [], null);
+                isClosed = true;
                 break;
             }
 
@@ -66,19 +68,22 @@ internal static class AgentCommand
             }
         }
 
-        await ending.CancelAsync();
+        // Every request that was read is answered. Those that wait for a release have waited in vain: none can come any more.
         queue.Writer.Complete();
+        if (isClosed || session.IsHolding)
+        {
+            await ending.CancelAsync();
+        }
+
         await working;
+        await Task.WhenAll(waiting);
         return 0;
 
         async Task WorkAsync()
         {
             await foreach (var (id, request) in queue.Reader.ReadAllAsync())
             {
-                if (!ending.IsCancellationRequested)
-                {
-                    await HandleAsync(id, request);
-                }
+                await HandleAsync(id, request);
             }
         }
 
@@ -86,11 +91,12 @@ internal static class AgentCommand
         {
             try
             {
+                ending.Token.ThrowIfCancellationRequested();
                 Answer(id, await session.HandleAsync(request, ending.Token), null);
             }
             catch (OperationCanceledException) when (ending.IsCancellationRequested)
             {
-                // Nobody listens any more.
+                Answer(id, null, "the agent was closed before this was done");
             }
             catch (Exception exception) when (exception is not OutOfMemoryException)
             {

@@ -24,6 +24,9 @@ internal sealed partial class AgentSession : IAsyncDisposable
     private MarmotClient? _client;
     private HoldingNetwork? _network;
 
+    /// <summary>True while publishes of some kinds wait for a release.</summary>
+    public bool IsHolding => _network?.IsHolding == true;
+
     public AgentSession() => _commands = new(StringComparer.Ordinal)
     {
         ["init"] = InitAsync,

@@ -14,6 +14,18 @@ internal sealed class HoldingNetwork(IRelayNetwork inner) : IRelayNetwork
     private TaskCompletionSource _released = NewSignal();
     private TaskCompletionSource _changed = NewSignal();
 
+    /// <summary>True when publishes of some kinds wait.</summary>
+    public bool IsHolding
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _kinds.Count > 0;
+            }
+        }
+    }
+
     /// <summary>From now on publishes of these kinds wait before they are sent, or with <paramref name="answers"/> after the relay has answered.</summary>
     public void Hold(IEnumerable<int> kinds, bool answers)
     {

@@ -12,16 +12,25 @@ internal static class AccountCommands
 {
     public static async Task InitAsync(Context context, Arguments args)
     {
-        var settings = new AccountSettings
-        {
-            Name = args.Option("--name") ?? "",
-            Relays = args.Options("--relay"),
-            InboxRelays = args.Options("--inbox-relay"),
-            KeyPackageRelays = args.Options("--key-package-relay"),
-            BlossomServers = args.Options("--blossom"),
-        };
+        string? name = args.Option("--name");
+        var relays = args.Options("--relay");
+        var inbox = args.Options("--inbox-relay");
+        var keyPackages = args.Options("--key-package-relay");
+        var blossom = args.Options("--blossom");
         string? keyFile = args.Option("--key-file");
         args.End();
+
+        // Again: what is not named stays as it is. A list of relays that was never named follows the account's.
+        bool isNew = !MarmotClient.HasAccount(context.Store);
+        var old = isNew ? new AccountSettings() : context.Client.Settings;
+        var settings = old with
+        {
+            Name = name ?? old.Name,
+            Relays = relays.Count > 0 ? relays : old.Relays,
+            InboxRelays = inbox.Count > 0 ? inbox : old.InboxRelays.SequenceEqual(old.Relays) ? [] : old.InboxRelays,
+            KeyPackageRelays = keyPackages.Count > 0 ? keyPackages : old.KeyPackageRelays.SequenceEqual(old.Relays) ? [] : old.KeyPackageRelays,
+            BlossomServers = blossom.Count > 0 ? blossom : old.BlossomServers,
+        };
         if (settings.Relays.Count == 0)
         {
             throw new UsageException("init needs --relay URL");
@@ -43,7 +52,6 @@ internal static class AccountCommands
             throw new ClientException($"{keyFile} holds neither an nsec nor 64 hex digits");
         }
 
-        bool isNew = !MarmotClient.HasAccount(context.Store);
         using (key)
         {
             if (isNew)

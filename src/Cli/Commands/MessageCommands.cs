@@ -17,6 +17,15 @@ internal static class MessageCommands
         string group = context.Group(args.Word("the group"));
         string text = string.Join(' ', args.Words("the text"));
         args.End();
+        if (text == "-")
+        {
+            text = (await Console.In.ReadToEndAsync()).TrimEnd('\n', '\r');
+            if (text.Length == 0)
+            {
+                throw new ClientException("standard input is empty: nothing was sent");
+            }
+        }
+
         await context.Client.SyncAsync(group, commitLeaves: true);
         Sent(context, await context.Client.SendAsync(group, text));
     }

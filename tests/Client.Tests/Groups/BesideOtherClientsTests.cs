@@ -1,3 +1,4 @@
+using Marmot.Client.Groups;
 using Marmot.Client.KeyPackages;
 using Marmot.Client.Tests.Support;
 using Marmot.Mls.Crypto;
@@ -123,6 +124,33 @@ public sealed class BesideOtherClientsTests : IAsyncLifetime
 
         static async Task RefusedAsync(string limit, Func<Task> step) =>
             Assert.Contains(limit, (await Assert.ThrowsAsync<ClientException>(step)).Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    public async Task A_key_package_with_a_key_of_low_order_is_not_invited_and_the_refusal_names_the_candidate(byte point)
+    {
+        // Signed by its owner, and of use to nobody: every shared secret with it is zero.
+        using var mallory = SecretKey.Generate();
+        byte[] lowOrder = [point, .. new byte[31]];
+        var suite = CipherSuite.X25519Aes128Ed25519;
+        var now = _clock.GetUtcNow();
+        var pair = suite.GenerateSignatureKeyPair();
+        using var good = KeyPackageSecrets.Create(
+            suite, pair, Credential.Basic(mallory.PublicKey.Span), MipGroup.Capabilities(), new Lifetime((ulong)now.AddHours(-1).ToUnixTimeSeconds(), (ulong)now.AddDays(30).ToUnixTimeSeconds()));
+        using var signer = suite.Signature.Prepare(pair.PrivateKey);
+        var bad = new KeyPackage { Version = 1, CipherSuite = suite.Id, InitKey = lowOrder, Leaf = good.KeyPackage.Leaf, Extensions = good.KeyPackage.Extensions }.Signed(suite, signer);
+        _network[Member.Relay].Publish(KeyPackageEvent.Create(mallory, bad, new string('9', 64), [Member.Relay], now.ToUnixTimeSeconds()));
+        var refusal = await Assert.ThrowsAsync<ClientException>(() => _alice.Client.InviteAsync(_group, [_carol.Key, mallory.PublicKey]));
+        Assert.Contains(Protocol.Encoding.Nip19.EncodePublicKey(mallory.PublicKey), refusal.Message, StringComparison.Ordinal);
+        Assert.Contains("InvalidKey", refusal.Message, StringComparison.Ordinal);
+
+        // The others are not held up by it.
+        await _alice.Client.InviteAsync(_group, [_carol.Key]);
+        await _alice.Client.SelfUpdateAsync(_group);
+        await _bob.Client.SyncAsync(_group);
+        Assert.Equal(_alice.State(_group).EpochAuthenticator, _bob.State(_group).EpochAuthenticator);
     }
 
     // A key package of a client that knows no self_remove.

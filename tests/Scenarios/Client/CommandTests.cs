@@ -86,6 +86,47 @@ public sealed class CommandTests(SuiteFixture fixture) : IClassFixture<SuiteFixt
         Assert.Contains("marmot group admin", output, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task Init_repeated_changes_only_what_is_named()
+    {
+        string relay = fixture.Suite.RelayUrl.ToString(), blossom = fixture.Suite.HttpUrl.ToString();
+        await RunAsync("fay", "init", "--relay", relay, "--blossom", blossom, "--name", "Fay");
+        var before = await RunAsync("fay", "whoami");
+        await RunAsync("fay", "init", "--name", "Fay again");
+        var after = await RunAsync("fay", "whoami");
+        Assert.Equal(before.ToString().Replace("\"Fay\"", "\"Fay again\"", StringComparison.Ordinal), after.ToString());
+        Assert.Contains(blossom.TrimEnd('/'), after.ToString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Send_with_a_dash_reads_standard_input()
+    {
+        await RunAsync("gil", "init", "--relay", fixture.Suite.RelayUrl.ToString());
+        await RunAsync("gil", "group", "create", "pipes");
+        Assert.Equal(0, (await StartAsync("gil", ["send", "pipes", "-"], input: "two\nlines\n")).ExitCode);
+        var messages = await RunAsync("gil", "messages", "pipes");
+        Assert.Equal("two\nlines", messages[0].GetProperty("content").GetString());
+        Assert.Equal(1, (await StartAsync("gil", ["send", "pipes", "-"], input: "")).ExitCode);
+    }
+
+    [Fact]
+    public async Task Three_requests_piped_to_the_agent_get_three_answers_before_it_ends()
+    {
+        string relay = fixture.Suite.RelayUrl.ToString();
+        string lines = $$"""
+            {"id":1,"cmd":"init","relays":["{{relay}}"],"stateDir":"{{_folders.File("piped").Replace("\\", "/", StringComparison.Ordinal)}}"}
+            {"id":2,"cmd":"createGroup","name":"piped"}
+            {"id":3,"cmd":"listGroups"}
+
+            """;
+        var (exitCode, output) = await StartAsync(null, ["agent"], lines);
+        Assert.Equal(0, exitCode);
+        var answers = output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Where(line => line.StartsWith('{')).Select(line => JsonDocument.Parse(line).RootElement).ToList();
+        Assert.Equal([1, 2, 3], answers.Select(answer => answer.GetProperty("id").GetInt32()));
+        Assert.All(answers, answer => Assert.True(answer.GetProperty("ok").GetBoolean(), answer.ToString()));
+        Assert.Contains("piped", answers[2].ToString(), StringComparison.Ordinal);
+    }
+
     private async Task<JsonElement> RunAsync(string home, params string[] arguments)
     {
         var (exitCode, output) = await StartAsync(home, [.. arguments, "--json"]);
@@ -94,11 +135,14 @@ public sealed class CommandTests(SuiteFixture fixture) : IClassFixture<SuiteFixt
         return document.RootElement.Clone();
     }
 
-    private async Task<(int ExitCode, string Output)> StartAsync(string home, params string[] arguments)
+    private Task<(int ExitCode, string Output)> StartAsync(string home, params string[] arguments) => StartAsync(home, arguments, input: null);
+
+    private async Task<(int ExitCode, string Output)> StartAsync(string? home, string[] arguments, string? input)
     {
         string configuration = AppContext.BaseDirectory.Contains($"{Path.DirectorySeparatorChar}Release{Path.DirectorySeparatorChar}", StringComparison.Ordinal) ? "Release" : "Debug";
         string program = Path.Combine(MarmotServerProcess.RepositoryRoot, "src", "Cli", "bin", configuration, "net10.0", "marmot.dll");
-        await using var process = ChildProcess.Start("dotnet", [program, .. arguments, "--home", _folders.File(home)]);
+        string[] where = home is null ? [] : ["--home", _folders.File(home)];
+        await using var process = ChildProcess.Start("dotnet", [program, .. arguments, .. where], input: input);
         return (await process.WaitForExitAsync(TimeSpan.FromSeconds(60)), process.Output);
     }
 }

@@ -4,6 +4,7 @@ using Marmot.Blossom.Endpoints;
 using Marmot.Blossom.Index;
 using Marmot.Blossom.Index.Postgres;
 using Marmot.Blossom.Intake;
+using Marmot.Blossom.Refusals;
 using Marmot.Blossom.Retention;
 using Marmot.Blossom.Mirror;
 using Marmot.Blossom.Policies;

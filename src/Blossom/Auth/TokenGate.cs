@@ -1,4 +1,4 @@
-using Marmot.Blossom.Endpoints;
+using Marmot.Blossom.Refusals;
 using Marmot.Protocol.Auth;
 using Marmot.Protocol.Encoding;
 using Microsoft.AspNetCore.Http;

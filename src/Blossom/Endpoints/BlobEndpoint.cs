@@ -4,6 +4,7 @@ using Marmot.Blossom.Auth;
 using Marmot.Blossom.Blobs;
 using Marmot.Blossom.Index;
 using Marmot.Blossom.Policies;
+using Marmot.Blossom.Refusals;
 using Marmot.Blossom.Storage;
 using Marmot.Protocol.Auth;
 using Microsoft.AspNetCore.Http;

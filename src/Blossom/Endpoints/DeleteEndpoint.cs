@@ -1,6 +1,7 @@
 using Marmot.Blossom.Auth;
 using Marmot.Blossom.Blobs;
 using Marmot.Blossom.Index;
+using Marmot.Blossom.Refusals;
 using Marmot.Protocol.Auth;
 using Microsoft.AspNetCore.Http;
 

@@ -1,4 +1,5 @@
 using Marmot.Blossom.Intake;
+using Marmot.Blossom.Refusals;
 using Marmot.Blossom.Retention;
 using Marmot.Blossom.Storage;
 using Microsoft.AspNetCore.Connections;

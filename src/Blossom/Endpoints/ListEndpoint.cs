@@ -1,6 +1,7 @@
 using System.Globalization;
 using Marmot.Blossom.Auth;
 using Marmot.Blossom.Index;
+using Marmot.Blossom.Refusals;
 using Marmot.Protocol.Auth;
 using Marmot.Protocol.Encoding;
 using Microsoft.AspNetCore.Http;

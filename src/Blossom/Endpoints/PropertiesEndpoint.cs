@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Marmot.Blossom.Refusals;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Options;
 

@@ -1,6 +1,7 @@
 using System.Text;
 using Marmot.Blossom.Auth;
 using Marmot.Blossom.Policies;
+using Marmot.Blossom.Refusals;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
 using Microsoft.AspNetCore.Http;

@@ -3,6 +3,7 @@ using Marmot.Blossom.Auth;
 using Marmot.Blossom.Blobs;
 using Marmot.Blossom.Intake;
 using Marmot.Blossom.Policies;
+using Marmot.Blossom.Refusals;
 using Marmot.Blossom.Storage;
 using Marmot.Protocol.Auth;
 using Marmot.Protocol.Encoding;

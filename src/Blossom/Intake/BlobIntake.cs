@@ -1,8 +1,8 @@
 using System.Buffers;
 using System.IO.Pipelines;
 using System.Security.Cryptography;
-using Marmot.Blossom.Endpoints;
 using Marmot.Blossom.Policies;
+using Marmot.Blossom.Refusals;
 using Marmot.Blossom.Storage;
 using Marmot.Protocol.Encoding;
 using Microsoft.Extensions.Options;

@@ -5,6 +5,7 @@ using Marmot.Blossom.Blobs;
 using Marmot.Blossom.Endpoints;
 using Marmot.Blossom.Intake;
 using Marmot.Blossom.Policies;
+using Marmot.Blossom.Refusals;
 using Marmot.Blossom.Storage;
 using Marmot.Protocol.Auth;
 using Microsoft.AspNetCore.Http;

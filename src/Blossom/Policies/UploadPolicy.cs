@@ -1,7 +1,7 @@
 using System.Net;
 using Marmot.Blossom.Auth;
-using Marmot.Blossom.Endpoints;
 using Marmot.Blossom.Index;
+using Marmot.Blossom.Refusals;
 using Marmot.Blossom.Storage;
 using Marmot.Protocol.Auth;
 using Marmot.Protocol.Encoding;

@@ -4,6 +4,7 @@ using System.Reflection;
 using System.Text;
 using System.Text.RegularExpressions;
 using Marmot.Blossom.Endpoints;
+using Marmot.Blossom.Refusals;
 using Marmot.Protocol.Auth;
 using Marmot.Protocol.Keys;
 

@@ -1,6 +1,6 @@
 using Microsoft.AspNetCore.Http;
 
-namespace Marmot.Blossom.Endpoints;
+namespace Marmot.Blossom.Refusals;
 
 /// <summary>Why a request is refused: status, X-Reason, and a short code for metrics.</summary>
 /// <remarks>Reasons are constants, printable ASCII below 256 characters, hold no <c>://</c> and never repeat what the caller sent: MDK drops any other.</remarks>

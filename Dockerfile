@@ -20,9 +20,11 @@ RUN for project in projects/*.csproj; do \
 RUN --mount=type=cache,target=/root/.nuget/packages,sharing=locked \
     dotnet restore src/AllInOne -r linux-$(echo "$TARGETARCH" | sed 's/amd64/x64/') -p:PublishReadyToRun=${READY_TO_RUN}
 COPY src/ src/
+COPY LICENSE THIRD-PARTY-NOTICES.txt ./
 RUN --mount=type=cache,target=/root/.nuget/packages,sharing=locked \
     dotnet publish src/AllInOne --no-restore -c Release -r linux-$(echo "$TARGETARCH" | sed 's/amd64/x64/') --self-contained false -o /app \
       -p:PublishReadyToRun=${READY_TO_RUN} -p:UseAppHost=false -p:GenerateDocumentationFile=false -p:DebugType=none -p:RunAnalyzers=false \
+ && cp LICENSE THIRD-PARTY-NOTICES.txt /app/ \
  && mkdir -p /state/data
 
 # LMDB alone comes from the distribution; libsodium and libsecp256k1 are in /app, from their packages.

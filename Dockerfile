@@ -11,14 +11,15 @@ ARG TARGETARCH=amd64
 ARG READY_TO_RUN=true
 ENV DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1
 WORKDIR /source
-# Restore first: sources change more often than packages. Each project's folder is named like its file.
-COPY global.json Directory.Build.props Directory.Packages.props .editorconfig ./
-COPY src/*/*.csproj ./projects/
+# Restore first, in exactly the versions of the lock files: sources change more often than packages. Each project's folder is named like its file.
+COPY global.json Directory.Build.props Directory.Build.targets Directory.Packages.props .editorconfig ./
+COPY src/Directory.Build.props src/
+COPY src/*/*.csproj src/*/packages.*.lock.json ./projects/
 RUN for project in projects/*.csproj; do \
-      folder=src/$(basename "$project" .csproj) && mkdir -p "$folder" && mv "$project" "$folder/" || exit 1; \
+      name=$(basename "$project" .csproj) && mkdir -p "src/$name" && mv "$project" "projects/packages.$name.lock.json" "src/$name/" || exit 1; \
     done
 RUN --mount=type=cache,target=/root/.nuget/packages,sharing=locked \
-    dotnet restore src/AllInOne -r linux-$(echo "$TARGETARCH" | sed 's/amd64/x64/') -p:PublishReadyToRun=${READY_TO_RUN}
+    MARMOT_LOCKED=true dotnet restore src/AllInOne -p:RuntimeIdentifier=linux-$(echo "$TARGETARCH" | sed 's/amd64/x64/') -p:PublishReadyToRun=${READY_TO_RUN}
 COPY src/ src/
 COPY LICENSE THIRD-PARTY-NOTICES.txt ./
 RUN --mount=type=cache,target=/root/.nuget/packages,sharing=locked \

@@ -9,6 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . eng/setup.sh
 need_all
+export MARMOT_LOCKED=true
 out=${1:-artifacts}
 version=$(sed -nE 's/.*<Version>(.*)<\/Version>.*/\1/p' Directory.Build.props)
 mkdir -p "$out"

@@ -42,13 +42,13 @@ has_dotnet() {
 }
 
 # Everything that building and running needs, in one go, so that whoever is not root gets one command: LMDB (libsodium and libsecp256k1 come with the packages that `dotnet restore` fetches),
-# OpenSSL and the C++ library for .NET, and what fetches the SDK when it is missing. NAME=PROBE arguments are added to it. The SDK comes from PATH, from the user's folder, or by the vendor's
+# OpenSSL, certificates and the C++ library for .NET, and what fetches the SDK when it is missing. NAME=PROBE arguments are added to it. The SDK comes from PATH, from the user's folder, or by the vendor's
 # script into that folder.
 need_all() {
   if [ "$(uname -s)" = Linux ]; then
     if [ "$(id -u)" -eq 0 ] && ! has_library liblmdb && command -v apt-get >/dev/null 2>&1; then apt-get update -qq >/dev/null 2>&1 || true; fi
-    local wanted=("liblmdb0=has_library liblmdb" "$(openssl_package)=has_library libssl" "libstdc++6=has_library libstdc++")
-    has_dotnet || wanted+=("curl=command -v curl" "ca-certificates=test -e /etc/ssl/certs/ca-certificates.crt")
+    local wanted=("liblmdb0=has_library liblmdb" "$(openssl_package)=has_library libssl" "libstdc++6=has_library libstdc++" "ca-certificates=test -e /etc/ssl/certs/ca-certificates.crt")
+    has_dotnet || wanted+=("curl=command -v curl")
     need_packages "${wanted[@]}" "$@"
   else
     say "the system's libraries are not checked here; if the program says that one is missing: brew install lmdb"

@@ -2,7 +2,8 @@
 # Tries `./run` and `doctor` on a machine that has nothing: a debootstrap minbase chroot, once as root and once as a plain user, from a clone of this repository's HEAD.
 #   tests/containers/clean-machine.sh [bookworm|trixie ...]     default: both, which are Debian 12 and 13
 # Needs root, debootstrap and git. MARMOT_SDK names a folder with the .NET SDK 10 that is put where the vendor's script would put it (~/.dotnet); default: the one that `dotnet` in PATH belongs to.
-# MARMOT_MIRROR is the Debian mirror, MARMOT_APT_CONF a file of apt settings for the chroot. Ends with 'N passed, N failed'; exit codes as tests/containers/run.sh.
+# MARMOT_MIRROR is the Debian mirror, MARMOT_APT_CONF a file of apt settings for the chroot,
+# MARMOT_CA_FILES private certificate authorities (PEM, one each, separated by spaces) to be trusted there. Ends with 'N passed, N failed'; exit codes as tests/containers/run.sh.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 say() { printf '%s\n' "$*" >&2; }
@@ -93,6 +94,8 @@ for release in "${@:-bookworm trixie}"; do for suite in $release; do
   say "debootstrap $suite ..."
   debootstrap --variant=minbase "$suite" "$base" "$mirror" >"$work/$suite.log" 2>&1 || { tail -5 "$work/$suite.log" >&2; failed=$((failed + 1)); continue; }
   cp /etc/resolv.conf "$base/etc/resolv.conf" 2>/dev/null
+  mkdir -p "$base/usr/local/share/ca-certificates"
+  for authority in ${MARMOT_CA_FILES:-}; do cp "$authority" "$base/usr/local/share/ca-certificates/$(basename "$authority").crt"; done
   [ -z "${MARMOT_APT_CONF:-}" ] || cp "$MARMOT_APT_CONF" "$base/etc/apt/apt.conf.d/99clean-machine"
   make "$work/$suite-root" root "$base" && check "$suite, root: ./run comes up and doctor passes" comes_up "$work/$suite-root" root
   make "$work/$suite-user" someone "$base" && check "$suite, plain user: ./run asks for one command" asks_for_one_command "$work/$suite-user" someone

@@ -122,13 +122,17 @@ public sealed class MirrorTests : IAsyncLifetime
         using var key = SecretKey.Generate();
         using var request = new HttpRequestMessage(HttpMethod.Put, "/mirror") { Content = body };
         request.Headers.TryAddWithoutValidation("Authorization", server.Token(key, BlossomVerb.Upload, hash));
+        request.Headers.TryAddWithoutValidation("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        request.Headers.TryAddWithoutValidation("tracestate", "client=secret");
+        request.Headers.TryAddWithoutValidation("baggage", "who=me");
         return await server.Http.SendAsync(request);
     }
 
     private async Task ServeAsync(HttpContext context)
     {
         Interlocked.Increment(ref _hits);
-        if (context.Request.Headers.Authorization.Count + context.Request.Headers.Cookie.Count + context.Request.Headers["X-Forwarded-For"].Count > 0)
+        if (context.Request.Headers.Authorization.Count + context.Request.Headers.Cookie.Count + context.Request.Headers["X-Forwarded-For"].Count > 0
+            || context.Request.Headers.Keys.Any(name => name.ToLowerInvariant() is "traceparent" or "tracestate" or "baggage" or "correlation-context"))
         {
             _leaked = "a header of the caller";
         }

@@ -35,6 +35,6 @@ bom="$out/marmot-server-$version.cdx.json"
 dotnet CycloneDX src/AllInOne/AllInOne.csproj --output "$out" --filename "$(basename "$bom")" --output-format Json --set-name marmot-server --set-version "$version" --exclude-dev --disable-package-restore >/dev/null || die "the bill of materials could not be made"
 # LMDB is no package of NuGet.
 lmdb='{ "type": "library", "bom-ref": "pkg:deb/debian/liblmdb0", "name": "liblmdb0", "version": "0.9", "description": "LMDB, from the distribution of the image", "licenses": [ { "license": { "id": "OLDAP-2.8" } } ], "purl": "pkg:deb/debian/liblmdb0" },'
-sed -i "0,/\"components\": \[/s||&\n    $lmdb|" "$bom"
+sed -i "s|^  \"components\": \[|&\n    $lmdb|" "$bom" # the list of the top level, which alone is indented by two
 (cd "$out" && sha256sum marmot-server-"$version"* >SHA256SUMS)
 say "done: $out"

@@ -1,8 +1,8 @@
 using System.IO.Compression;
 using Marmot.Hosting;
 using Marmot.Hosting.Settings;
-using Marmot.Relay.Management;
 using Marmot.Relay.Operator;
+using Marmot.Relay.Rules;
 using Marmot.Relay.Storage;
 using Marmot.Relay.Storage.Postgres;
 using Marmot.Relay.Storage.Postgres.Schema;

@@ -2,7 +2,9 @@ using Marmot.Hosting;
 using Marmot.Hosting.Cluster;
 using Marmot.Hosting.Health;
 using Marmot.Hosting.Settings;
+using Marmot.Relay.Budgets;
 using Marmot.Relay.Connections;
+using Marmot.Relay.Dispatch;
 using Marmot.Relay.Ingest;
 using Marmot.Relay.Live;
 using Marmot.Relay.Maintenance;
@@ -10,6 +12,8 @@ using Marmot.Relay.Management;
 using Marmot.Relay.Operator;
 using Marmot.Relay.Pages;
 using Marmot.Relay.Queries;
+using Marmot.Relay.Replies;
+using Marmot.Relay.Rules;
 using Marmot.Relay.Storage;
 using Marmot.Relay.Storage.Postgres;
 using Marmot.Relay.Turns;
@@ -37,11 +41,13 @@ public static class RelayHosting
         services.AddSingleton<RelayMetrics>();
         services.AddSingleton<RelayIdentity>();
 
-        // Connection -> Ingester -> policies -> writer -> OK -> fan-out
+        // Connection -> MessageDispatch -> EventCheck -> Admission -> EventWriterLoop -> OK -> FanOut
         services.AddSingleton<ConnectionSet>();
         services.AddSingleton<AuthWaitMemory>();
         services.AddConnectionShortcut<WebSocketShortcut>();
-        services.AddSingleton<Ingester>();
+        services.AddSingleton<MessageDispatch>();
+        services.AddSingleton<EventCheck>();
+        services.AddSingleton<Admission>();
         services.AddSingleton<WritePolicy>();
         services.AddSingleton(provider => new RelayBudgets(provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<IOptions<RelayOptions>>().Value));
         services.AddSingleton<WorkTurns>();

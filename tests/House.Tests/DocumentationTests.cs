@@ -13,6 +13,18 @@ public partial class DocumentationTests
         Assert.DoesNotContain(named, name => !Path.Exists(Path.Combine(Repository.Root, name)));
     }
 
+    /// <summary>The walks name a method in brackets after its file.</summary>
+    [Fact]
+    public void Every_method_named_in_the_architecture_page_stands_in_its_file()
+    {
+        string page = File.ReadAllText(Path.Combine(Repository.Root, "docs", "architecture.md"));
+        var steps = Step().Matches(page)
+            .SelectMany(match => match.Groups[2].Captures.Select(method => (File: match.Groups[1].Value, Method: method.Value)))
+            .ToList();
+        Assert.True(steps.Count > 20, "the page walks by file and method");
+        Assert.DoesNotContain(steps, step => !Regex.IsMatch(File.ReadAllText(Path.Combine(Repository.Root, step.File)), $@"\b{step.Method}(<\w+>)?\("));
+    }
+
     [Fact]
     public void Every_test_named_in_a_conformance_page_exists()
     {
@@ -36,6 +48,10 @@ public partial class DocumentationTests
 
     [GeneratedRegex("`([^`\\s]+)`")]
     private static partial Regex CodeSpan();
+
+    // `src/A/B.cs` (`MethodOne`, `MethodTwo`)
+    [GeneratedRegex(@"`(src/[^`]+\.cs)`\s+\((?:`(\w+)`(?:,\s+)?)+\)")]
+    private static partial Regex Step();
 
     [GeneratedRegex(@"public (?:async )?(?:Task|void|ValueTask) (\w+)\(")]
     private static partial Regex Method();

@@ -31,19 +31,7 @@ public static class ClientMessageReader
             return Fail("a message is a JSON array that starts with its verb", out reason);
         }
 
-        // Most frames are EVENT; the rest are told apart by length and bytes.
-        var kind = verb switch
-        {
-            _ when verb.SequenceEqual("EVENT"u8) => ClientMessageKind.Event,
-            _ when verb.SequenceEqual("REQ"u8) => ClientMessageKind.Req,
-            _ when verb.SequenceEqual("CLOSE"u8) => ClientMessageKind.Close,
-            _ when verb.SequenceEqual("AUTH"u8) => ClientMessageKind.Auth,
-            _ when verb.SequenceEqual("COUNT"u8) => ClientMessageKind.Count,
-            _ when verb.SequenceEqual("NEG-OPEN"u8) => ClientMessageKind.NegOpen,
-            _ when verb.SequenceEqual("NEG-MSG"u8) => ClientMessageKind.NegMsg,
-            _ when verb.SequenceEqual("NEG-CLOSE"u8) => ClientMessageKind.NegClose,
-            _ => ClientMessageKind.None,
-        };
+        var kind = ToKind(verb);
         message = new ClientMessage { Kind = kind, Filters = [] };
         switch (kind)
         {
@@ -55,6 +43,27 @@ public static class ClientMessageReader
                 return TryReadSubscription(frame, cursor, kind, limits, out message, out reason);
         }
     }
+
+    /// <summary>The verb of a frame alone, which costs next to nothing; whether the rest can be read is another question.</summary>
+    public static ClientMessageKind ReadKind(ReadOnlySpan<byte> frame)
+    {
+        var cursor = new JsonCursor(frame);
+        return cursor.TryTake((byte)'[') && cursor.TryReadString(out var verb, out _) ? ToKind(verb) : ClientMessageKind.None;
+    }
+
+    // Most frames are EVENT; the rest are told apart by length and bytes.
+    private static ClientMessageKind ToKind(ReadOnlySpan<byte> verb) => verb switch
+    {
+        _ when verb.SequenceEqual("EVENT"u8) => ClientMessageKind.Event,
+        _ when verb.SequenceEqual("REQ"u8) => ClientMessageKind.Req,
+        _ when verb.SequenceEqual("CLOSE"u8) => ClientMessageKind.Close,
+        _ when verb.SequenceEqual("AUTH"u8) => ClientMessageKind.Auth,
+        _ when verb.SequenceEqual("COUNT"u8) => ClientMessageKind.Count,
+        _ when verb.SequenceEqual("NEG-OPEN"u8) => ClientMessageKind.NegOpen,
+        _ when verb.SequenceEqual("NEG-MSG"u8) => ClientMessageKind.NegMsg,
+        _ when verb.SequenceEqual("NEG-CLOSE"u8) => ClientMessageKind.NegClose,
+        _ => ClientMessageKind.None,
+    };
 
     private static bool TryReadEvent(
         ReadOnlySpan<byte> frame, JsonCursor cursor, ClientMessageKind kind, out ClientMessage message, out RejectReason reason)

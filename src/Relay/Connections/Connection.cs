@@ -4,42 +4,36 @@ using Marmot.Protocol.Auth;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Messages;
-using Marmot.Relay.Ingest;
-using Marmot.Relay.Live;
+using Marmot.Relay.Budgets;
+using Marmot.Relay.Dispatch;
+using Marmot.Relay.Frames;
 using Marmot.Relay.Queries;
+using Marmot.Relay.Replies;
 using Marmot.Relay.Turns;
 
 namespace Marmot.Relay.Connections;
 
-/// <summary>One client: reads frames, gathers the whole messages of a read into a batch, hands it to the ingester, and starts over.</summary>
+/// <summary>One client: reads frames, gathers the whole messages of a read into a batch, hands it on, and starts over.</summary>
 /// <remarks>The read loop owns everything here but the outbox. An idle connection holds no buffer.</remarks>
 internal sealed class Connection : IDisposable
 {
-    private const int MaxKeys = 32;
     private const ushort NormalClosure = 1000;
     internal const string ShuttingDown = "shutting down";
     private static readonly TimeSpan MinHold = TimeSpan.FromMilliseconds(200);
     private static readonly TimeSpan MaxHold = TimeSpan.FromSeconds(2); // short of what a client takes for a dead connection
-    private static readonly TimeSpan FarewellTime = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan PendingOkTime = TimeSpan.FromSeconds(2);
     private readonly ClientTransport _transport;
     private readonly RelayBudgets _budgets;
     private readonly RelayOptions _options;
     private readonly TimeProvider _clock;
-    private readonly string _challenge;
-    private readonly AuthWaitMemory _authMemory;
     private readonly CancellationTokenSource _ended = new();
-    private volatile Bytes32[] _keys = [];
     private volatile string? _endReason;
-    private AuthWaits? _waits; // the read loop's own
     private long _lastHeard;
     private bool _pinged;
-    private int _unanswered;
-    private int _trust; // 1 trusted, -1 never again
     private readonly AddressShares _shares;
     private readonly AddressShare _share;
     private int _keysAsked; // IsMemberUnknown's own
     private bool _isDisposed; // under the lock of _share
-    private long _filterBytes; // the read loop's own
     private long _inputBytes; // the read loop's own
     private OversizedMessage? _tooLarge; // the message that is passed over; with what follows the read loop's own
     private long _tooLargeRest; // bytes still to come of the frame at hand
@@ -64,62 +58,46 @@ internal sealed class Connection : IDisposable
         TimeProvider clock)
     {
         _budgets = budgets;
-        _authMemory = authMemory;
         _shares = shares;
         _share = share;
-        AddressPrefix = share.Prefix;
-        Turn = new WorkTurn(turns, budgets.LaneOf(AddressPrefix));
         _transport = transport;
-        _challenge = challenge;
         _options = options;
         _clock = clock;
         _lastHeard = clock.GetTimestamp();
-        Outbox = new Outbox(transport.Output, memory, options.MaxOutboxBytes, options.WriteTimeout, Drop, transport.Socket);
-        Budget = new EventBudget(clock, options.MaxEventsPerSecond);
+        var outbox = new Outbox(transport.Output, memory, options.MaxOutboxBytes, options.WriteTimeout, Drop, transport.Socket);
+        var waits = options.AuthWait == TimeSpan.Zero
+            ? null : new AuthWaits(authMemory, options.MaxMessageBytes, options.AuthWait, clock, transport.Input.CancelPendingRead);
+        var auth = new Authentication(outbox, challenge, transport.RelayUrl, waits, clock);
+        var turn = new WorkTurn(turns, budgets.LaneOf(share.Prefix));
+        Client = new ReplyTarget(outbox, auth, turn, budgets, new EventBudget(clock, options.MaxEventsPerSecond), Drop, () => End(1007, "sent text that is not UTF-8"))
+        {
+            Address = transport.Address,
+            AddressPrefix = share.Prefix,
+            Compression = transport.IsDeflating ? options.Compression : RelayCompression.Off,
+        };
+        Open = new OpenRequests(Client, shares, share, options.MaxFilterBytes);
     }
 
-    /// <summary>Its place among the connections of a round of deliveries; the loop of <see cref="FanOut"/> alone uses it.</summary>
-    public (ulong Round, int Index) DeliveryPlace;
+    /// <summary>What the rooms know of this client.</summary>
+    public ReplyTarget Client { get; }
 
-    public Outbox Outbox { get; }
-
-    /// <summary>Its turns at the cores, for its read loop alone.</summary>
-    public WorkTurn Turn { get; }
-
-    public EventBudget Budget { get; }
-
-    /// <summary>What is compressed for this client: nothing unless permessage-deflate was agreed on.</summary>
-    public RelayCompression Compression => _transport.IsDeflating ? _options.Compression : RelayCompression.Off;
-
-    /// <summary>Where it comes from; for the operator's own program only, never logged.</summary>
-    public System.Net.IPAddress? Address => _transport.Address;
-
-    /// <summary>Whose work budget it uses; null when it is not counted. In memory only, never logged.</summary>
-    public AddressPrefix? AddressPrefix { get; }
+    /// <summary>What it has open.</summary>
+    public OpenRequests Open { get; }
 
     /// <summary>Its client proved a key that is known here (<see cref="AddressShares.TryAdmitMember"/>); the loop of <see cref="ConnectionSet"/> alone sets it.</summary>
     public bool IsMember { get; private set; }
-
-    /// <summary>Open subscriptions by id; the read loop's own.</summary>
-    public Dictionary<string, Subscription> Subscriptions { get; } = new(StringComparer.Ordinal);
-
-    /// <summary>Open reconciliations by id (NIP-77); the read loop's own, null while there is none.</summary>
-    public Dictionary<string, Sync>? Syncs { get; set; }
-
-    /// <summary>The keys this connection proved (NIP-42); replaced, never changed in place.</summary>
-    public Bytes32[] Keys => _keys;
 
     /// <summary>Why it ended, once it did.</summary>
     public string EndReason => _endReason ?? "closed";
 
     /// <summary>Serves the client until it leaves or is dropped.</summary>
-    public async Task RunAsync(Ingester ingester, CancellationToken shutdown)
+    public async Task RunAsync(MessageDispatch dispatch, CancellationToken shutdown)
     {
         using var registration = shutdown.UnsafeRegister(static state => ((Connection)state!).Drop(ShuttingDown), this);
         Outbox.SendHandshake(_transport.Handshake);
         if (_options.AuthOnConnect)
         {
-            SendChallenge();
+            Client.Auth.SendChallenge();
         }
 
         Outbox.Flush();
@@ -134,7 +112,7 @@ internal sealed class Connection : IDisposable
                 var rest = read.Buffer;
                 if (read.IsCanceled)
                 {
-                    RefuseExpired(); // the timer of AuthWaits, nothing was heard
+                    Client.Auth.RefuseExpired(); // the timer of AuthWaits, nothing was heard
                 }
                 else
                 {
@@ -143,7 +121,7 @@ internal sealed class Connection : IDisposable
                 }
 
                 // What an address sends costs it as it arrives, whatever it is; one that has spent its budget is read from slowly.
-                var wait = _budgets.Charge(AddressPrefix, RelayBudgets.ReadUnitsOf(rest.Length - unread));
+                var wait = _budgets.Charge(Client.AddressPrefix, RelayBudgets.ReadUnitsOf(rest.Length - unread));
                 bool more;
                 do
                 {
@@ -152,15 +130,15 @@ internal sealed class Connection : IDisposable
                     var units = RelayBudgets.MessageUnitsOf(count, batch.TakeInflatedBytes());
                     if (count > 0)
                     {
-                        await ingester.HandleAsync(this, batch, _ended.Token);
+                        await dispatch.HandleAsync(Open, batch, _ended.Token);
                         batch.Clear();
-                        wait = _budgets.Charge(AddressPrefix, units);
+                        wait = _budgets.Charge(Client.AddressPrefix, units);
                     }
 
                     if (_refused is { } refused)
                     {
                         _refused = null;
-                        ingester.RefuseTooLarge(this, refused);
+                        dispatch.RefuseTooLarge(Open, refused);
                     }
 
                     Watch(rest.Length + batch.OpenLength + (_tooLarge is null ? 0 : 1), isNew: count > 0);
@@ -197,7 +175,7 @@ internal sealed class Connection : IDisposable
             Interlocked.CompareExchange(ref _endReason, "closed", null); // nobody drops it any more
             if (_endReason == ShuttingDown)
             {
-                await SayFarewellAsync();
+                await SayShutdownAsync();
             }
 
             // A close frame and what stands before it get a moment; a reader that does not read gets none.
@@ -207,7 +185,7 @@ internal sealed class Connection : IDisposable
                 await Outbox.WaitAsync(0, moment.Token).ContinueWith(static _ => { }, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
             }
 
-            _waits?.Dispose();
+            Client.Auth.Dispose();
             Outbox.Close();
             await _transport.CloseAsync();
             Outbox.Release();
@@ -256,132 +234,6 @@ internal sealed class Connection : IDisposable
         }
     }
 
-    /// <summary>NIP-42; several keys may be proved one after another. <see cref="SettleWaitingAsync"/> follows.</summary>
-    /// <returns>Whether the key counts as proved.</returns>
-    public bool Authenticate(in NostrEventView evt)
-    {
-        if (_transport.RelayUrl is not { } url)
-        {
-            Outbox.SendOk(evt.Id, accepted: false, Rejections.NoOrigin);
-            return false;
-        }
-
-        var verdict = RelayAuth.Check(evt.AsStored(), _challenge, url, _clock.GetUtcNow());
-        if (verdict != RelayAuthVerdict.Accepted)
-        {
-            Outbox.SendOk(evt.Id, accepted: false, RelayAuth.ToReason(verdict));
-            return false;
-        }
-
-        if (Array.IndexOf(_keys, evt.PublicKey) < 0)
-        {
-            if (_keys.Length >= MaxKeys)
-            {
-                Outbox.SendOk(evt.Id, accepted: false, RejectReason.RateLimited("too many keys on one connection"));
-                return false;
-            }
-
-            _keys = [.. _keys, evt.PublicKey];
-        }
-
-        Outbox.SendOk(evt.Id);
-        return true;
-    }
-
-    /// <summary>Lets a request that needs authentication wait for it; the challenge goes out with the first.</summary>
-    /// <returns>False when it has to be refused at once: waiting is off, or too much waits already.</returns>
-    public bool TryWait(WaitingRequest request)
-    {
-        if (_options.AuthWait == TimeSpan.Zero)
-        {
-            return false;
-        }
-
-        _waits ??= new AuthWaits(_authMemory, _options.MaxMessageBytes, _options.AuthWait, _clock, _transport.Input.CancelPendingRead);
-        var isFirst = _waits.Count == 0;
-        if (!_waits.TryAdd(request))
-        {
-            return false;
-        }
-
-        _budgets.Charge(AddressPrefix, RelayBudgets.RequestUnits);
-        if (isFirst)
-        {
-            SendChallenge();
-        }
-
-        return true;
-    }
-
-    /// <summary>Ends the waiting of a request; an unknown id is nothing.</summary>
-    public void EndWait(ClientMessageKind kind, string id) => _waits?.Remove(kind, id);
-
-    /// <summary>After an AUTH: what may be served now is served. After one that failed, all that waits is refused.</summary>
-    public async ValueTask SettleWaitingAsync(bool isAuthenticated, CancellationToken cancel)
-    {
-        if (_waits is not { Count: > 0 })
-        {
-            return;
-        }
-
-        if (!isAuthenticated)
-        {
-            _waits.TakeAll().ForEach(request => request.Refuse(request.Check()));
-            return;
-        }
-
-        foreach (var request in _waits.TakeServable())
-        {
-            await Turn.EnterAsync();
-            try
-            {
-                await request.Serve(cancel);
-            }
-            finally
-            {
-                Turn.Leave();
-            }
-        }
-    }
-
-    /// <summary>OK false; one that asks for authentication comes after the challenge (NIP-42).</summary>
-    public void RefuseEvent(in Bytes32 id, in RejectReason reason)
-    {
-        ChallengeFor(reason);
-        Outbox.SendOk(id, accepted: false, reason);
-    }
-
-    /// <summary>CLOSED; one that asks for authentication comes after the challenge (NIP-42).</summary>
-    public void RefuseRequest(string id, in RejectReason reason)
-    {
-        ChallengeFor(reason);
-        Outbox.SendClosed(id, reason);
-    }
-
-    /// <summary>NEG-ERR; one that asks for authentication comes after the challenge (NIP-42).</summary>
-    public void RefuseSync(string id, in RejectReason reason)
-    {
-        ChallengeFor(reason);
-        Outbox.SendSyncError(id, reason);
-    }
-
-    /// <summary>RFC 6455, 8.1: text that is not UTF-8 ends the connection.</summary>
-    public void EndNotUtf8() => End(1007, "sent text that is not UTF-8");
-
-    /// <summary>An event of it was stored, and none came with a wrong signature: its next lone event may be written before its signature is checked.</summary>
-    public bool IsTrusted => Volatile.Read(ref _trust) > 0;
-
-    public void Trust() => Interlocked.CompareExchange(ref _trust, 1, 0);
-
-    /// <summary>For good.</summary>
-    public void Distrust() => Volatile.Write(ref _trust, -1);
-
-    /// <summary>An event was handed to the writer: its OK is owed.</summary>
-    public void Owe() => Interlocked.Increment(ref _unanswered);
-
-    /// <summary>An OK that was owed is sent.</summary>
-    public void Settle() => Interlocked.Decrement(ref _unanswered);
-
     public void Dispose()
     {
         _ended.Dispose();
@@ -393,33 +245,14 @@ internal sealed class Connection : IDisposable
         }
     }
 
-    /// <summary>Counts the filters of a subscription that is about to be opened; false when the connection, its address or all together hold too much. For the read loop.</summary>
-    public bool TryHoldFilters(int bytes)
-    {
-        if (_filterBytes + bytes > _options.MaxFilterBytes || !_shares.Filters.TryTake(ref _share.FilterBytes, bytes, _share.Part))
-        {
-            return false;
-        }
-
-        _filterBytes += bytes;
-        return true;
-    }
-
-    /// <summary>After <see cref="TryHoldFilters"/>.</summary>
-    public void ReturnFilters(int bytes)
-    {
-        _filterBytes -= bytes;
-        _shares.Filters.Return(ref _share.FilterBytes, bytes);
-    }
-
     /// <summary>Its client has proved a key more since this was last asked: whether it is a member's is to be found out. For the loop of <see cref="ConnectionSet"/>.</summary>
     public bool IsMemberUnknown
     {
         get
         {
             var asked = _keysAsked;
-            _keysAsked = _keys.Length;
-            return AddressPrefix is not null && !IsMember && _keysAsked > asked;
+            _keysAsked = Client.Keys.Length;
+            return Client.AddressPrefix is not null && !IsMember && _keysAsked > asked;
         }
     }
 
@@ -476,23 +309,13 @@ internal sealed class Connection : IDisposable
     {
         if (Interlocked.CompareExchange(ref _endReason, "sent a message too slowly", null) is null)
         {
-            _budgets.Charge(AddressPrefix, RelayBudgets.ViolationUnits);
+            _budgets.Charge(Client.AddressPrefix, RelayBudgets.ViolationUnits);
             SendClose(1008);
             _ = _ended.CancelAsync();
         }
     }
 
-    private void SendChallenge() => Outbox.SendAuth(_challenge);
-
-    private void ChallengeFor(in RejectReason reason)
-    {
-        if (reason.Prefix == RejectPrefix.AuthRequired)
-        {
-            SendChallenge();
-        }
-    }
-
-    private void RefuseExpired() => _waits?.TakeExpired().ForEach(request => request.Refuse(request.Check()));
+    private Outbox Outbox => Client.Outbox;
 
     private Task HoldAsync(TimeSpan wait) =>
         _transport.HoldAsync(TimeSpan.FromTicks(Math.Clamp(wait.Ticks, MinHold.Ticks, MaxHold.Ticks)), _clock, _ended.Token);
@@ -665,30 +488,17 @@ internal sealed class Connection : IDisposable
         }
     }
 
-    // NIP-01: the OKs that are still owed, then CLOSED for whatever is open, then the end.
-    private async Task SayFarewellAsync()
+    // NIP-01: the pending OKs, then CLOSED for whatever is open, then the end.
+    private async Task SayShutdownAsync()
     {
         var started = _clock.GetTimestamp();
-        while (Volatile.Read(ref _unanswered) > 0 && _clock.GetElapsedTime(started) < FarewellTime)
+        while (Client.PendingOks > 0 && _clock.GetElapsedTime(started) < PendingOkTime)
         {
             await Task.Delay(TimeSpan.FromMilliseconds(5), CancellationToken.None);
         }
 
-        foreach (var request in _waits?.TakeAll() ?? [])
-        {
-            request.Refuse(Rejections.ShuttingDown);
-        }
-
-        foreach (var id in Subscriptions.Keys)
-        {
-            Outbox.SendClosed(id, Rejections.ShuttingDown);
-        }
-
-        foreach (var id in Syncs?.Keys ?? Enumerable.Empty<string>())
-        {
-            Outbox.SendSyncError(id, Rejections.ShuttingDown);
-        }
-
+        Client.Auth.RefuseAll(Rejections.ShuttingDown);
+        Open.SayClosed(Rejections.ShuttingDown);
         Outbox.SendNotice("the relay is shutting down");
         SendClose(1001);
     }
@@ -697,7 +507,7 @@ internal sealed class Connection : IDisposable
     {
         if (code != NormalClosure)
         {
-            _budgets.Charge(AddressPrefix, RelayBudgets.ViolationUnits);
+            _budgets.Charge(Client.AddressPrefix, RelayBudgets.ViolationUnits);
         }
 
         if (Interlocked.CompareExchange(ref _endReason, reason, null) is null)

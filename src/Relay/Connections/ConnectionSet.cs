@@ -2,9 +2,11 @@ using System.Collections.Concurrent;
 using System.Net;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Filters;
-using Marmot.Relay.Ingest;
-using Marmot.Relay.Management;
-using Marmot.Relay.Queries;
+using Marmot.Relay.Budgets;
+using Marmot.Relay.Dispatch;
+using Marmot.Relay.Frames;
+using Marmot.Relay.Replies;
+using Marmot.Relay.Rules;
 using Marmot.Relay.Storage;
 using Marmot.Relay.Turns;
 using Microsoft.Extensions.Options;
@@ -13,9 +15,7 @@ namespace Marmot.Relay.Connections;
 
 /// <summary>All open connections: admits them, pings the silent, and lets them go when the relay stops.</summary>
 internal sealed class ConnectionSet(
-    Ingester ingester,
-    Requests requests,
-    Syncs syncs,
+    MessageDispatch dispatch,
     RelayIdentity identity,
     RelayBudgets budgets,
     WorkTurns turns,
@@ -116,13 +116,12 @@ internal sealed class ConnectionSet(
         _connections.TryAdd(connection, 0);
         try
         {
-            await connection.RunAsync(ingester, _stopping.Token);
+            await connection.RunAsync(dispatch, _stopping.Token);
         }
         finally
         {
             _connections.TryRemove(connection, out _);
-            requests.CloseAll(connection);
-            syncs.CloseAll(connection);
+            dispatch.CloseAll(connection.Open);
             if (connection.EndReason == "reads too slowly")
             {
                 metrics.ConnectionDropped();
@@ -133,7 +132,7 @@ internal sealed class ConnectionSet(
         }
     }
 
-    /// <summary>SIGTERM: nobody new, and farewell to all. Called before the web server stops, since that waits for open connections until its deadline.</summary>
+    /// <summary>SIGTERM: nobody new, and all are told. Called before the web server stops, since that waits for open connections until its deadline.</summary>
     public void BeginStop()
     {
         if (Interlocked.Exchange(ref _isStopping, 1) == 0)
@@ -147,12 +146,12 @@ internal sealed class ConnectionSet(
     private async Task DismissAsync()
     {
         var all = _connections.Keys.ToArray();
-        foreach (var step in all.Chunk(FarewellPace.PerStep(all.Length)))
+        foreach (var step in all.Chunk(DrainPace.PerStep(all.Length)))
         {
             Array.ForEach(step, connection => connection.Drop(Connection.ShuttingDown));
             if (step[^1] != all[^1])
             {
-                await Task.Delay(FarewellPace.Step);
+                await Task.Delay(DrainPace.Step);
             }
         }
 
@@ -201,7 +200,7 @@ internal sealed class ConnectionSet(
     {
         foreach (var connection in _connections.Keys)
         {
-            if (connection.IsMemberUnknown && await IsMemberAsync(connection.Keys, cancel))
+            if (connection.IsMemberUnknown && await IsMemberAsync(connection.Client.Keys, cancel))
             {
                 connection.AdmitMember();
             }
@@ -233,7 +232,7 @@ internal sealed class ConnectionSet(
     {
         foreach (var connection in _connections.Keys)
         {
-            if (moderation.IsBlocked(connection.Address))
+            if (moderation.IsBlocked(connection.Client.Address))
             {
                 connection.Drop("blocked");
             }

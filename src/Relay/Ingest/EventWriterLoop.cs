@@ -1,17 +1,17 @@
 using System.Threading.Channels;
 using Marmot.Protocol.Events;
-using Marmot.Relay.Connections;
 using Marmot.Relay.Live;
+using Marmot.Relay.Replies;
 using Marmot.Relay.Storage;
 
 namespace Marmot.Relay.Ingest;
 
-/// <summary>A verified event and who waits for its OK.</summary>
-internal sealed class PendingEvent(EventRecord record, Connection sender)
+/// <summary>An event on its way to the store and who waits for its OK.</summary>
+internal sealed class PendingEvent(EventWrite write, ReplyTarget sender)
 {
-    public EventWrite Write { get; } = new(record);
+    public EventWrite Write { get; } = write;
 
-    public Connection Sender { get; } = sender;
+    public ReplyTarget Sender { get; } = sender;
 }
 
 /// <summary>The single owner of the store's writes: takes what waits, writes it as one batch, then answers OK and passes it on.</summary>
@@ -43,11 +43,13 @@ internal sealed class EventWriterLoop(
     /// <summary>Why the last write failed; null when it succeeded.</summary>
     public string? Failure => _failure;
 
-    public ValueTask SubmitAsync(PendingEvent pending, CancellationToken cancel)
+    /// <summary>Hands an event to the writer's thread; waits while too many are on their way.</summary>
+    public ValueTask SubmitAsync(VerifiedEvent evt, ReplyTarget sender, CancellationToken cancel)
     {
+        var pending = new PendingEvent(new EventWrite(evt.Record), sender);
         if (_channel.Writer.TryWrite(pending))
         {
-            pending.Sender.Owe();
+            pending.Sender.BeginOk();
             Wake();
             return default;
         }
@@ -57,7 +59,13 @@ internal sealed class EventWriterLoop(
 
     /// <summary>Writes an event that came alone on the caller's thread, which spares the way to another thread and back.</summary>
     /// <returns>False when the store is not of this machine, or somebody else writes: <see cref="SubmitAsync"/> is the way then.</returns>
-    public bool TryWriteHere(PendingEvent pending)
+    public bool TryWrite(VerifiedEvent evt, ReplyTarget sender) => TryWriteHere(evt.Record, isUnchecked: false, sender);
+
+    /// <summary>As <see cref="TryWrite"/>, for an event whose signature the store checks while the disk is at work. The only method that takes such a one.</summary>
+    /// <returns>False when it was not written: <see cref="EventCheck.TryComplete"/> is the way then.</returns>
+    public bool TryWriteDeferred(DeferredEvent evt, ReplyTarget sender) => TryWriteHere(evt.Record, isUnchecked: true, sender);
+
+    private bool TryWriteHere(EventRecord record, bool isUnchecked, ReplyTarget sender)
     {
         if (!store.IsLocal || _writing.IsHeldByCurrentThread || !_writing.TryEnter()) // never inside another write: what it stored is passed on in order
         {
@@ -71,7 +79,8 @@ internal sealed class EventWriterLoop(
                 return false;
             }
 
-            pending.Sender.Owe();
+            var pending = new PendingEvent(new EventWrite(record) { IsUnchecked = isUnchecked }, sender);
+            sender.BeginOk();
             WriteBatch([pending], [pending.Write]);
         }
         catch (Exception exception)
@@ -89,7 +98,7 @@ internal sealed class EventWriterLoop(
     private async ValueTask SubmitSlowAsync(PendingEvent pending, CancellationToken cancel)
     {
         await _channel.Writer.WriteAsync(pending, cancel);
-        pending.Sender.Owe();
+        pending.Sender.BeginOk();
         Wake();
     }
 
@@ -323,7 +332,7 @@ internal sealed class EventWriterLoop(
     // Few senders are written to at once; were they many, the next batch would wait for that, so the thread pool does it.
     private static void Flush(List<PendingEvent> batch)
     {
-        var senders = new HashSet<Connection>();
+        var senders = new HashSet<ReplyTarget>();
         foreach (var pending in batch)
         {
             senders.Add(pending.Sender);
@@ -340,11 +349,11 @@ internal sealed class EventWriterLoop(
 
         foreach (var pending in batch)
         {
-            pending.Sender.Settle();
+            pending.Sender.EndOk();
         }
     }
 
-    private static void Flush(HashSet<Connection> senders)
+    private static void Flush(HashSet<ReplyTarget> senders)
     {
         foreach (var sender in senders)
         {

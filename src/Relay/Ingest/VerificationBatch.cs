@@ -1,21 +1,14 @@
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Messages;
-using Marmot.Relay.Connections;
+using Marmot.Relay.Frames;
 using Marmot.Relay.Storage;
 using Marmot.Relay.Turns;
 
 namespace Marmot.Relay.Ingest;
 
-/// <summary>The verdict on one EVENT: a record to store, a duplicate, or a refusal.</summary>
-internal readonly record struct Verified(EventRecord? Record, Bytes32 Id, RejectReason Reason, bool IsEvent)
-{
-    /// <summary>All but the signature is found good; whoever writes it checks that.</summary>
-    public bool IsUnchecked { get; init; }
-}
-
 /// <summary>Verifies the EVENTs of one batch: in the connection's turns, and with the help of the cores that nobody wants.</summary>
-internal sealed class VerificationBatch(MessageBatch messages, WorkTurn turn, VerificationBatch.Verifier verify) : IThreadPoolWorkItem
+internal sealed class VerificationBatch(MessageBatch messages, ClientMessageKind[] kinds, WorkTurn turn, VerificationBatch.Verifier verify) : IThreadPoolWorkItem
 {
     /// <summary>Below this many messages helpers cost more than they bring.</summary>
     private const int MinForHelpers = 4;
@@ -23,16 +16,16 @@ internal sealed class VerificationBatch(MessageBatch messages, WorkTurn turn, Ve
     /// <summary>Messages between two looks at who waits: a third of a millisecond of signature checks.</summary>
     private const int Slice = 8;
 
-    private readonly Verified[] _results = new Verified[messages.Count];
+    private readonly CheckedEvent[] _results = new CheckedEvent[messages.Count];
     private readonly TaskCompletionSource _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _next = -1;
     private int _finished;
     private volatile Exception? _failure;
 
     /// <summary>Judges one EVENT message; called on several threads at the same time.</summary>
-    public delegate Verified Verifier(ReadOnlySpan<byte> frame);
+    public delegate CheckedEvent Verifier(ReadOnlySpan<byte> frame);
 
-    public Verified this[int index] => _results[index];
+    public CheckedEvent this[int index] => _results[index];
 
     /// <summary>Verifies all; afterwards nobody reads the messages any more, also when it throws what a verification threw.</summary>
     public async Task RunAsync()
@@ -86,10 +79,9 @@ internal sealed class VerificationBatch(MessageBatch messages, WorkTurn turn, Ve
 
             try
             {
-                var frame = messages[index].Span;
-                if (frame.StartsWith("[\"EVENT\""u8))
+                if (kinds[index] == ClientMessageKind.Event)
                 {
-                    _results[index] = verify(frame);
+                    _results[index] = verify(messages[index].Span);
                 }
             }
             catch (Exception exception)

@@ -2,7 +2,7 @@ using System.Buffers.Text;
 using System.Numerics;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
-using Marmot.Relay.Management;
+using Marmot.Relay.Rules;
 using Marmot.Relay.Storage;
 using Microsoft.Extensions.Options;
 

@@ -25,7 +25,7 @@ internal sealed class DeliveryRound(ulong number) : IThreadPoolWorkItem
     {
         var at = _deliveries.Count;
         _deliveries.Add(new Delivery(subscription, live, Next: -1));
-        ref var place = ref subscription.Connection.DeliveryPlace;
+        ref var place = ref subscription.Client.DeliveryPlace;
         if (place.Round != number)
         {
             place = (number, _connections.Count);
@@ -88,6 +88,6 @@ internal sealed class DeliveryRound(ulong number) : IThreadPoolWorkItem
             _deliveries[i].Subscription.Deliver(_deliveries[i].Live);
         }
 
-        _deliveries[first].Subscription.Connection.Outbox.Flush();
+        _deliveries[first].Subscription.Client.Outbox.Flush();
     }
 }

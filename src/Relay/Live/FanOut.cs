@@ -84,7 +84,7 @@ internal sealed class FanOut(SubscriptionIndex index, IOptions<RelayOptions> opt
             {
                 heard++; // whether it may be read is decided when its client has authenticated, or has not
             }
-            else if (GiftWrapAccess.MayRead(view, subscription.Connection.Keys, _wrapsOpen))
+            else if (GiftWrapAccess.MayRead(view, subscription.Client.Keys, _wrapsOpen))
             {
                 heard++;
                 round.Add(subscription, live);

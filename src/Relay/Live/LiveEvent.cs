@@ -1,4 +1,4 @@
-using Marmot.Relay.Connections;
+using Marmot.Relay.Frames;
 using Marmot.Relay.Storage;
 
 namespace Marmot.Relay.Live;

@@ -2,7 +2,8 @@ using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Filters;
 using Marmot.Protocol.Messages;
-using Marmot.Relay.Connections;
+using Marmot.Relay.Frames;
+using Marmot.Relay.Replies;
 using Marmot.Relay.Storage;
 
 namespace Marmot.Relay.Live;
@@ -13,7 +14,7 @@ namespace Marmot.Relay.Live;
 /// later is fanned out after the subscription was indexed. Live events wait until EOSE is out. One that waits for authentication (NIP-42) is in
 /// the index as well, and holds what may be its own until <see cref="Admit"/>.
 /// </remarks>
-internal sealed class Subscription(Connection connection, string id, Filter[] filters, AuthWaitMemory? held = null)
+internal sealed class Subscription(ReplyTarget client, string id, Filter[] filters, AuthWaitMemory? held = null)
 {
     private const int MaxWaiting = 10_000;
 
@@ -30,7 +31,7 @@ internal sealed class Subscription(Connection connection, string id, Filter[] fi
     private bool _heldTooMuch;
     private bool _closed;
 
-    public Connection Connection { get; } = connection;
+    public ReplyTarget Client { get; } = client;
 
     public string Id { get; } = id;
 
@@ -123,7 +124,7 @@ internal sealed class Subscription(Connection connection, string id, Filter[] fi
             }
             else
             {
-                Connection.Drop("reads too slowly");
+                Client.Drop("reads too slowly");
             }
         }
     }
@@ -138,7 +139,7 @@ internal sealed class Subscription(Connection connection, string id, Filter[] fi
                 return;
             }
 
-            Connection.Outbox.Send(eose);
+            Client.Outbox.Send(eose);
             foreach (var live in _waiting!)
             {
                 Send(live);
@@ -151,13 +152,13 @@ internal sealed class Subscription(Connection connection, string id, Filter[] fi
     /// <summary>Sends an event that goes to nobody else.</summary>
     public void Send(ReadOnlySpan<byte> json)
     {
-        if (Connection.Compression == RelayCompression.All && MessageDeflater.TryDeflate(json, "]"u8) is { } deflated)
+        if (Client.Compression == RelayCompression.All && MessageDeflater.TryDeflate(json, "]"u8) is { } deflated)
         {
             SendDeflated(deflated);
         }
         else
         {
-            Connection.Outbox.Send(_head, json, "]"u8);
+            Client.Outbox.Send(_head, json, "]"u8);
         }
     }
 
@@ -180,7 +181,7 @@ internal sealed class Subscription(Connection connection, string id, Filter[] fi
 
     private void Send(LiveEvent live)
     {
-        if (Connection.Compression != RelayCompression.Off && live.Deflated is { } deflated)
+        if (Client.Compression != RelayCompression.Off && live.Deflated is { } deflated)
         {
             SendDeflated(deflated);
         }
@@ -192,5 +193,5 @@ internal sealed class Subscription(Connection connection, string id, Filter[] fi
 
     // The head stands uncompressed before what all subscribers share.
     private void SendDeflated(byte[] deflated) =>
-        Connection.Outbox.Send(_storedHead ??= PerMessageDeflate.ToStoredBlock(_head), deflated, default, FrameOpcode.DeflatedText);
+        Client.Outbox.Send(_storedHead ??= PerMessageDeflate.ToStoredBlock(_head), deflated, default, FrameOpcode.DeflatedText);
 }

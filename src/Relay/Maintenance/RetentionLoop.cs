@@ -1,6 +1,5 @@
 using Marmot.Protocol.Filters;
 using Marmot.Relay.Ingest;
-using Marmot.Relay.Pages;
 using Marmot.Relay.Storage;
 using Microsoft.Extensions.Options;
 

@@ -1,6 +1,7 @@
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Filters;
 using Marmot.Relay.Ingest;
+using Marmot.Relay.Rules;
 using Marmot.Relay.Storage;
 
 namespace Marmot.Relay.Management;

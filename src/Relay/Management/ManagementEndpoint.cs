@@ -34,7 +34,7 @@ internal sealed class ManagementEndpoint(ManagementMethods methods, RelayIdentit
         // 1. Who asks. The body's hash must be in the authorisation.
         if (identity.SignedUrl(context.Request) is not { } url)
         {
-            await AnswerAsync(response, StatusCodes.Status401Unauthorized, null, Ingest.Rejections.NoOrigin.Text);
+            await AnswerAsync(response, StatusCodes.Status401Unauthorized, null, Rejections.NoOrigin.Text);
             return;
         }
 

@@ -4,6 +4,7 @@ using System.Text.Json.Nodes;
 using Marmot.Hosting.Callers;
 using Marmot.Protocol.Encoding;
 using Marmot.Relay.Ingest;
+using Marmot.Relay.Rules;
 using Microsoft.Extensions.Options;
 
 namespace Marmot.Relay.Management;

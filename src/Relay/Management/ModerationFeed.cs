@@ -1,4 +1,5 @@
 using Marmot.Hosting.Cluster;
+using Marmot.Relay.Rules;
 using Microsoft.Extensions.Options;
 
 namespace Marmot.Relay.Management;

@@ -1,7 +1,6 @@
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
 using Marmot.Relay.Ingest;
-using Marmot.Relay.Pages;
 using Marmot.Relay.Storage;
 
 namespace Marmot.Relay.Operator;

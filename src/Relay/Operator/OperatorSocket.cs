@@ -5,7 +5,7 @@ using System.Text;
 using System.Text.Json;
 using Marmot.Hosting.Settings;
 using Marmot.Relay.Ingest;
-using Marmot.Relay.Management;
+using Marmot.Relay.Rules;
 using Marmot.Relay.Storage;
 using Microsoft.Extensions.Options;
 

@@ -1,6 +1,6 @@
 using Marmot.Protocol.Messages;
 using Marmot.Protocol.RelayDocument;
-using Marmot.Relay.Management;
+using Marmot.Relay.Rules;
 using Microsoft.Extensions.Options;
 
 namespace Marmot.Relay.Pages;
@@ -98,10 +98,4 @@ internal sealed class RelayPages(IOptions<RelayOptions> options, Moderation mode
             <p>It serves gift wraps to their recipient only, acknowledges an event when it is on disk, and overwrites what is deleted.</p>
             """;
     }
-}
-
-/// <summary>The keys of <see cref="RelayOptions.RetentionDays"/>.</summary>
-internal static class RetentionKinds
-{
-    public static int Parse(string kind) => int.Parse(kind, System.Globalization.CultureInfo.InvariantCulture);
 }

@@ -1,7 +1,6 @@
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Filters;
-using Marmot.Relay.Ingest;
 using Marmot.Relay.Storage;
 
 namespace Marmot.Relay.Queries;

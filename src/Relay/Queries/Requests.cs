@@ -1,9 +1,9 @@
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Filters;
 using Marmot.Protocol.Messages;
-using Marmot.Relay.Connections;
-using Marmot.Relay.Ingest;
+using Marmot.Relay.Budgets;
 using Marmot.Relay.Live;
+using Marmot.Relay.Replies;
 using Marmot.Relay.Storage;
 using Microsoft.Extensions.Options;
 
@@ -25,55 +25,55 @@ internal sealed class Requests(
     private readonly RelayOptions _options = options.Value;
 
     /// <summary>NIP-01 REQ. An id in use is replaced. One that needs authentication waits for it (NIP-42), in the index already.</summary>
-    public async ValueTask OpenAsync(Connection connection, string id, Filter[] filters, CancellationToken cancel)
+    public async ValueTask OpenAsync(OpenRequests open, string id, Filter[] filters, CancellationToken cancel)
     {
         // 1. May it?
-        Close(connection, id);
-        var needsAuth = !Allows(connection, filters, out var reason) && reason.Prefix == RejectPrefix.AuthRequired;
+        Close(open, id);
+        var needsAuth = !Allows(open, filters, out var reason) && reason.Prefix == RejectPrefix.AuthRequired;
         if (!needsAuth && reason.Prefix is not null)
         {
-            connection.RefuseRequest(id, reason);
+            open.Client.RefuseRequest(id, reason);
             return;
         }
 
-        if (connection.Subscriptions.Count >= _options.MaxSubscriptions)
+        if (open.Subscriptions.Count >= _options.MaxSubscriptions)
         {
-            connection.RefuseRequest(id, Rejections.TooManySubscriptions);
+            open.Client.RefuseRequest(id, Rejections.TooManySubscriptions);
             return;
         }
 
-        if (!budgets.TryTake(connection.AddressPrefix, RelayBudgets.RequestUnitsOf(filters)))
+        if (!budgets.TryTake(open.Client.AddressPrefix, RelayBudgets.RequestUnitsOf(filters)))
         {
-            connection.RefuseRequest(id, Rejections.TooMuchWork);
+            open.Client.RefuseRequest(id, Rejections.TooMuchWork);
             return;
         }
 
         var bytes = FilterMemory.BytesOf(filters);
-        if (!connection.TryHoldFilters(bytes))
+        if (!open.TryHoldFilters(bytes))
         {
-            connection.RefuseRequest(id, Rejections.TooMuchOpen);
+            open.Client.RefuseRequest(id, Rejections.TooMuchOpen);
             return;
         }
 
         // 2. Listen first, then read the mark: see Subscription.
         metrics.Query();
-        var subscription = new Subscription(connection, id, filters, needsAuth ? held : null) { FilterBytes = bytes };
-        connection.Subscriptions.Add(id, subscription);
+        var subscription = new Subscription(open.Client, id, filters, needsAuth ? held : null) { FilterBytes = bytes };
+        open.Subscriptions.Add(id, subscription);
         index.Add(subscription);
         if (needsAuth)
         {
-            await WaitAsync(subscription, reason, cancel);
+            await WaitAsync(open, subscription, reason, cancel);
         }
         else
         {
-            await AnswerAsync(subscription, mark: null, cancel);
+            await AnswerAsync(open, subscription, mark: null, cancel);
         }
     }
 
     // The mark is that of the request, not of the answer: a filter with a limit of 0 would else miss what comes while it waits.
-    private async ValueTask WaitAsync(Subscription subscription, RejectReason reason, CancellationToken cancel)
+    private async ValueTask WaitAsync(OpenRequests open, Subscription subscription, RejectReason reason, CancellationToken cancel)
     {
-        var (connection, id) = (subscription.Connection, subscription.Id);
+        var id = subscription.Id;
         ulong mark;
         try
         {
@@ -81,7 +81,7 @@ internal sealed class Requests(
         }
         catch (IOException)
         {
-            Refuse(connection, id, Rejections.StoreFailed);
+            Refuse(open, id, Rejections.StoreFailed);
             return;
         }
 
@@ -90,38 +90,38 @@ internal sealed class Requests(
             ClientMessageKind.Req,
             id,
             AuthWaits.BytesOf(subscription.Filters),
-            Check: () => Allows(connection, subscription.Filters, out var still) ? default : still,
-            Serve: token => AdmitAsync(subscription, mark, token),
-            Refuse: why => Refuse(connection, id, why));
-        if (!connection.TryWait(request))
+            Check: () => Allows(open, subscription.Filters, out var still) ? default : still,
+            Serve: token => AdmitAsync(open, subscription, mark, token),
+            Refuse: why => Refuse(open, id, why));
+        if (!open.Client.TryWait(request))
         {
-            Refuse(connection, id, reason);
+            Refuse(open, id, reason);
         }
     }
 
-    private ValueTask AdmitAsync(Subscription subscription, ulong mark, CancellationToken cancel)
+    private ValueTask AdmitAsync(OpenRequests open, Subscription subscription, ulong mark, CancellationToken cancel)
     {
-        if (subscription.Admit(subscription.Connection.Keys, IsOpen))
+        if (subscription.Admit(open.Client.Keys, IsOpen))
         {
-            return AnswerAsync(subscription, mark, cancel);
+            return AnswerAsync(open, subscription, mark, cancel);
         }
 
-        Refuse(subscription.Connection, subscription.Id, Rejections.TooMuchHeld);
+        Refuse(open, subscription.Id, Rejections.TooMuchHeld);
         return default;
     }
 
     /// <summary>CLOSED for a REQ; nothing of that id is open afterwards.</summary>
-    public void Refuse(Connection connection, string id, in RejectReason reason)
+    public void Refuse(OpenRequests open, string id, in RejectReason reason)
     {
-        Close(connection, id);
-        connection.RefuseRequest(id, reason);
+        Close(open, id);
+        open.Client.RefuseRequest(id, reason);
     }
 
     // What is stored, then EOSE, then live.
-    private async ValueTask AnswerAsync(Subscription subscription, ulong? mark, CancellationToken cancel)
+    private async ValueTask AnswerAsync(OpenRequests open, Subscription subscription, ulong? mark, CancellationToken cancel)
     {
-        var (connection, filters) = (subscription.Connection, subscription.Filters);
-        var scope = Scope(connection);
+        var filters = subscription.Filters;
+        var scope = Scope(open);
         try
         {
             var answer = mark is null ? await store.TryAnswerAsync(filters, scope, _options.MaxLimit, cancel) : null;
@@ -132,138 +132,138 @@ internal sealed class Requests(
         }
         catch (Exception exception) when (exception is IOException or QueryTooWideException)
         {
-            Refuse(connection, subscription.Id, exception is QueryTooWideException ? Rejections.TooWide : Rejections.StoreFailed);
+            Refuse(open, subscription.Id, exception is QueryTooWideException ? Rejections.TooWide : Rejections.StoreFailed);
             return;
         }
         finally
         {
-            budgets.Charge(connection.AddressPrefix, scope.Work);
+            budgets.Charge(open.Client.AddressPrefix, scope.Work);
         }
 
         subscription.GoLive(RelayMessages.Eose(subscription.EncodedId));
     }
 
     /// <summary>NIP-45. Counts what the connection may see, so that nothing is learnt by counting. One that needs authentication waits for it (NIP-42).</summary>
-    public ValueTask CountAsync(Connection connection, string id, Filter[] filters, CancellationToken cancel)
+    public ValueTask CountAsync(OpenRequests open, string id, Filter[] filters, CancellationToken cancel)
     {
-        connection.EndWait(ClientMessageKind.Count, id);
-        if (Allows(connection, filters, out var reason))
+        open.Client.EndWait(ClientMessageKind.Count, id);
+        if (Allows(open, filters, out var reason))
         {
-            return AnswerCountAsync(connection, id, filters, cancel);
+            return AnswerCountAsync(open, id, filters, cancel);
         }
 
         var request = new WaitingRequest(
             ClientMessageKind.Count,
             id,
             AuthWaits.BytesOf(filters),
-            Check: () => Allows(connection, filters, out var still) ? default : still,
-            Serve: token => AnswerCountAsync(connection, id, filters, token),
-            Refuse: why => connection.RefuseRequest(id, why));
-        if (reason.Prefix != RejectPrefix.AuthRequired || !connection.TryWait(request))
+            Check: () => Allows(open, filters, out var still) ? default : still,
+            Serve: token => AnswerCountAsync(open, id, filters, token),
+            Refuse: why => open.Client.RefuseRequest(id, why));
+        if (reason.Prefix != RejectPrefix.AuthRequired || !open.Client.TryWait(request))
         {
-            connection.RefuseRequest(id, reason);
+            open.Client.RefuseRequest(id, reason);
         }
 
         return default;
     }
 
     /// <summary>CLOSED for a COUNT; one of that id that waits does so no more.</summary>
-    public static void RefuseCount(Connection connection, string id, in RejectReason reason)
+    public static void RefuseCount(OpenRequests open, string id, in RejectReason reason)
     {
-        connection.EndWait(ClientMessageKind.Count, id);
-        connection.RefuseRequest(id, reason);
+        open.Client.EndWait(ClientMessageKind.Count, id);
+        open.Client.RefuseRequest(id, reason);
     }
 
-    private async ValueTask AnswerCountAsync(Connection connection, string id, Filter[] filters, CancellationToken cancel)
+    private async ValueTask AnswerCountAsync(OpenRequests open, string id, Filter[] filters, CancellationToken cancel)
     {
-        if (!budgets.TryTake(connection.AddressPrefix, RelayBudgets.RequestUnitsOf(filters)))
+        if (!budgets.TryTake(open.Client.AddressPrefix, RelayBudgets.RequestUnitsOf(filters)))
         {
-            connection.RefuseRequest(id, Rejections.TooMuchWork);
+            open.Client.RefuseRequest(id, Rejections.TooMuchWork);
             return;
         }
 
         metrics.Query();
-        var scope = Scope(connection);
+        var scope = Scope(open);
         try
         {
             if (filters is [{ Search: null } single])
             {
-                await CountAsync(connection, id, single, scope, cancel);
+                await CountAsync(open, id, single, scope, cancel);
                 return;
             }
 
             var found = await StoredEventScan.FindAsync(
                 store, [.. filters.Select(f => f.WithLimit(null))], scope, await store.ReadMarkAsync(cancel), int.MaxValue, cancel);
-            connection.Outbox.SendCount(id, found.Count);
+            open.Client.Outbox.SendCount(id, found.Count);
         }
         catch (Exception exception) when (exception is IOException or QueryTooWideException)
         {
-            connection.RefuseRequest(id, exception is QueryTooWideException ? Rejections.TooWide : Rejections.StoreFailed);
+            open.Client.RefuseRequest(id, exception is QueryTooWideException ? Rejections.TooWide : Rejections.StoreFailed);
         }
         finally
         {
-            budgets.Charge(connection.AddressPrefix, scope.Work);
+            budgets.Charge(open.Client.AddressPrefix, scope.Work);
         }
     }
 
     // With the authors' registers where NIP-45 defines them and reading the events is not too much.
-    private async ValueTask CountAsync(Connection connection, string id, Filter filter, ReadScope scope, CancellationToken cancel)
+    private async ValueTask CountAsync(OpenRequests open, string id, Filter filter, ReadScope scope, CancellationToken cancel)
     {
         if (HyperLogLog.TryCreate(filter) is not { } authors)
         {
-            connection.Outbox.SendCount(id, await store.CountAsync(filter, scope, await store.ReadMarkAsync(cancel), cancel));
+            open.Client.Outbox.SendCount(id, await store.CountAsync(filter, scope, await store.ReadMarkAsync(cancel), cancel));
             return;
         }
 
         var keys = await store.QueryAsync(filter.WithLimit(null), scope, await store.ReadMarkAsync(cancel), int.MaxValue, cancel);
         if (keys.Count > MaxRegistered)
         {
-            connection.Outbox.SendCount(id, keys.Count);
+            open.Client.Outbox.SendCount(id, keys.Count);
             return;
         }
 
         await store.ReadAsync(keys, 0, authors, cancel);
         scope.Work += keys.Count;
-        connection.Outbox.SendCount(id, keys.Count, authors.ToHex());
+        open.Client.Outbox.SendCount(id, keys.Count, authors.ToHex());
     }
 
     /// <summary>NIP-01 CLOSE, also of a REQ or COUNT that waits for authentication; an unknown id is nothing.</summary>
-    public void CloseByClient(Connection connection, string id)
+    public void CloseByClient(OpenRequests open, string id)
     {
-        connection.EndWait(ClientMessageKind.Count, id);
-        Close(connection, id);
+        open.Client.EndWait(ClientMessageKind.Count, id);
+        Close(open, id);
     }
 
-    private void Close(Connection connection, string id)
+    private void Close(OpenRequests open, string id)
     {
-        connection.EndWait(ClientMessageKind.Req, id);
-        if (connection.Subscriptions.Remove(id, out var subscription))
+        open.Client.EndWait(ClientMessageKind.Req, id);
+        if (open.Subscriptions.Remove(id, out var subscription))
         {
-            End(subscription);
+            End(open, subscription);
         }
     }
 
-    public void CloseAll(Connection connection)
+    public void CloseAll(OpenRequests open)
     {
-        foreach (var subscription in connection.Subscriptions.Values)
+        foreach (var subscription in open.Subscriptions.Values)
         {
-            End(subscription);
+            End(open, subscription);
         }
 
-        connection.Subscriptions.Clear();
+        open.Subscriptions.Clear();
     }
 
-    private void End(Subscription subscription)
+    private void End(OpenRequests open, Subscription subscription)
     {
         index.Remove(subscription);
         subscription.Close();
-        subscription.Connection.ReturnFilters(subscription.FilterBytes);
+        open.ReturnFilters(subscription.FilterBytes);
     }
 
-    private bool Allows(Connection connection, Filter[] filters, out RejectReason reason) =>
-        ReadPolicy.Allows(filters, connection.Keys, IsOpen, _options.Search, out reason);
+    private bool Allows(OpenRequests open, Filter[] filters, out RejectReason reason) =>
+        ReadPolicy.Allows(filters, open.Client.Keys, IsOpen, _options.Search, out reason);
 
     private bool IsOpen => _options.GiftWraps == GiftWrapAccessMode.Open;
 
-    private ReadScope Scope(Connection connection) => new(connection.Keys, IsOpen, clock.GetUtcNow().ToUnixTimeSeconds()) { MaxWork = _options.MaxQueryWork, Turn = connection.Turn };
+    private ReadScope Scope(OpenRequests open) => new(open.Client.Keys, IsOpen, clock.GetUtcNow().ToUnixTimeSeconds()) { MaxWork = _options.MaxQueryWork, Turn = open.Client.Turn };
 }

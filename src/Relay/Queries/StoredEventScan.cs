@@ -1,5 +1,4 @@
 using Marmot.Protocol.Filters;
-using Marmot.Relay.Connections;
 using Marmot.Relay.Live;
 using Marmot.Relay.Storage;
 using Marmot.Relay.Storage.Index;
@@ -15,17 +14,17 @@ internal static class StoredEventScan
     public static async ValueTask SendAsync(IEventStore store, Subscription subscription, IReadOnlyList<StoredKey> keys, int maxOutboxBytes, CancellationToken cancel)
     {
         var sink = new OutboxSink(subscription, Math.Min(MaxPageBytes, maxOutboxBytes / 4));
-        var connection = subscription.Connection;
+        var client = subscription.Client;
         for (var next = 0; next < keys.Count;)
         {
             next += await store.ReadAsync(keys, next, sink, cancel);
-            if (next == keys.Count && connection.Outbox.PendingBytes <= ResumeBytes)
+            if (next == keys.Count && client.Outbox.PendingBytes <= ResumeBytes)
             {
                 return; // a short answer leaves in one write with its EOSE
             }
 
-            await connection.Turn.WaitAsync(connection.Outbox.WaitAsync(ResumeBytes, cancel));
-            await connection.Turn.YieldAsync();
+            await client.Turn.WaitAsync(client.Outbox.WaitAsync(ResumeBytes, cancel));
+            await client.Turn.YieldAsync();
             sink.StartPage();
         }
     }

@@ -3,17 +3,17 @@ using Marmot.Protocol.Events;
 using Marmot.Protocol.Filters;
 using Marmot.Protocol.Messages;
 using Marmot.Protocol.Negentropy;
-using Marmot.Relay.Connections;
-using Marmot.Relay.Ingest;
+using Marmot.Relay.Budgets;
+using Marmot.Relay.Replies;
 using Marmot.Relay.Storage;
 using Microsoft.Extensions.Options;
 
 namespace Marmot.Relay.Queries;
 
 /// <summary>One open reconciliation: a snapshot of ids, taken when it was opened.</summary>
-internal sealed class Sync(Connection connection, string id, NegentropySet set)
+internal sealed class Sync(ReplyTarget client, string id, NegentropySet set)
 {
-    public Connection Connection { get; } = connection;
+    public ReplyTarget Client { get; } = client;
 
     public string Id { get; } = id;
 
@@ -22,7 +22,7 @@ internal sealed class Sync(Connection connection, string id, NegentropySet set)
 }
 
 /// <summary>NIP-77: NEG-OPEN, NEG-MSG, NEG-CLOSE. Only ids that the connection may read are told.</summary>
-/// <remarks>Snapshots take memory, so all together are bounded; the one that rested longest gives way. One lock, see docs/locking.md.</remarks>
+/// <remarks>Snapshots take memory, so all together are bounded; the one that rested longest is dropped. One lock, see docs/locking.md.</remarks>
 internal sealed class Syncs(IEventStore store, TimeProvider clock, RelayBudgets budgets, RelayMetrics metrics, IOptions<RelayOptions> options)
 {
     /// <summary>Longest answer before hex; other implementations take at least this.</summary>
@@ -40,41 +40,41 @@ internal sealed class Syncs(IEventStore store, TimeProvider clock, RelayBudgets 
     private long _items;
 
     /// <summary>NEG-OPEN; an id in use is replaced. One that needs authentication waits for it (NIP-42).</summary>
-    public ValueTask OpenAsync(Connection connection, string id, Filter filter, byte[] message, CancellationToken cancel)
+    public ValueTask OpenAsync(OpenRequests open, string id, Filter filter, byte[] message, CancellationToken cancel)
     {
-        Close(connection, id);
-        if (Allows(connection, filter, out var reason))
+        Close(open, id);
+        if (Allows(open, filter, out var reason))
         {
-            return AnswerAsync(connection, id, filter, message, cancel);
+            return AnswerAsync(open, id, filter, message, cancel);
         }
 
         var request = new WaitingRequest(
             ClientMessageKind.NegOpen,
             id,
             AuthWaits.BytesOf([filter]) + message.Length,
-            Check: () => Allows(connection, filter, out var still) ? default : still,
-            Serve: token => AnswerAsync(connection, id, filter, message, token),
-            Refuse: why => connection.RefuseSync(id, why));
-        if (reason.Prefix != RejectPrefix.AuthRequired || !connection.TryWait(request))
+            Check: () => Allows(open, filter, out var still) ? default : still,
+            Serve: token => AnswerAsync(open, id, filter, message, token),
+            Refuse: why => open.Client.RefuseSync(id, why));
+        if (reason.Prefix != RejectPrefix.AuthRequired || !open.Client.TryWait(request))
         {
-            connection.RefuseSync(id, reason);
+            open.Client.RefuseSync(id, reason);
         }
 
         return default;
     }
 
-    private async ValueTask AnswerAsync(Connection connection, string id, Filter filter, byte[] message, CancellationToken cancel)
+    private async ValueTask AnswerAsync(OpenRequests open, string id, Filter filter, byte[] message, CancellationToken cancel)
     {
         // 1. Is there room?
-        if (connection.Syncs?.Count >= _options.MaxSubscriptions)
+        if (open.Syncs?.Count >= _options.MaxSubscriptions)
         {
-            connection.Outbox.SendSyncError(id, Rejections.TooManySubscriptions);
+            open.Client.Outbox.SendSyncError(id, Rejections.TooManySubscriptions);
             return;
         }
 
-        if (!budgets.TryTake(connection.AddressPrefix, RelayBudgets.RequestUnits))
+        if (!budgets.TryTake(open.Client.AddressPrefix, RelayBudgets.RequestUnits))
         {
-            connection.Outbox.SendSyncError(id, Rejections.TooMuchWork);
+            open.Client.Outbox.SendSyncError(id, Rejections.TooMuchWork);
             return;
         }
 
@@ -83,16 +83,16 @@ internal sealed class Syncs(IEventStore store, TimeProvider clock, RelayBudgets 
         NegentropySet set;
         try
         {
-            var scope = new ReadScope(connection.Keys, IsOpen, clock.GetUtcNow().ToUnixTimeSeconds())
+            var scope = new ReadScope(open.Client.Keys, IsOpen, clock.GetUtcNow().ToUnixTimeSeconds())
             {
                 MaxWork = Math.Max(_options.MaxQueryWork, _options.MaxSyncEvents + 1),
-                Turn = connection.Turn,
+                Turn = open.Client.Turn,
             };
             var keys = await store.QueryAsync(filter, scope, await store.ReadMarkAsync(cancel), _options.MaxSyncEvents + 1, cancel);
-            budgets.Charge(connection.AddressPrefix, scope.Work);
+            budgets.Charge(open.Client.AddressPrefix, scope.Work);
             if (keys.Count > _options.MaxSyncEvents)
             {
-                connection.Outbox.SendSyncError(id, Rejections.TooManyToSync);
+                open.Client.Outbox.SendSyncError(id, Rejections.TooManyToSync);
                 return;
             }
 
@@ -100,77 +100,77 @@ internal sealed class Syncs(IEventStore store, TimeProvider clock, RelayBudgets 
         }
         catch (QueryTooWideException)
         {
-            connection.Outbox.SendSyncError(id, Rejections.TooManyToSync);
+            open.Client.Outbox.SendSyncError(id, Rejections.TooManyToSync);
             return;
         }
         catch (IOException)
         {
-            connection.Outbox.SendSyncError(id, Rejections.StoreFailed);
+            open.Client.Outbox.SendSyncError(id, Rejections.StoreFailed);
             return;
         }
 
         // 3. The first answer.
-        var sync = new Sync(connection, id, set);
-        (connection.Syncs ??= new(StringComparer.Ordinal))[id] = sync;
+        var sync = new Sync(open.Client, id, set);
+        (open.Syncs ??= new(StringComparer.Ordinal))[id] = sync;
         Enter(sync);
-        Answer(sync, set, message);
+        Answer(open, sync, set, message);
     }
 
     /// <summary>NEG-MSG.</summary>
-    public void Continue(Connection connection, string id, byte[] message)
+    public void Continue(OpenRequests open, string id, byte[] message)
     {
-        if (connection.Syncs is null || !connection.Syncs.TryGetValue(id, out var sync) || Touch(sync) is not { } set)
+        if (open.Syncs is null || !open.Syncs.TryGetValue(id, out var sync) || Touch(sync) is not { } set)
         {
-            Refuse(connection, id, Rejections.SyncClosed);
+            Refuse(open, id, Rejections.SyncClosed);
             return;
         }
 
-        budgets.Charge(connection.AddressPrefix, RelayBudgets.RequestUnits + ((double)set.Count / ItemsPerUnit));
-        Answer(sync, set, message);
+        budgets.Charge(open.Client.AddressPrefix, RelayBudgets.RequestUnits + ((double)set.Count / ItemsPerUnit));
+        Answer(open, sync, set, message);
     }
 
     /// <summary>NEG-CLOSE; an unknown id is nothing.</summary>
-    public void Close(Connection connection, string id)
+    public void Close(OpenRequests open, string id)
     {
-        connection.EndWait(ClientMessageKind.NegOpen, id);
-        if (connection.Syncs is not null && connection.Syncs.Remove(id, out var sync))
+        open.Client.EndWait(ClientMessageKind.NegOpen, id);
+        if (open.Syncs is not null && open.Syncs.Remove(id, out var sync))
         {
             Leave(sync);
         }
     }
 
     /// <summary>NEG-ERR; nothing of that id is open afterwards.</summary>
-    public void Refuse(Connection connection, string id, in RejectReason reason)
+    public void Refuse(OpenRequests open, string id, in RejectReason reason)
     {
-        Close(connection, id);
-        connection.RefuseSync(id, reason);
+        Close(open, id);
+        open.Client.RefuseSync(id, reason);
     }
 
-    public void CloseAll(Connection connection)
+    public void CloseAll(OpenRequests open)
     {
-        foreach (var sync in connection.Syncs?.Values ?? Enumerable.Empty<Sync>())
+        foreach (var sync in open.Syncs?.Values ?? Enumerable.Empty<Sync>())
         {
             Leave(sync);
         }
 
-        connection.Syncs = null;
+        open.Syncs = null;
     }
 
-    private bool Allows(Connection connection, Filter filter, out RejectReason reason) =>
-        ReadPolicy.Allows([filter], connection.Keys, IsOpen, searches: false, out reason);
+    private bool Allows(OpenRequests open, Filter filter, out RejectReason reason) =>
+        ReadPolicy.Allows([filter], open.Client.Keys, IsOpen, searches: false, out reason);
 
     private bool IsOpen => _options.GiftWraps == GiftWrapAccessMode.Open;
 
-    private void Answer(Sync sync, NegentropySet set, byte[] message)
+    private void Answer(OpenRequests open, Sync sync, NegentropySet set, byte[] message)
     {
         if (Reconciliation.TryRespond(set, message, MaxAnswerBytes, out var answer))
         {
-            sync.Connection.Outbox.SendSyncMessage(sync.Id, answer, sync.Connection.Compression == RelayCompression.All);
+            sync.Client.Outbox.SendSyncMessage(sync.Id, answer, sync.Client.Compression == RelayCompression.All);
             return;
         }
 
-        Close(sync.Connection, sync.Id);
-        sync.Connection.Outbox.SendSyncError(sync.Id, Rejections.BadSyncMessage);
+        Close(open, sync.Id);
+        sync.Client.Outbox.SendSyncError(sync.Id, Rejections.BadSyncMessage);
     }
 
     private void Enter(Sync sync)

@@ -35,10 +35,12 @@ internal enum StoreVerdict
 /// <summary>One event of a batch and, after the write, its outcome.</summary>
 internal sealed class EventWrite(EventRecord record)
 {
+    private bool _isUnchecked;
+
     public EventRecord Record { get; } = record;
 
     /// <summary>The signature is left to the store, if it is local: it is checked before the event counts, that of a lone one while the disk is at work.</summary>
-    public bool IsUnchecked { get; set; }
+    public bool IsUnchecked { get => _isUnchecked; init => _isUnchecked = value; }
 
     public StoreVerdict Verdict { get; set; }
 
@@ -55,7 +57,7 @@ internal sealed class EventWrite(EventRecord record)
             return false;
         }
 
-        IsUnchecked = false;
+        _isUnchecked = false;
         return true;
     }
 }

@@ -165,12 +165,12 @@ internal sealed class WorkTurn(WorkTurns turns, long lane)
     /// <summary>Between two slices: lets those go first who wait for a turn or a core.</summary>
     public Task YieldAsync()
     {
-        GiveWay();
+        YieldThread();
         return turns.YieldAsync(lane);
     }
 
     /// <summary>Lets threads go first that wait for a core, when it is an address that is at work.</summary>
-    public void GiveWay()
+    public void YieldThread()
     {
         if (lane >= 0)
         {

@@ -6,7 +6,7 @@ using Marmot.Protocol.Filters;
 using Marmot.Protocol.Keys;
 using Marmot.Protocol.Messages;
 using Marmot.Protocol.Negentropy;
-using Marmot.Relay.Connections;
+using Marmot.Relay.Replies;
 using Marmot.Relay.Tests.Kit;
 using Microsoft.Extensions.DependencyInjection;
 

@@ -3,7 +3,7 @@ using System.Net.WebSockets;
 using System.Text;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Keys;
-using Marmot.Relay.Connections;
+using Marmot.Relay.Frames;
 using Marmot.Relay.Tests.Kit;
 
 namespace Marmot.Relay.Tests.Connections;

@@ -1,8 +1,8 @@
 using System.Text;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Keys;
-using Marmot.Relay.Connections;
-using Marmot.Relay.Management;
+using Marmot.Relay.Frames;
+using Marmot.Relay.Rules;
 using Marmot.Relay.Tests.Kit;
 using Marmot.TestKit;
 using Microsoft.Extensions.DependencyInjection;
@@ -290,9 +290,9 @@ public sealed class CostTests
             await client.PublishAllAsync(Enumerable.Range(0, 900).Select(i => NostrEvent.Create(sender, 1059, [["p", named.PublicKey.ToString()]], $"{i}", Now)));
         }
 
-        await using var limited = await RelayHost.StartAsync(Now, folder.Path, "--Relay:WorkPerAddress=4000", "--Relay:LimitLoopback=true");
+        await using var limited = await RelayHost.StartAsync(Now, folder.Path, "--Relay:WorkPerAddress=400", "--Relay:LimitLoopback=true");
         await using var asker = await limited.ConnectAsync();
-        Assert.True((await asker.PublishAsync(NostrEvent.Create(named, 62, [["relay", "ALL_RELAYS"]], "", Now))).Accepted); // 36,000 units of 20,000
+        Assert.True((await asker.PublishAsync(NostrEvent.Create(named, 62, [["relay", "ALL_RELAYS"]], "", Now))).Accepted); // 36,000 units of 2,000
         Assert.StartsWith("rate-limited: ", (await asker.PublishAsync(NostrEvent.Create(sender, 1, [], "", Now))).Text, StringComparison.Ordinal);
     }
 }

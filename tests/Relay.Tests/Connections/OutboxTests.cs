@@ -1,6 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
-using Marmot.Relay.Connections;
+using Marmot.Relay.Replies;
 
 namespace Marmot.Relay.Tests.Connections;
 

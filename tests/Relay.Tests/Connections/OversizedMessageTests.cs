@@ -3,7 +3,7 @@ using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Keys;
 using Marmot.Protocol.Negentropy;
-using Marmot.Relay.Connections;
+using Marmot.Relay.Frames;
 using Marmot.Relay.Tests.Kit;
 
 namespace Marmot.Relay.Tests.Connections;

@@ -1,7 +1,7 @@
 using System.Buffers;
 using System.IO.Compression;
 using System.Text;
-using Marmot.Relay.Connections;
+using Marmot.Relay.Frames;
 
 namespace Marmot.Relay.Tests.Connections;
 

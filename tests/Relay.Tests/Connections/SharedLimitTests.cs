@@ -1,6 +1,6 @@
 using System.Net;
 using Marmot.Hosting.Callers;
-using Marmot.Relay.Connections;
+using Marmot.Relay.Budgets;
 
 namespace Marmot.Relay.Tests.Connections;
 

@@ -1,5 +1,6 @@
 using System.Buffers;
-using Marmot.Relay.Connections;
+using Marmot.Protocol.Messages;
+using Marmot.Relay.Frames;
 using Marmot.Relay.Ingest;
 using Marmot.Relay.Tests.Kit;
 using Marmot.Relay.Turns;
@@ -22,7 +23,8 @@ public sealed class VerificationBatchTests
         using var helperReads = new ManualResetEventSlim();
         using var mayGoOn = new ManualResetEventSlim();
         var own = 0;
-        var batch = new VerificationBatch(messages, new WorkTurn(new WorkTurns(2), lane: -1), _ =>
+        var kinds = Enumerable.Repeat(ClientMessageKind.Event, messages.Count).ToArray();
+        var batch = new VerificationBatch(messages, kinds, new WorkTurn(new WorkTurns(2), lane: -1), _ =>
         {
             if (Environment.CurrentManagedThreadId == Volatile.Read(ref own))
             {

@@ -1,7 +1,7 @@
 using System.Net;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Keys;
-using Marmot.Relay.Ingest;
+using Marmot.Relay.Budgets;
 using Marmot.Relay.Tests.Kit;
 using Marmot.TestKit;
 

@@ -1,6 +1,6 @@
 using System.Net.Sockets;
 using System.Text;
-using Marmot.Relay.Connections;
+using Marmot.Relay.Frames;
 
 namespace Marmot.Relay.Tests.Kit;
 

@@ -1,7 +1,7 @@
 using System.Buffers.Binary;
 using System.Net.Sockets;
 using System.Text;
-using Marmot.Relay.Connections;
+using Marmot.Relay.Frames;
 
 namespace Marmot.Relay.Tests.Kit;
 

@@ -2,7 +2,7 @@ using Marmot.Hosting.Health;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Filters;
 using Marmot.Protocol.Keys;
-using Marmot.Relay.Management;
+using Marmot.Relay.Rules;
 using Marmot.Relay.Storage;
 using Marmot.Relay.Storage.Postgres;
 using Marmot.Relay.Tests.Kit;

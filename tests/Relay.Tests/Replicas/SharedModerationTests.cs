@@ -3,6 +3,7 @@ using System.Text.Json;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Keys;
 using Marmot.Relay.Management;
+using Marmot.Relay.Rules;
 using Marmot.Relay.Storage.Postgres;
 using Marmot.Relay.Tests.Kit;
 using Marmot.Relay.Tests.Storage.Postgres;

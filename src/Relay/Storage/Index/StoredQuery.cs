@@ -68,7 +68,7 @@ internal sealed class StoredQuery(
                 if ((++_examined & 0x3FF) == 0)
                 {
                     cancel.ThrowIfCancellationRequested();
-                    scope.Turn?.GiveWay();
+                    scope.Turn?.YieldThread();
                     if (scope.Turn is { IsWanted: true })
                     {
                         paused = true;

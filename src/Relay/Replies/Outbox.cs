@@ -1,7 +1,8 @@
 using System.Buffers;
 using System.Net.Sockets;
+using Marmot.Relay.Frames;
 
-namespace Marmot.Relay.Connections;
+namespace Marmot.Relay.Replies;
 
 /// <summary>What waits to be sent to one client: frames encoded back to back, so that a burst goes out in one write.</summary>
 /// <remarks>

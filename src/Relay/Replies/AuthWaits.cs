@@ -2,7 +2,7 @@ using Marmot.Protocol.Events;
 using Marmot.Protocol.Filters;
 using Marmot.Protocol.Messages;
 
-namespace Marmot.Relay.Connections;
+namespace Marmot.Relay.Replies;
 
 /// <summary>A request that needs authentication and waits for it (NIP-42).</summary>
 /// <param name="Kind">EVENT, REQ, COUNT or NEG-OPEN.</param>

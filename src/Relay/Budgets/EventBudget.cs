@@ -1,6 +1,6 @@
 using Marmot.Hosting.Callers;
 
-namespace Marmot.Relay.Ingest;
+namespace Marmot.Relay.Budgets;
 
 /// <summary>A bucket of events for one connection: refilled by the second, ten seconds deep. Not thread-safe: its connection owns it.</summary>
 /// <param name="clock">The clock.</param>

@@ -1,4 +1,4 @@
-namespace Marmot.Relay.Connections;
+namespace Marmot.Relay.Replies;
 
 /// <summary>What all outboxes together hold. When it is too much, each slow reader is allowed less, so that many of them cannot take the server's memory either.</summary>
 internal sealed class OutboxMemory(long maxBytes)

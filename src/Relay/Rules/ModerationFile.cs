@@ -1,7 +1,7 @@
 using System.Text.Json;
 using Marmot.Platform.Files;
 
-namespace Marmot.Relay.Management;
+namespace Marmot.Relay.Rules;
 
 /// <summary>The operator's decisions in one file beside the store, replaced as a whole. One process has it.</summary>
 /// <param name="directory">The relay's data directory.</param>

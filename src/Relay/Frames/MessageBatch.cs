@@ -1,6 +1,6 @@
 using System.Buffers;
 
-namespace Marmot.Relay.Connections;
+namespace Marmot.Relay.Frames;
 
 /// <summary>The whole messages that stood in one read of a connection, unmasked, back to back in one pooled buffer that it owns.</summary>
 internal sealed class MessageBatch : IDisposable

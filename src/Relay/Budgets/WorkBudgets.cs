@@ -2,7 +2,7 @@ using System.Buffers.Binary;
 using System.Security.Cryptography;
 using Marmot.Hosting.Callers;
 
-namespace Marmot.Relay.Ingest;
+namespace Marmot.Relay.Budgets;
 
 /// <summary>Token buckets of work for many keys in fixed memory: a key's hash chooses its bucket, and strangers that meet in one share it.</summary>
 /// <remarks>The hash is salted anew each day, so that nothing kept here says who came. Thread-safe.</remarks>

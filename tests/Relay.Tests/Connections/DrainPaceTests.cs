@@ -2,7 +2,7 @@ using Marmot.Relay.Connections;
 
 namespace Marmot.Relay.Tests.Connections;
 
-public sealed class FarewellPaceTests
+public sealed class DrainPaceTests
 {
     [Theory]
     [InlineData(0)]
@@ -14,9 +14,9 @@ public sealed class FarewellPaceTests
     [InlineData(100_000)]
     public void A_stop_sends_few_clients_away_at_once_and_many_over_three_seconds_at_most(int clients)
     {
-        var steps = (clients + FarewellPace.PerStep(clients) - 1) / FarewellPace.PerStep(clients);
+        var steps = (clients + DrainPace.PerStep(clients) - 1) / DrainPace.PerStep(clients);
         Assert.True(clients > 50 || steps <= 1);
         Assert.True(clients <= 50 || steps > 1);
-        Assert.True((steps - 1) * FarewellPace.Step < TimeSpan.FromSeconds(3));
+        Assert.True((steps - 1) * DrainPace.Step < TimeSpan.FromSeconds(3));
     }
 }

@@ -1,7 +1,7 @@
 using System.Buffers;
 using System.Buffers.Binary;
 
-namespace Marmot.Relay.Connections;
+namespace Marmot.Relay.Frames;
 
 internal enum FrameOpcode : byte
 {

@@ -1,7 +1,7 @@
 using System.Buffers.Binary;
 using System.Globalization;
 
-namespace Marmot.Relay.Connections;
+namespace Marmot.Relay.Frames;
 
 /// <summary>permessage-deflate (RFC 7692): what is agreed on in the handshake, and the shape of a compressed message.</summary>
 /// <remarks>

@@ -1,6 +1,6 @@
 using Marmot.Protocol.Events;
 
-namespace Marmot.Relay.Ingest;
+namespace Marmot.Relay;
 
 /// <summary>The relay's refusals, each text once.</summary>
 internal static class Rejections
@@ -25,6 +25,7 @@ internal static class Rejections
     public static readonly RejectReason ProtectedNeedsAuth = RejectReason.AuthRequired("a protected event is taken from its author only");
     public static readonly RejectReason ProtectedForeign = RejectReason.Restricted("a protected event is taken from its author only");
     public static readonly RejectReason NobodyListens = RejectReason.Mute("nobody listens to this ephemeral event, so it went nowhere");
+    public static readonly RejectReason TooManyKeys = RejectReason.RateLimited("too many keys on one connection");
     public static readonly RejectReason TooFast = RejectReason.RateLimited("too many events, slow down");
     public static readonly RejectReason PolicySilent = RejectReason.Error("the relay's write policy does not answer");
     public static readonly RejectReason Banned = RejectReason.Blocked("the relay's operator does not take this");

@@ -2,7 +2,7 @@ using System.Net;
 using Marmot.Hosting.Callers;
 using Marmot.Protocol.Encoding;
 
-namespace Marmot.Relay.Management;
+namespace Marmot.Relay.Rules;
 
 /// <summary>What the operator decided while the relay ran (NIP-86); never changed in place. Values are reasons.</summary>
 internal sealed record ModerationState

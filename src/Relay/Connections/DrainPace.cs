@@ -1,7 +1,7 @@
 namespace Marmot.Relay.Connections;
 
 /// <summary>How fast a relay that stops sends its clients away: whoever is told goes to another replica at once.</summary>
-internal static class FarewellPace
+internal static class DrainPace
 {
     /// <summary>Between two steps.</summary>
     public static readonly TimeSpan Step = TimeSpan.FromMilliseconds(50);

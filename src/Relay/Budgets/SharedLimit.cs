@@ -1,4 +1,4 @@
-namespace Marmot.Relay.Connections;
+namespace Marmot.Relay.Budgets;
 
 /// <summary>Something that all connections share (places, bytes), of which one address may have a part that shrinks as less is free.</summary>
 /// <remarks>

@@ -4,7 +4,7 @@ using Marmot.Protocol.Events;
 using Marmot.Protocol.Filters;
 using Marmot.Relay.Storage;
 
-namespace Marmot.Relay.Ingest;
+namespace Marmot.Relay.Budgets;
 
 /// <summary>The budgets of the relay: by address prefix for everything a connection makes it do, by group and by recipient for what is stored for them.</summary>
 /// <remarks>

@@ -1,7 +1,7 @@
 using System.Buffers;
 using System.IO.Compression;
 
-namespace Marmot.Relay.Connections;
+namespace Marmot.Relay.Frames;
 
 /// <summary>Restores one compressed message (RFC 7692, 7.2.2), never more of it than allowed.</summary>
 internal static class MessageInflater

@@ -2,7 +2,7 @@ using System.Collections.Concurrent;
 using System.Diagnostics.CodeAnalysis;
 using System.IO.Compression;
 
-namespace Marmot.Relay.Connections;
+namespace Marmot.Relay.Frames;
 
 /// <summary>Compresses messages by Huffman coding alone: ciphertext in base64 and keys in hex hold no repetitions, only unused bits.</summary>
 /// <remarks>

@@ -2,8 +2,9 @@ using System.Buffers;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Messages;
+using Marmot.Relay.Frames;
 
-namespace Marmot.Relay.Connections;
+namespace Marmot.Relay.Replies;
 
 /// <summary>Small answers, written into a buffer of the calling thread and queued.</summary>
 internal static class RelayMessages

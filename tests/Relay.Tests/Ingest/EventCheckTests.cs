@@ -12,7 +12,7 @@ using Microsoft.Extensions.DependencyInjection;
 
 namespace Marmot.Relay.Tests.Ingest;
 
-public sealed class IngesterTests
+public sealed class EventCheckTests
 {
     private const long Now = 1_700_000_500;
 

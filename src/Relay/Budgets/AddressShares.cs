@@ -1,6 +1,6 @@
 using Marmot.Hosting.Callers;
 
-namespace Marmot.Relay.Connections;
+namespace Marmot.Relay.Budgets;
 
 /// <summary>What the connections of one address hold together. Changed by <see cref="SharedLimit"/> alone.</summary>
 internal sealed class AddressShare(AddressPrefix? prefix)

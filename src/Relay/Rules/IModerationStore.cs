@@ -1,4 +1,4 @@
-namespace Marmot.Relay.Management;
+namespace Marmot.Relay.Rules;
 
 /// <summary>Where the operator's decisions lie: a file of one machine, or a row that all replicas share.</summary>
 internal interface IModerationStore

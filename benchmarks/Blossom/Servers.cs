@@ -16,14 +16,14 @@ internal sealed class Server : IDisposable
     public int Port { get; }
 
     /// <summary>The blob store as a process of its own, with nothing limited but what the figures are about.</summary>
-    public static async Task<Server> StartBlossomAsync(string folder)
+    public static async Task<Server> StartBlossomAsync(string folder, params string[] settings)
     {
         var port = FreePort();
         var start = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true };
         foreach (var argument in (string[])
         [
             Path.Combine(AppContext.BaseDirectory, "Marmot.Blossom.dll"), $"--Public:Urls=http://127.0.0.1:{port}", "--Admin:Urls=", $"--Storage:DataDirectory={folder}",
-            "--Blossom:MaxUploadBytes=4294967296", "--Log:Level=Fatal",
+            "--Blossom:MaxUploadBytes=4294967296", "--Log:Level=Fatal", .. settings,
         ])
         {
             start.ArgumentList.Add(argument);

@@ -109,7 +109,22 @@ internal static class RelayBenchmark
         }
 
         peer.Stop();
+        if (ours && settings.Wants("idle"))
+        {
+            IdleWithoutShortcut(settings.Connections);
+        }
+
         return passed;
+    }
+
+    // Decision 15: what the shortcut before the HTTP server saves.
+    private static void IdleWithoutShortcut(int connections)
+    {
+        using var plain = new OwnRelay { ExtraSettings = ["--Public:Shortcuts=false"] };
+        plain.Start();
+        var (opened, each, rate) = IdleLoad.Run(plain, connections);
+        Line($"the same through the HTTP server, {opened:N0} open", $"{each / 1024:F1} KB each, {rate:N0} opened/s");
+        plain.Stop();
     }
 
     private static bool Ingest(Peer peer, byte[][] events, double verifies)

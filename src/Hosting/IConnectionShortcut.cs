@@ -1,7 +1,9 @@
+using Marmot.Hosting.Settings;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Options;
 
 namespace Marmot.Hosting;
 
@@ -26,6 +28,11 @@ public static class ConnectionShortcuts
 
     private static void UseAll(ListenOptions listen)
     {
+        if (!listen.ApplicationServices.GetRequiredService<IOptions<PublicOptions>>().Value.Shortcuts)
+        {
+            return;
+        }
+
         foreach (var shortcut in listen.ApplicationServices.GetServices<IConnectionShortcut>())
         {
             listen.Use(next => connection => shortcut.RunAsync(connection, next));

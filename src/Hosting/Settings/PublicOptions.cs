@@ -32,6 +32,9 @@ public sealed class PublicOptions
     [Range(typeof(TimeSpan), "00:00:01", "00:15:00")]
     public TimeSpan StopTimeout { get; set; } = TimeSpan.FromSeconds(25);
 
+    /// <summary>Answer WebSocket handshakes and plain downloads before the HTTP server, which saves memory and time. Default true; false to compare, and when the HTTP server is to see everything.</summary>
+    public bool Shortcuts { get; set; } = true;
+
     /// <summary>Proxies whose <c>X-Forwarded-For</c> and <c>X-Forwarded-Proto</c> are believed: addresses and networks such as <c>10.0.0.0/8</c>, separated by ';'. Loopback always is. Default empty.</summary>
     [Networks(ErrorMessage = "addresses and networks such as 10.0.0.0/8, separated by ';'")]
     public string TrustedProxies { get; set; } = "";

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using Marmot.Hosting.Callers;
 
 namespace Marmot.Blossom.Mirror;
 
@@ -20,7 +21,7 @@ internal static class AddressGuard
 
     public static bool IsPublic(IPAddress address)
     {
-        var plain = address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address;
+        var plain = CallerAddress.Unmapped(address);
         return !Array.Exists(Refused, network => network.BaseAddress.AddressFamily == plain.AddressFamily && network.Contains(plain));
     }
 

@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Collections.Concurrent;
 using System.Net;
 using System.Security.Cryptography;
+using Marmot.Hosting.Callers;
 
 namespace Marmot.Blossom.Policies;
 
@@ -22,17 +23,17 @@ internal sealed class AddressBudget(TimeProvider time, double capacity, double p
             return true;
         }
 
-        var bucket = _buckets.GetOrAdd(caller, static (_, budget) => new Bucket { Level = budget.Capacity, At = budget.Time.GetTimestamp() }, (Capacity: capacity, Time: time));
+        var bucket = _buckets.GetOrAdd(caller, static _ => new Bucket());
         lock (bucket)
         {
-            Refill(bucket);
-            if (bucket.Level < Math.Min(amount, capacity))
+            bucket.Tokens.Refill(time, perSecond, capacity);
+            if (bucket.Tokens.Left < Math.Min(amount, capacity))
             {
-                wait = TimeSpan.FromSeconds(Math.Ceiling((Math.Min(amount, capacity) - bucket.Level) / perSecond));
+                wait = TimeSpan.FromSeconds(Math.Ceiling((Math.Min(amount, capacity) - bucket.Tokens.Left) / perSecond));
                 return false;
             }
 
-            bucket.Level -= amount;
+            bucket.Tokens.Left -= amount;
         }
 
         if (_buckets.Count > MaxCallers)
@@ -46,10 +47,9 @@ internal sealed class AddressBudget(TimeProvider time, double capacity, double p
     /// <summary>The caller's bucket: IPv4 by address, IPv6 by /56, what one household gets.</summary>
     public ulong CallerOf(IPAddress address)
     {
-        Span<byte> bytes = stackalloc byte[16];
-        var ip = address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address;
-        ip.TryWriteBytes(bytes, out var length);
-        return CallerOf(bytes[..(length == 16 ? 7 : length)]);
+        Span<byte> prefix = stackalloc byte[AddressPrefix.Size];
+        AddressPrefix.Of(address).Write(prefix);
+        return CallerOf(prefix);
     }
 
     public ulong CallerOf(ReadOnlySpan<byte> identity)
@@ -59,21 +59,14 @@ internal sealed class AddressBudget(TimeProvider time, double capacity, double p
         return BinaryPrimitives.ReadUInt64LittleEndian(tag);
     }
 
-    private void Refill(Bucket bucket)
-    {
-        var now = time.GetTimestamp();
-        bucket.Level = Math.Min(capacity, bucket.Level + (time.GetElapsedTime(bucket.At, now).TotalSeconds * perSecond));
-        bucket.At = now;
-    }
-
     private void DropFull()
     {
         foreach (var (caller, bucket) in _buckets)
         {
             lock (bucket)
             {
-                Refill(bucket);
-                if (bucket.Level >= capacity)
+                bucket.Tokens.Refill(time, perSecond, capacity);
+                if (bucket.Tokens.Left >= capacity)
                 {
                     _buckets.TryRemove(caller, out _);
                 }
@@ -83,8 +76,6 @@ internal sealed class AddressBudget(TimeProvider time, double capacity, double p
 
     private sealed class Bucket
     {
-        public double Level { get; set; }
-
-        public long At { get; set; }
+        public TokenBucket Tokens; // a field: a structure that changes in place
     }
 }

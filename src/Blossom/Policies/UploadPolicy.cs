@@ -3,6 +3,7 @@ using Marmot.Blossom.Auth;
 using Marmot.Blossom.Index;
 using Marmot.Blossom.Refusals;
 using Marmot.Blossom.Storage;
+using Marmot.Hosting.Callers;
 using Marmot.Protocol.Auth;
 using Marmot.Protocol.Encoding;
 using Microsoft.Extensions.Options;
@@ -103,5 +104,5 @@ internal sealed class UploadPolicy
     }
 
     private bool IsExempt(IPAddress address) =>
-        !_options.LimitLoopback && IPAddress.IsLoopback(address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address);
+        !_options.LimitLoopback && CallerAddress.IsLoopback(address);
 }

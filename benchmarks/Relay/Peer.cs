@@ -87,6 +87,15 @@ internal abstract class Peer : IDisposable
         _process = null;
     }
 
+    /// <summary>Ends it without a word, as a crash does.</summary>
+    public void Kill()
+    {
+        _process!.Kill();
+        _process.WaitForExit();
+        _process.Dispose();
+        _process = null;
+    }
+
     /// <summary>Imports JSON lines with the peer's own command; null when it has none.</summary>
     public abstract TimeSpan? Import(string file);
 

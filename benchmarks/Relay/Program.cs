@@ -1,6 +1,6 @@
 using Marmot.Benchmarks.RelayLoad;
 
-// ./bench relay [--quick] [--events N] [--import N] [--connections N] [--storm] [--only import|ingest|fanout|queries|idle|storm]
+// ./bench relay [--quick] [--events N] [--import N] [--connections N] [--storm] [--start] [--only import|ingest|fanout|queries|idle|storm]
 if (args is [FloodProcess.Argument, var relay])
 {
     return FloodProcess.Run(System.Net.IPEndPoint.Parse(relay));

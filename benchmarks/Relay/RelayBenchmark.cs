@@ -23,6 +23,11 @@ internal static class RelayBenchmark
         var corpusFile = Path.GetTempFileName();
         try
         {
+            if (settings.Start)
+            {
+                return StartUps(settings.Import, corpusFile);
+            }
+
             var events = Events.GroupEvents(settings.Events, 1000);
             using var corpus = new Corpus(settings.Import, corpusFile);
             var passed = true;
@@ -61,6 +66,28 @@ internal static class RelayBenchmark
         {
             File.Delete(corpusFile);
         }
+    }
+
+    // docs/decisions/0016: when the index is believed, and when it is built anew.
+    private static int StartUps(int count, string corpusFile)
+    {
+        using (new Corpus(count, corpusFile))
+        {
+        }
+
+        using var relay = new OwnRelay();
+        var import = relay.Import(corpusFile)!.Value;
+        Line($"import of {count:N0} events", $"{count / import.TotalSeconds:N0}/s");
+        Line("start-up after a clean stop", $"{relay.Start().TotalSeconds:F2} s");
+        relay.Stop();
+        Line("the same again", $"{relay.Start().TotalSeconds:F2} s");
+        relay.Kill();
+        Line("start-up after kill -9", $"{relay.Start().TotalSeconds:F2} s");
+        relay.Stop();
+        Directory.Delete(Path.Combine(relay.Directory, "relay", "index"), recursive: true);
+        var rebuilt = relay.Start();
+        Line("start-up with the index built anew from the log", $"{rebuilt.TotalSeconds:F2} s, {count / rebuilt.TotalSeconds:N0} events/s");
+        return 0;
     }
 
     private static int Conclude(bool passed)

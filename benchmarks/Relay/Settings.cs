@@ -5,6 +5,8 @@ namespace Marmot.Benchmarks.RelayLoad;
 /// <summary>What one run measures, and with how much.</summary>
 internal sealed record Settings
 {
+    private const int StartEvents = 1_000_000;
+
     /// <summary>Pre-signed events of the ingest measurements.</summary>
     public int Events { get; init; } = 60_000;
 
@@ -19,6 +21,9 @@ internal sealed record Settings
 
     /// <summary>Adds the storm at full size: 10,000 idle subscribers, 200 slow readers, floods, churn and half-open sockets beside honest clients.</summary>
     public bool Storm { get; init; }
+
+    /// <summary>Start-up times alone, on as many events as <see cref="Import"/> says: after a clean stop, after kill -9, and with the index built anew.</summary>
+    public bool Start { get; init; }
 
     /// <summary>One part alone: <c>import</c>, <c>ingest</c>, <c>fanout</c>, <c>queries</c>, <c>idle</c> or <c>storm</c>; null for all.</summary>
     public string? Only { get; init; }
@@ -36,6 +41,9 @@ internal sealed record Settings
                 case "--quick":
                     settings = settings with { Events = 8000, Import = 20_000, Connections = 2000, Seconds = 1 };
                     continue;
+                case "--start":
+                    settings = settings with { Start = true, Import = StartEvents };
+                    continue;
                 case "--storm":
                     settings = settings with { Storm = true };
                     continue;
@@ -52,7 +60,7 @@ internal sealed record Settings
                     settings = settings with { Connections = number };
                     break;
                 default:
-                    Console.Error.WriteLine("usage: ./bench relay [--quick] [--events N] [--import N] [--connections N] [--storm] [--only import|ingest|fanout|queries|idle|storm]");
+                    Console.Error.WriteLine("usage: ./bench relay [--quick] [--events N] [--import N] [--connections N] [--storm] [--start] [--only import|ingest|fanout|queries|idle|storm]");
                     return false;
             }
 

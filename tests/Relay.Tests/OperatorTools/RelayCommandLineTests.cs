@@ -11,7 +11,12 @@ public sealed class RelayCommandLineTests
     [InlineData("delete --filter")]
     [InlineData("delete --filter nonsense")]
     [InlineData("delete --filter {\"kinds\":\"x\"}")]
+    [InlineData("delete --filter {}")]
+    [InlineData("delete --filter {\"limit\":5}")]
+    [InlineData("delete --filter {\"since\":0}")]
     [InlineData("export a b")]
+    [InlineData("export --verbose")]
+    [InlineData("stats --all")]
     [InlineData("import --filter {}")]
     [InlineData("stats file")]
     [InlineData("stats --every 0")]
@@ -38,6 +43,10 @@ public sealed class RelayCommandLineTests
         Assert.Equal(["--Storage:DataDirectory=d", "--config", "c"], line.Settings);
         line = RelayCommandLine.TryRead(["export", "--filter", "{}", "out.jsonl"], out _)!;
         Assert.Equal(("out.jsonl", true), (line.File, line.Filter is not null));
+        line = RelayCommandLine.TryRead(["import", "-", "--verbose", "--any-age", "--any-work"], out _)!;
+        Assert.Equal((null, true, ImportWaivers.Age | ImportWaivers.Work), (line.File, line.Verbose, line.Waivers));
+        Assert.True(RelayCommandLine.TryRead(["delete", "--filter", "{}", "--all"], out _)!.All);
+        Assert.True(RelayCommandLine.TryRead(["compact", "--drop-damaged"], out _)!.DropDamaged);
         line = RelayCommandLine.TryRead(["stats", "--live", "--every", "5"], out _)!;
         Assert.Equal((true, 5, false), (line.Live, line.Every, line.Json));
     }

@@ -9,7 +9,7 @@ namespace Marmot.Relay.Storage;
 
 /// <summary>The store of one machine: a sequential event log that is the durable truth, and LMDB indexes that can be rebuilt from it.</summary>
 /// <remarks>
-/// A write is one append and one flush of the log; the index commit beside it needs none, and for a lone event that takes no other out it
+/// A write is one append and one flush of the log; the index commit beside it needs none, and for a single event that removes no other it
 /// comes later: whoever looks next enters what waits (the backlog), else the writer does. docs/decisions says why. One instance a directory
 /// and process (POSIX locks).
 /// </remarks>
@@ -305,7 +305,7 @@ internal sealed class EmbeddedEventStore : IEventStore
         return _index.BeginRead();
     }
 
-    // A lone event that takes no other out: durable with the flush of the log, in the index when somebody looks. False when the way by the
+    // A batch of one event that removes no other: durable with the flush of the log, in the index when somebody looks. False when the way by the
     // index has to be taken.
     private bool TryWriteAhead(EventWrite write)
     {

@@ -133,7 +133,7 @@ internal sealed class StoreRecovery(StorePaths paths, EventLog eventLog, Damaged
         var walk = LogRecovery.Run(eventLog, _from, known, cleanEnd, Visit, damaged.Keep);
         var last = Math.Max(known, walk.Last);
 
-        // The process ended between the write of a lone event and the check of its signature.
+        // The process ended between the write of a single event and the check of its signature.
         foreach (var unchecked_ in _unconfirmed)
         {
             if (!unchecked_.Record.IsSignatureCorrect())

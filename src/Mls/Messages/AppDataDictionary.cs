@@ -24,6 +24,7 @@ public static class ComponentId
 /// <summary>
 /// The content of the app_data_dictionary extension (draft-ietf-mls-extensions, 4.6): the data of application components by their number, ascending, each at most once. Immutable, thread-safe.
 /// </summary>
+[System.Diagnostics.CodeAnalysis.SuppressMessage("Naming", "CA1711", Justification = "The draft's own name of the extension.")]
 public sealed class AppDataDictionary : IWireValue
 {
     private readonly SortedList<ushort, byte[]> _entries;

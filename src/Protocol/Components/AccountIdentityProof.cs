@@ -57,15 +57,15 @@ public sealed class AccountIdentityProof
     }
 
     /// <summary>Takes what a remote signer (NIP-46) made of <see cref="Authorization"/>; false when it changed anything or its signature does not verify.</summary>
-    public static bool TryTake(NostrEvent signed, ReadOnlySpan<byte> mlsSignatureKey, [NotNullWhen(true)] out AccountIdentityProof? proof)
+    public static bool TryTake(NostrEvent signedEvent, ReadOnlySpan<byte> mlsSignatureKey, [NotNullWhen(true)] out AccountIdentityProof? proof)
     {
         proof = null;
-        if (!IsCreatedAt(signed.CreatedAt) || signed.Id != Authorization(signed.PublicKey, mlsSignatureKey, signed.CreatedAt).Id || !signed.TryVerify(out _))
+        if (!IsCreatedAt(signedEvent.CreatedAt) || signedEvent.Id != Authorization(signedEvent.PublicKey, mlsSignatureKey, signedEvent.CreatedAt).Id || !signedEvent.TryVerify(out _))
         {
             return false;
         }
 
-        proof = new AccountIdentityProof(signed.PublicKey, signed.CreatedAt, signed.Signature.Span);
+        proof = new AccountIdentityProof(signedEvent.PublicKey, signedEvent.CreatedAt, signedEvent.Signature.Span);
         return true;
     }
 

@@ -27,6 +27,7 @@ public enum StreamRoles
 /// <param name="MaxPlaintextFrame">Bytes; 1 to <see cref="MaxFrameSize"/>.</param>
 /// <param name="ReplaySeconds">At most <see cref="MaxReplaySeconds"/>.</param>
 /// <param name="Padding">Bytes; at most <see cref="MaxPadding"/>.</param>
+[System.Diagnostics.CodeAnalysis.SuppressMessage("Naming", "CA1711", Justification = "The specification's own name of the component.")]
 public sealed record AgentTextStream(StreamRoles Required, StreamRoles Allowed, uint MaxPlaintextFrame, uint ReplaySeconds, ushort Padding)
 {
     /// <summary>Largest frame in bytes: 65,535 less a tag of 16.</summary>

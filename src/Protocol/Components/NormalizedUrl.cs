@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Globalization;
 using System.Net;
 using Marmot.Protocol.Addresses;
@@ -14,7 +15,8 @@ internal static class NormalizedUrl
     public const int MaxSize = 2048;
 
     // URL Standard, path percent-encode set: these come out percent-encoded, so they cannot stand in what was written back. The backslash comes out as a slash.
-    private const string NeverInPath = " \"#<>?^`{}\\";
+    private static readonly SearchValues<char> NeverInPath = SearchValues.Create(" \"#<>?^`{}\\");
+    private static readonly SearchValues<char> NeverInQuery = SearchValues.Create(" \"#<>'");
 
     /// <summary>https, or http where that is allowed; lower-case host, no default port, no dot segments, no user, no fragment; a query only where that is allowed.</summary>
     public static bool IsNormalized(string url, bool allowHttp, bool allowQuery)
@@ -45,7 +47,7 @@ internal static class NormalizedUrl
             && !path.Split('/').Any(IsDotSegment);
     }
 
-    private static bool IsQuery(string query) => !query.AsSpan().ContainsAny(" \"#<>'");
+    private static bool IsQuery(string query) => !query.AsSpan().ContainsAny(NeverInQuery);
 
     private static bool IsHost(string authority, int defaultPort)
     {

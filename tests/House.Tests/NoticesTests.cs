@@ -24,6 +24,6 @@ public class NoticesTests
             .Select(columns => columns[0])
             .ToHashSet(StringComparer.Ordinal);
         Assert.NotEmpty(shipped);
-        Assert.Empty(shipped.Where(name => !noticed.Contains(name)));
+        Assert.DoesNotContain(shipped, name => !noticed.Contains(name));
     }
 }

@@ -12,7 +12,7 @@ public partial class OutgoingHttpTests
         var place = Path.Combine("src", "Hosting", "Outgoing", "OutgoingHttp.cs");
         var files = Servers.SelectMany(server => Repository.Files("*.cs").Where(file => Path.GetRelativePath(Repository.Root, file).StartsWith(Path.Combine("src", server) + Path.DirectorySeparatorChar, StringComparison.Ordinal))).ToList();
         Assert.Contains(files, file => file.EndsWith(place, StringComparison.Ordinal) && Client().IsMatch(File.ReadAllText(file)));
-        Assert.Empty(files.Where(file => !file.EndsWith(place, StringComparison.Ordinal) && Client().IsMatch(File.ReadAllText(file))));
+        Assert.DoesNotContain(files, file => !file.EndsWith(place, StringComparison.Ordinal) && Client().IsMatch(File.ReadAllText(file)));
     }
 
     [GeneratedRegex(@"new (HttpClient|SocketsHttpHandler|HttpClientHandler|HttpMessageInvoker|WebClient)\b|ActivityHeadersPropagator")]

@@ -36,7 +36,7 @@ public sealed class NonsenseServerTests
         await HoldsAsync(server, bus, ledger, ledger);
     }
 
-    private static async Task HoldsAsync(NonsenseServer server, IClusterBus bus, IClaimLedger ledger, ISharedValues values)
+    private static async Task HoldsAsync(NonsenseServer server, PostgresBus bus, PostgresLedger ledger, PostgresLedger values)
     {
         using var listening = bus.Subscribe("a", new Deaf());
         bus.Publish("a", "hello"u8.ToArray());

@@ -49,7 +49,7 @@ public sealed class TagSpellingTests : IDisposable
 
     private NostrEvent Make(int kind, string[][] tags, string content = "", long at = Now) => NostrEvent.Create(_key, kind, tags, content, at);
 
-    private string Group => new('a', 64);
+    private static string Group => new('a', 64);
 
     /// <summary>One event for each rule that refuses by a tag, and the prefix of the refusal.</summary>
     public static TheoryData<string, string, string> Refused

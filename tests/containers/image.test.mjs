@@ -8,8 +8,8 @@ import { after, before, describe, it } from "node:test";
 import { docker, freePort, image, run, until } from "./lib/docker.mjs";
 
 const hardened = ["--read-only", "--tmpfs", "/tmp:size=64m,noexec", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--pids-limit", "512", "--memory", "512m"];
-// Above the base image: program, native libraries. The base is not ours to shrink.
-const largestOwnMegabytes = 27;
+// Above the base image: program, libraries (StackExchange.Redis alone is 2.4), native libraries. The base is not ours to shrink.
+const largestOwnMegabytes = 31;
 
 describe("the image", () => {
   let inspected;

@@ -11,6 +11,7 @@ using Marmot.Blossom.Policies;
 using Marmot.Blossom.Storage;
 using Marmot.Blossom.Storage.S3;
 using Marmot.Hosting;
+using Marmot.Hosting.Deletion;
 using Marmot.Hosting.Health;
 using Marmot.Hosting.Settings;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
@@ -32,6 +33,7 @@ public static class BlossomHosting
         ThreadPool.SetMinThreads(Math.Max(workers, Environment.ProcessorCount * 2), ports);
         services.AddSettings<BlossomOptions>(BlossomOptions.Section);
         services.TryAddSingleton(TimeProvider.System);
+        services.AddDeletionDate();
         services.AddSingleton<BlossomFolders>();
         services.AddSingleton(OpenOwnerTags);
         services.AddSingleton(OpenStore);

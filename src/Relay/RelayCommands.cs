@@ -1,11 +1,13 @@
 using System.IO.Compression;
 using Marmot.Hosting;
+using Marmot.Hosting.Deletion;
 using Marmot.Hosting.Settings;
 using Marmot.Relay.Operator;
 using Marmot.Relay.Rules;
 using Marmot.Relay.Storage;
 using Marmot.Relay.Storage.Postgres;
 using Marmot.Relay.Storage.Postgres.Schema;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Marmot.Relay;
 
@@ -61,7 +63,9 @@ public static class RelayCommands
 
         if (line.Command == "compact")
         {
-            var (before, after) = await StoreCompaction.RunAsync(directory, seams, line.DropDamaged);
+            // By the date of the last run: what ended since, the running relay deletes.
+            var deletion = new DeletionDate(new DeletionDateFile(Path.GetDirectoryName(directory)!), TimeProvider.System, NullLogger<DeletionDate>.Instance);
+            var (before, after) = await StoreCompaction.RunAsync(directory, await deletion.GetAsync(CancellationToken.None), seams, line.DropDamaged);
             await Console.Error.WriteLineAsync($"{before} bytes before, {after} after");
             return 0;
         }

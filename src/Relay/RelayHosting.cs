@@ -1,5 +1,6 @@
 using Marmot.Hosting;
 using Marmot.Hosting.Cluster;
+using Marmot.Hosting.Deletion;
 using Marmot.Hosting.Health;
 using Marmot.Hosting.Settings;
 using Marmot.Relay.Budgets;
@@ -40,6 +41,7 @@ public static class RelayHosting
         services.AddSingleton<IValidateOptions<RelayOptions>, RelayOptionsValidator>();
         services.AddSingleton<RelayMetrics>();
         services.AddSingleton<RelayIdentity>();
+        services.AddDeletionDate();
 
         // Connection -> MessageDispatch -> EventCheck -> Admission -> EventWriterLoop -> OK -> FanOut
         services.AddSingleton<ConnectionSet>();

@@ -11,7 +11,7 @@ public partial class ClockRulesTests
     {
         ["AllInOne/Doctor/Examination.cs"] = "dates the events it publishes",
         ["Blossom/Auth/TokenGate.cs"] = "a token says by date when it ends",
-        ["Blossom/Blobs/BlobService.cs"] = "dates claims; judges the age of stored files by their date",
+        ["Blossom/Blobs/BlobService.cs"] = "dates claims",
         ["Blossom/Commands/BlossomCommands.cs"] = "claims end by date",
         ["Blossom/Endpoints/BlobEndpoint.cs"] = "Cache-Control from the date a blob ends",
         ["Blossom/Endpoints/DownloadShortcut.cs"] = "Date of the answer",
@@ -33,6 +33,7 @@ public partial class ClockRulesTests
         ["Client/KeyPackages/KeyPackagePublisher.cs"] = "key packages are valid between dates",
         ["Client/Media/BlossomClient.cs"] = "dates the token of a request",
         ["Client/Storage/StoreMark.cs"] = "compares with the dates of the file system",
+        ["Hosting/Deletion/DeletionDate.cs"] = "compares the date with timestamps, so that nothing is deleted by a jump of the clock",
         ["Hosting/MonotonicTime.cs"] = "names the method that it replaces",
         ["NotifyServer/Doctor/NotifyDoctor.cs"] = "compares the date with the providers'",
         ["NotifyServer/Doctor/RelayDoctor.cs"] = "since of a filter",
@@ -52,17 +53,14 @@ public partial class ClockRulesTests
         ["ProviderSimulators/FcmTokenEndpoint.cs"] = "judges iat and exp as Google does; its fake clock moves everything",
         ["ProviderSimulators/SimulatorAuthority.cs"] = "dates certificates",
         ["Relay/Connections/ConnectionSet.cs"] = "what has ended by date does not count",
-        ["Relay/Ingest/EventWriterLoop.cs"] = "events end by date (NIP-40)",
         ["Relay/Ingest/Admission.cs"] = "what has ended by date does not count",
         ["Relay/Replies/Authentication.cs"] = "judges the date of an answer to the challenge",
         ["Relay/Ingest/WritePolicy.cs"] = "judges the date of an event",
         ["Relay/Ingest/WritePolicyProgram.cs"] = "tells the program the date of arrival",
-        ["Relay/Maintenance/RetentionLoop.cs"] = "retention counts from the date of an event",
         ["Relay/Management/ManagementEndpoint.cs"] = "judges the date of NIP-98 tokens",
         ["Relay/Operator/ImportRules.cs"] = "judges the dates of an event",
         ["Relay/Operator/RelaySync.cs"] = "until of a filter; what has ended by date",
         ["Relay/Operator/StoreCommands.cs"] = "what has ended by date is not exported",
-        ["Relay/Operator/StoreCompaction.cs"] = "what has ended by date is left out",
         ["Relay/Queries/Requests.cs"] = "what has ended by date is not served",
         ["Relay/Queries/Syncs.cs"] = "what has ended by date is not served",
         ["Relay/Storage/StoreEntrance.cs"] = "judges the date of an event",
@@ -71,7 +69,6 @@ public partial class ClockRulesTests
     /// <summary>Sums and differences of dates. Each compares with a date that was stored or came from elsewhere, and says what a wrong one costs.</summary>
     private static readonly Dictionary<string, string> Arithmetic = new(StringComparer.Ordinal)
     {
-        ["Blossom/Blobs/BlobService.cs"] = "files without a claim that are young by date are left; with a wrong date the blob's lock and a second look at the claim decide",
         ["Blossom/Storage/S3/BlobBucket.cs"] = "end of a presigned address",
         ["Blossom/Storage/S3/S3BlobStore.cs"] = "S3's date of an upload in parts: a day, which no running upload lasts",
         ["NotifyServer/Doctor/NotifyDoctor.cs"] = "the providers' date, to warn of a wrong clock",

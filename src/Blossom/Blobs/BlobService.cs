@@ -3,6 +3,7 @@ using Marmot.Blossom.Auth;
 using Marmot.Blossom.Index;
 using Marmot.Blossom.Policies;
 using Marmot.Blossom.Storage;
+using Marmot.Hosting.Deletion;
 using Marmot.Protocol.Encoding;
 
 namespace Marmot.Blossom.Blobs;
@@ -13,7 +14,8 @@ namespace Marmot.Blossom.Blobs;
 /// are never served and which <see cref="RemoveOrphansAsync"/> takes away; it never leaves a claim without bytes. The lock is this process's own:
 /// between replicas the index decides, and bytes that lost a race lie in a place of their own (<see cref="BlobPlace"/>).
 /// </remarks>
-internal sealed class BlobService(IBlobStore store, IBlobIndex index, HashLocks locks, OwnerTags owners, UploadPolicy policy, TimeProvider time, ILogger<BlobService> logger)
+internal sealed class BlobService(
+    IBlobStore store, IBlobIndex index, HashLocks locks, OwnerTags owners, UploadPolicy policy, TimeProvider time, DeletionDate deletion, ILogger<BlobService> logger)
 {
     /// <summary>Bytes of other processes that are younger may be between commit and claim.</summary>
     private static readonly TimeSpan OrphanAge = TimeSpan.FromHours(1);
@@ -87,11 +89,16 @@ internal sealed class BlobService(IBlobStore store, IBlobIndex index, HashLocks 
         return await store.DeleteAsync(known ?? new BlobPlace(hash, Guid.Empty), CancellationToken.None) || known is not null;
     }
 
-    /// <summary>Removes the claims of one blob that have ended. True when the bytes went too.</summary>
+    /// <summary>Up to <paramref name="limit"/> blobs with a claim that has ended by the date of deletions.</summary>
+    public async ValueTask<IReadOnlyList<Bytes32>> FindExpiredAsync(int limit, CancellationToken cancellationToken) =>
+        await index.FindExpiredAsync((await deletion.GetAsync(cancellationToken)).ToUnixTimeSeconds(), limit, cancellationToken);
+
+    /// <summary>Removes the claims of one blob that have ended by the date of deletions. True when the bytes went too.</summary>
     public async ValueTask<bool> RemoveExpiredAsync(Bytes32 hash)
     {
         using var held = await locks.AcquireAsync(hash);
-        if (await index.RemoveExpiredAsync(hash, CancellationToken.None) is not { } place)
+        var now = (await deletion.GetAsync(CancellationToken.None)).ToUnixTimeSeconds();
+        if (await index.RemoveExpiredAsync(hash, now, CancellationToken.None) is not { } place)
         {
             return false;
         }
@@ -129,16 +136,18 @@ internal sealed class BlobService(IBlobStore store, IBlobIndex index, HashLocks 
             return 0;
         }
 
+        var date = await deletion.GetAsync(cancellationToken); // a claim that has ended by the system date alone holds its bytes
+        var now = date.ToUnixTimeSeconds();
         await foreach (var (place, writtenAt) in store.ListAsync(cancellationToken))
         {
-            if (time.GetUtcNow() - writtenAt < OrphanAge || await IsClaimedAsync(place, cancellationToken))
+            if (date - writtenAt < OrphanAge || await IsClaimedAsync(place, now, cancellationToken))
             {
                 continue;
             }
 
             using var held = await locks.AcquireAsync(place.Hash);
-            await index.RemoveExpiredAsync(place.Hash, CancellationToken.None); // claims that ended but were not swept yet
-            if (!await IsClaimedAsync(place, cancellationToken))
+            await index.RemoveExpiredAsync(place.Hash, now, CancellationToken.None); // claims that ended but were not swept yet
+            if (!await IsClaimedAsync(place, now, cancellationToken))
             {
                 removed += await store.DeleteAsync(place, CancellationToken.None) ? 1 : 0;
             }
@@ -157,8 +166,8 @@ internal sealed class BlobService(IBlobStore store, IBlobIndex index, HashLocks 
         }
     }
 
-    private async ValueTask<bool> IsClaimedAsync(BlobPlace place, CancellationToken cancellationToken) =>
-        await index.FindAsync(place.Hash, cancellationToken) is { } entry && entry.Mark == place.Mark;
+    private async ValueTask<bool> IsClaimedAsync(BlobPlace place, long now, CancellationToken cancellationToken) =>
+        await index.FindAsync(place.Hash, now, cancellationToken) is { } entry && entry.Mark == place.Mark;
 
     /// <summary>Deletes bytes whose claim is gone: nobody is served them any more, so a store that is away now may be asked later.</summary>
     private async ValueTask DiscardAsync(BlobPlace place)

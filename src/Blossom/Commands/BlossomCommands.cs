@@ -259,7 +259,7 @@ public static class BlossomCommands
         {
             var dropped = dropDamaged ? await _index.DropDamagedAsync(CancellationToken.None) : 0;
             long ended = 0;
-            while (await _index.FindExpiredAsync(1024, CancellationToken.None) is { Count: > 0 } hashes)
+            while (await _blobs.FindExpiredAsync(1024, CancellationToken.None) is { Count: > 0 } hashes)
             {
                 foreach (var hash in hashes)
                 {

@@ -19,9 +19,11 @@ internal sealed class ClaimTable(TimeProvider time, bool listable)
 
     public BlobTotals Totals => new(_blobs.Count, Interlocked.Read(ref _claims), Interlocked.Read(ref _bytes));
 
-    public long Now => time.GetUtcNow().ToUnixTimeSeconds();
+    private long Now => time.GetUtcNow().ToUnixTimeSeconds();
 
-    public BlobEntry? Find(Bytes32 hash) => _blobs.TryGetValue(hash, out var held) ? Live(held, Now) : null;
+    public BlobEntry? Find(Bytes32 hash) => Find(hash, Now);
+
+    public BlobEntry? Find(Bytes32 hash, long now) => _blobs.TryGetValue(hash, out var held) ? Live(held, now) : null;
 
     public Held[] HeldBy(Bytes32 hash) => _blobs.TryGetValue(hash, out var held) ? held : [];
 
@@ -106,9 +108,8 @@ internal sealed class ClaimTable(TimeProvider time, bool listable)
         return true;
     }
 
-    public List<Bytes32> TakeExpired(int limit)
+    public List<Bytes32> TakeExpired(long now, int limit)
     {
-        var now = Now;
         var found = new HashSet<Bytes32>();
         lock (_expiry)
         {

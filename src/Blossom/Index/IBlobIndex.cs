@@ -55,6 +55,9 @@ internal interface IBlobIndex : IAsyncDisposable
     /// <summary>The blob, or null. Expired claims count as gone.</summary>
     ValueTask<BlobEntry?> FindAsync(Bytes32 hash, CancellationToken cancellationToken);
 
+    /// <summary>As <see cref="FindAsync(Bytes32, CancellationToken)"/>, by another date than the system's, in Unix seconds: for what deletes for good.</summary>
+    ValueTask<BlobEntry?> FindAsync(Bytes32 hash, long now, CancellationToken cancellationToken);
+
     /// <summary>Adds a claim, or renews the owner's older one. When the blob is known already, its bytes stay where they are: the entry tells where. A type better than octet-stream stays too (<see cref="Policies.BlobTypes.Better"/>).</summary>
     ValueTask<AddedClaim> AddAsync(BlobClaim claim, CancellationToken cancellationToken);
 
@@ -66,14 +69,14 @@ internal interface IBlobIndex : IAsyncDisposable
     /// <summary>Removes every claim on a blob: where its bytes were, or null when there was none.</summary>
     ValueTask<BlobPlace?> RemoveBlobAsync(Bytes32 hash, CancellationToken cancellationToken);
 
-    /// <summary>Removes the claims on one blob that have ended. When none is left: where the bytes are that must go.</summary>
-    ValueTask<BlobPlace?> RemoveExpiredAsync(Bytes32 hash, CancellationToken cancellationToken);
+    /// <summary>Removes the claims on one blob that have ended by a date in Unix seconds. When none is left: where the bytes are that must go.</summary>
+    ValueTask<BlobPlace?> RemoveExpiredAsync(Bytes32 hash, long now, CancellationToken cancellationToken);
 
     /// <summary>The bytes of a blob are elsewhere now: all its claims follow.</summary>
     ValueTask MoveAsync(Bytes32 hash, Guid mark, CancellationToken cancellationToken);
 
-    /// <summary>Up to <paramref name="limit"/> blobs with at least one claim that has ended.</summary>
-    ValueTask<IReadOnlyList<Bytes32>> FindExpiredAsync(int limit, CancellationToken cancellationToken);
+    /// <summary>Up to <paramref name="limit"/> blobs with at least one claim that has ended by a date in Unix seconds.</summary>
+    ValueTask<IReadOnlyList<Bytes32>> FindExpiredAsync(long now, int limit, CancellationToken cancellationToken);
 
     /// <summary>Claims of one owner, newest first, ties by hash; <paramref name="after"/> is the last hash of the page before (BUD-12), which may have been removed since.</summary>
     /// <returns>Null when <paramref name="after"/> is no claim of the owner's and was none in the last hour.</returns>

@@ -49,6 +49,8 @@ internal sealed class SlotFileIndex : IBlobIndex
 
     public ValueTask<BlobEntry?> FindAsync(Bytes32 hash, CancellationToken cancellationToken) => ValueTask.FromResult(_table.Find(hash));
 
+    public ValueTask<BlobEntry?> FindAsync(Bytes32 hash, long now, CancellationToken cancellationToken) => ValueTask.FromResult(_table.Find(hash, now));
+
     public async ValueTask<AddedClaim> AddAsync(BlobClaim claim, CancellationToken cancellationToken)
     {
         var outcome = await SubmitAsync(new Change(ChangeKind.Add) { Claim = claim }, cancellationToken);
@@ -67,8 +69,8 @@ internal sealed class SlotFileIndex : IBlobIndex
     public async ValueTask<BlobPlace?> RemoveBlobAsync(Bytes32 hash, CancellationToken cancellationToken) =>
         (await SubmitAsync(new Change(ChangeKind.RemoveBlob) { Claim = new BlobClaim { Hash = hash } }, cancellationToken)).Gone;
 
-    public async ValueTask<BlobPlace?> RemoveExpiredAsync(Bytes32 hash, CancellationToken cancellationToken) =>
-        (await SubmitAsync(new Change(ChangeKind.RemoveExpired) { Claim = new BlobClaim { Hash = hash } }, cancellationToken)).Gone;
+    public async ValueTask<BlobPlace?> RemoveExpiredAsync(Bytes32 hash, long now, CancellationToken cancellationToken) =>
+        (await SubmitAsync(new Change(ChangeKind.RemoveExpired) { Claim = new BlobClaim { Hash = hash }, Now = now }, cancellationToken)).Gone;
 
     public async ValueTask MoveAsync(Bytes32 hash, Guid mark, CancellationToken cancellationToken) =>
         await SubmitAsync(new Change(ChangeKind.Move) { Claim = new BlobClaim { Hash = hash, Mark = mark } }, cancellationToken);
@@ -78,8 +80,8 @@ internal sealed class SlotFileIndex : IBlobIndex
 
     public ValueTask ProbeAsync(CancellationToken cancellationToken) => ValueTask.CompletedTask;
 
-    public ValueTask<IReadOnlyList<Bytes32>> FindExpiredAsync(int limit, CancellationToken cancellationToken) =>
-        ValueTask.FromResult<IReadOnlyList<Bytes32>>(_table.TakeExpired(limit));
+    public ValueTask<IReadOnlyList<Bytes32>> FindExpiredAsync(long now, int limit, CancellationToken cancellationToken) =>
+        ValueTask.FromResult<IReadOnlyList<Bytes32>>(_table.TakeExpired(now, limit));
 
     public ValueTask<IReadOnlyList<BlobEntry>?> ListAsync(Bytes32 owner, Bytes32? after, int limit, CancellationToken cancellationToken) =>
         ValueTask.FromResult<IReadOnlyList<BlobEntry>?>(_table.List(owner, after, limit));
@@ -213,8 +215,7 @@ internal sealed class SlotFileIndex : IBlobIndex
                 return new Outcome { Dropped = _file.DropDamaged() };
 
             default:
-                var now = _table.Now;
-                return new Outcome { Gone = Drop(hash, held.Where(one => one.Claim.ExpiresAt <= now).ToArray()) };
+                return new Outcome { Gone = Drop(hash, held.Where(one => one.Claim.ExpiresAt <= change.Now).ToArray()) };
         }
     }
 
@@ -303,6 +304,8 @@ internal sealed class SlotFileIndex : IBlobIndex
         public ChangeKind Kind { get; } = kind;
 
         public BlobClaim Claim { get; init; }
+
+        public long Now { get; init; }
 
         public TaskCompletionSource<Outcome> Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 

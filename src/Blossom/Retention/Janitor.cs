@@ -46,7 +46,7 @@ internal sealed class Janitor(
         var removed = 0;
         while (true)
         {
-            var ended = await index.FindExpiredAsync(BatchSize, cancellationToken);
+            var ended = await blobs.FindExpiredAsync(BatchSize, cancellationToken);
             foreach (var hash in ended)
             {
                 removed += await blobs.RemoveExpiredAsync(hash) ? 1 : 0;

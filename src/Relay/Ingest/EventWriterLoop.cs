@@ -1,4 +1,5 @@
 using System.Threading.Channels;
+using Marmot.Hosting.Deletion;
 using Marmot.Protocol.Events;
 using Marmot.Relay.Live;
 using Marmot.Relay.Replies;
@@ -20,7 +21,7 @@ internal sealed class PendingEvent(EventWrite write, ReplyTarget sender)
 /// thread, since it blocks on the disk; a lone event on an idle relay is written by the thread that brought it. Locks: docs/locking.md.
 /// </remarks>
 internal sealed class EventWriterLoop(
-    IEventStore store, ILiveFeed feed, TimeProvider clock, RelayMetrics metrics, ILogger<EventWriterLoop> log) : IHostedService, IDisposable
+    IEventStore store, ILiveFeed feed, TimeProvider clock, DeletionDate deletion, RelayMetrics metrics, ILogger<EventWriterLoop> log) : IHostedService, IDisposable
 {
     private const int MaxBatch = 500;
     private const int MinBatch = 128;
@@ -235,7 +236,7 @@ internal sealed class EventWriterLoop(
     {
         try
         {
-            return store.MaintainAsync(clock.GetUtcNow().ToUnixTimeSeconds(), CancellationToken.None).AsTask().GetAwaiter().GetResult();
+            return MaintainAsync().GetAwaiter().GetResult();
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
@@ -248,6 +249,9 @@ internal sealed class EventWriterLoop(
             return false;
         }
     }
+
+    private async Task<bool> MaintainAsync() =>
+        await store.MaintainAsync((await deletion.GetAsync(CancellationToken.None)).ToUnixTimeSeconds(), CancellationToken.None);
 
     // False when the channel is complete and empty; true when something waits or maintenance is due. Sleeps without spinning: the core
     // belongs to whoever got the last OK and sends the next event.

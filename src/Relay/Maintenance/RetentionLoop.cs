@@ -1,3 +1,4 @@
+using Marmot.Hosting.Deletion;
 using Marmot.Protocol.Filters;
 using Marmot.Relay.Ingest;
 using Marmot.Relay.Storage;
@@ -7,7 +8,7 @@ namespace Marmot.Relay.Maintenance;
 
 /// <summary>Removes events that are older than the operator keeps their kind (NIP-11, retention).</summary>
 internal sealed class RetentionLoop(
-    IEventStore store, EventWriterLoop writer, TimeProvider clock, IOptions<RelayOptions> options, ILogger<RetentionLoop> log) : BackgroundService
+    IEventStore store, EventWriterLoop writer, TimeProvider clock, DeletionDate deletion, IOptions<RelayOptions> options, ILogger<RetentionLoop> log) : BackgroundService
 {
     private const int BatchSize = 1000;
     private static readonly TimeSpan Interval = TimeSpan.FromMinutes(1);
@@ -17,7 +18,7 @@ internal sealed class RetentionLoop(
     public async Task<int> RunOnceAsync(CancellationToken cancel)
     {
         var removed = 0;
-        var now = clock.GetUtcNow().ToUnixTimeSeconds();
+        var now = (await deletion.GetAsync(cancel)).ToUnixTimeSeconds();
         foreach (var (kind, days) in options.Value.RetentionDays)
         {
             var filter = new Filter { Kinds = [RetentionKinds.Parse(kind)], Until = now - (days * 86400L) - 1 };

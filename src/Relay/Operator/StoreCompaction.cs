@@ -14,18 +14,19 @@ internal static class StoreCompaction
     private const int RecordsBetweenFlushes = 1000;
 
     /// <param name="directory">The relay's data directory.</param>
+    /// <param name="date">What has ended by it is left out.</param>
     /// <param name="seams">What the store is opened with.</param>
     /// <param name="dropDamaged">True to leave out what cannot be read.</param>
     /// <returns>Bytes of the log before and after.</returns>
     /// <exception cref="IOException">The log holds fewer events than the index knows; nothing was changed.</exception>
-    public static async Task<(long Before, long After)> RunAsync(string directory, StoreSeams? seams = null, bool dropDamaged = false)
+    public static async Task<(long Before, long After)> RunAsync(string directory, DateTimeOffset date, StoreSeams? seams = null, bool dropDamaged = false)
     {
         // 1. Finish what is waiting to be erased, so that only live records remain; the index is rebuilt afterwards.
         seams ??= new StoreSeams();
         StoreStatistics before;
         await using (var store = EmbeddedEventStore.Open(directory, seams: seams))
         {
-            while (await store.MaintainAsync(TimeProvider.System.GetUtcNow().ToUnixTimeSeconds(), CancellationToken.None))
+            while (await store.MaintainAsync(date.ToUnixTimeSeconds(), CancellationToken.None))
             {
             }
 

@@ -143,6 +143,8 @@ internal interface IEventStore : IAsyncDisposable
     ValueTask<int> RemoveAsync(IReadOnlyList<StoredKey> keys, CancellationToken cancel);
 
     /// <summary>Removes what expired, and overwrites the bytes of everything removed so far. Called by the single writer only.</summary>
+    /// <param name="now">Unix seconds by <see cref="Marmot.Hosting.Deletion.DeletionDate"/>.</param>
+    /// <param name="cancel">Gives it up.</param>
     /// <returns>True when there is more to do at once.</returns>
     ValueTask<bool> MaintainAsync(long now, CancellationToken cancel);
 

@@ -13,6 +13,8 @@ public abstract class BlobIndexContract
 
     private protected WallClock Clock { get; } = new(DateTimeOffset.FromUnixTimeSeconds(1_000_000));
 
+    private long Now => Clock.GetUtcNow().ToUnixTimeSeconds();
+
     /// <summary>Opens the index; opening it again after disposal finds what was written.</summary>
     private protected abstract Task<IBlobIndex> OpenAsync();
 
@@ -52,12 +54,12 @@ public abstract class BlobIndexContract
         Assert.Equal(1_000_020, (await index.FindAsync(Filled(9), default))!.ExpiresAt);
         Clock.Advance(TimeSpan.FromSeconds(10));
         Assert.Equal(1, (await index.FindAsync(Filled(9), default))!.Claims);
-        Assert.Equal([Filled(9)], await index.FindExpiredAsync(10, default));
-        Assert.Null(await index.RemoveExpiredAsync(Filled(9), default));
+        Assert.Equal([Filled(9)], await index.FindExpiredAsync(Now, 10, default));
+        Assert.Null(await index.RemoveExpiredAsync(Filled(9), Now, default));
         Clock.Advance(TimeSpan.FromSeconds(10));
         Assert.Null(await index.FindAsync(Filled(9), default));
-        Assert.Equal([Filled(9)], await index.FindExpiredAsync(10, default));
-        Assert.NotNull(await index.RemoveExpiredAsync(Filled(9), default));
+        Assert.Equal([Filled(9)], await index.FindExpiredAsync(Now, 10, default));
+        Assert.NotNull(await index.RemoveExpiredAsync(Filled(9), Now, default));
         Assert.Equal(new BlobTotals(0, 0, 0), index.Totals);
     }
 
@@ -68,10 +70,10 @@ public abstract class BlobIndexContract
         await index.AddAsync(Claim(9, Alice, 1_000_010), default);
         await index.AddAsync(Claim(9, Alice, 1_000_050), default);
         Clock.Advance(TimeSpan.FromSeconds(10));
-        Assert.Empty(await index.FindExpiredAsync(10, default));
+        Assert.Empty(await index.FindExpiredAsync(Now, 10, default));
         Assert.NotNull(await index.FindAsync(Filled(9), default));
         Clock.Advance(TimeSpan.FromSeconds(40));
-        Assert.Equal([Filled(9)], await index.FindExpiredAsync(10, default));
+        Assert.Equal([Filled(9)], await index.FindExpiredAsync(Now, 10, default));
     }
 
     [Fact]
@@ -171,7 +173,7 @@ public abstract class BlobIndexContract
             if (order[last] == Filled(21))
             {
                 Clock.Advance(TimeSpan.FromSeconds(2));
-                await index.RemoveExpiredAsync(order[last], default);
+                await index.RemoveExpiredAsync(order[last], Now, default);
             }
             else if (last % 2 == 0)
             {

@@ -173,7 +173,7 @@ public sealed class RemoteStorageTests(S3Fixture s3, PostgresFixture postgres) :
 
         var blobs = server.Services.GetRequiredService<Marmot.Blossom.Blobs.BlobService>();
         Assert.Equal(0, await blobs.RemoveOrphansAsync(default)); // somebody may be about to claim it
-        server.Clock.Advance(TimeSpan.FromHours(2));
+        server.Clock.Wait(TimeSpan.FromHours(2));
         Assert.Equal(1, await blobs.RemoveOrphansAsync(default));
         Assert.Equal([BlossomServer.HashOf([1])], (await ObjectsAsync(server)).Select(place => place.Hash));
     }

@@ -6,6 +6,7 @@ using Marmot.Blossom.Index;
 using Marmot.Blossom.Policies;
 using Marmot.Blossom.Retention;
 using Marmot.Blossom.Storage;
+using Marmot.Hosting.Deletion;
 using Marmot.Hosting.Health;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Keys;
@@ -133,7 +134,8 @@ public sealed class StoreDamageTests(ITestOutputHelper output) : IDisposable
         var index = new SlotFileIndex(Path.Combine(root, "claims.index"), TimeProvider.System, listable: true, open);
         var store = new DiskBlobStore(root, TimeProvider.System, open);
         var policy = new UploadPolicy(Options.Create(new BlossomOptions()), store, index, TimeProvider.System);
-        return (new BlobService(store, index, new HashLocks(), OwnerTags.Plain, policy, TimeProvider.System, NullLogger<BlobService>.Instance), index, store);
+        var deletion = new DeletionDate(new DeletionDateFile(root), TimeProvider.System, NullLogger<DeletionDate>.Instance);
+        return (new BlobService(store, index, new HashLocks(), OwnerTags.Plain, policy, TimeProvider.System, deletion, NullLogger<BlobService>.Instance), index, store);
     }
 
     private async Task<int> CutAsync(int seed)

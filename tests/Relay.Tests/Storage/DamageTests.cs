@@ -143,13 +143,13 @@ public sealed class DamageTests(ITestOutputHelper output) : IDisposable
         var events = await FillAsync(40);
         var victim = await DamageAsync(events[10]);
         var before = await File.ReadAllBytesAsync(Segment);
-        var refused = await Assert.ThrowsAsync<IOException>(() => StoreCompaction.RunAsync(_folder.Path, Seams));
+        var refused = await Assert.ThrowsAsync<IOException>(() => StoreCompaction.RunAsync(_folder.Path, DateTimeOffset.UtcNow, Seams));
         Assert.Contains("39 of the 40", refused.Message, StringComparison.Ordinal);
         Assert.Equal(before, await File.ReadAllBytesAsync(Segment));
         Assert.False(Directory.Exists(Path.Combine(_folder.Path, "log.new")));
         Assert.Single(Directory.GetFiles(Path.Combine(_folder.Path, "damaged"), "*.damaged"));
 
-        await StoreCompaction.RunAsync(_folder.Path, Seams, dropDamaged: true);
+        await StoreCompaction.RunAsync(_folder.Path, DateTimeOffset.UtcNow, Seams, dropDamaged: true);
         await using var store = EmbeddedEventStore.Open(_folder.Path, seams: Seams);
         Assert.Equal(events.Where(evt => evt != victim).Select(evt => evt.Id.ToString()).Order(), (await ReadAsync(store)).Order());
     }

@@ -184,7 +184,7 @@ public sealed class EmbeddedEventStoreTests : EventStoreContract
         var before = await FindAsync(new Filter());
         var mark = Store.HighWaterMark;
         await Store.DisposeAsync();
-        var (oldSize, newSize) = await StoreCompaction.RunAsync(_directory);
+        var (oldSize, newSize) = await StoreCompaction.RunAsync(_directory, DateTimeOffset.UtcNow);
         Assert.True(newSize < oldSize);
         await ReopenAsync();
         Assert.Equal(before, await FindAsync(new Filter()));

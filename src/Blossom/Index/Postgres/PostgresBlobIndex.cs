@@ -37,10 +37,12 @@ internal sealed class PostgresBlobIndex(PostgresDatabase database, TimeProvider 
 
     private long Now => time.GetUtcNow().ToUnixTimeSeconds();
 
-    public ValueTask<BlobEntry?> FindAsync(Bytes32 hash, CancellationToken cancellationToken) => database.AskAsync(
+    public ValueTask<BlobEntry?> FindAsync(Bytes32 hash, CancellationToken cancellationToken) => FindAsync(hash, Now, cancellationToken);
+
+    public ValueTask<BlobEntry?> FindAsync(Bytes32 hash, long now, CancellationToken cancellationToken) => database.AskAsync(
         async (connection, cancellation) =>
         {
-            await using var batch = new NpgsqlBatch(connection) { BatchCommands = { PostgresStatements.Entry(hash, Now) } };
+            await using var batch = new NpgsqlBatch(connection) { BatchCommands = { PostgresStatements.Entry(hash, now) } };
             await using var reader = await batch.ExecuteReaderAsync(cancellation);
             return await ReadEntryAsync(reader, hash);
         },
@@ -115,14 +117,14 @@ internal sealed class PostgresBlobIndex(PostgresDatabase database, TimeProvider 
 
     public ValueTask<BlobPlace?> RemoveBlobAsync(Bytes32 hash, CancellationToken cancellationToken) => RemoveAsync(hash, PostgresStatements.DeleteClaims(hash, Now, database.Listable));
 
-    public ValueTask<BlobPlace?> RemoveExpiredAsync(Bytes32 hash, CancellationToken cancellationToken) => RemoveAsync(hash, PostgresStatements.DeleteEnded(hash, Now, database.Listable));
+    public ValueTask<BlobPlace?> RemoveExpiredAsync(Bytes32 hash, long now, CancellationToken cancellationToken) => RemoveAsync(hash, PostgresStatements.DeleteEnded(hash, now, database.Listable));
 
-    public ValueTask<IReadOnlyList<Bytes32>> FindExpiredAsync(int limit, CancellationToken cancellationToken) => database.AskAsync<IReadOnlyList<Bytes32>>(
+    public ValueTask<IReadOnlyList<Bytes32>> FindExpiredAsync(long now, int limit, CancellationToken cancellationToken) => database.AskAsync<IReadOnlyList<Bytes32>>(
         async (connection, cancellation) =>
         {
             await using var command = new NpgsqlCommand(PostgresStatements.Ended, connection)
             {
-                Parameters = { PostgresStatements.Number(Now), PostgresStatements.Number(limit) },
+                Parameters = { PostgresStatements.Number(now), PostgresStatements.Number(limit) },
             };
             await using var reader = await command.ExecuteReaderAsync(cancellation);
             var found = new List<Bytes32>();

@@ -1,0 +1,111 @@
+using Marmot.Hosting.Deletion;
+using Marmot.Protocol.Events;
+using Marmot.Protocol.Keys;
+using Marmot.Relay.Ingest;
+using Marmot.Relay.Maintenance;
+using Marmot.Relay.Storage;
+using Marmot.Relay.Tests.Kit;
+using Marmot.TestKit;
+using Microsoft.Extensions.DependencyInjection;
+
+namespace Marmot.Relay.Tests;
+
+/// <summary>The system clock jumps ahead: neither retention nor NIP-40 may delete by it before it has stood.</summary>
+public sealed class DeletionDateTests : IDisposable
+{
+    private const long Now = 1_700_000_500;
+    private const string Setting = "--Relay:RetentionDays:1=2";
+    private static readonly TimeSpan Year = TimeSpan.FromDays(365);
+
+    private readonly TemporaryFolder _folder = new();
+    private readonly SecretKey _key = SecretKey.Generate();
+
+    public void Dispose()
+    {
+        _key.Dispose();
+        _folder.Dispose();
+    }
+
+    [Fact]
+    public async Task A_year_ahead_for_half_an_hour_deletes_nothing_and_afterwards_all_is_served()
+    {
+        await using var relay = await StartAsync(Now);
+        var ids = await PublishAsync(relay);
+        relay.Clock.Advance(Year);
+        for (var minutes = 0; minutes < 30; minutes += 5)
+        {
+            Assert.Equal(2, await LeftAsync(relay));
+            relay.Clock.Wait(TimeSpan.FromMinutes(5));
+        }
+
+        await using var client = await relay.ConnectAsync();
+        Assert.Equal([ids[0]], await client.QueryAsync("{}")); // what has ended by the system date is not served
+        relay.Clock.Advance(-Year);
+        Assert.Equal(2, await LeftAsync(relay));
+        Assert.Equal(ids.Order(), (await client.QueryAsync("{}")).Order());
+    }
+
+    [Fact]
+    public async Task A_date_that_has_stood_deletes_both()
+    {
+        await using var relay = await StartAsync(Now);
+        await PublishAsync(relay);
+        relay.Clock.Advance(Year);
+        Assert.Equal(2, await LeftAsync(relay));
+        relay.Clock.Wait(DeletionDate.Hold);
+        Assert.Equal(0, await LeftAsync(relay));
+    }
+
+    [Fact]
+    public async Task A_start_with_the_date_a_year_ahead_deletes_nothing_and_one_after_a_long_pause_deletes_an_hour_late()
+    {
+        string[] ids;
+        await using (var relay = await StartAsync(Now))
+        {
+            ids = await PublishAsync(relay);
+            Assert.Equal(2, await LeftAsync(relay));
+        }
+
+        await using (var relay = await StartAsync(Now + (long)Year.TotalSeconds))
+        {
+            Assert.Equal(2, await LeftAsync(relay));
+        }
+
+        await using (var relay = await StartAsync(Now))
+        {
+            await using var client = await relay.ConnectAsync();
+            Assert.Equal(ids.Order(), (await client.QueryAsync("{}")).Order());
+        }
+
+        await using (var relay = await StartAsync(Now + (30 * 86_400)))
+        {
+            Assert.Equal(2, await LeftAsync(relay));
+            relay.Clock.Wait(DeletionDate.Hold);
+            Assert.Equal(0, await LeftAsync(relay));
+        }
+    }
+
+    private Task<RelayHost> StartAsync(long now) => RelayHost.StartAsync(now, _folder.Path, Setting);
+
+    /// <summary>One that retention deletes after two days and one that ends after two hours.</summary>
+    private async Task<string[]> PublishAsync(RelayHost relay)
+    {
+        var kept = NostrEvent.Create(_key, 1, [], "for two days", Now);
+        var ending = NostrEvent.Create(_key, 7, [["expiration", (Now + 7200).ToString(System.Globalization.CultureInfo.InvariantCulture)]], "+", Now);
+        await using var client = await relay.ConnectAsync();
+        Assert.True((await client.PublishAsync(kept)).Accepted);
+        Assert.True((await client.PublishAsync(ending)).Accepted);
+        return [kept.Id.ToString(), ending.Id.ToString()];
+    }
+
+    /// <summary>Events in the store after one round of retention and one of the writer's maintenance.</summary>
+    private static async Task<long> LeftAsync(RelayHost relay)
+    {
+        await relay.Services.GetRequiredService<RetentionLoop>().RunOnceAsync(default);
+        relay.Clock.Wait(TimeSpan.FromSeconds(2)); // maintenance is due
+        var writer = relay.Services.GetRequiredService<EventWriterLoop>();
+        await writer.RemoveAsync([]); // the round that does this maintains afterwards
+        await writer.RemoveAsync([]); // and has ended when the next one does this
+        return (await relay.Services.GetRequiredService<IEventStore>().ReadStatisticsAsync(default)).Events;
+    }
+}

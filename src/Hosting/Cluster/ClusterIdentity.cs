@@ -134,7 +134,7 @@ public sealed class ClusterIdentity : IAsyncDisposable
         {
             identity = WithoutDatabase(_prefix); // no relay has made its tables there, or not yet
         }
-        catch (Exception exception) when (exception is NpgsqlException or IOException or TimeoutException or System.Net.Sockets.SocketException)
+        catch (Exception exception) when (exception is not OperationCanceledException) // a server that answers nonsense brings about any
         {
             if (!_isAway)
             {

@@ -1,4 +1,3 @@
-using System.Net.Sockets;
 using Npgsql;
 
 namespace Marmot.Hosting.Deletion;
@@ -17,7 +16,7 @@ public sealed class DatabaseDate(string connectionString) : IDeletionPast
             await using var command = new NpgsqlCommand("SELECT extract(epoch FROM now())::bigint", connection);
             return DateTimeOffset.FromUnixTimeSeconds((long)(await command.ExecuteScalarAsync(cancel))!);
         }
-        catch (Exception exception) when (exception is NpgsqlException or TimeoutException or SocketException)
+        catch (Exception exception) when (exception is not OperationCanceledException) // also what a server that answers nonsense brings about
         {
             throw new IOException("the database cannot be asked for its date", exception);
         }

@@ -134,8 +134,9 @@ public sealed class ClusterIdentity : IAsyncDisposable
         {
             identity = WithoutDatabase(_prefix); // no relay has made its tables there, or not yet
         }
-        catch (Exception exception) when (exception is not OperationCanceledException) // a server that answers nonsense brings about any
+        catch (Exception exception) when (!_stop.IsCancellationRequested)
         {
+            // It is away, or answers nonsense: there Npgsql throws whatever its reading stumbles on.
             if (!_isAway)
             {
                 ClusterLog.Failed(_log!, exception.GetType().Name);
@@ -143,6 +144,10 @@ public sealed class ClusterIdentity : IAsyncDisposable
 
             _isAway = true; // what was known goes on
             return;
+        }
+        catch (Exception)
+        {
+            return; // stopping, and Npgsql's way of ending a question is not always a cancellation
         }
 
         if (identity != _current)

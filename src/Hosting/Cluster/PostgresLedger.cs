@@ -168,7 +168,17 @@ public sealed class PostgresLedger : IClaimLedger, ISharedValues
             // Stopping.
         }
 
+        if (kept is not null)
+        {
+            batch.Add(kept);
+        }
+
         while (_requests.Reader.TryRead(out var left))
+        {
+            batch.Add(left);
+        }
+
+        foreach (var left in batch)
         {
             left.Answer.TrySetException(new IOException("the claim ledger stops"));
         }
@@ -206,7 +216,7 @@ public sealed class PostgresLedger : IClaimLedger, ISharedValues
             _isConnected = true;
             return null;
         }
-        catch (Exception exception) when (!_stop.IsCancellationRequested)
+        catch (Exception exception) when (exception is not OperationCanceledException || !_stop.IsCancellationRequested) // while stopping, too, a question may end in another way than by being cancelled
         {
             if (_isConnected)
             {

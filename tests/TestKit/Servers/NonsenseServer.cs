@@ -11,18 +11,25 @@ public sealed class NonsenseServer : IAsyncDisposable
     private readonly CancellationTokenSource _stop = new();
     private readonly byte[] _nonsense;
     private readonly bool _isPostgres;
+    private readonly bool _isRedis;
     private readonly Task _accepting;
     private int _asked;
 
-    private NonsenseServer(byte[] nonsense, bool isPostgres)
+    private NonsenseServer(byte[] nonsense, bool isPostgres, bool isRedis)
     {
-        (_nonsense, _isPostgres) = (nonsense, isPostgres);
+        (_nonsense, _isPostgres, _isRedis) = (nonsense, isPostgres, isRedis);
         _listener.Start();
         _accepting = AcceptAsync();
     }
 
-    /// <summary>What it can say.</summary>
+    /// <summary>What it can say in place of a PostgreSQL.</summary>
     public static IEnumerable<string> Kinds { get; } = ["close", "http", "zeros", "bytes", "text", "pg length", "pg row", "pg error", "pg auth"];
+
+    /// <summary>What it can say in place of a Redis.</summary>
+    public static IEnumerable<string> RedisKinds { get; } =
+    [
+        "close", "http", "zeros", "bytes", "text", "resp length", "resp number", "resp negative", "resp nil", "resp array", "resp type", "resp error", "resp ok", "resp short", "resp push",
+    ];
 
     /// <summary>Where it listens on loopback.</summary>
     public int Port => ((IPEndPoint)_listener.LocalEndpoint).Port;
@@ -32,7 +39,8 @@ public sealed class NonsenseServer : IAsyncDisposable
 
     /// <param name="kind">One of <see cref="Kinds"/>.</param>
     /// <param name="afterPostgresStart">Plays PostgreSQL's opening first, so that nonsense answers the first query.</param>
-    public static NonsenseServer Start(string kind, bool afterPostgresStart = false) => new(Say(kind), afterPostgresStart);
+    /// <param name="afterRedisStart">Plays Redis until the first script, so that nonsense answers that one.</param>
+    public static NonsenseServer Start(string kind, bool afterPostgresStart = false, bool afterRedisStart = false) => new(Say(kind), afterPostgresStart, afterRedisStart);
 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
@@ -55,6 +63,16 @@ public sealed class NonsenseServer : IAsyncDisposable
         "pg row" => [(byte)'D', 0, 0, 0, 12, 0, 9, 0x7F, 0xFF, 0xFF, 0xFF, 1, 2],
         "pg error" => [(byte)'E', 0, 0, 0, 5, 0],
         "pg auth" => [(byte)'R', 0, 0, 0, 8, 0, 0, 0, 99],
+        "resp length" => Encoding.ASCII.GetBytes("$99999999999\r\nabc\r\n"),
+        "resp number" => Encoding.ASCII.GetBytes("$abc\r\n"),
+        "resp negative" => Encoding.ASCII.GetBytes("*-5\r\n"),
+        "resp nil" => Encoding.ASCII.GetBytes("$-1\r\n"),
+        "resp array" => Encoding.ASCII.GetBytes("*2147483647\r\n:1\r\n"),
+        "resp type" => Encoding.ASCII.GetBytes("@1\r\n"),
+        "resp error" => Encoding.ASCII.GetBytes("-\r\n"),
+        "resp ok" => Encoding.ASCII.GetBytes("+OK\r\n"),
+        "resp short" => Encoding.ASCII.GetBytes("$5\r\nab"),
+        "resp push" => Encoding.ASCII.GetBytes("*3\r\n$7\r\nmessage\r\n$1\r\na\r\n:1\r\n*2\r\n$9\r\nsubscribe\r\n$-1\r\n"),
         _ => throw new ArgumentOutOfRangeException(nameof(kind)),
     };
 
@@ -103,8 +121,17 @@ public sealed class NonsenseServer : IAsyncDisposable
                         (byte)'Z', 0, 0, 0, 5, (byte)'I'], _stop.Token);
                 }
 
-                while (await ReadAsync() > 0)
+                var isOpening = _isRedis;
+                int read;
+                while ((read = await ReadAsync()) > 0)
                 {
+                    if (isOpening && RedisOpening.Answer(buffer.AsSpan(0, read)) is { } greeting)
+                    {
+                        await stream.WriteAsync(greeting, _stop.Token);
+                        continue;
+                    }
+
+                    isOpening = false;
                     if (_nonsense.Length == 0)
                     {
                         return;

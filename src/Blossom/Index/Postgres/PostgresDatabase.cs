@@ -177,8 +177,7 @@ internal sealed class PostgresDatabase : IAsyncDisposable
         command.Parameters.Add(new NpgsqlParameter<byte[]> { TypedValue = _owners.Fingerprint() });
         if (await command.ExecuteScalarAsync(cancellationToken) is not true)
         {
-            throw new InvalidOperationException(
-                "the blob index in PostgreSQL was made with another owner secret or profile: give every replica the same Blossom:Profile and the same file as Blossom:OwnerSecretFile");
+            throw new ForeignIndexException();
         }
     }
 }

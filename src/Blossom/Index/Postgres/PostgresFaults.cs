@@ -3,6 +3,10 @@ using Npgsql;
 
 namespace Marmot.Blossom.Index.Postgres;
 
+/// <summary>The index belongs to a server with another owner secret or profile.</summary>
+internal sealed class ForeignIndexException() : InvalidOperationException(
+    "the blob index in PostgreSQL was made with another owner secret or profile: give every replica the same Blossom:Profile and the same file as Blossom:OwnerSecretFile");
+
 /// <summary>Tells a database that is away from one that refuses what it is asked.</summary>
 internal static class PostgresFaults
 {
@@ -22,7 +26,7 @@ internal static class PostgresFaults
     {
         PostgresException { SqlState: PostgresErrorCodes.DiskFull } => new IOException("the database has no space left", NoSpace),
         PostgresException { SqlState: ['2', '2' or '3', ..] or ['4', '2', ..] } => null, // bad data, constraint, syntax
-        NpgsqlException or TimeoutException => new StorageUnavailableException(Part, error),
-        _ => null,
+        OperationCanceledException or IOException or ForeignIndexException => null,
+        _ => new StorageUnavailableException(Part, error), // from an answer that is nonsense Npgsql throws whatever its reading stumbles on
     };
 }

@@ -1,3 +1,5 @@
+using Marmot.Protocol.Addresses;
+
 namespace Marmot.Client;
 
 /// <summary>Relay URLs as settings and events give them.</summary>
@@ -5,9 +7,8 @@ public static class RelayUrls
 {
     /// <summary>True for an absolute ws or wss URL with a host, without user and fragment, up to 512 characters.</summary>
     public static bool IsValid(string url) => url.Length <= 512
-        && Uri.TryCreate(url, UriKind.Absolute, out var uri)
+        && HostName.TryReadUrl(url, out var uri, out _)
         && uri.Scheme is "ws" or "wss"
-        && uri.Host.Length > 0
         && uri.UserInfo.Length == 0
         && uri.Fragment.Length == 0;
 

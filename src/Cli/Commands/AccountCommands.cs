@@ -2,6 +2,7 @@ using System.Text.Json.Nodes;
 using Marmot.Cli.Agent;
 using Marmot.Client;
 using Marmot.Client.Accounts;
+using Marmot.Protocol.Addresses;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Keys;
 
@@ -41,7 +42,7 @@ internal static class AccountCommands
             throw new UsageException($"a relay is a ws:// or wss:// URL, not {wrong}");
         }
 
-        if (settings.BlossomServers.FirstOrDefault(server => !Uri.TryCreate(server, UriKind.Absolute, out var url) || url.Scheme is not ("http" or "https")) is { } odd)
+        if (settings.BlossomServers.FirstOrDefault(server => !HostName.TryReadUrl(server, out var url, out _) || url.Scheme is not ("http" or "https")) is { } odd)
         {
             throw new UsageException($"a Blossom server is an http:// or https:// URL, not {odd}");
         }

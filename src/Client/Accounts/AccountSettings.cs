@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using Marmot.Client.Groups;
 using Marmot.Client.Storage;
+using Marmot.Protocol.Addresses;
 using Marmot.Protocol.Encoding;
 
 namespace Marmot.Client.Accounts;
@@ -50,7 +51,7 @@ public sealed record AccountSettings
 
         foreach (string server in BlossomServers)
         {
-            if (!Uri.TryCreate(server, UriKind.Absolute, out var url) || url.Scheme is not ("http" or "https"))
+            if (!HostName.TryReadUrl(server, out var url, out _) || url.Scheme is not ("http" or "https"))
             {
                 throw new ClientException($"a Blossom server is an http:// or https:// URL, not {server}");
             }

@@ -3,6 +3,7 @@ using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Sockets;
 using System.Security.Cryptography;
+using Marmot.Protocol.Addresses;
 using Marmot.Protocol.Auth;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Keys;
@@ -114,13 +115,17 @@ public sealed class BlossomClient : IDisposable
     /// <summary>True for a URL another may send this client to: https and no address inside a private network, or one of the account's own servers.</summary>
     public static bool MayFetch(Uri url, IEnumerable<string> ownServers)
     {
+        if (!HostName.TryFrom(url, out var host))
+        {
+            return false; // asking such a URL for its host in ASCII throws, and so would sending to it
+        }
+
         if (ownServers.Any(own => Uri.TryCreate(own, UriKind.Absolute, out var server) && server.Authority == url.Authority && server.Scheme == url.Scheme))
         {
             return true;
         }
 
-        return url.Scheme == Uri.UriSchemeHttps && url.UserInfo.Length == 0 && url.IdnHost is not "localhost" && !url.IdnHost.EndsWith(".localhost", StringComparison.Ordinal)
-            && !(IPAddress.TryParse(url.IdnHost.Trim('[', ']'), out var address) && IsPrivate(address));
+        return url.Scheme == Uri.UriSchemeHttps && url.UserInfo.Length == 0 && !host.IsLoopback && !(host.Address is { } address && IsPrivate(address));
     }
 
     /// <summary>Closes connections.</summary>

@@ -1,6 +1,7 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Security.Cryptography;
 using System.Text;
+using Marmot.Protocol.Addresses;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
 using Marmot.Platform.Native;
@@ -102,7 +103,7 @@ public sealed record MediaReference
             return "the media version is not mip04-v2";
         }
 
-        if (!entries.TryGetValue("url", out string? url) || !Uri.TryCreate(url, UriKind.Absolute, out var uri) || uri.Scheme is not ("http" or "https"))
+        if (!entries.TryGetValue("url", out string? url) || !HostName.TryReadUrl(url, out var uri, out _) || uri.Scheme is not ("http" or "https"))
         {
             return "the media url is missing or wrong";
         }

@@ -105,6 +105,18 @@ public class EncryptedMediaTests
         Assert.False(EncryptedMedia.TryDecrypt(secret, media, EncryptedMedia.Encrypt(secret, "evil"u8, media), out _));
     }
 
+    [Theory]
+    [InlineData("https://xn--ü/")]
+    [InlineData("https://a..b/")]
+    [InlineData("https://foo:99999/")]
+    [InlineData("https://\u0378/")]
+    [InlineData("ftp://blobs.example/")]
+    public void Refuses_a_url_whose_host_is_none(string start)
+    {
+        var media = EncryptedMedia.Encrypt(new byte[32], "x"u8, "text/plain", "a", hash => $"{start}{hash}", out _);
+        Assert.False(MediaReference.TryParse(media.ToTag(), out _, out _));
+    }
+
     [Fact]
     public void Refuses_a_required_entry_that_occurs_twice()
     {

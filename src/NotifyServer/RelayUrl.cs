@@ -1,3 +1,5 @@
+using Marmot.Protocol.Addresses;
+
 namespace Marmot.NotifyServer;
 
 /// <summary>Which relay URLs are taken: <c>wss</c>, or <c>ws</c> to loopback or by leave; one spelling for comparing.</summary>
@@ -6,7 +8,7 @@ internal static class RelayUrl
     /// <summary>What is wrong with the URL, or null.</summary>
     public static string? Problem(string text, bool allowPlaintext)
     {
-        if (!Uri.TryCreate(text, UriKind.Absolute, out var uri) || uri.Scheme is not ("ws" or "wss"))
+        if (!HostName.TryReadUrl(text, out var uri, out var host) || uri.Scheme is not ("ws" or "wss"))
         {
             return "a ws or wss URL";
         }
@@ -16,12 +18,12 @@ internal static class RelayUrl
             return "at most 512 characters, no user, no fragment";
         }
 
-        if (uri.Host.EndsWith(".onion", StringComparison.OrdinalIgnoreCase))
+        if (host.Text.EndsWith(".onion", StringComparison.Ordinal))
         {
             return "onion services need a proxy, which this server does not speak";
         }
 
-        return uri.Scheme == "ws" && !uri.IsLoopback && !allowPlaintext ? "ws is for loopback; set Notify:AllowPlaintextRelays to insist" : null;
+        return uri.Scheme == "ws" && !host.IsLoopback && !allowPlaintext ? "ws is for loopback; set Notify:AllowPlaintextRelays to insist" : null;
     }
 
     /// <summary>Scheme and host in lower case, no default port, no trailing slash.</summary>

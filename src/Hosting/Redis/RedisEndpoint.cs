@@ -1,5 +1,6 @@
 using System.Net.Security;
 using System.Security.Cryptography.X509Certificates;
+using Marmot.Protocol.Addresses;
 using StackExchange.Redis;
 
 namespace Marmot.Hosting.Redis;
@@ -28,12 +29,12 @@ public sealed record RedisEndpoint(string Host, int Port)
     public static bool TryParse(string text, out RedisEndpoint endpoint)
     {
         endpoint = new RedisEndpoint("", 0);
-        if (!Uri.TryCreate("redis://" + text, UriKind.Absolute, out var uri) || uri.Host.Length == 0 || uri.PathAndQuery.Length > 1 || uri.UserInfo.Length > 0)
+        if (!Uri.TryCreate("redis://" + text, UriKind.Absolute, out var uri) || !HostName.TryFrom(uri, out var host) || uri.PathAndQuery.Length > 1 || uri.UserInfo.Length > 0)
         {
             return false;
         }
 
-        endpoint = new RedisEndpoint(uri.IdnHost, uri.Port > 0 ? uri.Port : DefaultPort);
+        endpoint = new RedisEndpoint(host.Text, uri.Port > 0 ? uri.Port : DefaultPort);
         return true;
     }
 

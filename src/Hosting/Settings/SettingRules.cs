@@ -1,4 +1,5 @@
 using System.ComponentModel.DataAnnotations;
+using Marmot.Protocol.Addresses;
 using Microsoft.AspNetCore.Http;
 using Npgsql;
 
@@ -48,8 +49,8 @@ public sealed class OriginAttribute : ValidationAttribute
 
     /// <inheritdoc/>
     public override bool IsValid(object? value) =>
-        value is null or "" || (value is string text && Uri.TryCreate(text, UriKind.Absolute, out var uri) && uri.Scheme is "ws" or "wss" or "http" or "https"
-            && uri.Host.Length > 0 && uri.PathAndQuery == "/" && uri.Fragment.Length == 0 && uri.UserInfo.Length == 0);
+        value is null or "" || (value is string text && HostName.TryReadUrl(text, out var uri, out _)
+            && uri.PathAndQuery == "/" && uri.Fragment.Length == 0 && uri.UserInfo.Length == 0);
 }
 
 /// <summary>An absolute http or https URL. Empty is allowed.</summary>
@@ -61,7 +62,7 @@ public sealed class HttpUrlAttribute : ValidationAttribute
 
     /// <inheritdoc/>
     public override bool IsValid(object? value) =>
-        value is null or "" || (value is string text && Uri.TryCreate(text, UriKind.Absolute, out var uri) && uri.Scheme is "http" or "https" && uri.Host.Length > 0);
+        value is null or "" || (value is string text && HostName.TryReadUrl(text, out var uri, out _) && uri.Scheme is "http" or "https");
 }
 
 /// <summary>A connection string of PostgreSQL in Npgsql's words. Empty is allowed. The message never repeats the value: it may hold a password.</summary>

@@ -178,6 +178,8 @@ public sealed class RedisLinkTests
     [InlineData("redis:99999")]
     [InlineData("user:pass@redis:1")]
     [InlineData("redis/0")]
+    [InlineData("xn--ü")]
+    [InlineData("a..b")]
     public void Refuses_other_forms_of_address(string text) => Assert.False(RedisEndpoint.TryParse(text, out _));
 
     private static Task<RedisResult> ExecuteAsync(RedisLink link, string command, params object[] words) =>

@@ -113,6 +113,7 @@ public class RelayCases
     [Theory]
     [InlineData("ws://relay.example/", false)]
     [InlineData("wss://abcdefghijklmnop.onion/", false)]
+    [InlineData("wss://xn--ü/", false)]
     [InlineData("ws://abcdefghijklmnop.onion/", false)]
     [InlineData("http://relay.example/", false)]
     [InlineData("wss://user:secret@relay.example/", false)]

@@ -80,7 +80,7 @@ public sealed class PostgresBlobIndexTests(PostgresFixture postgres) : BlobIndex
         }
 
         await using var other = new PostgresBlobIndex(new PostgresDatabase(_database, OwnerTags.WithSecret(folder.File("owner.secret"))), Clock);
-        var refusal = await Assert.ThrowsAsync<InvalidOperationException>(async () => await other.ProbeAsync(default));
+        var refusal = await Assert.ThrowsAsync<ForeignIndexException>(async () => await other.ProbeAsync(default));
         Assert.Contains("Blossom:OwnerSecretFile", refusal.Message, StringComparison.Ordinal);
     }
 

@@ -152,7 +152,7 @@ internal sealed class MirrorEndpoint(
                 ? url
                 : null;
         }
-        catch (JsonException)
+        catch (Exception exception) when (exception is JsonException or InvalidOperationException) // the latter for half a surrogate pair
         {
             return null;
         }

@@ -68,7 +68,7 @@ internal static class RelayLimits
 
             return json.RootElement.TryGetProperty("limitation", out var limitation) && limitation.ValueKind == JsonValueKind.Object ? [.. Find(limitation)] : [];
         }
-        catch (JsonException)
+        catch (Exception exception) when (exception is JsonException or InvalidOperationException) // the latter for half a surrogate pair
         {
             return null;
         }

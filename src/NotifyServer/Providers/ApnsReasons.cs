@@ -49,7 +49,7 @@ internal static class ApnsReasons
                 }
             }
         }
-        catch (JsonException)
+        catch (Exception exception) when (exception is JsonException or InvalidOperationException) // the latter for half a surrogate pair
         {
             // An answer that is no JSON is judged by its status alone.
         }

@@ -73,7 +73,7 @@ internal static class FcmErrors
                 }
             }
         }
-        catch (JsonException)
+        catch (Exception exception) when (exception is JsonException or InvalidOperationException) // the latter for half a surrogate pair
         {
             // HTML or a cut body: judged by the status alone.
         }

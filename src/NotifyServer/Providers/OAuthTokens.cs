@@ -181,7 +181,7 @@ internal sealed class OAuthTokens : IDisposable
                 }
             }
         }
-        catch (JsonException)
+        catch (Exception exception) when (exception is JsonException or InvalidOperationException) // the latter for half a surrogate pair
         {
             return ("", 0, ""); // cut or garbage: no token, nobody's fault for long
         }

@@ -71,7 +71,7 @@ public static class PushGossip
             reason = default;
             return true;
         }
-        catch (JsonException)
+        catch (Exception exception) when (exception is JsonException or InvalidOperationException) // the latter for half a surrogate pair
         {
             return false;
         }

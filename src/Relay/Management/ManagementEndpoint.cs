@@ -65,9 +65,9 @@ internal sealed class ManagementEndpoint(ManagementMethods methods, RelayIdentit
 
             await AnswerAsync(response, StatusCodes.Status200OK, await methods.CallAsync(method.GetString()!, parameters, context.RequestAborted), null);
         }
-        catch (Exception exception) when (exception is ArgumentException or JsonException)
+        catch (Exception exception) when (exception is ArgumentException or JsonException or InvalidOperationException) // the last for half a surrogate pair
         {
-            await AnswerAsync(response, StatusCodes.Status400BadRequest, null, exception is JsonException ? "the body is not JSON" : exception.Message);
+            await AnswerAsync(response, StatusCodes.Status400BadRequest, null, exception is ArgumentException ? exception.Message : "the body is not JSON");
         }
         catch (IOException)
         {

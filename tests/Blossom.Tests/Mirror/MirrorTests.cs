@@ -93,6 +93,8 @@ public sealed class MirrorTests : IAsyncLifetime
     [InlineData("{}")]
     [InlineData("{\"url\":5}")]
     [InlineData("{\"url\":\"nothing\"}")]
+    [InlineData("{\"url\":\"https://\\ud800/\"}")]
+    [InlineData("{\"\\ud800rl\":\"https://blobs.example/\"}")]
     [InlineData("{")]
     public async Task A_body_without_a_usable_url_is_400(string body)
     {

@@ -26,6 +26,13 @@ public class PushGossipTests
         return Assert.Single(Read(inner)!);
     }
 
+    [Theory]
+    [InlineData("""{"v":"marmot-push-v1","tokens":[{"member_id_hex":"\ud800"}]}""")]
+    [InlineData("""{"v":"\ud800","tokens":[]}""")]
+    [InlineData("""{"\ud800":"marmot-push-v1","tokens":[]}""")]
+    public void Half_a_surrogate_pair_from_a_member_is_no_exception(string content) =>
+        Assert.Empty(Read(Rumor.Create(default, 447, PushGossip.Tags, content, 1)) ?? []);
+
     [Fact]
     public void Records_and_removals_of_the_vectors_are_signed_and_have_their_digest()
     {

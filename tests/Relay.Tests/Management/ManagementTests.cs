@@ -161,6 +161,8 @@ public sealed class ManagementTests : IDisposable
     [InlineData("allowkind", "[444]")]
     [InlineData("blockip", "[\"example.com\"]")]
     [InlineData("changerelayname", "[null]")]
+    [InlineData("changerelayname", "[\"\\ud800\"]")]
+    [InlineData("\\ud800", "[]")]
     public async Task Says_what_is_wrong_with_a_call(string method, string parameters)
     {
         await using var relay = await StartAsync();

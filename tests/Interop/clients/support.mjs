@@ -41,6 +41,8 @@ export function query(relay, ...filters) {
   return within("EOSE", new Promise((resolve, reject) => {
     const events = [];
     const subscription = relay.subscribe(filters, {
+      // The library gives up waiting for EOSE after 4.4 s and calls oneose all the same; it checks signatures in JavaScript, which takes longer on a busy machine.
+      eoseTimeout: 60_000,
       onevent: (event) => events.push(event),
       oneose: () => { resolve(events); subscription.close(); },
       onclose: (reason) => reject(new Error(reason)),

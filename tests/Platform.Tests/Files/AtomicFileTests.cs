@@ -76,18 +76,27 @@ public sealed class AtomicFileTests : IDisposable
         var path = _folder.File("state");
         AtomicFile.Replace(path, new byte[1000]);
         using var stop = new CancellationTokenSource();
-        var reading = Task.Run(() =>
-        {
-            var reads = 0;
-            for (; !stop.IsCancellationRequested; reads++)
-            {
-                var content = File.ReadAllBytes(path);
-                Assert.Equal(1000, content.Length);
-                Assert.Single(content.Distinct());
-            }
+        var first = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
 
-            return reads;
-        });
+        // A thread of its own: one of the pool may come too late on a busy machine.
+        var reading = Task.Factory.StartNew(
+            () =>
+            {
+                var reads = 0;
+                for (; !stop.IsCancellationRequested; reads++)
+                {
+                    var content = File.ReadAllBytes(path);
+                    Assert.Equal(1000, content.Length);
+                    Assert.Single(content.Distinct());
+                    first.TrySetResult();
+                }
+
+                return reads;
+            },
+            CancellationToken.None,
+            TaskCreationOptions.LongRunning,
+            TaskScheduler.Default);
+        await Task.WhenAny(first.Task, reading);
         for (byte round = 1; round < 100; round++)
         {
             AtomicFile.Replace(path, Enumerable.Repeat(round, 1000).ToArray());

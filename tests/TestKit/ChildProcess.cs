@@ -11,13 +11,15 @@ public sealed partial class ChildProcess : IAsyncDisposable
     private const int SigInt = 2;
     private const int SigTerm = 15;
 
+    private readonly string _program;
     private readonly Process _process;
     private readonly StringBuilder _output = new();
     private readonly Lock _gate = new();
     private TaskCompletionSource? _nextLine;
 
-    private ChildProcess(Process process)
+    private ChildProcess(string program, Process process)
     {
+        _program = program;
         _process = process;
         _process.OutputDataReceived += (_, line) => Append(line.Data);
         _process.ErrorDataReceived += (_, line) => Append(line.Data);
@@ -40,19 +42,20 @@ public sealed partial class ChildProcess : IAsyncDisposable
     /// <summary>Starts a program found in PATH or by its full path, with arguments passed as they are.</summary>
     public static ChildProcess Start(string program, IEnumerable<string> arguments, string? workingDirectory = null, IReadOnlyDictionary<string, string>? environment = null, string? input = null)
     {
-        var start = new ProcessStartInfo(program, arguments)
-        {
-            RedirectStandardInput = true,
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-            WorkingDirectory = workingDirectory ?? "",
-        };
+        // A test run in the background (nohup, a shell without job control) ignores SIGINT or SIGHUP, and a child inherits that: env sets them back.
+        var start = OperatingSystem.IsLinux()
+            ? new ProcessStartInfo("env", ["--default-signal=HUP,INT", program, .. arguments])
+            : new ProcessStartInfo(program, arguments);
+        start.RedirectStandardInput = true;
+        start.RedirectStandardOutput = true;
+        start.RedirectStandardError = true;
+        start.WorkingDirectory = workingDirectory ?? "";
         foreach (var (name, value) in environment ?? new Dictionary<string, string>())
         {
             start.Environment[name] = value;
         }
 
-        var child = new ChildProcess(new Process { StartInfo = start });
+        var child = new ChildProcess(program, new Process { StartInfo = start });
         child._process.Start();
         if (input is not null)
         {
@@ -76,7 +79,7 @@ public sealed partial class ChildProcess : IAsyncDisposable
         catch (OperationCanceledException)
         {
             _process.Kill(entireProcessTree: true);
-            throw new TimeoutException($"{_process.StartInfo.FileName} did not end within {timeout}. It wrote:\n{Output}");
+            throw new TimeoutException($"{_program} did not end within {timeout}. It wrote:\n{Output}");
         }
 
         return _process.ExitCode;
@@ -102,7 +105,7 @@ public sealed partial class ChildProcess : IAsyncDisposable
 
             if (ended)
             {
-                throw new InvalidOperationException($"{_process.StartInfo.FileName} ended without '{text}'. It wrote:\n{Output}");
+                throw new InvalidOperationException($"{_program} ended without '{text}'. It wrote:\n{Output}");
             }
 
             try
@@ -111,7 +114,7 @@ public sealed partial class ChildProcess : IAsyncDisposable
             }
             catch (OperationCanceledException)
             {
-                throw new TimeoutException($"{_process.StartInfo.FileName} did not write '{text}' within {timeout}. It wrote:\n{Output}");
+                throw new TimeoutException($"{_program} did not write '{text}' within {timeout}. It wrote:\n{Output}");
             }
         }
     }

@@ -124,7 +124,7 @@ public sealed class MarmotClient : IAsyncDisposable
     /// <param name="groupId">MLS group id or public id, hex.</param>
     /// <param name="skip">How many of the oldest to leave out.</param>
     /// <param name="take">How many at most.</param>
-    public IReadOnlyList<GroupMessage> GetMessages(string groupId, int skip = 0, int take = int.MaxValue) => _sessions.Read(groupId, session => session.Messages(skip, take));
+    public IReadOnlyList<GroupMessage> GetMessages(string groupId, int skip = 0, int take = int.MaxValue) => _sessions.Read(groupId, session => session.History.Read(skip, take));
 
     /// <summary>The message with this inner event.</summary>
     /// <param name="groupId">MLS group id or public id, hex.</param>
@@ -132,7 +132,7 @@ public sealed class MarmotClient : IAsyncDisposable
     /// <exception cref="ClientException">There is none, or more than one begins so.</exception>
     public GroupMessage GetMessage(string groupId, string id)
     {
-        var found = id.Length < 4 ? [] : _sessions.Read(groupId, session => session.FindMessages(id).Take(2).ToList());
+        var found = id.Length < 4 ? [] : _sessions.Read(groupId, session => session.History.Find(id).Take(2).ToList());
         return found.Count == 1 ? found[0] : throw new ClientException(found.Count == 0 ? $"no message {id}" : $"more than one message begins with {id}");
     }
 

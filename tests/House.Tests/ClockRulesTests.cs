@@ -26,6 +26,7 @@ public partial class ClockRulesTests
         ["Client/Accounts/Account.cs"] = "dates events",
         ["Client/Accounts/ClockWatch.cs"] = "compares dates with timestamps, to notice that the clock was set",
         ["Client/Convergence/ConvergencePass.cs"] = "stores when a pass began, for a restart",
+        ["Client/Groups/EventDates.cs"] = "dates own events; since of a filter",
         ["Client/Groups/GroupChanges.cs"] = "leaves are valid between dates",
         ["Client/Groups/GroupSession.Commits.cs"] = "leaves are valid between dates",
         ["Client/Groups/GroupSession.cs"] = "dates messages",

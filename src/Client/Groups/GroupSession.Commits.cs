@@ -43,7 +43,7 @@ internal sealed partial class GroupSession
         }
 
         byte[] message = staged.Message!.ToBytes();
-        var evt = Envelope(message, NextCreatedAt(isMessage: false));
+        var evt = Envelope(message, Dates.TakeNext(isMessage: false));
         _record.Pending = new PendingCommit(Mls.Epoch, evt.Id, evt.CreatedAt, System.Text.Encoding.UTF8.GetString(evt.Json.Span), HashOf(message), [.. invitees]);
         _stagedAt = _time.GetTimestamp();
         var batch = new StoreBatch();
@@ -53,7 +53,7 @@ internal sealed partial class GroupSession
 
     /// <summary>How long the own commit has waited. After a restart only its date tells, and one that lies ahead of a clock that was set counts as old.</summary>
     public TimeSpan PendingFor => _stagedAt is { } at ? _time.GetElapsedTime(at)
-        : _record.Pending is { } pending && InReason(pending.CreatedAt, Now) > 0 ? TimeSpan.FromSeconds(Math.Max(0, Now - pending.CreatedAt))
+        : _record.Pending is { } pending && EventDates.InReason(pending.CreatedAt, Now) > 0 ? TimeSpan.FromSeconds(Math.Max(0, Now - pending.CreatedAt))
         : TimeSpan.MaxValue;
 
     /// <summary>Puts the own commit in force after a relay took it. <paramref name="owe"/> makes the Welcomes' outbox entries, which are stored in the same batch.</summary>
@@ -86,7 +86,7 @@ internal sealed partial class GroupSession
 
         var message = RequiresSelfRemove ? Mls.Propose(new SelfRemoveProposal()) : Mls.Propose(new RemoveProposal((uint)Mls.OwnLeaf), padTo: PadTo);
         byte[] bytes = message.ToBytes();
-        var evt = Envelope(bytes, NextCreatedAt(isMessage: false));
+        var evt = Envelope(bytes, Dates.TakeNext(isMessage: false));
         _record.WantsToLeave = true;
         var batch = new StoreBatch();
         PutOutbox(batch, evt, null);

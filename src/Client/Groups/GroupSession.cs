@@ -1,4 +1,3 @@
-using System.Diagnostics.CodeAnalysis;
 using System.Security.Cryptography;
 using System.Text;
 using Marmot.Client.Accounts;
@@ -23,19 +22,10 @@ internal sealed partial class GroupSession : IDisposable
     /// <summary>Application plaintext is padded to a multiple of this, as marmot-ts does: lengths tell less.</summary>
     private const int PadTo = 256;
 
-    /// <summary>Own messages that may share one second. Peers order a second by event id, that is by chance, and keep 100 skipped keys.</summary>
-    private const int MaxMessagesASecond = 64;
-
     private const int MaxRoutingIds = 6;
 
     /// <summary>Welcomes into one epoch that are kept beside the first.</summary>
     private const int MaxOtherBranches = 4;
-
-    /// <summary>Own messages run this many seconds ahead of the clock at most; then sending waits.</summary>
-    internal const int MaxSecondsAhead = 240;
-
-    /// <summary>A date this far ahead of the clock is nobody's but a wrong clock's: it is not waited for, nor kept up with.</summary>
-    private const int MaxReasonSeconds = MaxSecondsAhead + 60;
 
     /// <summary>Epochs a message may wait before it is sealed anew; readers keep five.</summary>
     private const ulong MaxMessageLag = 2;
@@ -53,7 +43,7 @@ internal sealed partial class GroupSession : IDisposable
     private GroupSession(ClientStore store, TimeProvider time, in Bytes32 account, GroupRecord record, SeenIds seen, ParkedEvents parked, MlsGroup? mls)
     {
         (_store, _time, _account, _record, _history, _seen, _mls) = (store, time, account, record, new MessageHistory(store, record), seen, mls);
-        (Parked, Race, _receiver) = (parked, new CommitRace(store, record), new GroupReceiver(this));
+        (Parked, Race, Dates, _receiver) = (parked, new CommitRace(store, record), new EventDates(record, time), new GroupReceiver(this));
     }
 
     public string GroupId => _record.GroupId;
@@ -98,6 +88,7 @@ internal sealed partial class GroupSession : IDisposable
 
     internal GroupRecord Record => _record;
 
+    /// <summary>The messages: own ones and those of others.</summary>
     internal MessageHistory History => _history;
 
     /// <summary>Ids of events, of sealed messages and of inner events: all are SHA-256 values of different things.</summary>
@@ -106,6 +97,9 @@ internal sealed partial class GroupSession : IDisposable
     internal ParkedEvents Parked { get; }
 
     internal CommitRace Race { get; }
+
+    /// <summary>What own events are dated, and from when on relays are asked.</summary>
+    internal EventDates Dates { get; }
 
     /// <summary>False after a removal: then only the states before it are left.</summary>
     internal bool HasState => _mls is not null;
@@ -117,9 +111,6 @@ internal sealed partial class GroupSession : IDisposable
     private string Prefix => PrefixOf(_record.GroupId);
 
     internal static string PrefixOf(string groupId) => $"g/{groupId}/";
-
-    /// <summary>Seconds by which the next own message would be dated ahead of the clock: the price of many messages at once.</summary>
-    public long SecondsAhead => Math.Max(0, NextDate(isMessage: true).CreatedAt - Now);
 
     /// <summary>A new group of one, in epoch 0.</summary>
     public static GroupSession Create(ClientStore store, TimeProvider time, in Bytes32 account, GroupData data, bool requireSelfRemove, StoreBatch batch)
@@ -229,22 +220,11 @@ internal sealed partial class GroupSession : IDisposable
         }
     }
 
-    /// <summary>The own messages and those of others, oldest first.</summary>
-    public IReadOnlyList<GroupMessage> Messages(int skip, int take) => [.. Enumerable.Range(skip, Math.Clamp(_history.Count - skip, 0, take)).Select(Message).OfType<GroupMessage>()];
-
-    /// <summary>Messages whose inner event has an id that begins so, newest first.</summary>
-    public IEnumerable<GroupMessage> FindMessages(string idStart) =>
-        NewestFirst().Where(one => one.Stored.RumorJson.Contains(idStart, StringComparison.Ordinal)).Select(one => Message(one.Index)).OfType<GroupMessage>()
-            .Where(message => message.Rumor.Id.ToString().StartsWith(idStart, StringComparison.Ordinal));
-
-    /// <summary>Push gossip, oldest first.</summary>
-    public IEnumerable<GroupMessage> Gossip() => _record.Gossip.Select(one => Message(one.Index)).OfType<GroupMessage>();
-
     /// <summary>The media secret of a message with an attachment; null when there is none or its epoch was gone.</summary>
     public byte[]? MediaSecretOf(in Bytes32 rumorId)
     {
         string id = rumorId.ToString();
-        var stored = NewestFirst().Select(one => one.Stored).FirstOrDefault(one => one.RumorJson.Contains(id, StringComparison.Ordinal) && TryReadRumor(one, out var rumor) && rumor.Id.ToString() == id);
+        var stored = _history.NewestFirst().Select(one => one.Stored).FirstOrDefault(one => one.RumorJson.Contains(id, StringComparison.Ordinal) && MessageHistory.TryReadRumor(one, out var rumor) && rumor.Id.ToString() == id);
         return stored is null ? null
             : stored.MediaSecret ?? (_mls is not null && _mls.KnownEpochs.Contains(stored.Epoch) ? MipGroup.MediaSecret(_mls, stored.Epoch) : null);
     }
@@ -260,7 +240,7 @@ internal sealed partial class GroupSession : IDisposable
             }
         }
 
-        foreach (var (_, stored) in NewestFirst())
+        foreach (var (_, stored) in _history.NewestFirst())
         {
             if (stored.MediaSecret is { } secret)
             {
@@ -340,7 +320,7 @@ internal sealed partial class GroupSession : IDisposable
         byte[] json = rumor.ToJson();
         SenderLimits.CheckInnerEvent(json.Length);
         byte[] message = Mls.Protect(json, padTo: PadTo, evenWithPendingProposals: true).ToBytes();
-        var evt = Envelope(message, NextCreatedAt(isMessage: true), Data.DisappearingSeconds is { } seconds ? rumor.CreatedAt + (long)Math.Min(seconds, int.MaxValue) : null);
+        var evt = Envelope(message, Dates.TakeNext(isMessage: true), Data.DisappearingSeconds is { } seconds ? rumor.CreatedAt + (long)Math.Min(seconds, int.MaxValue) : null);
         int place = PutMessage(batch, index, rumor, new StoredMessage(Encoding.UTF8.GetString(json), Mls.Epoch, evt.Id, IsOwn: true, Mls.OwnLeaf, null));
         CryptographicOperations.ZeroMemory(json);
         PutOutbox(batch, evt, place);
@@ -432,28 +412,12 @@ internal sealed partial class GroupSession : IDisposable
         }
     }
 
-    private GroupMessage? Message(int index) =>
-        _history.Get(index) is { } stored && TryReadRumor(stored, out var rumor) ? new GroupMessage(GroupId, rumor, stored.Epoch, stored.EventId, stored.IsOwn, stored.SenderLeaf) : null;
-
-    private IEnumerable<(int Index, StoredMessage Stored)> NewestFirst()
-    {
-        for (int index = _history.Count - 1; index >= 0; index--)
-        {
-            if (_history.Get(index) is { } stored)
-            {
-                yield return (index, stored);
-            }
-        }
-    }
-
-    private static bool TryReadRumor(StoredMessage stored, [NotNullWhen(true)] out Rumor? rumor) => Rumor.TryParse(Encoding.UTF8.GetBytes(stored.RumorJson), out rumor, out _);
-
     // After joining anew: what was read before is not to be read twice.
     private void RememberRumors()
     {
-        foreach (var (_, stored) in NewestFirst().Take(MessageHistory.PageMessages))
+        foreach (var (_, stored) in _history.NewestFirst().Take(MessageHistory.PageMessages))
         {
-            if (TryReadRumor(stored, out var rumor))
+            if (MessageHistory.TryReadRumor(stored, out var rumor))
             {
                 _seen.Add(rumor.Id);
             }

@@ -190,9 +190,9 @@ internal sealed class GroupSync
             var routing = session.RoutingIds.ToList();
             long askedAt = _account.Now;
             int clockSteps = _account.Clock.CountSteps();
-            long since = relays.Count == 0 ? 0 : relays.Min(relay => session.Since(relay, clockSteps));
+            long since = relays.Count == 0 ? 0 : relays.Min(relay => session.Dates.Since(relay, clockSteps));
             var former = AskFormerAsync(session, routing, clockSteps, cancellationToken);
-            var answers = await Task.WhenAll(relays.Select(relay => _relays.Network.FetchAsync(relay, GroupFilter(routing, session.Since(relay, clockSteps)), asAccount: false, cancellationToken)));
+            var answers = await Task.WhenAll(relays.Select(relay => _relays.Network.FetchAsync(relay, GroupFilter(routing, session.Dates.Since(relay, clockSteps)), asAccount: false, cancellationToken)));
             var left = await former;
             var events = answers.Concat(left).SelectMany(answer => answer.Events).DistinctBy(evt => evt.Id).ToList();
             bool isComplete = answers.Length > 0 && Array.TrueForAll(answers, answer => answer.Complete);
@@ -200,14 +200,14 @@ internal sealed class GroupSync
             {
                 foreach (var answer in answers.Concat(left).Where(answer => answer.Complete))
                 {
-                    session.MarkCaughtUp(answer.Relay, askedAt);
+                    session.Dates.MarkCaughtUp(answer.Relay, askedAt);
                 }
 
                 Add(report, session.Receive(events, _outbox.WelcomesOf(session), isComplete));
                 _outbox.MarkShown(events);
                 if (isComplete)
                 {
-                    session.ClockStepsAtLook = clockSteps;
+                    session.Dates.ClockStepsAtLook = clockSteps;
                     _outbox.SendAgainWhatIsMissing(session, [.. events.Select(evt => evt.Id)], askedAt, since);
                 }
 
@@ -231,7 +231,7 @@ internal sealed class GroupSync
     private async Task<IReadOnlyList<RelayFetch>> AskFormerAsync(GroupSession session, IReadOnlyList<Bytes32> routing, int clockSteps, CancellationToken cancellationToken)
     {
         var relays = session.FormerRelays.Where(relay => !_formerRelayFailures.TryGetValue(relay, out long failedAt) || _account.Time.GetElapsedTime(failedAt) > FormerRelayPause);
-        var answers = await Task.WhenAll(relays.Select(relay => _relays.Network.FetchAsync(relay, GroupFilter(routing, session.Since(relay, clockSteps)), asAccount: false, cancellationToken)));
+        var answers = await Task.WhenAll(relays.Select(relay => _relays.Network.FetchAsync(relay, GroupFilter(routing, session.Dates.Since(relay, clockSteps)), asAccount: false, cancellationToken)));
         foreach (var answer in answers.Where(answer => !answer.Complete))
         {
             _formerRelayFailures[answer.Relay] = _account.Time.GetTimestamp();
@@ -250,7 +250,7 @@ internal sealed class GroupSync
             var routing = session.RoutingIds.ToList();
             var arrived = Channel.CreateUnbounded<NostrEvent>(new UnboundedChannelOptions { SingleReader = true });
             using var turn = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-            var filter = GroupFilter(routing, relays.Count == 0 ? 0 : relays.Min(relay => session.Since(relay, _account.Clock.CountSteps())));
+            var filter = GroupFilter(routing, relays.Count == 0 ? 0 : relays.Min(relay => session.Dates.Since(relay, _account.Clock.CountSteps())));
             var listening = relays.Concat(session.FormerRelays).Select(relay => _relays.Network.ListenAsync(relay, filter, asAccount: false, evt => arrived.Writer.TryWrite(evt), turn.Token)).ToList();
             try
             {

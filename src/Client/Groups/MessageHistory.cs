@@ -1,5 +1,8 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Text;
 using Marmot.Client.Push;
 using Marmot.Client.Storage;
+using Marmot.Protocol.Events;
 
 namespace Marmot.Client.Groups;
 
@@ -55,6 +58,33 @@ internal sealed class MessageHistory(ClientStore store, GroupRecord record)
                 : null;
     }
 
+    /// <summary>Messages as clients see them, oldest first; what cannot be read is left out.</summary>
+    public IReadOnlyList<GroupMessage> Read(int skip, int take) =>
+        [.. Enumerable.Range(skip, Math.Clamp(Count - skip, 0, take)).Select(Read).OfType<GroupMessage>()];
+
+    /// <summary>Messages whose inner event has an id that begins so, newest first.</summary>
+    public IEnumerable<GroupMessage> Find(string idStart) =>
+        NewestFirst().Where(one => one.Stored.RumorJson.Contains(idStart, StringComparison.Ordinal)).Select(one => Read(one.Index)).OfType<GroupMessage>()
+            .Where(message => message.Rumor.Id.ToString().StartsWith(idStart, StringComparison.Ordinal));
+
+    /// <summary>Push gossip, oldest first.</summary>
+    public IEnumerable<GroupMessage> Gossip() => record.Gossip.Select(one => Read(one.Index)).OfType<GroupMessage>();
+
+    /// <summary>Everything that can be read, newest first.</summary>
+    public IEnumerable<(int Index, StoredMessage Stored)> NewestFirst()
+    {
+        for (int index = Count - 1; index >= 0; index--)
+        {
+            if (Get(index) is { } stored)
+            {
+                yield return (index, stored);
+            }
+        }
+    }
+
+    public static bool TryReadRumor(StoredMessage stored, [NotNullWhen(true)] out Rumor? rumor) =>
+        Rumor.TryParse(Encoding.UTF8.GetBytes(stored.RumorJson), out rumor, out _);
+
     /// <summary>Moves the oldest messages in memory to disk, once there are two pages of them. Call it when everything is in the store; a crash in between costs nothing.</summary>
     public void PageOut()
     {
@@ -83,4 +113,9 @@ internal sealed class MessageHistory(ClientStore store, GroupRecord record)
             }
         }
     }
+
+    private GroupMessage? Read(int index) =>
+        Get(index) is { } stored && TryReadRumor(stored, out var rumor)
+            ? new GroupMessage(record.GroupId, rumor, stored.Epoch, stored.EventId, stored.IsOwn, stored.SenderLeaf)
+            : null;
 }

@@ -156,7 +156,7 @@ internal sealed class GroupPush
 
     private static string PushKey(string groupId) => $"p/{groupId}";
 
-    private TokenBook Book(string groupId) => _sessions.Read(groupId, session => TokenBook.Read(session.Gossip(), session.State().Leaves, _account.Now));
+    private TokenBook Book(string groupId) => _sessions.Read(groupId, session => TokenBook.Read(session.History.Gossip(), session.State().Leaves, _account.Now));
 
     // MIP-05: decoys are real tokens. The own one every other time, and of other groups a tenth to a fifth, three at least.
     private List<byte[]> Decoys(string groupId, Bytes32 server, TokenDialect dialect, IEnumerable<GossipToken> own, int count)

@@ -45,7 +45,7 @@ internal sealed class MessageSender
                     return null;
                 }
 
-                if (session.SecondsAhead <= GroupSession.MaxSecondsAhead)
+                if (session.Dates.SecondsAhead <= EventDates.MaxSecondsAhead)
                 {
                     rumor = Rumor.Create(_account.PublicKey, kind, tags, content, _account.Now);
                     (evt, _) = session.CreateMessage(rumor);

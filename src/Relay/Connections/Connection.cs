@@ -17,8 +17,6 @@ namespace Marmot.Relay.Connections;
 /// <remarks>The read loop owns everything here but the outbox. An idle connection holds no buffer.</remarks>
 internal sealed class Connection : IDisposable
 {
-    private const ushort NormalClosure = 1000;
-    internal const string ShuttingDown = "shutting down";
     private static readonly TimeSpan MinHold = TimeSpan.FromMilliseconds(200);
     private static readonly TimeSpan MaxHold = TimeSpan.FromSeconds(2); // short of what a client takes for a dead connection
     private static readonly TimeSpan PendingOkTime = TimeSpan.FromSeconds(2);
@@ -27,7 +25,7 @@ internal sealed class Connection : IDisposable
     private readonly RelayOptions _options;
     private readonly TimeProvider _clock;
     private readonly CancellationTokenSource _ended = new();
-    private volatile string? _endReason;
+    private volatile ConnectionEnd _end;
     private long _lastHeard;
     private bool _pinged;
     private readonly AddressShares _shares;
@@ -35,13 +33,7 @@ internal sealed class Connection : IDisposable
     private int _keysAsked; // IsMemberUnknown's own
     private bool _isDisposed; // under the lock of _share
     private long _inputBytes; // the read loop's own
-    private OversizedMessage? _tooLarge; // the message that is passed over; with what follows the read loop's own
-    private long _tooLargeRest; // bytes still to come of the frame at hand
-    private long _tooLargeFrame; // bytes of that frame
-    private uint _tooLargeMask;
-    private bool _tooLargeIsLast; // no frame of that message comes after it
-    private bool _tooLargeIsDeflated;
-    private OversizedMessage? _refused; // passed over, and to be answered after the messages before it
+    private readonly OversizedSkip _oversized = new();
     private long _messageSince; // when the message began to arrive that is not whole; 0 while there is none
 
     /// <remarks>The place (<paramref name="share"/>) is given back when the connection is disposed.</remarks>
@@ -69,7 +61,7 @@ internal sealed class Connection : IDisposable
             ? null : new AuthWaits(authMemory, options.MaxMessageBytes, options.AuthWait, clock, transport.Input.CancelPendingRead);
         var auth = new Authentication(outbox, challenge, transport.RelayUrl, waits, clock);
         var turn = new WorkTurn(turns, budgets.LaneOf(share.Prefix));
-        Client = new ReplyTarget(outbox, auth, turn, budgets, new EventBudget(clock, options.MaxEventsPerSecond), Drop, () => End(1007, "sent text that is not UTF-8"))
+        Client = new ReplyTarget(outbox, auth, turn, budgets, new EventBudget(clock, options.MaxEventsPerSecond), Drop, () => End(ConnectionEnd.NotUtf8))
         {
             Address = transport.Address,
             AddressPrefix = share.Prefix,
@@ -88,12 +80,12 @@ internal sealed class Connection : IDisposable
     public bool IsMember { get; private set; }
 
     /// <summary>Why it ended, once it did.</summary>
-    public string EndReason => _endReason ?? "closed";
+    public ConnectionEnd EndReason => _end;
 
     /// <summary>Serves the client until it leaves or is dropped.</summary>
     public async Task RunAsync(MessageDispatch dispatch, CancellationToken shutdown)
     {
-        using var registration = shutdown.UnsafeRegister(static state => ((Connection)state!).Drop(ShuttingDown), this);
+        using var registration = shutdown.UnsafeRegister(static state => ((Connection)state!).Drop(ConnectionEnd.ShuttingDown), this);
         Outbox.SendHandshake(_transport.Handshake);
         if (_options.AuthOnConnect)
         {
@@ -135,14 +127,13 @@ internal sealed class Connection : IDisposable
                         wait = _budgets.Charge(Client.AddressPrefix, units);
                     }
 
-                    if (_refused is { } refused)
+                    if (_oversized.TakeSkipped() is { } skipped)
                     {
-                        _refused = null;
-                        dispatch.RefuseTooLarge(Open, refused);
+                        dispatch.RefuseTooLarge(Open, skipped);
                     }
 
-                    Watch(rest.Length + batch.OpenLength + (_tooLarge is null ? 0 : 1), isNew: count > 0);
-                    more &= _endReason is null;
+                    Watch(rest.Length + batch.OpenLength + (_oversized.IsInMessage ? 1 : 0), isNew: count > 0);
+                    more &= _end == ConnectionEnd.None;
                     if (more && wait > TimeSpan.Zero)
                     {
                         Outbox.Flush();
@@ -154,7 +145,7 @@ internal sealed class Connection : IDisposable
                 Outbox.Flush();
                 unread = rest.Length;
                 reader.AdvanceTo(rest.Start, rest.End);
-                if (read.IsCompleted || _endReason is not null)
+                if (read.IsCompleted || _end != ConnectionEnd.None)
                 {
                     return;
                 }
@@ -168,21 +159,22 @@ internal sealed class Connection : IDisposable
         catch (Exception exception) when (exception is OperationCanceledException or IOException or InvalidOperationException
             or Microsoft.AspNetCore.Connections.ConnectionAbortedException)
         {
-            _endReason ??= "went away";
+            Interlocked.CompareExchange(ref _end, ConnectionEnd.WentAway, ConnectionEnd.None);
         }
         finally
         {
-            Interlocked.CompareExchange(ref _endReason, "closed", null); // nobody drops it any more
-            if (_endReason == ShuttingDown)
+            Interlocked.CompareExchange(ref _end, ConnectionEnd.Closed, ConnectionEnd.None); // nobody drops it any more
+            if (_end == ConnectionEnd.ShuttingDown)
             {
                 await SayShutdownAsync();
             }
 
             // A close frame and what stands before it get a moment; a reader that does not read gets none.
-            if (_endReason is { } reason && reason is not ("went away" or "reads too slowly"))
+            if (!_end.IsUnread())
             {
                 using var moment = new CancellationTokenSource(TimeSpan.FromSeconds(1), _clock);
-                await Outbox.WaitAsync(0, moment.Token).ContinueWith(static _ => { }, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+                await Outbox.WaitAsync(0, moment.Token)
+                    .ContinueWith(static _ => { }, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
             }
 
             Client.Auth.Dispose();
@@ -193,14 +185,14 @@ internal sealed class Connection : IDisposable
     }
 
     /// <summary>Ends the connection from any thread; the reason goes to the client only when it still reads.</summary>
-    public void Drop(string reason)
+    public void Drop(ConnectionEnd reason)
     {
-        if (Interlocked.CompareExchange(ref _endReason, reason, null) is not null)
+        if (Interlocked.CompareExchange(ref _end, reason, ConnectionEnd.None) != ConnectionEnd.None)
         {
             return;
         }
 
-        if (reason is "reads too slowly" or "went away")
+        if (reason.IsUnread())
         {
             _transport.Abort();
         }
@@ -224,7 +216,7 @@ internal sealed class Connection : IDisposable
 
         if (_pinged && _clock.GetElapsedTime(Volatile.Read(ref _lastHeard)) >= _options.PingInterval * 2)
         {
-            Drop("went away");
+            Drop(ConnectionEnd.WentAway);
         }
         else if (!_pinged)
         {
@@ -280,7 +272,7 @@ internal sealed class Connection : IDisposable
         if (!HoldInput(bytes))
         {
             Outbox.SendNotice("rate-limited: too much of messages that are not whole");
-            End(1008, "held too much input");
+            End(ConnectionEnd.HeldTooMuchInput);
         }
     }
 
@@ -307,10 +299,10 @@ internal sealed class Connection : IDisposable
     // From another thread than the read loop's.
     private void Expire()
     {
-        if (Interlocked.CompareExchange(ref _endReason, "sent a message too slowly", null) is null)
+        if (Interlocked.CompareExchange(ref _end, ConnectionEnd.MessageTooSlow, ConnectionEnd.None) == ConnectionEnd.None)
         {
             _budgets.Charge(Client.AddressPrefix, RelayBudgets.ViolationUnits);
-            SendClose(1008);
+            SendClose(ConnectionEnd.MessageTooSlow);
             _ = _ended.CancelAsync();
         }
     }
@@ -323,11 +315,11 @@ internal sealed class Connection : IDisposable
     // Takes frames until the bytes or the batch are used up; true when there may be more in the same bytes.
     private bool ReadFrames(ref ReadOnlySequence<byte> rest, MessageBatch batch)
     {
-        while (!batch.IsFull && _refused is null)
+        while (!batch.IsFull && !_oversized.IsDone)
         {
-            if (_tooLargeRest > 0)
+            if (_oversized.IsInFrame)
             {
-                if (!PassOver(ref rest))
+                if (!_oversized.Skip(ref rest))
                 {
                     return false;
                 }
@@ -340,14 +332,14 @@ internal sealed class Connection : IDisposable
                 case FrameResult.Incomplete:
                     return false;
                 case FrameResult.TooLarge:
-                    if (!BeginPassingOver(frame, batch))
+                    if (!BeginSkip(frame, batch))
                     {
                         return false;
                     }
 
                     continue;
                 case FrameResult.Violation:
-                    End(1002, "broke the WebSocket protocol");
+                    End(ConnectionEnd.BrokeProtocol);
                     return false;
             }
 
@@ -372,103 +364,48 @@ internal sealed class Connection : IDisposable
             case FrameOpcode.Pong:
                 return true;
             case FrameOpcode.Close:
-                End(NormalClosure, "closed");
+                End(ConnectionEnd.Closed);
                 return false;
             case FrameOpcode.Binary:
-                End(1003, "sent binary data"); // Nostr messages are text
+                End(ConnectionEnd.SentBinary);
                 return false;
-            case FrameOpcode.Continuation when !IsInMessage(batch):
-            case FrameOpcode.Text when IsInMessage(batch):
-                End(1002, "broke the WebSocket protocol");
+            case FrameOpcode.Continuation when !batch.IsInMessage && !_oversized.IsInMessage:
+            case FrameOpcode.Text when batch.IsInMessage || _oversized.IsInMessage:
+                End(ConnectionEnd.BrokeProtocol);
                 return false;
         }
 
-        if (_tooLarge is null && batch.OpenLength + frame.MaskedPayload.Length <= _options.MaxMessageBytes)
+        if (!_oversized.IsInMessage && batch.OpenLength + frame.MaskedPayload.Length <= _options.MaxMessageBytes)
         {
             batch.Append(frame);
             return !batch.IsLastDeflated || Inflate(batch);
         }
 
-        if (!BeginPassingOver(frame, batch))
+        if (!BeginSkip(frame, batch))
         {
             return false;
         }
 
         var bytes = frame.MaskedPayload;
-        return bytes.IsEmpty || PassOver(ref bytes);
+        return bytes.IsEmpty || _oversized.Skip(ref bytes);
     }
 
-    private bool IsInMessage(MessageBatch batch) => batch.IsInMessage || _tooLarge is not null;
-
-    // A message over the limit costs itself, not the connection: its bytes are read for the id that the answer needs, and dropped.
-    private bool BeginPassingOver(in WebSocketFrame frame, MessageBatch batch)
+    private bool BeginSkip(in WebSocketFrame frame, MessageBatch batch)
     {
-        if (frame.Opcode == FrameOpcode.Binary)
+        switch (_oversized.Begin(frame, batch))
         {
-            End(1003, "sent binary data");
-            return false;
-        }
-
-        if (IsInMessage(batch) != (frame.Opcode == FrameOpcode.Continuation))
-        {
-            End(1002, "broke the WebSocket protocol");
-            return false;
-        }
-
-        if (_tooLarge is null)
-        {
-            _tooLarge = new OversizedMessage();
-            _tooLargeIsDeflated = frame.IsDeflated || batch.IsOpenDeflated;
-            ReadTooLarge(batch.TakeOpen());
-        }
-
-        if (_tooLarge.Length + frame.Length > OversizedMessage.MaxBytes)
-        {
-            Outbox.SendNotice($"invalid: a message has at most {_options.MaxMessageBytes} bytes, this one has more than {OversizedMessage.MaxBytes}");
-            End(1009, "message too large");
-            return false;
-        }
-
-        (_tooLargeRest, _tooLargeFrame, _tooLargeMask, _tooLargeIsLast) = (frame.Length, frame.Length, frame.Mask, frame.IsFinal);
-        if (frame.Length == 0)
-        {
-            EndPassingOver();
-        }
-
-        return true;
-    }
-
-    // False when more bytes have to come.
-    private bool PassOver(ref ReadOnlySequence<byte> rest)
-    {
-        Span<byte> piece = stackalloc byte[4096];
-        while (_tooLargeRest > 0 && !rest.IsEmpty)
-        {
-            var taken = piece[..(int)Math.Min(piece.Length, Math.Min(_tooLargeRest, rest.Length))];
-            rest.Slice(0, taken.Length).CopyTo(taken);
-            WebSocketFrame.Unmask(taken, _tooLargeMask, _tooLargeFrame - _tooLargeRest);
-            ReadTooLarge(taken);
-            _tooLargeRest -= taken.Length;
-            rest = rest.Slice(taken.Length);
-        }
-
-        if (_tooLargeRest > 0)
-        {
-            return false;
-        }
-
-        EndPassingOver();
-        return true;
-    }
-
-    // What is compressed tells nothing before it is whole, and is not inflated then.
-    private void ReadTooLarge(ReadOnlySpan<byte> bytes) => _tooLarge!.Read(bytes, isReadable: !_tooLargeIsDeflated);
-
-    private void EndPassingOver()
-    {
-        if (_tooLargeIsLast)
-        {
-            (_refused, _tooLarge) = (_tooLarge, null);
+            case SkipResult.Binary:
+                End(ConnectionEnd.SentBinary);
+                return false;
+            case SkipResult.Violation:
+                End(ConnectionEnd.BrokeProtocol);
+                return false;
+            case SkipResult.TooLarge:
+                Outbox.SendNotice($"invalid: a message has at most {_options.MaxMessageBytes} bytes, this one has more than {OversizedMessage.MaxBytes}");
+                End(ConnectionEnd.MessageTooLarge);
+                return false;
+            default:
+                return true;
         }
     }
 
@@ -477,11 +414,10 @@ internal sealed class Connection : IDisposable
         switch (batch.InflateLast(_options.MaxMessageBytes))
         {
             case FrameResult.TooLarge:
-                _refused = new OversizedMessage();
-                _refused.Read(batch.Cut, isReadable: true);
+                _oversized.AddInflated(batch.Cut);
                 return true;
             case FrameResult.Violation:
-                End(1007, "sent broken DEFLATE data");
+                End(ConnectionEnd.BrokenDeflate);
                 return false;
             default:
                 return true;
@@ -500,21 +436,25 @@ internal sealed class Connection : IDisposable
         Client.Auth.RefuseAll(Rejections.ShuttingDown);
         Open.SayClosed(Rejections.ShuttingDown);
         Outbox.SendNotice("the relay is shutting down");
-        SendClose(1001);
+        SendClose(ConnectionEnd.ShuttingDown);
     }
 
-    private void End(ushort code, string reason)
+    private void End(ConnectionEnd end)
     {
-        if (code != NormalClosure)
+        if (end.IsViolation())
         {
             _budgets.Charge(Client.AddressPrefix, RelayBudgets.ViolationUnits);
         }
 
-        if (Interlocked.CompareExchange(ref _endReason, reason, null) is null)
+        if (Interlocked.CompareExchange(ref _end, end, ConnectionEnd.None) == ConnectionEnd.None)
         {
-            SendClose(code);
+            SendClose(end);
         }
     }
 
-    private void SendClose(ushort code) => Outbox.Send([(byte)(code >> 8), (byte)code], FrameOpcode.Close);
+    private void SendClose(ConnectionEnd end)
+    {
+        ushort code = end.CloseCode();
+        Outbox.Send([(byte)(code >> 8), (byte)code], FrameOpcode.Close);
+    }
 }

@@ -122,12 +122,12 @@ internal sealed class ConnectionSet(
         {
             _connections.TryRemove(connection, out _);
             dispatch.CloseAll(connection.Open);
-            if (connection.EndReason == "reads too slowly")
+            if (connection.EndReason == ConnectionEnd.ReadsTooSlowly)
             {
                 metrics.ConnectionDropped();
             }
 
-            log.ConnectionEnded(connection.EndReason);
+            log.ConnectionEnded(connection.EndReason.Label());
             metrics.ConnectionClosed();
         }
     }
@@ -148,7 +148,7 @@ internal sealed class ConnectionSet(
         var all = _connections.Keys.ToArray();
         foreach (var step in all.Chunk(DrainPace.PerStep(all.Length)))
         {
-            Array.ForEach(step, connection => connection.Drop(Connection.ShuttingDown));
+            Array.ForEach(step, connection => connection.Drop(ConnectionEnd.ShuttingDown));
             if (step[^1] != all[^1])
             {
                 await Task.Delay(DrainPace.Step);
@@ -234,7 +234,7 @@ internal sealed class ConnectionSet(
         {
             if (moderation.IsBlocked(connection.Client.Address))
             {
-                connection.Drop("blocked");
+                connection.Drop(ConnectionEnd.Blocked);
             }
         }
     }

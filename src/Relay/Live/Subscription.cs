@@ -124,7 +124,7 @@ internal sealed class Subscription(ReplyTarget client, string id, Filter[] filte
             }
             else
             {
-                Client.Drop("reads too slowly");
+                Client.Drop(ConnectionEnd.ReadsTooSlowly);
             }
         }
     }

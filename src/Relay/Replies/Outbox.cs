@@ -10,7 +10,7 @@ namespace Marmot.Relay.Replies;
 /// takes at once. One write is under way at a time. An idle outbox holds no buffer. When more than the limit waits, the client is too slow:
 /// it is dropped, never the server's memory. Lock order: docs/locking.md.
 /// </remarks>
-internal sealed class Outbox(Stream stream, OutboxMemory memory, int maxBytes, TimeSpan writeTimeout, Action<string> drop, Socket? socket = null)
+internal sealed class Outbox(Stream stream, OutboxMemory memory, int maxBytes, TimeSpan writeTimeout, Action<ConnectionEnd> drop, Socket? socket = null)
     : IThreadPoolWorkItem
 {
     private const int InitialSize = 4096;
@@ -81,7 +81,7 @@ internal sealed class Outbox(Stream stream, OutboxMemory memory, int maxBytes, T
 
         if (isFull)
         {
-            drop("reads too slowly");
+            drop(ConnectionEnd.ReadsTooSlowly);
         }
         else if (isMuch)
         {
@@ -242,7 +242,7 @@ internal sealed class Outbox(Stream stream, OutboxMemory memory, int maxBytes, T
 
             if (error is not (SocketError.Success or SocketError.WouldBlock))
             {
-                Fail("went away");
+                Fail(ConnectionEnd.WentAway);
                 return;
             }
 
@@ -284,7 +284,7 @@ internal sealed class Outbox(Stream stream, OutboxMemory memory, int maxBytes, T
         }
         catch (Exception exception)
         {
-            Fail(exception is TimeoutException ? "reads too slowly" : "went away");
+            Fail(exception is TimeoutException ? ConnectionEnd.ReadsTooSlowly : ConnectionEnd.WentAway);
         }
     }
 
@@ -297,7 +297,7 @@ internal sealed class Outbox(Stream stream, OutboxMemory memory, int maxBytes, T
     }
 
     // The buffer of a failed write is left to the collector: the transport may still read it.
-    private void Fail(string reason)
+    private void Fail(ConnectionEnd reason)
     {
         Release();
         drop(reason);

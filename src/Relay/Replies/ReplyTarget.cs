@@ -15,12 +15,12 @@ namespace Marmot.Relay.Replies;
 internal sealed class ReplyTarget
 {
     private readonly RelayBudgets _budgets;
-    private readonly Action<string> _drop;
+    private readonly Action<ConnectionEnd> _drop;
     private readonly Action _endNotUtf8;
     private int _pendingOks;
     private int _trust; // 1 trusted, -1 never again
 
-    public ReplyTarget(Outbox outbox, Authentication auth, WorkTurn turn, RelayBudgets budgets, EventBudget budget, Action<string> drop, Action endNotUtf8)
+    public ReplyTarget(Outbox outbox, Authentication auth, WorkTurn turn, RelayBudgets budgets, EventBudget budget, Action<ConnectionEnd> drop, Action endNotUtf8)
     {
         (Outbox, Auth, Turn, _budgets, Budget, _drop, _endNotUtf8) = (outbox, auth, turn, budgets, budget, drop, endNotUtf8);
     }
@@ -107,7 +107,7 @@ internal sealed class ReplyTarget
     }
 
     /// <summary>Ends the connection from any thread.</summary>
-    public void Drop(string reason) => _drop(reason);
+    public void Drop(ConnectionEnd reason) => _drop(reason);
 
     /// <summary>RFC 6455, 8.1: text that is not UTF-8 ends the connection.</summary>
     public void EndNotUtf8() => _endNotUtf8();

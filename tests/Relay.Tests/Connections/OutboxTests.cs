@@ -17,10 +17,10 @@ public sealed class OutboxTests
     public void Allows_each_slow_reader_less_while_all_together_hold_too_much()
     {
         var memory = new OutboxMemory(1 << 20);
-        List<string> dropped = [];
+        List<(string, ConnectionEnd)> dropped = [];
         using var stream = new StuckStream();
-        var first = new Outbox(stream, memory, 8 << 20, TimeSpan.FromMinutes(1), reason => dropped.Add("first " + reason));
-        var second = new Outbox(stream, memory, 8 << 20, TimeSpan.FromMinutes(1), reason => dropped.Add("second " + reason));
+        var first = new Outbox(stream, memory, 8 << 20, TimeSpan.FromMinutes(1), reason => dropped.Add(("first", reason)));
+        var second = new Outbox(stream, memory, 8 << 20, TimeSpan.FromMinutes(1), reason => dropped.Add(("second", reason)));
         var frame = new byte[100 * 1024];
         for (var i = 0; i < 11; i++)
         {
@@ -34,11 +34,11 @@ public sealed class OutboxTests
             second.Send(frame);
         }
 
-        Assert.Equal(["second reads too slowly"], dropped);
+        Assert.Equal([("second", ConnectionEnd.ReadsTooSlowly)], dropped);
         first.Release();
         second.Release();
         Assert.Equal(0, memory.Bytes);
-        var third = new Outbox(stream, memory, 8 << 20, TimeSpan.FromMinutes(1), reason => dropped.Add("third " + reason));
+        var third = new Outbox(stream, memory, 8 << 20, TimeSpan.FromMinutes(1), reason => dropped.Add(("third", reason)));
         for (var i = 0; i < 5; i++)
         {
             third.Send(frame);
@@ -51,15 +51,15 @@ public sealed class OutboxTests
     [Fact]
     public void A_frame_larger_than_the_limit_is_taken_while_a_small_one_is_under_way_and_the_next_one_is_not()
     {
-        List<string> dropped = [];
+        List<(string, ConnectionEnd)> dropped = [];
         using var stream = new StuckStream();
-        var outbox = new Outbox(stream, new OutboxMemory(1 << 20), maxBytes: 1000, TimeSpan.FromMinutes(1), dropped.Add);
+        var outbox = new Outbox(stream, new OutboxMemory(1 << 20), maxBytes: 1000, TimeSpan.FromMinutes(1), reason => dropped.Add(("only", reason)));
         outbox.Send(new byte[100]);
         outbox.Flush();
         outbox.Send(new byte[5000]);
         Assert.Empty(dropped);
         outbox.Send(new byte[1]);
-        Assert.Equal(["reads too slowly"], dropped);
+        Assert.Equal([("only", ConnectionEnd.ReadsTooSlowly)], dropped);
         outbox.Release();
     }
 
@@ -89,7 +89,7 @@ public sealed class OutboxTests
         using (server)
         using (client)
         {
-            var outbox = new Outbox(Stream.Null, new OutboxMemory(1 << 30), 1 << 30, TimeSpan.FromMinutes(1), Assert.Fail, server);
+            var outbox = new Outbox(Stream.Null, new OutboxMemory(1 << 30), 1 << 30, TimeSpan.FromMinutes(1), reason => Assert.Fail(reason.Label()), server);
             var frame = new byte[FrameSize];
             for (var i = 0; i < Frames; i++)
             {

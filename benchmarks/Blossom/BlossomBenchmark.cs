@@ -6,7 +6,8 @@ using System.Text;
 
 namespace Marmot.Benchmarks.Blossom;
 
-/// <summary>Uploads beside nginx's dav module and OpenSSL's SHA-256, downloads beside nginx static; rounds of both sides alternate and medians are compared.</summary>
+/// <summary>Uploads beside nginx's dav module and OpenSSL's SHA-256, downloads beside nginx static; rounds of both sides alternate and medians are
+/// compared.</summary>
 internal static class BlossomBenchmark
 {
     private const int KiB = 1024;
@@ -24,7 +25,10 @@ internal static class BlossomBenchmark
             using var plain = await Server.StartBlossomAsync(Path.Combine(data, "plain"), "--Public:Shortcuts=false"); // decision 15
             using var nginx = await Server.StartNginxAsync(Path.Combine(data, "nginx"));
             var sha = HashSpeed();
-            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{rounds} rounds, {Environment.ProcessorCount} cores shared by servers and generator; OpenSSL SHA-256 on one core {sha:F0} MB/s; nginx stores without hash, token or fsync"));
+            Console.WriteLine(
+                string.Create(CultureInfo.InvariantCulture,
+                    $"{rounds} rounds, {Environment.ProcessorCount} cores shared by servers and generator; OpenSSL SHA-256 on one core {sha:F0} MB/s; nginx "
+                        + $"stores without hash, token or fsync"));
             await PutAsync(blossom, nginx, 1, KiB, 6000, 8, 0); // warm: figures are of code that is compiled to the end
             Console.WriteLine($"{"",-34}{"blossom",14}{"nginx",14}{"ratio",8}  target");
             foreach (var (name, measure) in ((string, Func<Task>)[])
@@ -49,7 +53,8 @@ internal static class BlossomBenchmark
                 }
             }
 
-            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"memory after all of it: blossom {blossom.MemoryMiB:F0} MiB, nginx {nginx.MemoryMiB:F0} MiB"));
+            Console.WriteLine(
+                string.Create(CultureInfo.InvariantCulture, $"memory after all of it: blossom {blossom.MemoryMiB:F0} MiB, nginx {nginx.MemoryMiB:F0} MiB"));
         }
         finally
         {
@@ -83,7 +88,9 @@ internal static class BlossomBenchmark
         if (size == KiB)
         {
             // blossom-server is a Deno program and no npm package, so it is not measured here; these are its figures on a machine of this size.
-            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{"",-34}blossom-server 6.1.4, measured before: 393/s, 2.46 ms of CPU; that is {2.46 / Median(cpu):F0} x ours (at least 7)"));
+            Console.WriteLine(
+                string.Create(CultureInfo.InvariantCulture,
+                    $"{"",-34}blossom-server 6.1.4, measured before: 393/s, 2.46 ms of CPU; that is {2.46 / Median(cpu):F0} x ours (at least 7)"));
             Check("PUT 1 KiB: server CPU at most 0.35 ms", Median(cpu) <= 0.35);
         }
 
@@ -114,7 +121,9 @@ internal static class BlossomBenchmark
         await watch;
         var (theirs, _) = await PutOnceAsync(nginx, upload, upload.NginxHead);
         Row("PUT 1 GiB x 1", 1073.7 / ours, 1073.7 / theirs, " MB/s", null);
-        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{"",-34}memory grew {Math.Max(0, peak - before):F0} MiB (under 16), answer {wait:F2} s after the last byte (at most 1)"));
+        Console.WriteLine(
+            string.Create(CultureInfo.InvariantCulture,
+                $"{"",-34}memory grew {Math.Max(0, peak - before):F0} MiB (under 16), answer {wait:F2} s after the last byte (at most 1)"));
         Check("PUT 1 GiB: memory growth under 16 MiB", peak - before < 16);
         Check("PUT 1 GiB: answer within 1 s of the last byte", wait <= 1);
         Gets[1024L * MiB] = [upload.Path];
@@ -163,7 +172,8 @@ internal static class BlossomBenchmark
     private static async Task RangeAsync(Server blossom, Server nginx, int rounds, int connections)
     {
         var path = (await StoreAsync(blossom, nginx, 100 * MiB))[0];
-        var requests = Enumerable.Range(0, 1500).Select(i => Upload.Get(path, $"Range: bytes={i * 65_536 % (99 * MiB)}-{(i * 65_536 % (99 * MiB)) + 65_535}\r\n")).ToArray();
+        var requests = Enumerable.Range(0, 1500)
+            .Select(i => Upload.Get(path, $"Range: bytes={i * 65_536 % (99 * MiB)}-{(i * 65_536 % (99 * MiB)) + 65_535}\r\n")).ToArray();
         var (ours, theirs) = (new double[rounds], new double[rounds]);
         for (var round = 0; round < rounds; round++)
         {
@@ -227,8 +237,10 @@ internal static class BlossomBenchmark
         return paths;
     }
 
-    private static Task<double> TimeAsync(Server server, int connections, Upload[] uploads, Func<Upload, byte[]> head, int expected, ConcurrentBag<double>? times = null) =>
-        TimeAsync(server, connections, uploads.Length, (connection, i) => connection.SendAsync(head(uploads[i]), uploads[i].Piece, uploads[i].Repeats), expected, times);
+    private static Task<double> TimeAsync(Server server, int connections, Upload[] uploads, Func<Upload, byte[]> head, int expected,
+        ConcurrentBag<double>? times = null) =>
+        TimeAsync(server, connections, uploads.Length, (connection, i) => connection.SendAsync(head(uploads[i]), uploads[i].Piece, uploads[i].Repeats),
+            expected, times);
 
     private static Task<double> TimeAsync(Server server, int connections, byte[][] requests, int expected, ConcurrentBag<double>? times = null) =>
         TimeAsync(server, connections, requests.Length, (connection, i) => connection.SendAsync(requests[i]), expected, times);

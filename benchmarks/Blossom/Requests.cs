@@ -24,12 +24,14 @@ internal sealed record Upload(string Path, byte[] BlossomHead, byte[] NginxHead,
         using var key = SecretKey.Generate(); // a fresh one for each blob, as Marmot's clients have
         var digest = new Bytes32(hash.GetHashAndReset());
         var token = BlossomAuth.CreateHeader(key, BlossomVerb.Upload, [digest], null, DateTimeOffset.UtcNow, TimeSpan.FromHours(1));
-        return new Upload($"/{digest}", Head("/upload", $"Authorization: {token}\r\nX-SHA-256: {digest}\r\n", size), Head($"/{digest}", "", size), piece, repeats);
+        return new Upload($"/{digest}", Head("/upload", $"Authorization: {token}\r\nX-SHA-256: {digest}\r\n", size), Head($"/{digest}", "", size),
+            piece, repeats);
     }
 
     public static Upload[] Create(long size, int count) => [.. ParallelEnumerable.Range(0, count).Select(_ => Create(size))];
 
     public static byte[] Get(string path, string headers = "") => Encoding.ASCII.GetBytes($"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}\r\n");
 
-    private static byte[] Head(string path, string headers, long size) => Encoding.ASCII.GetBytes($"PUT {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}Content-Length: {size}\r\n\r\n");
+    private static byte[] Head(string path, string headers, long size) =>
+        Encoding.ASCII.GetBytes($"PUT {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}Content-Length: {size}\r\n\r\n");
 }

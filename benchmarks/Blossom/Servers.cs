@@ -22,8 +22,8 @@ internal sealed class Server : IDisposable
         var start = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true };
         foreach (var argument in (string[])
         [
-            Path.Combine(AppContext.BaseDirectory, "Marmot.Blossom.dll"), $"--Public:Urls=http://127.0.0.1:{port}", "--Admin:Urls=", $"--Storage:DataDirectory={folder}",
-            "--Blossom:MaxUploadBytes=4294967296", "--Log:Level=Fatal", .. settings,
+            Path.Combine(AppContext.BaseDirectory, "Marmot.Blossom.dll"), $"--Public:Urls=http://127.0.0.1:{port}", "--Admin:Urls=",
+            $"--Storage:DataDirectory={folder}", "--Blossom:MaxUploadBytes=4294967296", "--Log:Level=Fatal", .. settings,
         ])
         {
             start.ArgumentList.Add(argument);
@@ -44,7 +44,8 @@ internal sealed class Server : IDisposable
             events { worker_connections 4096; }
             http {
               access_log off; sendfile on; tcp_nodelay on; keepalive_requests 1000000; client_max_body_size 0;
-              client_body_temp_path {{folder}}/body; proxy_temp_path {{folder}}/p; fastcgi_temp_path {{folder}}/f; uwsgi_temp_path {{folder}}/u; scgi_temp_path {{folder}}/s;
+              client_body_temp_path {{folder}}/body; proxy_temp_path {{folder}}/p;
+              fastcgi_temp_path {{folder}}/f; uwsgi_temp_path {{folder}}/u; scgi_temp_path {{folder}}/s;
               server { listen 127.0.0.1:{{port}}; root {{folder}}/files; location / { dav_methods PUT; create_full_put_path on; } }
             }
             """);
@@ -62,7 +63,8 @@ internal sealed class Server : IDisposable
 
     /// <summary>Resident memory now, in MiB.</summary>
     public double MemoryMiB => Processes().Sum(id =>
-        long.Parse(File.ReadLines($"/proc/{id}/status").First(line => line.StartsWith("VmRSS:", StringComparison.Ordinal)).AsSpan(6).Trim(" \tkB"), CultureInfo.InvariantCulture) / 1024.0);
+        long.Parse(File.ReadLines($"/proc/{id}/status").First(line => line.StartsWith("VmRSS:", StringComparison.Ordinal)).AsSpan(6).Trim(" \tkB"),
+            CultureInfo.InvariantCulture) / 1024.0);
 
     public void Dispose()
     {
@@ -82,7 +84,8 @@ internal sealed class Server : IDisposable
 
     private IEnumerable<int> Processes() => !_hasWorkers
         ? [_process.Id]
-        : File.ReadAllText($"/proc/{_process.Id}/task/{_process.Id}/children").Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(id => int.Parse(id, CultureInfo.InvariantCulture)).Append(_process.Id);
+        : File.ReadAllText($"/proc/{_process.Id}/task/{_process.Id}/children").Split(' ', StringSplitOptions.RemoveEmptyEntries)
+            .Select(id => int.Parse(id, CultureInfo.InvariantCulture)).Append(_process.Id);
 
     private static async Task<Server> ReadyAsync(Server server)
     {

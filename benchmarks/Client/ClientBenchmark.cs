@@ -41,7 +41,9 @@ internal static class ClientBenchmark
             }
         });
         Line("send, one after the other", few / one, "/s", Ratio(few / one, sealing));
-        double many = await TimeAsync(() => Parallel.ForEachAsync(Enumerable.Range(0, messages - few), new ParallelOptions { MaxDegreeOfParallelism = Pipelined }, async (i, token) => await alice.Client.SendAsync(group, $"{Text}{few + i}", cancellationToken: token)));
+        double many = await TimeAsync(() =>
+            Parallel.ForEachAsync(Enumerable.Range(0, messages - few), new ParallelOptions { MaxDegreeOfParallelism = Pipelined },
+                async (i, token) => await alice.Client.SendAsync(group, $"{Text}{few + i}", cancellationToken: token)));
         Line($"send, {Pipelined} under way", (messages - few) / many, "/s", Ratio((messages - few) / many, sealing));
 
         // 2. Bob was away.
@@ -49,7 +51,9 @@ internal static class ClientBenchmark
         int read = bob.Client.CountMessages(group);
         Line($"catch up with {read} messages", read / caughtUp, "/s", Ratio(read / caughtUp, opening));
         long pages = new DirectoryInfo(Path.Combine(folder.File("bob"), ClientStore.PageFolderName)).EnumerateFiles().Sum(file => file.Length);
-        Line("state of bob, in memory", bob.Store.LiveBytes / 1024.0, "KiB", string.Create(CultureInfo.InvariantCulture, $"{bob.Store.FileBytes / 1024} KiB on disk and {pages / 1024} KiB of history, {pages / (double)Math.Max(1, read):F0} bytes a message"));
+        Line("state of bob, in memory", bob.Store.LiveBytes / 1024.0, "KiB",
+            string.Create(CultureInfo.InvariantCulture,
+                $"{bob.Store.FileBytes / 1024} KiB on disk and {pages / 1024} KiB of history, {pages / (double)Math.Max(1, read):F0} bytes a message"));
         if (read != messages)
         {
             Console.Error.WriteLine($"bob read {read} of {messages} messages");
@@ -74,7 +78,9 @@ internal static class ClientBenchmark
 
             double fill = batches.Sum(batch => batch.Seconds);
             Line($"make a group of {size} and send the Welcomes", fill * 1000, "ms", string.Create(
-                CultureInfo.InvariantCulture, $"{fill * 1000 / size:F1} ms a member; first batch {batches[0].Seconds * 1000 / batches[0].Members:F1}, last {batches[^1].Seconds * 1000 / batches[^1].Members:F1}"));
+                CultureInfo.InvariantCulture,
+                $"{fill * 1000 / size:F1} ms a member; first batch {batches[0].Seconds * 1000 / batches[0].Members:F1}, last "
+                    + $"{batches[^1].Seconds * 1000 / batches[^1].Members:F1}"));
             double join = await TimeAsync(() => people[size - 2].Client.AcceptInvitesAsync(TimeSpan.FromSeconds(20)));
             Line($"the last one joins the group of {size}", join * 1000, "ms", "");
             double send = await TimeAsync(() => alice.Client.SendAsync(filled, Text));
@@ -117,7 +123,8 @@ internal static class ClientBenchmark
         start = Stopwatch.GetTimestamp();
         foreach (var evt in events)
         {
-            if (!evt.TryVerify(out _) || !GroupEvent.TryParse(evt, out var envelope, out _) || !envelope.TryOpen(key, out byte[]? opened) || !MlsMessage.TryRead(opened, out var message, out _))
+            if (!evt.TryVerify(out _) || !GroupEvent.TryParse(evt, out var envelope, out _) || !envelope.TryOpen(key, out byte[]? opened)
+                || !MlsMessage.TryRead(opened, out var message, out _))
             {
                 throw new InvalidOperationException("the bench's own message does not open");
             }
@@ -158,7 +165,8 @@ internal static class ClientBenchmark
     private static string Ratio(double perSecond, double floorMicroseconds) =>
         string.Create(CultureInfo.InvariantCulture, $"{perSecond * floorMicroseconds / 1_000_000:F3} of the cryptography's limit on one core");
 
-    internal static void Line(string what, double value, string unit, string beside) => Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{what,-52} {value,12:F1} {unit,-4} {beside}"));
+    internal static void Line(string what, double value, string unit, string beside) =>
+        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{what,-52} {value,12:F1} {unit,-4} {beside}"));
 
     private sealed record Person(MarmotClient Client, ClientStore Store);
 }

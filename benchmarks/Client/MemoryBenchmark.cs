@@ -10,7 +10,8 @@ using Marmot.TestKit;
 
 namespace Marmot.Benchmarks.Client;
 
-/// <summary>What a client keeps in memory while it reads for months: the managed heap with it and without it, after each tenth of the messages, over a relay that is a list.</summary>
+/// <summary>What a client keeps in memory while it reads for months: the managed heap with it and without it, after each tenth of the messages, over a relay
+/// that is a list.</summary>
 internal static class MemoryBenchmark
 {
     private const string Relay = "ws://relay.test/";
@@ -54,7 +55,8 @@ internal static class MemoryBenchmark
                 long values = bobStore.LiveBytes;
                 (bob, bobStore) = await CloseAsync(bob, bobStore);
                 long without = GC.GetTotalMemory(forceFullCollection: true);
-                ClientBenchmark.Line($"memory of a reader after {sent} messages", (with - without) / 1024.0, "KiB", string.Create(CultureInfo.InvariantCulture, $"{values / 1024} KiB of it are values of its store"));
+                ClientBenchmark.Line($"memory of a reader after {sent} messages", (with - without) / 1024.0, "KiB",
+                    string.Create(CultureInfo.InvariantCulture, $"{values / 1024} KiB of it are values of its store"));
                 start = Stopwatch.GetTimestamp();
                 bobStore = ClientStore.Open(folder.File("bob"), secret);
                 bob = MarmotClient.Open(bobStore, _ => relay, clock);
@@ -108,9 +110,13 @@ internal static class MemoryBenchmark
         }
 
         public Task<RelayFetch> FetchAsync(string relay, Filter filter, bool asAccount, CancellationToken cancellationToken) =>
-            Task.FromResult(new RelayFetch(relay, [.. _events.Where(evt => NostrEventReader.TryRead(evt.Json.Span, out var view, out _) && filter.Matches(view) && evt.TryVerify(out _))], true));
+            Task.FromResult(
+                new RelayFetch(relay,
+                    [.. _events.Where(evt => NostrEventReader.TryRead(evt.Json.Span, out var view, out _) && filter.Matches(view) && evt.TryVerify(out _))],
+                    true));
 
-        public Task ListenAsync(string relay, Filter filter, bool asAccount, Action<NostrEvent> onEvent, CancellationToken cancellationToken) => throw new NotSupportedException();
+        public Task ListenAsync(string relay, Filter filter, bool asAccount, Action<NostrEvent> onEvent, CancellationToken cancellationToken) =>
+            throw new NotSupportedException();
 
         public ValueTask DisposeAsync() => ValueTask.CompletedTask;
     }

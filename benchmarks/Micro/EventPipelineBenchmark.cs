@@ -5,7 +5,8 @@ using Marmot.Protocol.Keys;
 namespace Marmot.Benchmarks.Micro;
 
 /// <summary>Parse, hash and verify of kind 445 events of about 1 KB, each with its own key, on one core, beside the bare library.</summary>
-/// <remarks>Distinct events matter: a loop over one signature trains the branch predictor and flatters the result. Rounds of both sides alternate and the medians are compared.</remarks>
+/// <remarks>Distinct events matter: a loop over one signature trains the branch predictor and flatters the result. Rounds of both sides alternate and the
+/// medians are compared.</remarks>
 internal static class EventPipelineBenchmark
 {
     private const double RatioTarget = 0.9;

@@ -8,7 +8,8 @@ using Secp256k1 = Marmot.Platform.Native.Secp256k1;
 
 namespace Marmot.Benchmarks.Micro;
 
-/// <summary>Our bindings beside the managed libraries that could stand in their place: processor time and bytes allocated an operation, on one core, in turns (docs/decisions/0001).</summary>
+/// <summary>Our bindings beside the managed libraries that could stand in their place: processor time and bytes allocated an operation, on one core, in turns
+/// (docs/decisions/0001).</summary>
 internal static class LibraryComparison
 {
     private static readonly byte[] Message = RandomNumberGenerator.GetBytes(32);
@@ -36,7 +37,8 @@ internal static class LibraryComparison
         var signed = theirs.SignBIP340(Message).ToBytes();
         Compare("verify: NBitcoin.Secp256k1", rounds, 200,
             () => Secp256k1.VerifySchnorr(signed, Message, publicKey),
-            () => ECXOnlyPubKey.TryCreate(publicKey, out var parsed) && SecpSchnorrSignature.TryCreate(signed, out var s) && parsed.SigVerifyBIP340(s, Message));
+            () => ECXOnlyPubKey.TryCreate(publicKey, out var parsed) && SecpSchnorrSignature.TryCreate(signed, out var s)
+                && parsed.SigVerifyBIP340(s, Message));
         Compare("sign: NBitcoin.Secp256k1", rounds, 200,
             () =>
             {
@@ -53,12 +55,14 @@ internal static class LibraryComparison
 
     private static void Sodiums(int rounds)
     {
-        byte[] publicKey = new byte[32], prepared = new byte[64], signature = new byte[64], shared = new byte[32], ciphertext = new byte[Plaintext.Length + Sodium.TagSize];
+        byte[] publicKey = new byte[32], prepared = new byte[64], signature = new byte[64], shared = new byte[32],
+            ciphertext = new byte[Plaintext.Length + Sodium.TagSize];
         _ = Sodium.TryEd25519FromSeed(Secret, publicKey, prepared);
         using var theirs = Key.Import(SignatureAlgorithm.Ed25519, Secret, KeyBlobFormat.RawPrivateKey);
         var parsed = theirs.PublicKey;
         Sodium.Ed25519Sign(prepared, Plaintext, signature);
-        Compare("Ed25519 verify, key kept: NSec", rounds, 200, () => Sodium.Ed25519Verify(publicKey, Plaintext, signature), () => SignatureAlgorithm.Ed25519.Verify(parsed, Plaintext, signature));
+        Compare("Ed25519 verify, key kept: NSec", rounds, 200, () => Sodium.Ed25519Verify(publicKey, Plaintext, signature),
+            () => SignatureAlgorithm.Ed25519.Verify(parsed, Plaintext, signature));
         Compare("Ed25519 verify, key read: NSec", rounds, 200,
             () => Sodium.Ed25519Verify(publicKey, Plaintext, signature),
             () => SignatureAlgorithm.Ed25519.Verify(PublicKey.Import(SignatureAlgorithm.Ed25519, publicKey, KeyBlobFormat.RawPublicKey), Plaintext, signature));

@@ -5,8 +5,8 @@ using Marmot.Mls.Crypto;
 namespace Marmot.Benchmarks.Mls;
 
 /// <summary>
-/// What the public-key operations of a row cost alone, one after the other on one core: the limit that no MLS library over this cryptographic library can pass without a second core.
-/// Each is measured in the same rounds as the rows.
+/// What the public-key operations of a row cost alone, one after the other on one core: the limit that no MLS library over this cryptographic library can pass
+/// without a second core. Each is measured in the same rounds as the rows.
 /// </summary>
 internal sealed class Limits
 {
@@ -32,7 +32,11 @@ internal sealed class Limits
         _figures.Time("sign", () => _suite.Signature.Sign(_signer, _message), Times);
         _figures.Time("verify", () => _suite.Signature.Verify(_publicKey, _message, _signature), Times);
         _figures.Time("key", () => _suite.Kem.PublicKey(_pair.PrivateKey), Times);
-        _figures.Time("agree", () => { Span<byte> shared = stackalloc byte[32]; _suite.Kem.Decapsulate(_pair.PrivateKey, _pair.PublicKey, _pair.PublicKey, shared); return 0; }, Times);
+        _figures.Time("agree", () =>
+        {
+            Span<byte> shared = stackalloc byte[32];
+            _suite.Kem.Decapsulate(_pair.PrivateKey, _pair.PublicKey, _pair.PublicKey, shared); return 0;
+        }, Times);
     }
 
     public double Sign => _figures["sign"].Elapsed;

@@ -14,14 +14,24 @@ internal static class OwnGroup
     private static readonly Capabilities Supported = new([1], [1, 2, 3, 4, 5, 6, 7], [], [], [CredentialType.Basic, CredentialType.X509]);
 
     public static KeyPackageSecrets Generate(string name)
-        => KeyPackageSecrets.Create(Suite, Suite.GenerateSignatureKeyPair(), Credential.Basic(Encoding.UTF8.GetBytes(name)), Supported, new Lifetime(0, uint.MaxValue));
+        =>
+            KeyPackageSecrets.Create(Suite, Suite.GenerateSignatureKeyPair(), Credential.Basic(Encoding.UTF8.GetBytes(name)), Supported,
+                new Lifetime(0, uint.MaxValue));
 
-    public static MlsMessage Wire(byte[] bytes) => MlsMessage.TryRead(bytes, out var message, out var error) ? message! : throw new InvalidOperationException(error.ToString());
+    public static MlsMessage Wire(byte[] bytes) =>
+        MlsMessage.TryRead(bytes, out var message, out var error) ? message! : throw new InvalidOperationException(error.ToString());
 
     public static StagedCommit Staged(Group group, byte[] commit) => ((ReceivedCommit)group.Process(Wire(commit))).Commit;
 
     public static CommitRequest Add(params IEnumerable<KeyPackageSecrets> packages)
-        => new() { Proposals = [.. packages.Select(p => new AddProposal(KeyPackage.TryRead(p.KeyPackage.ToBytes(), out var read, out _) ? read! : throw new InvalidOperationException()))] };
+        =>
+            new()
+            {
+                Proposals = [
+                    .. packages.Select(p =>
+                        new AddProposal(KeyPackage.TryRead(p.KeyPackage.ToBytes(), out var read, out _) ? read! : throw new InvalidOperationException()))
+                ],
+            };
 
     public static void Round(int members, Figures figures)
     {

@@ -4,7 +4,8 @@ using System.Text.Json;
 
 namespace Marmot.Benchmarks.Mls;
 
-/// <summary>ts-mls under Node, doing the same operations (tests/Mls.Tests/Peer/bench.mjs): one process for the whole run, so that its compiler has settled too; one round at a time.</summary>
+/// <summary>ts-mls under Node, doing the same operations (tests/Mls.Tests/Peer/bench.mjs): one process for the whole run, so that its compiler has settled too;
+/// one round at a time.</summary>
 internal sealed class PeerGroup : IDisposable
 {
     private readonly Process _node;
@@ -12,7 +13,12 @@ internal sealed class PeerGroup : IDisposable
     public PeerGroup()
     {
         var folder = Path.Combine(Directory.GetCurrentDirectory(), "tests", "Mls.Tests", "Peer");
-        _node = Process.Start(new ProcessStartInfo("node", ["bench.mjs"]) { WorkingDirectory = folder, RedirectStandardInput = true, RedirectStandardOutput = true })
+        _node = Process.Start(new ProcessStartInfo("node", ["bench.mjs"])
+        {
+            WorkingDirectory = folder,
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+        })
             ?? throw new InvalidOperationException("node did not start");
     }
 

@@ -9,7 +9,8 @@ using Marmot.Protocol.Push;
 
 namespace Marmot.Benchmarks.Notify;
 
-/// <summary>The server as a process: time from the relay's frame to the provider's acceptance, at a calm rate and beside a flood of garbage; memory of full limiter tables.</summary>
+/// <summary>The server as a process: time from the relay's frame to the provider's acceptance, at a calm rate and beside a flood of garbage; memory of full
+/// limiter tables.</summary>
 internal static class LoadBenchmark
 {
     private const int TokensPerTrigger = 4;
@@ -35,7 +36,8 @@ internal static class LoadBenchmark
         using var stranger = SecretKey.Generate();
         var content = Convert.ToBase64String([2, .. System.Security.Cryptography.RandomNumberGenerator.GetBytes(1_000)]);
         var server = load.Server.PublicKey.ToString();
-        var garbage = Enumerable.Range(0, (int)(Rate * duration.TotalSeconds)).Select(i => NostrEvent.Create(stranger, 1059, [["p", server]], content, i)).ToArray();
+        var garbage = Enumerable.Range(0, (int)(Rate * duration.TotalSeconds))
+            .Select(i => NostrEvent.Create(stranger, 1059, [["p", server]], content, i)).ToArray();
         var clock = Stopwatch.StartNew();
         var flood = Task.Run(async () =>
         {
@@ -75,7 +77,9 @@ internal static class LoadBenchmark
 
         var full = GC.GetTotalMemory(forceFullCollection: true) - before;
         GC.KeepAlive(gate);
-        Console.WriteLine($"Limiters: {empty / 1e6:F1} MB empty, {full / 1e6:F1} MB with {Keys:N0} devices and {Keys:N0} tokens ({(double)full / Keys:F0} bytes each; a key more costs nothing)");
+        Console.WriteLine(
+            $"Limiters: {empty / 1e6:F1} MB empty, {full / 1e6:F1} MB with {Keys:N0} devices and {Keys:N0} tokens ({(double)full / Keys:F0} bytes each; a key "
+                + $"more costs nothing)");
         return full - empty < 1_000_000;
     }
 
@@ -113,7 +117,9 @@ internal static class LoadBenchmark
                 var trigger = TestTrigger.Create(Server.PublicKey, TokenDialect.MarmotPushV1, devices, TimeProvider.System);
                 foreach (var (platform, token) in devices)
                 {
-                    _sent[platform == DevicePlatform.Apns ? Convert.ToHexStringLower(token) : System.Text.Encoding.ASCII.GetString(token)] = Stopwatch.GetTimestamp();
+                    _sent[platform == DevicePlatform.Apns
+                        ? Convert.ToHexStringLower(token)
+                        : System.Text.Encoding.ASCII.GetString(token)] = Stopwatch.GetTimestamp();
                 }
 
                 _tokens += devices.Length;
@@ -138,7 +144,9 @@ internal static class LoadBenchmark
         {
             var sorted = _milliseconds.Order().ToArray();
             var share = (double)sorted.Length / _tokens;
-            Console.WriteLine($"{name,-44}p50 {sorted[sorted.Length / 2],8:F1} ms   p99 {sorted[(int)(sorted.Length * 0.99)],8:F1} ms   delivered {share:P1} of {_tokens:N0} (at least 95 %)");
+            Console.WriteLine(
+                $"{name,-44}p50 {sorted[sorted.Length / 2],8:F1} ms   p99 {sorted[(int)(sorted.Length * 0.99)],8:F1} ms   delivered {share:P1} of "
+                    + $"{_tokens:N0} (at least 95 %)");
             return share >= 0.95;
         }
 

@@ -12,9 +12,11 @@ using Marmot.Protocol.Push;
 
 namespace Marmot.Benchmarks.Notify;
 
-/// <summary>Triggers a second through gate, unwrap, decrypt and dispatch into a sink, on one and on two cores, beside the curve operations alone in C.</summary>
-/// <remarks>One core: CPU time of the whole process, so that queues, lanes and the collector count and other work on the machine does not. Two cores: the wall clock.
-/// Both sides alternate, each round gives one ratio, and the medians are shown: the machine's speed changes from second to second, its ratio hardly.</remarks>
+/// <summary>Triggers a second through gate, unwrap, decrypt and dispatch into a sink, on one and on two cores, beside the curve operations alone in
+/// C.</summary>
+/// <remarks>One core: CPU time of the whole process, so that queues, lanes and the collector count and other work on the machine does not. Two cores: the wall
+/// clock. Both sides alternate, each round gives one ratio, and the medians are shown: the machine's speed changes from second to second, its ratio
+/// hardly.</remarks>
 internal sealed class PipelineBenchmark : IDisposable
 {
     private const int UnwrapOperations = 4; // two signatures, two shared points
@@ -25,8 +27,11 @@ internal sealed class PipelineBenchmark : IDisposable
 
     public bool Run(int rounds, string only = "")
     {
-        Console.WriteLine($"Trigger pipeline: wrap JSON in, accepted by a sink; {rounds} rounds, medians; the bound is libsecp256k1 in C for the same operations");
-        Console.WriteLine($"{"dialect",-16}{"tokens",7}{"triggers/s",12}{"tokens/s",11}{"bound/s",10}{"ratio",8}{"quartiles",14}{"target",8}   two cores: {"triggers/s",10}{"bound/s",10}{"ratio",8}");
+        Console.WriteLine(
+            $"Trigger pipeline: wrap JSON in, accepted by a sink; {rounds} rounds, medians; the bound is libsecp256k1 in C for the same operations");
+        Console.WriteLine(
+            $"{"dialect",-16}{"tokens",7}{"triggers/s",12}{"tokens/s",11}{"bound/s",10}{"ratio",8}{"quartiles",14}{"target",8}   two cores: "
+                + $"{"triggers/s",10}{"bound/s",10}{"ratio",8}");
         var holds = true;
         (TokenDialect Dialect, int Tokens, double Target)[] cases =
         [

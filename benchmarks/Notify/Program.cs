@@ -32,7 +32,9 @@ if (part is "soak")
     var report = await SoakRun.RunAsync(TimeSpan.FromSeconds(number ?? 600), Console.Out);
     Console.WriteLine(report);
     holds &= report.Admitted == report.Ended && report.Abandoned == 0 && report.LastDelivered == 300 && report.ExitCode == 0;
-    Console.WriteLine($"admitted {report.Admitted} = ended {report.Ended}, memory {report.MemoryBefore / 1e6:0} MB then {report.MemoryAfter / 1e6:0} MB, stop delivered {report.LastDelivered} of 300");
+    Console.WriteLine(
+        $"admitted {report.Admitted} = ended {report.Ended}, memory {report.MemoryBefore / 1e6:0} MB then {report.MemoryAfter / 1e6:0} MB, stop "
+            + $"delivered {report.LastDelivered} of 300");
 }
 
 Console.WriteLine(holds ? "holds" : "DOES NOT HOLD");

@@ -4,7 +4,8 @@ using System.Net;
 
 namespace Marmot.Benchmarks.RelayLoad;
 
-/// <summary>A <see cref="Flood"/> in a process of its own that gets the CPU time that relay and honest clients leave, as an attacker elsewhere would not take theirs either.</summary>
+/// <summary>A <see cref="Flood"/> in a process of its own that gets the CPU time that relay and honest clients leave, as an attacker elsewhere would not take
+/// theirs either.</summary>
 /// <remarks>
 /// In a scheduler group of the idle class where one can be made: it gives its core at once to whoever wakes up. Else at a low priority, with
 /// which a thread that runs keeps its core for a tick; in a session of its own, since Linux shares the cores between sessions first.
@@ -17,7 +18,8 @@ internal sealed class FloodProcess(IPEndPoint relay) : IFlood, IDisposable
     private static readonly string[] GroupRoots = ["/sys/fs/cgroup/cpu", "/sys/fs/cgroup"]; // of cgroups 1 and 2
     private Process? _process;
 
-    private static IEnumerable<string> Groups => GroupRoots.Where(root => File.Exists(Path.Combine(root, "cgroup.procs"))).Select(root => Path.Combine(root, "marmot-flood"));
+    private static IEnumerable<string> Groups =>
+        GroupRoots.Where(root => File.Exists(Path.Combine(root, "cgroup.procs"))).Select(root => Path.Combine(root, "marmot-flood"));
 
     /// <summary>How the hostile share the cores: "idle class", or "low priority" where no group can be made; null until they run.</summary>
     public string? Rank { get; private set; }
@@ -36,11 +38,12 @@ internal sealed class FloodProcess(IPEndPoint relay) : IFlood, IDisposable
 
     public void Start()
     {
-        _process = Process.Start(new ProcessStartInfo("setsid", ["nice", "-n", "19", "dotnet", typeof(FloodProcess).Assembly.Location, Argument, relay.ToString()])
-        {
-            RedirectStandardInput = true,
-            RedirectStandardOutput = true,
-        })!;
+        _process = Process.Start(
+            new ProcessStartInfo("setsid", ["nice", "-n", "19", "dotnet", typeof(FloodProcess).Assembly.Location, Argument, relay.ToString()])
+            {
+                RedirectStandardInput = true,
+                RedirectStandardOutput = true,
+            })!;
         Rank = _process.StandardOutput.ReadLine();
         _process.StandardOutput.ReadLine();
     }

@@ -26,7 +26,8 @@ internal static class Limits
         return times[times.Count / 2];
     }
 
-    /// <summary>Messages of 1 KB a second from one socket to another on this machine, each written by a call of its own, as a reader that counts them sees it.</summary>
+    /// <summary>Messages of 1 KB a second from one socket to another on this machine, each written by a call of its own, as a reader that counts them sees
+    /// it.</summary>
     public static double LoopbackMessagesPerSecond(int messageBytes = 1100, int messages = 100_000)
     {
         using var listener = new TcpListener(IPAddress.Loopback, 0);

@@ -116,7 +116,10 @@ internal sealed class OwnRelay() : Peer("marmot")
     public override TimeSpan? Import(string file)
     {
         var started = Stopwatch.GetTimestamp();
-        using var process = Process.Start(new ProcessStartInfo("dotnet", [Program, "import", file, $"--Storage:DataDirectory={Directory}"]) { RedirectStandardError = true })!;
+        using var process = Process.Start(new ProcessStartInfo("dotnet", [Program, "import", file, $"--Storage:DataDirectory={Directory}"])
+        {
+            RedirectStandardError = true,
+        })!;
         process.StandardError.ReadToEnd();
         process.WaitForExit();
         return process.ExitCode == 0 ? Stopwatch.GetElapsedTime(started) : throw new InvalidOperationException("the import failed");
@@ -153,7 +156,9 @@ internal sealed class Strfry(string program) : Peer("strfry")
     private string WriteConfiguration()
     {
         var file = Path.Combine(Directory, "strfry.conf");
-        File.WriteAllText(file, $"db = \"{Directory}/\"\nrelay {{\n  bind = \"127.0.0.1\"\n  port = {EndPoint.Port}\n  nofiles = 0\n  auth {{\n    enabled = true\n    serviceUrl = \"ws://{EndPoint}/\"\n  }}\n}}\n");
+        File.WriteAllText(file,
+            $"db = \"{Directory}/\"\nrelay {{\n  bind = \"127.0.0.1\"\n  port = {EndPoint.Port}\n  nofiles = 0\n  auth {{\n    enabled = true\n    serviceUrl "
+                + $"= \"ws://{EndPoint}/\"\n  }}\n}}\n");
         return file;
     }
 }

@@ -170,7 +170,9 @@ internal static class RelayBenchmark
 
         var (ratio, publish) = rounds.OrderBy(r => r.Ratio).ElementAt(Rounds / 2);
         Line("durable OK, 8 connections x 64 in flight", $"{publish.PerSecond:N0}/s, {ratio:F2} of the verify limit (target {IngestTarget})");
-        Line("", $"p50 {publish.Latencies.At(0.5):F1} ms, p99 {publish.Latencies.At(0.99):F1} ms, {publish.CpuMicroseconds:F0} us of relay CPU an event, {publish.Accepted:N0} accepted");
+        Line("",
+            $"p50 {publish.Latencies.At(0.5):F1} ms, p99 {publish.Latencies.At(0.99):F1} ms, {publish.CpuMicroseconds:F0} us of relay CPU "
+                + $"an event, {publish.Accepted:N0} accepted");
 
         // Disk and load by turns here too, after a thousand that nobody measures: a relay that has just been started has not compiled this way yet.
         PublishLoad.Run(peer, [.. Events.GroupEvents(1000, 10).Select(Events.EventFrame)], 1, 1);
@@ -182,7 +184,9 @@ internal static class RelayBenchmark
         }
 
         var one = single.OrderBy(s => s.Result.Latencies.At(0.5) / s.Disk).ElementAt(single.Count / 2);
-        Line("one connection, one event at a time", $"{one.Result.PerSecond:N0}/s, p50 {one.Result.Latencies.At(0.5):F2} ms ({one.Result.Latencies.At(0.5) / one.Disk:F2} x the disk's {one.Disk:F2} ms, target {SingleTarget}), p99 {one.Result.Latencies.At(0.99):F2} ms");
+        Line("one connection, one event at a time",
+            $"{one.Result.PerSecond:N0}/s, p50 {one.Result.Latencies.At(0.5):F2} ms ({one.Result.Latencies.At(0.5) / one.Disk:F2} x the disk's "
+                + $"{one.Disk:F2} ms, target {SingleTarget}), p99 {one.Result.Latencies.At(0.99):F2} ms");
 
         var duplicates = PublishLoad.Run(peer, frames, 8, 64);
         Line("duplicates answered", $"{duplicates.PerSecond:N0}/s, {duplicates.CpuMicroseconds:F0} us of relay CPU each");
@@ -217,12 +221,16 @@ internal static class RelayBenchmark
         using var storm = new Storm(peer.EndPoint, StormSize.Full with { Idle = connections }, flood, peer.Directory);
         var result = storm.Run();
         var grown = peer.ResidentBytes - before;
-        Line($"{result.IdleOpen:N0} idle, {StormSize.Full.SlowReaders} slow readers, {StormSize.Full.HalfOpen} half-open, four floods, {flood.Rank}", $"{result.HostileActs:N0} hostile acts, memory grew by {grown / 1_048_576:N0} MB");
-        Line("honest OK", $"p50 {result.Quiet.At(0.5):F1} ms quiet, {result.Storm.At(0.5):F1} ms in the storm; {result.Unanswered} refused, {result.IdleLost} idle lost");
+        Line($"{result.IdleOpen:N0} idle, {StormSize.Full.SlowReaders} slow readers, {StormSize.Full.HalfOpen} half-open, four floods, {flood.Rank}",
+            $"{result.HostileActs:N0} hostile acts, memory grew by {grown / 1_048_576:N0} MB");
+        Line("honest OK",
+            $"p50 {result.Quiet.At(0.5):F1} ms quiet, {result.Storm.At(0.5):F1} ms in the storm; {result.Unanswered} refused, {result.IdleLost} idle lost");
         var slowdown = result.Storm.At(0.99) / result.Quiet.At(0.99);
         Line("honest OK, p99", $"{result.Quiet.At(0.99):F1} ms quiet, {result.Storm.At(0.99):F1} ms in the storm, {slowdown:F2} x (target 2)");
         Line("honest OK in the storm's first second", $"p50 {result.Onset.At(0.5):F1} ms, at most {result.Onset.At(1):F1} ms");
-        Line("limit: write 4 KB and wait for the disk, p99", $"{result.QuietDisk.At(0.99):F1} ms quiet, {result.StormDisk.At(0.99):F1} ms in the storm, {result.StormDisk.At(0.99) / result.QuietDisk.At(0.99):F2} x");
+        Line("limit: write 4 KB and wait for the disk, p99",
+            $"{result.QuietDisk.At(0.99):F1} ms quiet, {result.StormDisk.At(0.99):F1} ms in the storm, "
+                + $"{result.StormDisk.At(0.99) / result.QuietDisk.At(0.99):F2} x");
         return peer.IsAlive && result.Unanswered == 0 && result.IdleLost == 0 && slowdown <= 2;
     }
 
@@ -247,7 +255,9 @@ internal static class RelayBenchmark
         [
             ("#h, limit 100", i => $"{{\"kinds\":[445],\"#h\":[\"{corpus.Groups[i % corpus.Groups.Length]}\"],\"limit\":100}}", false),
             ("#h since, catch-up", i => $"{{\"kinds\":[445],\"#h\":[\"{corpus.Groups[i % corpus.Groups.Length]}\"],\"since\":{now - (28 * 86400)}}}", false),
-            ("20 ids", i => $"{{\"ids\":[{string.Join(',', Enumerable.Range(0, 20).Select(k => $"\"{corpus.Ids[((i * 7919) + (k * 104_729)) % corpus.Ids.Count]}\""))}]}}", false),
+            ("20 ids", i =>
+                $"{{\"ids\":[{string.Join(',', Enumerable.Range(0, 20).Select(k => $"\"{corpus.Ids[((i * 7919) + (k * 104_729)) % corpus.Ids.Count]}\""))}]}}",
+                    false),
             ("author and kinds", i => $"{{\"authors\":[\"{corpus.Author(i).PublicKey}\"],\"kinds\":[1,7]}}", false),
             ("#p of gift wraps since", _ => $"{{\"kinds\":[1059],\"#p\":[\"{author}\"],\"since\":{now - (29 * 86400)},\"limit\":15}}", true),
             ("no match", i => $"{{\"kinds\":[445],\"#h\":[\"{i:x64}\"]}}", false),
@@ -265,7 +275,8 @@ internal static class RelayBenchmark
             var one = QueryLoad.Run(peer, 1, seconds / 2, query.Filter, query.Authenticates ? key : null);
             Line($"query {query.Name}", eight.Refused
                 ? "refused"
-                : $"{eight.PerSecond:N0}/s of {eight.EventsPerAnswer:F0} events, p99 {eight.Latencies.At(0.99):F1} ms, {eight.CpuMicroseconds:F0} us of relay CPU; one connection {one.PerSecond:N0}/s");
+                : $"{eight.PerSecond:N0}/s of {eight.EventsPerAnswer:F0} events, p99 {eight.Latencies.At(0.99):F1} ms, {eight.CpuMicroseconds:F0} us of relay "
+                    + $"CPU; one connection {one.PerSecond:N0}/s");
         }
     }
 

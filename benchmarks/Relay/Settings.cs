@@ -22,7 +22,8 @@ internal sealed record Settings
     /// <summary>Adds the storm at full size: 10,000 idle subscribers, 200 slow readers, floods, churn and half-open sockets beside honest clients.</summary>
     public bool Storm { get; init; }
 
-    /// <summary>Start-up times alone, on as many events as <see cref="Import"/> says: after a clean stop, after kill -9, and with the index built anew.</summary>
+    /// <summary>Start-up times alone, on as many events as <see cref="Import"/> says: after a clean stop, after kill -9, and with the index built
+    /// anew.</summary>
     public bool Start { get; init; }
 
     /// <summary>One part alone: <c>import</c>, <c>ingest</c>, <c>fanout</c>, <c>queries</c>, <c>idle</c> or <c>storm</c>; null for all.</summary>
@@ -60,7 +61,9 @@ internal sealed record Settings
                     settings = settings with { Connections = number };
                     break;
                 default:
-                    Console.Error.WriteLine("usage: ./bench relay [--quick] [--events N] [--import N] [--connections N] [--storm] [--start] [--only import|ingest|fanout|queries|idle|storm]");
+                    Console.Error.WriteLine(
+                        "usage: ./bench relay [--quick] [--events N] [--import N] [--connections N] [--storm] [--start] [--only "
+                            + "import|ingest|fanout|queries|idle|storm]");
                     return false;
             }
 

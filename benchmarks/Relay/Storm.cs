@@ -24,7 +24,8 @@ internal sealed record StormSize(int Idle, int SlowReaders, int HalfOpen, int Se
 internal sealed record StormResult(
     int IdleOpen, Latencies Quiet, Latencies Storm, Latencies Onset, Latencies QuietDisk, Latencies StormDisk, int Unanswered, int IdleLost, long HostileActs);
 
-/// <summary>Honest publishers and subscribers, first alone, then among slow readers, floods of malformed frames, bad signatures and giant filters, churn and half-open sockets.</summary>
+/// <summary>Honest publishers and subscribers, first alone, then among slow readers, floods of malformed frames, bad signatures and giant filters, churn and
+/// half-open sockets.</summary>
 /// <param name="relay">The relay.</param>
 /// <param name="size">How much of everything.</param>
 /// <param name="flood">The hostile.</param>

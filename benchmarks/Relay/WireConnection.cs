@@ -50,7 +50,8 @@ internal sealed class WireConnection : IDisposable
     public Socket Socket { get; }
 
     public static byte[] Handshake(IPEndPoint relay) => Encoding.ASCII.GetBytes(
-        $"GET / HTTP/1.1\r\nHost: {relay}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n");
+        $"GET / HTTP/1.1\r\nHost: {relay}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: "
+            + $"AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n");
 
     /// <summary>A masked text frame of the parts in a row.</summary>
     public static byte[] Frame(params ReadOnlySpan<byte[]> parts)

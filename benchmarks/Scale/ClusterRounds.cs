@@ -93,7 +93,8 @@ internal static class ClusterRounds
             while (Stopwatch.GetElapsedTime(started).TotalSeconds < seconds)
             {
                 var asked = Stopwatch.GetTimestamp();
-                var answer = await ledger.ClaimAsync(new Bytes32(RandomNumberGenerator.GetBytes(32)), new Bytes32(RandomNumberGenerator.GetBytes(32)), Lease, CancellationToken.None);
+                var answer = await ledger.ClaimAsync(new Bytes32(RandomNumberGenerator.GetBytes(32)), new Bytes32(RandomNumberGenerator.GetBytes(32)), Lease,
+                    CancellationToken.None);
                 latencies.Add(Stopwatch.GetTimestamp() - asked);
                 if (answer != ClaimAnswer.Owned)
                 {
@@ -108,7 +109,8 @@ internal static class ClusterRounds
         return (together.Count / Stopwatch.GetElapsedTime(started).TotalSeconds, together);
     }
 
-    private static string Times(Latencies latencies) => string.Create(CultureInfo.InvariantCulture, $"p50 {latencies.At(0.5):N3} ms, p99 {latencies.At(0.99):N3} ms");
+    private static string Times(Latencies latencies) =>
+        string.Create(CultureInfo.InvariantCulture, $"p50 {latencies.At(0.5):N3} ms, p99 {latencies.At(0.99):N3} ms");
 
     private static async Task UntilAsync(Func<bool> condition)
     {

@@ -5,7 +5,8 @@ using System.Text.Json;
 
 namespace Marmot.Benchmarks.Scale;
 
-/// <summary>What an image weighs, in bytes: unpacked, as it lies on a disk, and as a registry sends it, each layer by gzip; and how much of both is above the base.</summary>
+/// <summary>What an image weighs, in bytes: unpacked, as it lies on a disk, and as a registry sends it, each layer by gzip; and how much of both is above the
+/// base.</summary>
 internal sealed record ImageSizes(long Unpacked, long Sent, long OwnUnpacked, long OwnSent)
 {
     // The last stage of the Dockerfile: WORKDIR and three COPY.
@@ -41,7 +42,8 @@ internal sealed record ImageSizes(long Unpacked, long Sent, long OwnUnpacked, lo
 
         var weights = layers.Select(layer => files[layer]).ToList();
         var own = weights[^OwnLayers..];
-        return new ImageSizes(weights.Sum(layer => layer.Unpacked), weights.Sum(layer => layer.Sent), own.Sum(layer => layer.Unpacked), own.Sum(layer => layer.Sent));
+        return new ImageSizes(weights.Sum(layer => layer.Unpacked), weights.Sum(layer => layer.Sent), own.Sum(layer => layer.Unpacked),
+            own.Sum(layer => layer.Sent));
     }
 
     private static (long Unpacked, long Sent) Weigh(Stream content)

@@ -6,7 +6,8 @@ using Npgsql;
 
 namespace Marmot.Benchmarks.Scale;
 
-/// <summary>nostream, a relay in TypeScript on PostgreSQL and Redis, built in the folder that the variable NOSTREAM names; two workers, its rate limits lifted.</summary>
+/// <summary>nostream, a relay in TypeScript on PostgreSQL and Redis, built in the folder that the variable NOSTREAM names; two workers, its rate limits
+/// lifted.</summary>
 internal sealed class Nostream : Peer
 {
     private const string Settings = """
@@ -26,9 +27,18 @@ internal sealed class Nostream : Peer
         var postgres = new NpgsqlConnectionStringBuilder(database);
         _environment = new()
         {
-            ["DB_HOST"] = postgres.Host!, ["DB_PORT"] = postgres.Port.ToString(CultureInfo.InvariantCulture), ["DB_USER"] = postgres.Username!, ["DB_PASSWORD"] = "none",
-            ["DB_NAME"] = postgres.Database!, ["DB_MIN_POOL_SIZE"] = "4", ["DB_MAX_POOL_SIZE"] = "16", ["REDIS_URI"] = "redis://" + redis.Endpoint,
-            ["SECRET"] = new string('a', 128), ["RELAY_PORT"] = EndPoint.Port.ToString(CultureInfo.InvariantCulture), ["WORKER_COUNT"] = "2", ["NOSTR_CONFIG_DIR"] = Directory,
+            ["DB_HOST"] = postgres.Host!,
+            ["DB_PORT"] = postgres.Port.ToString(CultureInfo.InvariantCulture),
+            ["DB_USER"] = postgres.Username!,
+            ["DB_PASSWORD"] = "none",
+            ["DB_NAME"] = postgres.Database!,
+            ["DB_MIN_POOL_SIZE"] = "4",
+            ["DB_MAX_POOL_SIZE"] = "16",
+            ["REDIS_URI"] = "redis://" + redis.Endpoint,
+            ["SECRET"] = new string('a', 128),
+            ["RELAY_PORT"] = EndPoint.Port.ToString(CultureInfo.InvariantCulture),
+            ["WORKER_COUNT"] = "2",
+            ["NOSTR_CONFIG_DIR"] = Directory,
         };
     }
 

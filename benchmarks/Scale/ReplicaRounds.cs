@@ -50,14 +50,17 @@ internal sealed class ReplicaRounds(PostgresServer postgres, RedisServer redis, 
         {
             var relays = Enumerable.Range(0, count).Select(_ => Start(settings)).ToArray();
             var (perSecond, p50, p99) = Ingest(frames, relays);
-            ScaleBenchmark.Row(name, perSecond, "events/s", embedded, "embedded", Text(p50, p99) + string.Create(CultureInfo.InvariantCulture, $", {perSecond / peer:N1} x nostream"));
+            ScaleBenchmark.Row(name, perSecond, "events/s", embedded, "embedded",
+                Text(p50, p99) + string.Create(CultureInfo.InvariantCulture, $", {perSecond / peer:N1} x nostream"));
             var single = frames.Length / 40;
             var one = PublishLoad.Run(relays[0], Events.GroupEvents(single, 10).Select(Events.EventFrame).ToArray(), 1, 1);
-            ScaleBenchmark.Row("  one at a time", one.PerSecond, "events/s", null, "", string.Create(CultureInfo.InvariantCulture, $"p50 {one.Latencies.At(0.5):N2} ms"));
+            ScaleBenchmark.Row("  one at a time", one.PerSecond, "events/s", null, "",
+                string.Create(CultureInfo.InvariantCulture, $"p50 {one.Latencies.At(0.5):N2} ms"));
             Array.ForEach(relays, relay => relay.Dispose());
             if (count == 1)
             {
-                ScaleBenchmark.Row("  on disk, an event", await DatabaseBytesAsync(settings[0]["--Storage:Postgres=".Length..]) / (frames.Length + single), "bytes");
+                ScaleBenchmark.Row("  on disk, an event",
+                    await DatabaseBytesAsync(settings[0]["--Storage:Postgres=".Length..]) / (frames.Length + single), "bytes");
             }
         }
     }
@@ -131,7 +134,8 @@ internal sealed class ReplicaRounds(PostgresServer postgres, RedisServer redis, 
             ScaleBenchmark.Row($"PostgreSQL, 1 replica, {shapes[s].Name}", one.PerSecond, "queries/s", embedded[s], "embedded", P50(one.Latencies));
             var shape = shapes[s].Filter;
             var both = await Task.WhenAll(new[] { first, second }.Select(relay => Task.Run(() => QueryLoad.Run(relay, Connections / 2, seconds, shape))));
-            ScaleBenchmark.Row($"PostgreSQL, 2 replicas, {shapes[s].Name}", both.Sum(r => r.PerSecond), "queries/s", embedded[s], "embedded", P50(both[0].Latencies));
+            ScaleBenchmark.Row($"PostgreSQL, 2 replicas, {shapes[s].Name}", both.Sum(r => r.PerSecond), "queries/s", embedded[s], "embedded",
+                P50(both[0].Latencies));
         }
     }
 
@@ -139,7 +143,11 @@ internal sealed class ReplicaRounds(PostgresServer postgres, RedisServer redis, 
     [
         ("PostgreSQL, 1 replica", 1, [$"--Storage:Postgres={await postgres.CreateDatabaseAsync()}"]),
         ("PostgreSQL, 2 replicas", 2, [$"--Storage:Postgres={await postgres.CreateDatabaseAsync()}"]),
-        ("PostgreSQL and Redis, 2 replicas", 2, [$"--Storage:Postgres={await postgres.CreateDatabaseAsync()}", $"--Cluster:Redis={redis.Endpoint}", $"--Cluster:Prefix=bench{Random.Shared.Next(1_000_000)}"]),
+        ("PostgreSQL and Redis, 2 replicas", 2,
+            [
+                $"--Storage:Postgres={await postgres.CreateDatabaseAsync()}", $"--Cluster:Redis={redis.Endpoint}",
+                $"--Cluster:Prefix=bench{Random.Shared.Next(1_000_000)}"
+            ]),
     ];
 
     private static string Text(double p50, double p99) => string.Create(CultureInfo.InvariantCulture, $"OK p50 {p50:N1} ms, p99 {p99:N1} ms");
@@ -155,7 +163,9 @@ internal sealed class ReplicaRounds(PostgresServer postgres, RedisServer redis, 
     private static async Task<double> DatabaseBytesAsync(string database)
     {
         await using var source = NpgsqlDataSource.Create(database);
-        await using var ask = source.CreateCommand("SELECT sum(pg_total_relation_size(c.oid))::bigint FROM pg_class c WHERE c.relnamespace = 'relay'::regnamespace AND c.relkind = 'r'");
+        await using var ask =
+            source.CreateCommand(
+                "SELECT sum(pg_total_relation_size(c.oid))::bigint FROM pg_class c WHERE c.relnamespace = 'relay'::regnamespace AND c.relkind = 'r'");
         return (long)(await ask.ExecuteScalarAsync())!;
     }
 
@@ -190,7 +200,8 @@ internal sealed class ReplicaRounds(PostgresServer postgres, RedisServer redis, 
         load.Saturate(20);
         var perSecond = load.Saturate(events);
         var calm = load.Calm(40);
-        ScaleBenchmark.Row(name, perSecond, "deliveries/s", embedded, "embedded", string.Create(CultureInfo.InvariantCulture, $"calm p50 {calm.At(0.5):N2} ms, p99 {calm.At(0.99):N2} ms"));
+        ScaleBenchmark.Row(name, perSecond, "deliveries/s", embedded, "embedded",
+            string.Create(CultureInfo.InvariantCulture, $"calm p50 {calm.At(0.5):N2} ms, p99 {calm.At(0.99):N2} ms"));
         return perSecond;
     }
 

@@ -4,8 +4,10 @@ using Marmot.TestKit.Servers;
 
 namespace Marmot.Benchmarks.Scale;
 
-/// <summary>The relay on PostgreSQL with one and two replicas beside the embedded store, and what Redis and PostgreSQL do for replicas: all in one run on one machine.</summary>
-/// <remarks>Everything shares the machine's cores, the servers included, so two replicas on it are no faster than one: what is shown is what sharing costs.</remarks>
+/// <summary>The relay on PostgreSQL with one and two replicas beside the embedded store, and what Redis and PostgreSQL do for replicas: all in one run on one
+/// machine.</summary>
+/// <remarks>Everything shares the machine's cores, the servers included, so two replicas on it are no faster than one: what is shown is what sharing
+/// costs.</remarks>
 internal static class ScaleBenchmark
 {
     public static async Task<int> RunAsync(bool quick, string? only)

@@ -89,7 +89,9 @@ internal static class CommandLine
     {
         if (command is "relay" or "blossom" or "notify")
         {
-            Console.WriteLine($"usage: marmot-server {command} [--config FILE] [--Section:Key=value ...]\n  runs it until it is told to stop; docs/defaults.md lists the settings\n");
+            Console.WriteLine(
+                $"usage: marmot-server {command} [--config FILE] [--Section:Key=value ...]\n  runs it until it is told to stop; docs/defaults.md lists the "
+                    + $"settings\n");
         }
 
         Task<int> shown = command switch

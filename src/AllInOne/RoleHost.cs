@@ -91,7 +91,8 @@ internal static class RoleHost
         {
             return Build(roles, args);
         }
-        catch (Exception exception) when (exception is FileNotFoundException or InvalidDataException or InvalidOperationException or FormatException or ArgumentException)
+        catch (Exception exception)
+            when (exception is FileNotFoundException or InvalidDataException or InvalidOperationException or FormatException or ArgumentException)
         {
             Report([exception.Message.Split('\n')[0].TrimEnd()]);
             return null;
@@ -147,7 +148,8 @@ internal static class RoleHost
         }
     }
 
-    // The notification server of `all` listens on the relay beside it, through loopback. Where Public:Urls makes no sense that is reported, and this is not used.
+    // The notification server of `all` listens on the relay beside it, through loopback. Where Public:Urls makes no sense that is reported, and this is not
+    // used.
     private static string OwnRelay(ConfigurationManager configuration)
     {
         string fallback = new PublicOptions().Urls;

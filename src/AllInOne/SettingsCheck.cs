@@ -55,7 +55,8 @@ internal static class SettingsCheck
         return [.. mistakes.Distinct(StringComparer.Ordinal)];
     }
 
-    /// <summary>Ports that cannot be had now: in use, forbidden to this user, or an address of another machine. Asked just before the start, so that nothing is begun in vain.</summary>
+    /// <summary>Ports that cannot be had now: in use, forbidden to this user, or an address of another machine. Asked just before the start, so that nothing is
+    /// begun in vain.</summary>
     internal static IEnumerable<string> FindPortsTaken(WebApplication app, bool opensPublicPort)
     {
         foreach (var (setting, address) in Addresses(app).Where(entry => opensPublicPort || entry.Setting != "Public:Urls"))
@@ -79,7 +80,9 @@ internal static class SettingsCheck
 
         var storage = app.Services.GetRequiredService<IOptions<StorageOptions>>().Value;
         yield return $"data folder: {Path.GetFullPath(storage.DataDirectory)} (Storage:DataDirectory)";
-        yield return storage.Postgres.Length > 0 ? "events and blob metadata: PostgreSQL (Storage:Postgres)" : "events and blob metadata: in the data folder (Storage:Postgres is empty)";
+        yield return storage.Postgres.Length > 0
+            ? "events and blob metadata: PostgreSQL (Storage:Postgres)"
+            : "events and blob metadata: in the data folder (Storage:Postgres is empty)";
         if (app.Services.GetService<IOptions<NotifyOptions>>()?.Value is { } notify)
         {
             yield return app.Configuration.GetSection("Notify:Relays").GetChildren().Any()
@@ -116,7 +119,8 @@ internal static class SettingsCheck
             {
                 if (addresses[i].Address.Port == addresses[j].Address.Port && Meet(addresses[i].Address.Host, addresses[j].Address.Host))
                 {
-                    yield return $"{addresses[i].Setting}: port {addresses[i].Address.Port} is already that of {addresses[j].Setting}; give each a port of its own.";
+                    yield return $"{addresses[i].Setting}: port {addresses[i].Address.Port} is already that of {addresses[j].Setting}; give each a port of "
+                        + $"its own.";
                 }
             }
         }

@@ -19,14 +19,16 @@ internal static class StartCard
         // What the parts log while they get ready comes before the card.
         var parts = app.Services.GetServices<IHealthPart>().ToList();
         long start = TimeProvider.System.GetTimestamp();
-        while (parts.Any(part => !part.Check().Ready) && TimeProvider.System.GetElapsedTime(start) < Patience && !app.Lifetime.ApplicationStopping.IsCancellationRequested)
+        while (parts.Any(part => !part.Check().Ready) && TimeProvider.System.GetElapsedTime(start) < Patience
+            && !app.Lifetime.ApplicationStopping.IsCancellationRequested)
         {
             await Task.Delay(Pause);
         }
 
         string listening = app.Urls.FirstOrDefault() ?? "";
         string origin = app.Services.GetRequiredService<IOptions<PublicOptions>>().Value.Origin;
-        string http = (origin.Length > 0 ? origin : listening).Replace("wss://", "https://", StringComparison.Ordinal).Replace("ws://", "http://", StringComparison.Ordinal);
+        string http = (origin.Length > 0 ? origin : listening).Replace("wss://", "https://", StringComparison.Ordinal)
+            .Replace("ws://", "http://", StringComparison.Ordinal);
         string webSocket = http.Replace("https://", "wss://", StringComparison.Ordinal).Replace("http://", "ws://", StringComparison.Ordinal);
         var card = new List<(string Name, string Value)>();
         if (roles.HasFlag(Roles.Relay))
@@ -75,11 +77,15 @@ internal static class StartCard
         if (roles.HasFlag(Roles.Relay))
         {
             string blossom = roles.HasFlag(Roles.Blossom) ? $" --blossom {http}" : "";
-            string push = roles.HasFlag(Roles.Notify) && app.NotifyKeys() is [var key, ..] ? $" --notify {Nip19.EncodePublicKey(Bytes32.ParseHex(key.PublicKeyHex))}" : "";
+            string push = roles.HasFlag(Roles.Notify) && app.NotifyKeys() is [var key, ..]
+                ? $" --notify {Nip19.EncodePublicKey(Bytes32.ParseHex(key.PublicKeyHex))}"
+                : "";
             yield return $"does it work?   marmot-server doctor --relay {webSocket}{blossom}{push}";
         }
 
-        yield return isServing ? "clients:        enter the addresses above as relay, media server and push server" : "clients:        enter the key above as push server";
+        yield return isServing
+            ? "clients:        enter the addresses above as relay, media server and push server"
+            : "clients:        enter the key above as push server";
         yield return "stop:           Ctrl-C";
     }
 }

@@ -9,9 +9,11 @@ internal static class StartErrors
     internal static string Describe(SocketException error, string setting, BindingAddress address) => error.SocketErrorCode switch
     {
         SocketError.AddressAlreadyInUse =>
-            $"{setting}: port {address.Port} is in use by another program. Stop that one, or take another port: --{setting}=http://{address.Host}:{(address.Port > 64000 ? 8080 : address.Port + 1000)}",
+            $"{setting}: port {address.Port} is in use by another program. Stop that one, or take another "
+                + $"port: --{setting}=http://{address.Host}:{(address.Port > 64000 ? 8080 : address.Port + 1000)}",
         SocketError.AccessDenied =>
-            $"{setting}: port {address.Port} is not allowed to this user ({Environment.UserName}); ports below 1024 usually are for root. Take another: --{setting}=http://{address.Host}:8080",
+            $"{setting}: port {address.Port} is not allowed to this user ({Environment.UserName}); ports below 1024 usually are for root. Take "
+                + $"another: --{setting}=http://{address.Host}:8080",
         SocketError.AddressNotAvailable =>
             $"{setting}: {address.Host} is no address of this machine. Take one of its own, or http://0.0.0.0:{address.Port} for all",
         _ => $"{setting}: {address} cannot be listened on: {error.Message}",

@@ -78,7 +78,8 @@ public static class BlossomHosting
         var blob = services.GetRequiredService<BlobEndpoint>();
         var upload = services.GetRequiredService<UploadEndpoint>();
         app.Use(next => context => shell.RefuseUnroutedAsync(context, next));
-        Map(app, shell, "/{name:blob}", BlobEndpoint.Route, ("GET", blob.ServeAsync), ("HEAD", blob.ServeAsync), ("DELETE", services.GetRequiredService<DeleteEndpoint>().DeleteAsync));
+        Map(app, shell, "/{name:blob}", BlobEndpoint.Route, ("GET", blob.ServeAsync), ("HEAD", blob.ServeAsync),
+            ("DELETE", services.GetRequiredService<DeleteEndpoint>().DeleteAsync));
         Map(app, shell, "/upload", "/upload", ("PUT", upload.PutAsync), ("HEAD", upload.HeadAsync));
         Map(app, shell, "/mirror", "/mirror", ("PUT", services.GetRequiredService<MirrorEndpoint>().PutAsync));
         Map(app, shell, "/media", "/media", ("PUT", RefuseMediaAsync), ("HEAD", RefuseMediaAsync));
@@ -91,7 +92,8 @@ public static class BlossomHosting
     private static Task<Refusal?> RefuseMediaAsync(HttpContext context) => Task.FromResult<Refusal?>(Refusal.NoMedia);
 
     /// <summary>The methods of a path, the preflight of browsers, and 405 for the rest: routing's own answer to that does not look at constraints.</summary>
-    private static void Map(WebApplication app, EndpointShell shell, string pattern, string route, params ReadOnlySpan<(string Method, Func<HttpContext, Task<Refusal?>> Handler)> methods)
+    private static void Map(WebApplication app, EndpointShell shell, string pattern, string route,
+        params ReadOnlySpan<(string Method, Func<HttpContext, Task<Refusal?>> Handler)> methods)
     {
         var allowed = "OPTIONS";
         foreach (var (method, handler) in methods)

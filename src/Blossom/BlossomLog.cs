@@ -21,7 +21,8 @@ internal static partial class BlossomLog
     [LoggerMessage(EventId = 2005, Level = LogLevel.Error, Message = "The sweep for ended blobs failed; it runs again")]
     public static partial void SweepFailed(ILogger logger, Exception error);
 
-    [LoggerMessage(EventId = 2006, Level = LogLevel.Warning, Message = "Public:Origin is empty: tokens that name a server are taken only for loopback names; set it when users come through a name")]
+    [LoggerMessage(EventId = 2006, Level = LogLevel.Warning,
+        Message = "Public:Origin is empty: tokens that name a server are taken only for loopback names; set it when users come through a name")]
     public static partial void NoOrigin(ILogger logger);
 
     [LoggerMessage(EventId = 2007, Level = LogLevel.Error, Message = "{Part} does not answer ({Kind}): requests that need it get 503 until it does")]
@@ -30,7 +31,9 @@ internal static partial class BlossomLog
     [LoggerMessage(EventId = 2008, Level = LogLevel.Information, Message = "The storage answers again")]
     public static partial void StorageBack(ILogger logger);
 
-    [LoggerMessage(EventId = 2009, Level = LogLevel.Error, Message = "The disk has damaged {Claims} claims and {Blobs} small blobs: they are not served, and stay as they are. See docs/operate.md, damaged storage")]
+    [LoggerMessage(EventId = 2009, Level = LogLevel.Error,
+        Message = "The disk has damaged {Claims} claims and {Blobs} small blobs: they are not served, and stay as they are. See docs/operate.md, damaged "
+            + "storage")]
     public static partial void Damaged(ILogger logger, int claims, int blobs);
 
     [LoggerMessage(EventId = 2010, Level = LogLevel.Information, Message = "A damaged or missing blob was uploaded again and is whole")]

@@ -40,7 +40,8 @@ public sealed class BlossomOptions : IValidatableObject
     /// <summary>The bucket when <see cref="Blobs"/> is S3.</summary>
     public S3Options S3 { get; set; } = new();
 
-    /// <summary>File with the 32 bytes that owners' tags are made with in the private profile; replicas need the same one. Default empty: made in the data folder on the first run.</summary>
+    /// <summary>File with the 32 bytes that owners' tags are made with in the private profile; replicas need the same one. Default empty: made in the data
+    /// folder on the first run.</summary>
     public string OwnerSecretFile { get; set; } = "";
 
     /// <summary>BUD-12 GET /list. Empty: the profile decides.</summary>
@@ -65,7 +66,8 @@ public sealed class BlossomOptions : IValidatableObject
     [Range(1, 1L << 42)]
     public long MaxUploadBytes { get; set; } = (512L * 1024 * 1024) + 16;
 
-    /// <summary>How long a blob is kept. Empty: 30 days in the private profile (what Marmot's author asks for), for ever in the general one. 0 = for ever.</summary>
+    /// <summary>How long a blob is kept. Empty: 30 days in the private profile (what Marmot's author asks for), for ever in the general one. 0 = for
+    /// ever.</summary>
     public TimeSpan? Retention { get; set; }
 
     /// <summary>Retention by type or size, first match wins, before <see cref="Retention"/>.</summary>
@@ -95,14 +97,16 @@ public sealed class BlossomOptions : IValidatableObject
     [Range(0, 1L << 50)]
     public long KeyBytesPerDay { get; set; }
 
-    /// <summary>Questions for blobs that are not there, a minute and address prefix: HEAD tells who has a hash whether it is stored. Default 600. 0 = no limit.</summary>
+    /// <summary>Questions for blobs that are not there, a minute and address prefix: HEAD tells who has a hash whether it is stored. Default 600. 0 = no
+    /// limit.</summary>
     [Range(0, 1_000_000)]
     public int MissesPerMinute { get; set; } = 600;
 
     /// <summary>Count loopback callers too. Default false: a loopback caller is the reverse proxy, and all its users would share one budget.</summary>
     public bool LimitLoopback { get; set; }
 
-    /// <summary>Keys that may upload, hex or npub. Default empty: all. Locks out Marmot's throw-away keys; for communities whose clients sign with the account's key.</summary>
+    /// <summary>Keys that may upload, hex or npub. Default empty: all. Locks out Marmot's throw-away keys; for communities whose clients sign with the
+    /// account's key.</summary>
     public string[] AllowedKeys { get; set; } = [];
 
     /// <summary>NIP-13 bits the upload token must commit to and show. Default 0. No client does this today.</summary>
@@ -116,10 +120,12 @@ public sealed class BlossomOptions : IValidatableObject
     /// <summary>GET and HEAD only with a token of verb <c>get</c>. Default false: Marmot's clients send none.</summary>
     public bool RequireGetToken { get; set; }
 
-    /// <summary>File with one blocked SHA-256 a line, 64 hex digits; comments begin with <c>#</c>. Read at start. Refused with 403 on upload and mirror, 404 on GET.</summary>
+    /// <summary>File with one blocked SHA-256 a line, 64 hex digits; comments begin with <c>#</c>. Read at start. Refused with 403 on upload and mirror, 404 on
+    /// GET.</summary>
     public string BlockedHashesFile { get; set; } = "";
 
-    /// <summary>Slowest body accepted from an uploader or from the origin of a mirror, bytes a second after <see cref="SlowUploadGrace"/>. Default 1024.</summary>
+    /// <summary>Slowest body accepted from an uploader or from the origin of a mirror, bytes a second after <see cref="SlowUploadGrace"/>. Default
+    /// 1024.</summary>
     [Range(1, 1_000_000)]
     public int MinUploadBytesPerSecond { get; set; } = 1024;
 
@@ -135,7 +141,8 @@ public sealed class BlossomOptions : IValidatableObject
     [Range(typeof(TimeSpan), "00:00:01.100", "00:10:00")]
     public TimeSpan SlowDownloadGrace { get; set; } = TimeSpan.FromSeconds(10);
 
-    /// <summary>How long the body of a refused request is read and thrown away, so that its client gets to read the answer. Default 1 minute: 600 MB at 80 Mbit/s. 0: not at all.</summary>
+    /// <summary>How long the body of a refused request is read and thrown away, so that its client gets to read the answer. Default 1 minute: 600 MB at 80
+    /// Mbit/s. 0: not at all.</summary>
     [Range(typeof(TimeSpan), "00:00:00", "00:10:00")]
     public TimeSpan RefusedBodyTime { get; set; } = TimeSpan.FromMinutes(1);
 
@@ -151,7 +158,8 @@ public sealed class BlossomOptions : IValidatableObject
     [Range(typeof(TimeSpan), "00:00:01", "1.00:00:00")]
     public TimeSpan MirrorTimeout { get; set; } = TimeSpan.FromMinutes(5);
 
-    /// <summary>Let /mirror fetch from private and loopback addresses. Default false; for test networks only, it opens the host's own network to callers.</summary>
+    /// <summary>Let /mirror fetch from private and loopback addresses. Default false; for test networks only, it opens the host's own network to
+    /// callers.</summary>
     public bool MirrorPrivateAddresses { get; set; }
 
     /// <summary>How often ended blobs are looked for. Default 10 s.</summary>
@@ -172,9 +180,12 @@ public sealed class BlossomOptions : IValidatableObject
             results.Add(new ValidationResult("S3:AccessKeyFile and S3:SecretKeyFile belong together"));
         }
 
-        results.AddRange(new[] { S3.Endpoint, S3.PublicEndpoint }.Where(url => url.Length > 0 && !(Uri.TryCreate(url, UriKind.Absolute, out var uri) && uri.Scheme is "http" or "https"))
+        results.AddRange(
+            new[] { S3.Endpoint, S3.PublicEndpoint }.Where(url => url.Length > 0
+                && !(Uri.TryCreate(url, UriKind.Absolute, out var uri) && uri.Scheme is "http" or "https"))
             .Select(_ => new ValidationResult("S3:Endpoint and S3:PublicEndpoint must be URLs, e.g. https://s3.example.org")));
-        results.AddRange(AllowedKeys.Index().Where(key => !TryReadKey(key.Item, out _)).Select(key => new ValidationResult($"AllowedKeys:{key.Index}: expected 64 hex digits or an npub")));
+        results.AddRange(AllowedKeys.Index().Where(key => !TryReadKey(key.Item, out _))
+            .Select(key => new ValidationResult($"AllowedKeys:{key.Index}: expected 64 hex digits or an npub")));
         try
         {
             ReadBlockedHashes();
@@ -190,7 +201,8 @@ public sealed class BlossomOptions : IValidatableObject
     /// <exception cref="InvalidDataException">The file cannot be read, or a line is no hash.</exception>
     internal IReadOnlyList<Bytes32> ReadBlockedHashes() => BlockedHashesFile.Length == 0
         ? []
-        : ListFile.Read<Bytes32>(BlockedHashesFile, static (text, out hash) => Bytes32.TryParseHex(text.ToLowerInvariant(), out hash), "64 hex digits, a SHA-256");
+        : ListFile.Read<Bytes32>(BlockedHashesFile, static (text, out hash) => Bytes32.TryParseHex(text.ToLowerInvariant(), out hash),
+            "64 hex digits, a SHA-256");
 
     internal static bool TryReadKey(string text, out Bytes32 key) =>
         Nip19.TryDecodePublicKeyOrHex(text, out key) || Bytes32.TryParseHex(text.ToLowerInvariant(), out key);

@@ -79,7 +79,9 @@ internal static class CommandLine
             await Console.Error.WriteLineAsync($"marmot {args[0]}: {wrong.Message}\n'marmot --help' shows all commands");
             return WrongUsage;
         }
-        catch (Exception failure) when (failure is ClientException or IOException or InvalidDataException or UnauthorizedAccessException or OperationCanceledException or DllNotFoundException)
+        catch (Exception failure)
+            when (failure is ClientException or IOException or InvalidDataException or UnauthorizedAccessException or OperationCanceledException
+                or DllNotFoundException)
         {
             await Console.Error.WriteLineAsync($"marmot {args[0]}: {failure.Message}");
             return Failed;

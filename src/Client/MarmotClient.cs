@@ -18,8 +18,8 @@ namespace Marmot.Client;
 
 /// <summary>One Marmot account on one device: key packages, invitations, groups, messages, media and push, by the MIP profile.</summary>
 /// <remarks>
-/// Every step is stored before its result leaves the process; after a crash <see cref="ResumeAsync"/> (or any sync) goes on where it stopped. What cannot be done throws
-/// <see cref="ClientException"/> and leaves the state as it was. Thread-safe: steps that change a group run one after another.
+/// Every step is stored before its result leaves the process; after a crash <see cref="ResumeAsync"/> (or any sync) goes on where it stopped. What cannot be
+/// done throws <see cref="ClientException"/> and leaves the state as it was. Thread-safe: steps that change a group run one after another.
 /// </remarks>
 public sealed class MarmotClient : IAsyncDisposable
 {
@@ -82,7 +82,8 @@ public sealed class MarmotClient : IAsyncDisposable
     /// <param name="network">Makes the relay network for the account's key; null takes WebSockets.</param>
     /// <param name="time">The clock; null takes the system's.</param>
     /// <exception cref="ClientException">The store has an account, or no relay is valid.</exception>
-    public static MarmotClient Create(ClientStore store, SecretKey? key, AccountSettings settings, Func<SecretKey, IRelayNetwork>? network = null, TimeProvider? time = null)
+    public static MarmotClient Create(ClientStore store, SecretKey? key, AccountSettings settings, Func<SecretKey, IRelayNetwork>? network = null,
+        TimeProvider? time = null)
     {
         Account.Create(store, key, settings);
         return Open(store, network, time);
@@ -105,9 +106,11 @@ public sealed class MarmotClient : IAsyncDisposable
     {
         var everywhere = RelayUrls.Distinct([.. _account.Settings.Relays, .. _account.Settings.InboxRelays, .. _account.Settings.KeyPackageRelays]);
         var published = new List<PublishedEvent>();
-        foreach (var (kind, relays) in new[] { (MarmotNumbers.InboxRelaysKind, _account.Settings.InboxRelays), (MarmotNumbers.KeyPackageRelaysKind, _account.Settings.KeyPackageRelays) })
+        foreach (var (kind, relays) in new[] { (MarmotNumbers.InboxRelaysKind, _account.Settings.InboxRelays),
+            (MarmotNumbers.KeyPackageRelaysKind, _account.Settings.KeyPackageRelays) })
         {
-            var list = NostrEvent.Create(_account.Key, kind, [.. relays.Select(relay => new[] { "relay", relay })], string.Empty, _account.TakeCreatedAt(kind, string.Empty));
+            var list = NostrEvent.Create(_account.Key, kind, [.. relays.Select(relay => new[] { "relay", relay })], string.Empty,
+                _account.TakeCreatedAt(kind, string.Empty));
             published.Add(await _relays.PublishAsync(list, everywhere, cancellationToken));
         }
 
@@ -124,7 +127,8 @@ public sealed class MarmotClient : IAsyncDisposable
     /// <param name="groupId">MLS group id or public id, hex.</param>
     /// <param name="skip">How many of the oldest to leave out.</param>
     /// <param name="take">How many at most.</param>
-    public IReadOnlyList<GroupMessage> GetMessages(string groupId, int skip = 0, int take = int.MaxValue) => _sessions.Read(groupId, session => session.History.Read(skip, take));
+    public IReadOnlyList<GroupMessage> GetMessages(string groupId, int skip = 0, int take = int.MaxValue) =>
+        _sessions.Read(groupId, session => session.History.Read(skip, take));
 
     /// <summary>The message with this inner event.</summary>
     /// <param name="groupId">MLS group id or public id, hex.</param>
@@ -142,17 +146,20 @@ public sealed class MarmotClient : IAsyncDisposable
     /// <param name="relays">The group's relays; null for the account's.</param>
     /// <param name="admins">Further admins; they count once they are members.</param>
     /// <param name="cancellationToken">Ends the wait for other steps.</param>
-    public Task<GroupState> CreateGroupAsync(string name, string description, IReadOnlyList<string>? relays = null, IReadOnlyList<Bytes32>? admins = null, CancellationToken cancellationToken = default) =>
+    public Task<GroupState> CreateGroupAsync(string name, string description, IReadOnlyList<string>? relays = null, IReadOnlyList<Bytes32>? admins = null,
+        CancellationToken cancellationToken = default) =>
         _changes.CreateGroupAsync(name, description, relays, admins, cancellationToken);
 
     /// <summary>Adds accounts by their published key packages, <see cref="InviteBatch"/> a commit; each Welcome leaves after a relay took its commit.</summary>
-    /// <returns>What was published; empty when all of them are members by these key packages already, as after an invitation that was cut off and is repeated.</returns>
+    /// <returns>What was published; empty when all of them are members by these key packages already, as after an invitation that was cut off and is
+    /// repeated.</returns>
     /// <exception cref="ClientException">An account has no usable key package (then nobody is added), or no relay took a commit.</exception>
     public Task<IReadOnlyList<PublishedEvent>> InviteAsync(string groupId, IReadOnlyList<Bytes32> accounts, CancellationToken cancellationToken = default) =>
         _changes.InviteAsync(groupId, accounts, cancellationToken);
 
     /// <summary>Adds the owners of these key packages in one commit.</summary>
-    public Task<IReadOnlyList<PublishedEvent>> InviteAsync(string groupId, IReadOnlyList<KeyPackageEvent> keyPackages, CancellationToken cancellationToken = default) =>
+    public Task<IReadOnlyList<PublishedEvent>> InviteAsync(string groupId, IReadOnlyList<KeyPackageEvent> keyPackages,
+        CancellationToken cancellationToken = default) =>
         _changes.InviteAsync(groupId, keyPackages, cancellationToken);
 
     /// <summary>Renews the own keys (MIP-02: within a day of joining; later from time to time).</summary>
@@ -183,7 +190,8 @@ public sealed class MarmotClient : IAsyncDisposable
     /// <param name="tags">Tags of the inner event.</param>
     /// <param name="cancellationToken">Ends the wait for relays; the message stays in the outbox.</param>
     /// <exception cref="ClientException">Every relay refused it.</exception>
-    public Task<SentMessage> SendAsync(string groupId, string content, int kind = MarmotNumbers.ChatKind, IReadOnlyList<string[]>? tags = null, CancellationToken cancellationToken = default) =>
+    public Task<SentMessage> SendAsync(string groupId, string content, int kind = MarmotNumbers.ChatKind, IReadOnlyList<string[]>? tags = null,
+        CancellationToken cancellationToken = default) =>
         _messages.SendAsync(groupId, content, kind, tags, cancellationToken);
 
     /// <summary>Reacts to a message.</summary>
@@ -200,7 +208,8 @@ public sealed class MarmotClient : IAsyncDisposable
     /// <param name="wait">How long to listen; without an epoch this long in any case.</param>
     /// <param name="commitLeaves">Commits the self_remove of others at once, as MDK does.</param>
     /// <param name="cancellationToken">Ends it; what was read stays read.</param>
-    public Task<GroupReport> SyncAsync(string groupId, ulong? untilEpoch = null, TimeSpan? wait = null, bool commitLeaves = false, CancellationToken cancellationToken = default) =>
+    public Task<GroupReport> SyncAsync(string groupId, ulong? untilEpoch = null, TimeSpan? wait = null, bool commitLeaves = false,
+        CancellationToken cancellationToken = default) =>
         _sync.SyncAsync(groupId, untilEpoch, wait, commitLeaves, cancellationToken);
 
     /// <summary>Reads every active group.</summary>
@@ -239,7 +248,8 @@ public sealed class MarmotClient : IAsyncDisposable
     /// <param name="legacyCopy">Publishes the same key package as kind 443 too, for clients of early 2026.</param>
     /// <param name="cancellationToken">Ends the wait for relays.</param>
     /// <exception cref="ClientException">No relay took it.</exception>
-    public Task<PublishedKeyPackage> PublishKeyPackageAsync(string? slot = null, bool lastResort = true, bool legacyCopy = false, CancellationToken cancellationToken = default) =>
+    public Task<PublishedKeyPackage> PublishKeyPackageAsync(string? slot = null, bool lastResort = true, bool legacyCopy = false,
+        CancellationToken cancellationToken = default) =>
         _keyPackages.PublishAsync(slot, lastResort, legacyCopy, cancellationToken);
 
     /// <summary>The own key packages whose private keys are still here.</summary>
@@ -259,25 +269,31 @@ public sealed class MarmotClient : IAsyncDisposable
     /// <param name="kinds">Kinds wanted; null for 30443 and 443.</param>
     /// <param name="extraRelays">Relays to ask besides, for instance a group's.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
-    public Task<KeyPackageEvent?> FetchKeyPackageAsync(Bytes32 owner, int[]? kinds = null, IReadOnlyList<string>? extraRelays = null, CancellationToken cancellationToken = default) =>
+    public Task<KeyPackageEvent?> FetchKeyPackageAsync(Bytes32 owner, int[]? kinds = null, IReadOnlyList<string>? extraRelays = null,
+        CancellationToken cancellationToken = default) =>
         _finder.FetchAsync(owner, kinds, extraRelays, cancellationToken);
 
     /// <summary>The same for an invitation, or the reason why there is none.</summary>
-    /// <exception cref="ClientException">There is none, all are refused, or they are of a generation this client does not speak; the message says which.</exception>
-    public Task<KeyPackageEvent> RequireKeyPackageAsync(Bytes32 owner, IReadOnlyList<string>? extraRelays = null, CancellationToken cancellationToken = default) =>
+    /// <exception cref="ClientException">There is none, all are refused, or they are of a generation this client does not speak; the message says
+    /// which.</exception>
+    public Task<KeyPackageEvent> RequireKeyPackageAsync(Bytes32 owner, IReadOnlyList<string>? extraRelays = null,
+        CancellationToken cancellationToken = default) =>
         _finder.RequireAsync(owner, extraRelays, cancellationToken);
 
-    /// <summary>Encrypts a file under the current epoch's media secret (MIP-04, mip04-v2). The message that carries the reference must be sent in the same epoch.</summary>
+    /// <summary>Encrypts a file under the current epoch's media secret (MIP-04, mip04-v2). The message that carries the reference must be sent in the same
+    /// epoch.</summary>
     /// <param name="groupId">MLS group id or public id, hex.</param>
     /// <param name="file">The file.</param>
     /// <param name="mimeType">Its media type.</param>
     /// <param name="filename">Its name, 1 to 210 bytes of UTF-8.</param>
     /// <param name="toUrl">Gives the URL for the blob's SHA-256; null leaves it empty.</param>
     /// <returns>The reference for an imeta tag, and what to upload.</returns>
-    public (MediaReference Media, byte[] Blob) EncryptMedia(string groupId, ReadOnlySpan<byte> file, string mimeType, string filename, Func<Bytes32, string>? toUrl = null) =>
+    public (MediaReference Media, byte[] Blob) EncryptMedia(string groupId, ReadOnlySpan<byte> file, string mimeType, string filename,
+        Func<Bytes32, string>? toUrl = null) =>
         _media.Encrypt(groupId, file, mimeType, filename, toUrl);
 
-    /// <summary>Decrypts a blob with the secret of the message's epoch, which is kept with the message; without a message every secret at hand is tried.</summary>
+    /// <summary>Decrypts a blob with the secret of the message's epoch, which is kept with the message; without a message every secret at hand is
+    /// tried.</summary>
     /// <param name="groupId">MLS group id or public id, hex.</param>
     /// <param name="media">The reference.</param>
     /// <param name="blob">What was downloaded.</param>
@@ -286,14 +302,16 @@ public sealed class MarmotClient : IAsyncDisposable
     public byte[] DecryptMedia(string groupId, MediaReference media, ReadOnlySpan<byte> blob, Bytes32? message = null) =>
         _media.Decrypt(groupId, media, blob, message);
 
-    /// <summary>Encrypts a file, stores it in the first Blossom server that takes it under a key made for this one upload, and sends the message that carries it.</summary>
+    /// <summary>Encrypts a file, stores it in the first Blossom server that takes it under a key made for this one upload, and sends the message that carries
+    /// it.</summary>
     /// <param name="groupId">MLS group id or public id, hex.</param>
     /// <param name="file">The file.</param>
     /// <param name="mimeType">Its media type.</param>
     /// <param name="filename">Its name, 1 to 210 bytes of UTF-8.</param>
     /// <param name="caption">The message's text.</param>
     /// <param name="cancellationToken">Ends it.</param>
-    public Task<SentMessage> SendFileAsync(string groupId, ReadOnlyMemory<byte> file, string mimeType, string filename, string caption = "", CancellationToken cancellationToken = default) =>
+    public Task<SentMessage> SendFileAsync(string groupId, ReadOnlyMemory<byte> file, string mimeType, string filename, string caption = "",
+        CancellationToken cancellationToken = default) =>
         _media.SendFileAsync(groupId, file, mimeType, filename, caption, cancellationToken);
 
     /// <summary>Fetches and decrypts the file of a message.</summary>
@@ -329,7 +347,8 @@ public sealed class MarmotClient : IAsyncDisposable
         _push.Tokens(groupId);
 
     /// <summary>
-    /// Answers updates nobody has answered with what is known (kind 448). Only the member with the lowest leaf does, so that a large group does not answer in chorus.
+    /// Answers updates nobody has answered with what is known (kind 448). Only the member with the lowest leaf does, so that a large group does not answer in
+    /// chorus.
     /// </summary>
     public Task<IReadOnlyList<SentMessage>> AnswerPushGossipAsync(string groupId, CancellationToken cancellationToken = default) =>
         _push.AnswerGossipAsync(groupId, cancellationToken);
@@ -341,16 +360,19 @@ public sealed class MarmotClient : IAsyncDisposable
     public Task<IReadOnlyList<PublishedEvent>> NotifyAsync(string groupId, TimeSpan? maxPause = null, CancellationToken cancellationToken = default) =>
         _push.NotifyAsync(groupId, maxPause, cancellationToken);
 
-    /// <summary>Sends encrypted tokens to a server as one trigger under throw-away keys. marmot-push-v1 triggers are padded with random blocks up to a power of two, to hide their number.</summary>
+    /// <summary>Sends encrypted tokens to a server as one trigger under throw-away keys. marmot-push-v1 triggers are padded with random blocks up to a power of
+    /// two, to hide their number.</summary>
     /// <param name="server">The server's key.</param>
     /// <param name="dialect">The dialect all tokens are in.</param>
     /// <param name="tokens">The encrypted tokens; none is allowed for marmot-push-v1, where padding alone asks whether the server listens.</param>
     /// <param name="relayHint">Where to send it when the server has published no list of inbox relays.</param>
     /// <param name="cancellationToken">Ends it.</param>
-    public Task<PublishedEvent> TriggerAsync(Bytes32 server, TokenDialect dialect, IReadOnlyList<byte[]> tokens, string relayHint, CancellationToken cancellationToken = default) =>
+    public Task<PublishedEvent> TriggerAsync(Bytes32 server, TokenDialect dialect, IReadOnlyList<byte[]> tokens, string relayHint,
+        CancellationToken cancellationToken = default) =>
         _push.TriggerAsync(server, dialect, tokens, relayHint, cancellationToken);
 
-    /// <summary>What MIP-00 and MIP-02 ask of a client from time to time: renews keys in groups just joined, replaces used key packages, wipes retired ones, renews and answers push tokens.</summary>
+    /// <summary>What MIP-00 and MIP-02 ask of a client from time to time: renews keys in groups just joined, replaces used key packages, wipes retired ones,
+    /// renews and answers push tokens.</summary>
     public async Task<IReadOnlyList<PublishedEvent>> MaintainAsync(CancellationToken cancellationToken = default)
     {
         await ResumeAsync(cancellationToken);

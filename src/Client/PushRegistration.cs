@@ -9,7 +9,8 @@ namespace Marmot.Client;
 /// <param name="Server">The notification server's key.</param>
 /// <param name="RelayHint">A relay the server listens on.</param>
 /// <param name="Dialect">MIP-05 with 280 or 1,084 bytes a token.</param>
-public sealed record PushRegistration(DevicePlatform Platform, byte[] DeviceToken, Bytes32 Server, string RelayHint, TokenDialect Dialect = TokenDialect.Mip05Long)
+public sealed record PushRegistration(DevicePlatform Platform, byte[] DeviceToken, Bytes32 Server, string RelayHint,
+    TokenDialect Dialect = TokenDialect.Mip05Long)
 {
     /// <summary>When the group was last told, Unix seconds.</summary>
     public long ToldAt { get; init; }

@@ -7,11 +7,12 @@ using Microsoft.Extensions.Options;
 namespace Marmot.Hosting;
 
 /// <summary>
-/// Stops in two steps. On SIGTERM <c>/readyz</c> says no at once while everything goes on working for <see cref="PublicOptions.DrainDelay"/>, so that a load balancer
-/// sends nobody new to a closing door; only then the servers say farewell and drain, for <see cref="PublicOptions.StopTimeout"/> at most. Ctrl-C skips the delay,
-/// a second signal the rest. Whatever then still hangs, the process ends with exit code 0 soon after.
+/// Stops in two steps. On SIGTERM <c>/readyz</c> says no at once while everything goes on working for <see cref="PublicOptions.DrainDelay"/>, so that a load
+/// balancer sends nobody new to a closing door; only then the servers say farewell and drain, for <see cref="PublicOptions.StopTimeout"/> at most. Ctrl-C skips
+/// the delay, a second signal the rest. Whatever then still hangs, the process ends with exit code 0 soon after.
 /// </summary>
-public sealed class DrainLifetime(IHostApplicationLifetime lifetime, IOptions<PublicOptions> options, TimeProvider time, StopSignals signals) : IHostLifetime, IHealthPart, IDisposable
+public sealed class DrainLifetime(IHostApplicationLifetime lifetime, IOptions<PublicOptions> options, TimeProvider time, StopSignals signals)
+    : IHostLifetime, IHealthPart, IDisposable
 {
     // What stops after the HTTP server: connections, pushes under way, stores.
     private static readonly TimeSpan OthersTime = TimeSpan.FromSeconds(10);
@@ -35,7 +36,8 @@ public sealed class DrainLifetime(IHostApplicationLifetime lifetime, IOptions<Pu
     public TimeSpan TransferTime => options.Value.StopTimeout > OthersTime * 2 ? options.Value.StopTimeout - OthersTime : options.Value.StopTimeout / 2;
 
     /// <inheritdoc/>
-    public HealthState Check() => Volatile.Read(ref _stopping) == 0 && !lifetime.ApplicationStopping.IsCancellationRequested ? HealthState.Ok : new HealthState(false, "stopping");
+    public HealthState Check() =>
+        Volatile.Read(ref _stopping) == 0 && !lifetime.ApplicationStopping.IsCancellationRequested ? HealthState.Ok : new HealthState(false, "stopping");
 
     /// <inheritdoc/>
     public Task WaitForStartAsync(CancellationToken cancellationToken)

@@ -4,12 +4,14 @@ using Microsoft.AspNetCore.Http;
 
 namespace Marmot.Hosting;
 
-/// <summary>Scheme and host by which the caller came to a proxy that is trusted, a feature of the request. For URLs that are handed out only: no decision about who may do what may rest on it.</summary>
+/// <summary>Scheme and host by which the caller came to a proxy that is trusted, a feature of the request. For URLs that are handed out only: no decision about
+/// who may do what may rest on it.</summary>
 /// <param name="Scheme"><c>http</c> or <c>https</c>.</param>
 /// <param name="Host">Host, and port when there is one.</param>
 public sealed record ForwardedOrigin(string Scheme, string Host)
 {
-    /// <summary>From <c>X-Forwarded-Proto</c> and <c>X-Forwarded-Host</c>, else <c>Host</c>; of several values the last, which the proxy next to us wrote. Null when nothing usable stands there.</summary>
+    /// <summary>From <c>X-Forwarded-Proto</c> and <c>X-Forwarded-Host</c>, else <c>Host</c>; of several values the last, which the proxy next to us wrote. Null
+    /// when nothing usable stands there.</summary>
     internal static ForwardedOrigin? Read(HttpContext context, IEnumerable<IPNetwork> trusted)
     {
         var headers = context.Request.Headers;

@@ -54,7 +54,8 @@ public static class MarmotHost
         builder.Services.AddSingleton<DrainLifetime>();
 
         // Read as text: the host is built before mistakes in settings are reported.
-        var stop = TimeSpan.TryParse(builder.Configuration[PublicOptions.Section + ":" + nameof(PublicOptions.StopTimeout)], CultureInfo.InvariantCulture, out var given) ? given : new PublicOptions().StopTimeout;
+        var stop = TimeSpan.TryParse(builder.Configuration[PublicOptions.Section + ":" + nameof(PublicOptions.StopTimeout)], CultureInfo.InvariantCulture,
+            out var given) ? given : new PublicOptions().StopTimeout;
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = stop);
         builder.Services.AddSingleton<IHostLifetime>(services => services.GetRequiredService<DrainLifetime>());
         builder.Services.AddSingleton<IHealthPart>(services => services.GetRequiredService<DrainLifetime>());

@@ -1,11 +1,12 @@
 namespace Marmot.Hosting;
 
 /// <summary>Moments for measuring intervals.</summary>
-/// <remarks>The date (<see cref="TimeProvider.GetUtcNow"/>) is set by people, by time servers and by hypervisors, forwards and back; it is only for what leaves the machine or is
-/// stored. tests/House.Tests/ClockRulesTests.cs lists the files that may read it.</remarks>
+/// <remarks>The date (<see cref="TimeProvider.GetUtcNow"/>) is set by people, by time servers and by hypervisors, forwards and back; it is only for what leaves
+/// the machine or is stored. tests/House.Tests/ClockRulesTests.cs lists the files that may read it.</remarks>
 public static class MonotonicTime
 {
-    /// <summary>Time since an arbitrary moment before the process began. Two readings differ by the time that passed between them, whatever happens to the date.</summary>
+    /// <summary>Time since an arbitrary moment before the process began. Two readings differ by the time that passed between them, whatever happens to the
+    /// date.</summary>
     /// <param name="time">The clock.</param>
     public static TimeSpan GetUptime(this TimeProvider time)
     {

@@ -8,7 +8,8 @@ namespace Marmot.Hosting;
 /// <param name="Try">Uses it once; throws when it is not what it should be.</param>
 public sealed record NativeProbe(string Library, Action Try);
 
-/// <summary>Tries every native library before any part of the process starts, and stops the start with the package to install when one is missing or broken.</summary>
+/// <summary>Tries every native library before any part of the process starts, and stops the start with the package to install when one is missing or
+/// broken.</summary>
 /// <remarks>Without it a push server that cannot decrypt would start, be ready, and drop every push.</remarks>
 internal sealed class NativeLibraryCheck(IEnumerable<NativeProbe> probes) : IHostedLifecycleService
 {

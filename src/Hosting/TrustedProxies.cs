@@ -12,7 +12,8 @@ namespace Marmot.Hosting;
 
 /// <summary>
 /// The address that limits count: behind a proxy of ours, the one its <c>X-Forwarded-For</c> names. Read from the right, and only past addresses we trust,
-/// since whatever stands further left is the caller's own writing. Scheme and host are taken for URLs that are handed out alone (<see cref="ForwardedOrigin"/>).
+/// since whatever stands further left is the caller's own writing. Scheme and host are taken for URLs that are handed out alone
+/// (<see cref="ForwardedOrigin"/>).
 /// </summary>
 /// <remarks>Used by the HTTP pipeline of every server and by what answers before it (<see cref="IConnectionShortcut"/>). Thread-safe.</remarks>
 public sealed class TrustedProxies(IOptions<PublicOptions> options) : IStartupFilter

@@ -20,16 +20,22 @@ internal static class NotifyGauges
         metrics.Gauge("marmot_notify_relay_deaf", "1 while a relay is live and yet our own triggers do not come back.",
             () => relays.Select(r => new Measurement<int>(r.IsDeaf ? 1 : 0, new("relay", r.Name), new("app", r.App.Name))));
         metrics.Gauge("marmot_notify_canary_age_seconds", "Time since one of our own triggers came back.",
-            () => relays.Where(r => !double.IsNaN(r.CanaryAgeSeconds)).Select(r => new Measurement<double>(r.CanaryAgeSeconds, new("relay", r.Name), new("app", r.App.Name))));
+            () => relays.Where(r => !double.IsNaN(r.CanaryAgeSeconds))
+                .Select(r => new Measurement<double>(r.CanaryAgeSeconds, new("relay", r.Name), new("app", r.App.Name))));
         metrics.Gauge("marmot_notify_relay_limit", "1 for each limit of a relay's information document that hurts.",
-            () => relays.SelectMany(r => r.Limits.Select(limit => new Measurement<int>(1, new("relay", r.Name), new("app", r.App.Name), new("limit", limit.Name)))));
+            () =>
+                relays.SelectMany(r =>
+                    r.Limits.Select(limit => new Measurement<int>(1, new("relay", r.Name), new("app", r.App.Name), new("limit", limit.Name)))));
         metrics.Gauge("marmot_notify_limiter_bytes", "Memory of the limiters' tables.", () => new[] { new Measurement<long>(stages.Devices.TableBytes) });
         metrics.Gauge("marmot_notify_inbox_waiting", "Events waiting for a worker.",
-            () => options.Relays.Select((url, i) => new Measurement<int>(stages.Intake.Waiting(i), new KeyValuePair<string, object?>("relay", RelayUrl.Normalise(url)))));
+            () =>
+                options.Relays.Select((url, i) =>
+                    new Measurement<int>(stages.Intake.Waiting(i), new KeyValuePair<string, object?>("relay", RelayUrl.Normalise(url)))));
         AddLanes(metrics, stages.Dispatcher);
         metrics.Gauge("marmot_notify_replay_cache_size", "Remembered triggers.",
             () => stages.Claims is ReplayCache own ? [new Measurement<int>(own.Count)] : Array.Empty<Measurement<int>>());
-        metrics.Gauge("marmot_notify_ec_budget", "Elliptic-curve operations allowed a second.", () => new[] { new Measurement<int>(stages.Budget.OperationsPerSecond) });
+        metrics.Gauge("marmot_notify_ec_budget", "Elliptic-curve operations allowed a second.",
+            () => new[] { new Measurement<int>(stages.Budget.OperationsPerSecond) });
     }
 
     private static void AddLanes(NotifyMetrics metrics, PushDispatcher dispatcher)
@@ -39,7 +45,9 @@ internal static class NotifyGauges
         metrics.Gauge("marmot_notify_push_capacity", "Places of a lane.",
             () => dispatcher.Lanes.Select(l => new Measurement<int>(l.Capacity, new("app", l.App), new("platform", l.Provider.Name))));
         metrics.Gauge("marmot_notify_circuit_open", "1 while a lane's circuit is not closed.",
-            () => dispatcher.Lanes.Select(l => new Measurement<int>(l.Circuit.State == CircuitState.Closed ? 0 : 1, new("app", l.App), new("platform", l.Provider.Name))));
+            () =>
+                dispatcher.Lanes.Select(l =>
+                    new Measurement<int>(l.Circuit.State == CircuitState.Closed ? 0 : 1, new("app", l.App), new("platform", l.Provider.Name))));
         metrics.Gauge("marmot_notify_apns_jwt_age_seconds", "Age of the APNs provider token.",
             () => dispatcher.Lanes.Select(l => (l.App, Apns: l.Provider as ApnsProvider)).Where(l => l.Apns is not null)
                 .Select(l => new Measurement<double>(l.Apns!.Jwt.Age.TotalSeconds, new KeyValuePair<string, object?>("app", l.App))));

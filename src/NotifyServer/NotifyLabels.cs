@@ -7,7 +7,8 @@ using Marmot.Protocol.RelayClient;
 
 namespace Marmot.NotifyServer;
 
-/// <summary>The texts of all states in metrics, logs and on /readyz, at one place. Dashboards and alerts rest on them: a text changes only with a line in the CHANGELOG.</summary>
+/// <summary>The texts of all states in metrics, logs and on /readyz, at one place. Dashboards and alerts rest on them: a text changes only with a line in the
+/// CHANGELOG.</summary>
 internal static class NotifyLabels
 {
     private static readonly string[] Reasons = [.. Enum.GetValues<PushReason>().Select(Text)];

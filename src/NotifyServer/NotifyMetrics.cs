@@ -49,7 +49,8 @@ internal sealed class NotifyMetrics : IDisposable
         _chunksLost = _meter.CreateCounter<long>("marmot_notify_tokens_lost", description: "Tokens that were not pushed, by cause.");
         _admitted = _meter.CreateCounter<long>("marmot_notify_pushes_admitted", description: "Pushes taken by a lane, by app and platform.");
         _ended = _meter.CreateCounter<long>("marmot_notify_pushes_ended", description: "Pushes that came to an end, by app, platform, end and reason.");
-        _held = _meter.CreateCounter<long>("marmot_notify_pushes_held", description: "Pushes held until the end of their device's coalescing window, by app and platform.");
+        _held = _meter.CreateCounter<long>("marmot_notify_pushes_held",
+            description: "Pushes held until the end of their device's coalescing window, by app and platform.");
         _retries = _meter.CreateCounter<long>("marmot_notify_push_retries", description: "Tries after the first.");
         _faults = _meter.CreateCounter<long>("marmot_notify_faults", description: "Unexpected exceptions by type.");
         _operations = _meter.CreateCounter<long>("marmot_notify_ec_operations", description: "Elliptic-curve operations spent, by relay.");
@@ -58,19 +59,24 @@ internal sealed class NotifyMetrics : IDisposable
         _auth = _meter.CreateCounter<long>("marmot_notify_relay_auth", description: "Authentications by relay and outcome.");
         _lists = _meter.CreateCounter<long>("marmot_notify_inbox_lists", description: "Kind 10050 lists by relay and outcome.");
         _reloads = _meter.CreateCounter<long>("marmot_notify_reloads", description: "Reloads of settings and credentials by outcome.");
-        _claimedAlone = _meter.CreateCounter<long>("marmot_notify_claims_alone", description: "Triggers taken without the replicas' shared ledger, which could not be asked.");
-        _devicesAlone = _meter.CreateCounter<long>("marmot_notify_device_claims_alone", description: "Devices rung without asking the replicas' shared ledger, which could not be asked.");
+        _claimedAlone = _meter.CreateCounter<long>("marmot_notify_claims_alone",
+            description: "Triggers taken without the replicas' shared ledger, which could not be asked.");
+        _devicesAlone = _meter.CreateCounter<long>("marmot_notify_device_claims_alone",
+            description: "Devices rung without asking the replicas' shared ledger, which could not be asked.");
         _canaries = _meter.CreateCounter<long>("marmot_notify_canaries", description: "Padding-only triggers to ourselves, by relay and outcome.");
         _canaryRelay = _meter.CreateHistogram<double>("marmot_notify_canary_relay_seconds", "s", "From sending our own trigger to its arrival, by relay.");
-        _canaryDone = _meter.CreateHistogram<double>("marmot_notify_canary_done_seconds", "s", "From sending our own trigger to the end of its way through the pipeline, by relay.");
+        _canaryDone = _meter.CreateHistogram<double>("marmot_notify_canary_done_seconds", "s",
+            "From sending our own trigger to the end of its way through the pipeline, by relay.");
         _request = _meter.CreateHistogram<double>("marmot_notify_push_request_seconds", "s", "Provider request time by app, platform and reason.");
-        _arrivalToAccept = _meter.CreateHistogram<double>("marmot_notify_arrival_to_accept_seconds", "s", "From the relay's frame to the provider's acceptance.");
+        _arrivalToAccept = _meter.CreateHistogram<double>("marmot_notify_arrival_to_accept_seconds", "s",
+            "From the relay's frame to the provider's acceptance.");
         _unwrap = _meter.CreateHistogram<double>("marmot_notify_trigger_seconds", "s", "From taking an event to the end of its processing.");
         _tokensPerTrigger = _meter.CreateHistogram<int>("marmot_notify_tokens_per_trigger", description: "Tokens in a trigger.");
         var started = time.GetUtcNow();
         _meter.CreateObservableGauge("marmot_notify_start_time_seconds", () => started.ToUnixTimeSeconds(), "s", "Start of the process.");
         var version = typeof(NotifyMetrics).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "";
-        _meter.CreateObservableGauge("marmot_notify_server_version", () => new Measurement<int>(1, new KeyValuePair<string, object?>("version", version)), description: "Always 1.");
+        _meter.CreateObservableGauge("marmot_notify_server_version", () => new Measurement<int>(1, new KeyValuePair<string, object?>("version", version)),
+            description: "Always 1.");
     }
 
     /// <summary>This instance's meter, for listeners that must not hear another server in the same process.</summary>

@@ -35,7 +35,8 @@ public sealed class NotifyOptions
     /// <summary>How long a hint is worth delivering; retries end then and the provider is told the same. Default: 3 min, 10 s to 1 h (push.md U9).</summary>
     public TimeSpan HintLifetime { get; set; } = TimeSpan.FromMinutes(3);
 
-    /// <summary>Further hints for the same device inside this window are merged into one push at its end. Default: 2 s, 0 to 1 min; zero turns it off.</summary>
+    /// <summary>Further hints for the same device inside this window are merged into one push at its end. Default: 2 s, 0 to 1 min; zero turns it
+    /// off.</summary>
     public TimeSpan CoalescingWindow { get; set; } = TimeSpan.FromSeconds(2);
 
     /// <summary>How long the hash of a trigger's content is remembered. Default: 5 min, 1 min to 1 h (marmot-push-v1: minutes).</summary>
@@ -47,7 +48,8 @@ public sealed class NotifyOptions
     /// <summary>Remembered ids of verified events. Default: 100,000, at about 80 bytes each.</summary>
     public int SeenCapacity { get; set; } = 100_000;
 
-    /// <summary>Budget of elliptic-curve operations a second. Default: 0, which measures the machine at start and takes half of what one core does, times the cores.</summary>
+    /// <summary>Budget of elliptic-curve operations a second. Default: 0, which measures the machine at start and takes half of what one core does, times the
+    /// cores.</summary>
     public int EcOperationsPerSecond { get; set; }
 
     /// <summary>Waiting events a relay; more are refused, newest first. Default: 512, 16 to 65,536.</summary>
@@ -77,25 +79,30 @@ public sealed class NotifyOptions
     /// <summary>How long a relay may keep back EOSE before the subscription counts as live. Default: 10 s.</summary>
     public TimeSpan EoseTimeout { get; set; } = TimeSpan.FromSeconds(10);
 
-    /// <summary>First pause before a reconnect; grows by a quarter each time up to <see cref="ReconnectMax"/>, full jitter. Default: 0.2 s, so that a server started together with its relay hears it within a second or two.</summary>
+    /// <summary>First pause before a reconnect; grows by a quarter each time up to <see cref="ReconnectMax"/>, full jitter. Default: 0.2 s, so that a server
+    /// started together with its relay hears it within a second or two.</summary>
     public TimeSpan ReconnectBase { get; set; } = TimeSpan.FromSeconds(0.2);
 
     /// <summary>Longest pause before a reconnect. Default: 1 min.</summary>
     public TimeSpan ReconnectMax { get; set; } = TimeSpan.FromMinutes(1);
 
-    /// <summary>Repeats of a silent push that was sent and never answered: the device may be woken once more for each. Alerts are not repeated then. Default: 1, 0 to 10.</summary>
+    /// <summary>Repeats of a silent push that was sent and never answered: the device may be woken once more for each. Alerts are not repeated then. Default:
+    /// 1, 0 to 10.</summary>
     public int RepeatsAfterTimeout { get; set; } = 1;
 
-    /// <summary>Pause between two padding-only triggers to ourselves through each relay, which show that it delivers. Default: 10 min, 1 s to 1 day; zero turns them off.</summary>
+    /// <summary>Pause between two padding-only triggers to ourselves through each relay, which show that it delivers. Default: 10 min, 1 s to 1 day; zero turns
+    /// them off.</summary>
     public TimeSpan CanaryInterval { get; set; } = TimeSpan.FromMinutes(10);
 
     /// <summary>How long such a trigger may take; two lost in a row and the relay counts as deaf and is connected anew. Default: 30 s.</summary>
     public TimeSpan CanaryTimeout { get; set; } = TimeSpan.FromSeconds(30);
 
-    /// <summary>Pause between two looks whether each relay still holds our inbox list (kind 10050); where it was deleted it is published again. Default: 1 min, 1 s to 1 day.</summary>
+    /// <summary>Pause between two looks whether each relay still holds our inbox list (kind 10050); where it was deleted it is published again. Default: 1 min,
+    /// 1 s to 1 day.</summary>
     public TimeSpan InboxListInterval { get; set; } = TimeSpan.FromMinutes(1);
 
-    /// <summary>Pause between looks at the credential files and the settings file; a change is taken over without a restart, as on SIGHUP. Default: 10 s; zero leaves SIGHUP alone.</summary>
+    /// <summary>Pause between looks at the credential files and the settings file; a change is taken over without a restart, as on SIGHUP. Default: 10 s; zero
+    /// leaves SIGHUP alone.</summary>
     public TimeSpan ReloadInterval { get; set; } = TimeSpan.FromSeconds(10);
 
     /// <summary>Time for a graceful stop: queued and running pushes are delivered inside it. Default: 10 s.</summary>

@@ -17,7 +17,8 @@ internal interface ISettingsSource
     NotifyOptions Read();
 }
 
-/// <summary>The process's own configuration, built again from the same sources. The live one stays as it is: other servers in the process have not asked for a reload.</summary>
+/// <summary>The process's own configuration, built again from the same sources. The live one stays as it is: other servers in the process have not asked for a
+/// reload.</summary>
 internal sealed class ConfiguredSettings(ConfigurationManager configuration, Action<NotifyOptions> setDefaults) : ISettingsSource
 {
     public string? File => configuration["config"];
@@ -38,7 +39,8 @@ internal sealed class ConfiguredSettings(ConfigurationManager configuration, Act
 }
 
 /// <summary>Takes over credentials and limits while the server runs: on SIGHUP, and when a credential file or the settings file changes.</summary>
-/// <remarks>Made right after the credentials were read, so that no change of theirs falls in between. One reload at a time. A mistake changes nothing and is logged; queued and running pushes never notice more than another provider object.</remarks>
+/// <remarks>Made right after the credentials were read, so that no change of theirs falls in between. One reload at a time. A mistake changes nothing and is
+/// logged; queued and running pushes never notice more than another provider object.</remarks>
 internal sealed class ReloadLoop
 {
     private readonly NotifyService _service;

@@ -5,12 +5,15 @@ using Marmot.NotifyServer.Providers;
 
 namespace Marmot.NotifyServer;
 
-/// <summary>What a running push server did with a test push, read from the counters of its admin port: the server tells senders nothing, and names no device.</summary>
+/// <summary>What a running push server did with a test push, read from the counters of its admin port: the server tells senders nothing, and names no
+/// device.</summary>
 /// <remarks>On a server with other traffic it may be another's push that ended first; then it says what happened to that one.</remarks>
 internal sealed partial class TestOutcome : IDisposable
 {
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(250);
-    private static readonly string[] Watched = ["marmot_notify_pushes_ended", "marmot_notify_tokens_lost", "marmot_notify_tokens{", "marmot_notify_tokens_total{"];
+    private static readonly string[] Watched = [
+        "marmot_notify_pushes_ended", "marmot_notify_tokens_lost", "marmot_notify_tokens{", "marmot_notify_tokens_total{"
+    ];
 
     private readonly HttpClient _client;
     private readonly Dictionary<string, double> _before;

@@ -45,7 +45,8 @@ internal static class TestTrigger
         using var identity = SecretKey.Generate(); // some relays take events only from authenticated connections
         var ready = new ReadyObserver();
         var connection = new RelayConnection(
-            new RelayConnectionOptions { Url = new Uri(test.Relay), AuthKey = identity, TrustedRoots = ProviderHttp.LoadRoots(test.CaFile) }, ready, TimeProvider.System);
+            new RelayConnectionOptions { Url = new Uri(test.Relay), AuthKey = identity, TrustedRoots = ProviderHttp.LoadRoots(test.CaFile) }, ready,
+            TimeProvider.System);
         var running = connection.RunAsync(deadline.Token);
         try
         {
@@ -81,7 +82,8 @@ internal static class TestTrigger
     {
         if (outcome is null)
         {
-            await output.WriteLineAsync("what became of it is not known here: the server tells senders nothing. With --admin URL (its admin port) this command waits and says.");
+            await output.WriteLineAsync(
+                "what became of it is not known here: the server tells senders nothing. With --admin URL (its admin port) this command waits and says.");
             return 0;
         }
 
@@ -94,7 +96,8 @@ internal static class TestTrigger
         }
         catch (OperationCanceledException)
         {
-            await error.WriteLineAsync($"no push ended within {OutcomePatience.TotalSeconds:0} s; does the server listen on this relay, and is the key its own?");
+            await error.WriteLineAsync(
+                $"no push ended within {OutcomePatience.TotalSeconds:0} s; does the server listen on this relay, and is the key its own?");
             return 1;
         }
     }
@@ -122,7 +125,8 @@ internal static class TestTrigger
         var values = new Dictionary<string, string>(StringComparer.Ordinal);
         for (var i = 0; i < args.Length; i += 2)
         {
-            if (i + 1 == args.Length || args[i] is not ("--npub" or "--token" or "--relay" or "--platform" or "--dialect" or "--ca" or "--admin") || !values.TryAdd(args[i], args[i + 1]))
+            if (i + 1 == args.Length || args[i] is not ("--npub" or "--token" or "--relay" or "--platform" or "--dialect" or "--ca" or "--admin")
+                || !values.TryAdd(args[i], args[i + 1]))
             {
                 return false;
             }
@@ -135,7 +139,12 @@ internal static class TestTrigger
             return false;
         }
 
-        DevicePlatform? platform = values.GetValueOrDefault("--platform", "apns") switch { "apns" => DevicePlatform.Apns, "fcm" => DevicePlatform.Fcm, _ => null };
+        DevicePlatform? platform = values.GetValueOrDefault("--platform", "apns") switch
+        {
+            "apns" => DevicePlatform.Apns,
+            "fcm" => DevicePlatform.Fcm,
+            _ => null,
+        };
         TokenDialect? dialect = values.GetValueOrDefault("--dialect", "c") switch
         {
             "a" => TokenDialect.Mip05Short,
@@ -172,7 +181,8 @@ internal static class TestTrigger
         }
     }
 
-    private readonly record struct Arguments(Bytes32 Server, DevicePlatform Platform, byte[] Token, TokenDialect Dialect, string Relay, string CaFile, Uri? Admin);
+    private readonly record struct Arguments(Bytes32 Server, DevicePlatform Platform, byte[] Token, TokenDialect Dialect, string Relay,
+        string CaFile, Uri? Admin);
 
     private sealed class ReadyObserver : IRelayConnectionObserver
     {

@@ -49,7 +49,11 @@ internal sealed class ApnsProviderTokens(ApnsSimulatorOptions options, IReadOnly
         // 2. Key, team, signature
         key = keys.FirstOrDefault(known => known.KeyId == parsed.KeyId);
         if (key is null || key.TeamId != parsed.TeamId || parsed.Algorithm != "ES256") return Invalid;
-        if (!key.PublicKey.VerifyData(parsed.Signed, parsed.Signature, HashAlgorithmName.SHA256, DSASignatureFormat.IeeeP1363FixedFieldConcatenation)) return Invalid;
+        if (!key.PublicKey.VerifyData(parsed.Signed, parsed.Signature, HashAlgorithmName.SHA256, DSASignatureFormat.IeeeP1363FixedFieldConcatenation))
+        {
+            return Invalid;
+        }
+
         var now = options.Clock.GetUtcNow();
         lock (_gate)
         {
@@ -101,11 +105,13 @@ internal sealed class ApnsProviderTokens(ApnsSimulatorOptions options, IReadOnly
             using var header = JsonDocument.Parse(Base64Url.DecodeFromChars(parts[0]));
             using var claims = JsonDocument.Parse(Base64Url.DecodeFromChars(parts[1]));
             parsed = new ParsedToken(
-                Text(header, "alg"), Text(header, "kid"), Text(claims, "iss"), DateTimeOffset.FromUnixTimeSeconds(claims.RootElement.GetProperty("iat").GetInt64()),
+                Text(header, "alg"), Text(header, "kid"), Text(claims, "iss"),
+                DateTimeOffset.FromUnixTimeSeconds(claims.RootElement.GetProperty("iat").GetInt64()),
                 Encoding.ASCII.GetBytes(parts[0] + "." + parts[1]), Base64Url.DecodeFromChars(parts[2]));
             return true;
         }
-        catch (Exception failure) when (failure is JsonException or FormatException or KeyNotFoundException or InvalidOperationException or ArgumentOutOfRangeException)
+        catch (Exception failure)
+            when (failure is JsonException or FormatException or KeyNotFoundException or InvalidOperationException or ArgumentOutOfRangeException)
         {
             return false;
         }

@@ -25,7 +25,10 @@ internal sealed partial class ApnsRequestChecks(ApnsSimulatorOptions options)
 
     /// <summary>A push to these goes to the bundle id with a suffix.</summary>
     private static readonly string[] TopicSuffixes =
-        [".voip", ".complication", ".pushkit.fileprovider", ".push-type.liveactivity", ".voip-ptt", ".location-query", ".push-type.controls", ".push-type.widgets"];
+        [
+            ".voip", ".complication", ".pushkit.fileprovider", ".push-type.liveactivity", ".voip-ptt", ".location-query", ".push-type.controls",
+            ".push-type.widgets"
+        ];
 
     private readonly Dictionary<string, ApnsDevice> _devices = options.Devices.ToDictionary(device => device.Token, StringComparer.OrdinalIgnoreCase);
 
@@ -39,23 +42,35 @@ internal sealed partial class ApnsRequestChecks(ApnsSimulatorOptions options)
         if (exchange.Header(":method") != "POST") return new(405, "MethodNotAllowed");
         var path = exchange.Header(":path") ?? "";
         if (path is "/3/device" or DevicePath) return new(400, "MissingDeviceToken");
-        return path.StartsWith(DevicePath, StringComparison.Ordinal) && !path[DevicePath.Length..].Contains('/', StringComparison.Ordinal) ? null : new ApnsRefusal(404, "BadPath");
+        return path.StartsWith(DevicePath, StringComparison.Ordinal) && !path[DevicePath.Length..].Contains('/', StringComparison.Ordinal)
+            ? null
+            : new ApnsRefusal(404, "BadPath");
     }
 
     /// <summary>All the rest; the timestamp belongs to a 410.</summary>
     public ApnsRefusal? Check(Http2Exchange exchange, ApnsSigningKey key, List<string> warnings, out DateTimeOffset? timestamp)
     {
         timestamp = null;
-        return CheckHeaders(exchange, warnings) ?? CheckPayload(exchange, warnings) ?? CheckTopic(exchange, key) ?? CheckDevice(exchange, warnings, out timestamp);
+        return CheckHeaders(exchange, warnings) ?? CheckPayload(exchange, warnings) ?? CheckTopic(exchange, key)
+            ?? CheckDevice(exchange, warnings, out timestamp);
     }
 
     private static ApnsRefusal? CheckHeaders(Http2Exchange exchange, List<string> warnings)
     {
-        var names = exchange.Headers.Select(header => header.Key).Where(name => name.StartsWith("apns-", StringComparison.Ordinal) || name == "authorization").ToArray();
+        var names = exchange.Headers.Select(header => header.Key)
+            .Where(name => name.StartsWith("apns-", StringComparison.Ordinal) || name == "authorization").ToArray();
         if (names.Length != names.Distinct(StringComparer.Ordinal).Count()) return new(400, "DuplicateHeaders");
         if (exchange.Header("apns-id") is { } id && !(id.Length == 36 && Guid.TryParseExact(id, "D", out _))) return new(400, "BadMessageId");
-        if (exchange.Header("apns-expiration") is { } expiration && !ulong.TryParse(expiration, NumberStyles.None, CultureInfo.InvariantCulture, out _)) return new(400, "BadExpirationDate");
-        if (exchange.Header("apns-collapse-id") is { } collapseId && Encoding.UTF8.GetByteCount(collapseId) > MaxCollapseIdBytes) return new(400, "BadCollapseId");
+        if (exchange.Header("apns-expiration") is { } expiration && !ulong.TryParse(expiration, NumberStyles.None, CultureInfo.InvariantCulture, out _))
+        {
+            return new(400, "BadExpirationDate");
+        }
+
+        if (exchange.Header("apns-collapse-id") is { } collapseId && Encoding.UTF8.GetByteCount(collapseId) > MaxCollapseIdBytes)
+        {
+            return new(400, "BadCollapseId");
+        }
+
         var type = exchange.Header("apns-push-type");
         if (type is null) warnings.Add("apns-push-type is missing: required by iOS 13 and later");
         else if (!PushTypes.Contains(type)) return new(400, "InvalidPushType");
@@ -76,7 +91,10 @@ internal sealed partial class ApnsRequestChecks(ApnsSimulatorOptions options)
         {
             using var payload = JsonDocument.Parse(exchange.Body);
             if (payload.RootElement.ValueKind != JsonValueKind.Object) return new(400, "PayloadEmpty");
-            if (!payload.RootElement.TryGetProperty("aps", out var aps) || aps.ValueKind != JsonValueKind.Object) warnings.Add("the payload has no aps dictionary");
+            if (!payload.RootElement.TryGetProperty("aps", out var aps) || aps.ValueKind != JsonValueKind.Object)
+            {
+                warnings.Add("the payload has no aps dictionary");
+            }
             else if (type == BackgroundPush) WarnAboutBackground(aps, warnings);
         }
         catch (JsonException)
@@ -88,7 +106,11 @@ internal sealed partial class ApnsRequestChecks(ApnsSimulatorOptions options)
 
     private static void WarnAboutBackground(JsonElement aps, List<string> warnings)
     {
-        if (!aps.TryGetProperty("content-available", out var available) || available.ValueKind != JsonValueKind.Number || available.GetRawText() != "1") warnings.Add("a background push needs content-available 1");
+        if (!aps.TryGetProperty("content-available", out var available) || available.ValueKind != JsonValueKind.Number || available.GetRawText() != "1")
+        {
+            warnings.Add("a background push needs content-available 1");
+        }
+
         foreach (var name in (ReadOnlySpan<string>)["alert", "badge", "sound"])
         {
             if (aps.TryGetProperty(name, out _)) warnings.Add($"a background push must not carry {name}");
@@ -113,7 +135,11 @@ internal sealed partial class ApnsRequestChecks(ApnsSimulatorOptions options)
         if (token.Any(char.IsAsciiLetterUpper)) warnings.Add("the device token is not in lower case");
         if (!_devices.TryGetValue(token, out var device)) return options.KnownDevicesOnly ? new(400, "BadDeviceToken") : null;
         if (device.Environment != options.Environment) return new(400, "BadDeviceToken");
-        if (device.Topic != exchange.Header("apns-topic") && device.Topic != BundleOf(exchange.Header("apns-topic")!)) return new(400, "DeviceTokenNotForTopic");
+        if (device.Topic != exchange.Header("apns-topic") && device.Topic != BundleOf(exchange.Header("apns-topic")!))
+        {
+            return new(400, "DeviceTokenNotForTopic");
+        }
+
         timestamp = device.UnregisteredAt;
         return timestamp is null ? null : new ApnsRefusal(410, "Unregistered");
     }

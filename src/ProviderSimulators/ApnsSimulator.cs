@@ -80,7 +80,8 @@ public sealed class ApnsSimulator : IAsyncDisposable
     /// <summary>All requests so far, in the order of their answers.</summary>
     public IReadOnlyList<SimulatedRequest> Requests => _log.Snapshot;
     /// <summary>Waits until so many requests are on record, and returns all.</summary>
-    public Task<IReadOnlyList<SimulatedRequest>> WaitForRequestsAsync(int count, CancellationToken cancellationToken) => _log.WaitAsync(count, cancellationToken);
+    public Task<IReadOnlyList<SimulatedRequest>> WaitForRequestsAsync(int count, CancellationToken cancellationToken) =>
+        _log.WaitAsync(count, cancellationToken);
     /// <summary>Requests for the token, whatever became of them.</summary>
     public int RequestsFor(string token) => _log.CountOf(token, acceptedOnly: false);
     /// <summary>Messages the device would have got.</summary>
@@ -199,7 +200,11 @@ public sealed class ApnsSimulator : IAsyncDisposable
             await stream.DisposeAsync();
             return;
         }
-        using var connection = new Http2Connection(Interlocked.Increment(ref _connectionCount), socket, stream, _options.InitialMaxStreams, AnswerAsync) { AnswerPings = AnswerPings, State = new ConnectionState() };
+        using var connection = new Http2Connection(Interlocked.Increment(ref _connectionCount), socket, stream, _options.InitialMaxStreams, AnswerAsync)
+        {
+            AnswerPings = AnswerPings,
+            State = new ConnectionState(),
+        };
         _connections[connection.Id] = connection;
         try
         {
@@ -232,7 +237,11 @@ public sealed class ApnsSimulator : IAsyncDisposable
         }
         record = record with { Warnings = warnings };
         // 3. The script has a say only where Apple would have said yes.
-        var verdict = refusal is { } refused ? SimulatedVerdict.Of(refused.Status, refused.Reason) : BlackHole ? new SimulatedVerdict { Fault = SimulatedFault.BlackHole } : _verdicts.Take(record.Token);
+        var verdict = refusal is { } refused
+            ? SimulatedVerdict.Of(refused.Status, refused.Reason)
+            : BlackHole
+            ? new SimulatedVerdict { Fault = SimulatedFault.BlackHole }
+            : _verdicts.Take(record.Token);
         // 4. Time
         if (!await WaitAsync(verdict.Delay, exchange.Aborted))
         {
@@ -289,13 +298,17 @@ public sealed class ApnsSimulator : IAsyncDisposable
                 break;
             case SimulatedFault.GoAway:
                 // A last stream below one already taken up would be a lie about that one: then only this stream is refused.
-                if (connection.IsHighest(exchange)) await connection.GoAwayAsync(Http2Error.NoError, Reason("Shutdown"), exchange.StreamId - 2 < 0 ? 0 : exchange.StreamId - 2);
+                if (connection.IsHighest(exchange))
+                {
+                    await connection.GoAwayAsync(Http2Error.NoError, Reason("Shutdown"), exchange.StreamId - 2 < 0 ? 0 : exchange.StreamId - 2);
+                }
                 else await connection.ResetAsync(exchange, Http2Error.RefusedStream);
                 break;
         }
     }
 
-    private async Task ReplyAsync(Http2Connection connection, Http2Exchange exchange, SimulatedRequest record, SimulatedVerdict verdict, DateTimeOffset? timestamp)
+    private async Task ReplyAsync(Http2Connection connection, Http2Exchange exchange, SimulatedRequest record, SimulatedVerdict verdict,
+        DateTimeOffset? timestamp)
     {
         if (!connection.TryClaim(exchange))
         {

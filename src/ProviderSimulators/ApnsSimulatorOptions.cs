@@ -25,7 +25,8 @@ public sealed record ApnsSigningKey
     public IReadOnlySet<string>? Topics { get; init; }
 }
 
-/// <summary>A device token that the simulator knows. Tokens it does not know are good for every topic unless <see cref="ApnsSimulatorOptions.KnownDevicesOnly"/>.</summary>
+/// <summary>A device token that the simulator knows. Tokens it does not know are good for every topic unless
+/// <see cref="ApnsSimulatorOptions.KnownDevicesOnly"/>.</summary>
 public sealed record ApnsDevice
 {
     public required string Token { get; init; }
@@ -47,7 +48,8 @@ public sealed class ApnsSimulatorOptions
     public SimulatorAuthority? Authority { get; set; }
     public ApnsEnvironment Environment { get; set; }
 
-    /// <summary>The keys Apple knows. Empty: one is made from <see cref="TeamId"/> and <see cref="KeyId"/>, see <see cref="ApnsSimulator.PrivateKeyPem"/>.</summary>
+    /// <summary>The keys Apple knows. Empty: one is made from <see cref="TeamId"/> and <see cref="KeyId"/>, see
+    /// <see cref="ApnsSimulator.PrivateKeyPem"/>.</summary>
     public IReadOnlyList<ApnsSigningKey> Keys { get; set; } = [];
     public string TeamId { get; set; } = "MARMOTTEAM";
     public string KeyId { get; set; } = "MARMOTKEY1";

@@ -13,7 +13,11 @@ internal sealed class CaptureFile(string path) : IDisposable
 {
     private static readonly JsonSerializerOptions Json = new(JsonSerializerDefaults.Web) { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
-    private readonly StreamWriter _file = new(new FileStream(path, CredentialFolder.OwnerOnly(FileMode.Append)), new UTF8Encoding(false)) { NewLine = "\n", AutoFlush = true };
+    private readonly StreamWriter _file = new(new FileStream(path, CredentialFolder.OwnerOnly(FileMode.Append)), new UTF8Encoding(false))
+    {
+        NewLine = "\n",
+        AutoFlush = true,
+    };
 
     public void Write(SimulatedRequest request) => _file.WriteLine(ToLine(request));
 

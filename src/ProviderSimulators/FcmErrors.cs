@@ -11,7 +11,8 @@ internal static class FcmErrors
     private const string ErrorInfoType = "type.googleapis.com/google.rpc.ErrorInfo";
 
     /// <summary>What Google answers to a path that is none of its own.</summary>
-    public const string NotFoundPage = "<!DOCTYPE html>\n<html lang=en>\n<title>Error 404 (Not Found)!!1</title>\n<p>The requested URL was not found on this server.\n";
+    public const string NotFoundPage = "<!DOCTYPE html>\n<html lang=en>\n<title>Error 404 (Not Found)!!1</title>\n<p>The requested URL was not found on this "
+        + "server.\n";
 
     /// <summary>An error with an FcmError code, as for a scripted verdict. An unknown code goes out as it is, with the status its HTTP code has.</summary>
     public static string OfCode(int httpStatus, string? errorCode)
@@ -40,7 +41,11 @@ internal static class FcmErrors
 
     public static string OfQuota(string subject, string description) => Write(429, "RESOURCE_EXHAUSTED", description,
         Detail(FcmErrorType, "errorCode", "QUOTA_EXCEEDED"),
-        new JsonObject { ["@type"] = QuotaFailureType, ["violations"] = new JsonArray(new JsonObject { ["subject"] = subject, ["description"] = description }) });
+        new JsonObject
+        {
+            ["@type"] = QuotaFailureType,
+            ["violations"] = new JsonArray(new JsonObject { ["subject"] = subject, ["description"] = description }),
+        });
 
     /// <summary>A credential or project fault: ErrorInfo, no FcmError.</summary>
     public static string OfReason(int httpStatus, string message, string reason) => Write(httpStatus, StatusOf(httpStatus), message, new JsonObject

@@ -13,8 +13,13 @@ internal static class FcmMessageChecks
     public const int MaxBodyBytes = 64 * 1024;
     private const int MaxTokenChars = 4096;
 
-    private static readonly HashSet<string> MessageFields = ["name", "data", "notification", "android", "webpush", "apns", "fcm_options", "token", "topic", "condition"];
-    private static readonly HashSet<string> AndroidFields = ["collapse_key", "collapseKey", "priority", "ttl", "restricted_package_name", "restrictedPackageName", "data", "notification", "fcm_options", "fcmOptions", "direct_boot_ok", "directBootOk"];
+    private static readonly HashSet<string> MessageFields = [
+        "name", "data", "notification", "android", "webpush", "apns", "fcm_options", "token", "topic", "condition"
+    ];
+    private static readonly HashSet<string> AndroidFields = [
+        "collapse_key", "collapseKey", "priority", "ttl", "restricted_package_name", "restrictedPackageName", "data", "notification", "fcm_options",
+        "fcmOptions", "direct_boot_ok", "directBootOk"
+    ];
 
     /// <summary>The device token without any judgement, for the record.</summary>
     public static string TokenOf(ReadOnlySpan<byte> body)
@@ -24,7 +29,9 @@ internal static class FcmMessageChecks
             var reader = new Utf8JsonReader(body);
             using var document = JsonDocument.ParseValue(ref reader);
             return document.RootElement.ValueKind == JsonValueKind.Object && document.RootElement.TryGetProperty("message", out var message)
-                && message.ValueKind == JsonValueKind.Object && message.TryGetProperty("token", out var token) && token.ValueKind == JsonValueKind.String ? token.GetString()! : "";
+                && message.ValueKind == JsonValueKind.Object && message.TryGetProperty("token", out var token) && token.ValueKind == JsonValueKind.String
+                    ? token.GetString()!
+                    : "";
         }
         catch (Exception failure) when (failure is JsonException or InvalidOperationException)
         {
@@ -40,7 +47,11 @@ internal static class FcmMessageChecks
         try
         {
             using var document = JsonDocument.Parse(body);
-            if (document.RootElement.ValueKind != JsonValueKind.Object) return FcmErrors.OfField("", "Invalid JSON payload received. Root element must be a message.");
+            if (document.RootElement.ValueKind != JsonValueKind.Object)
+            {
+                return FcmErrors.OfField("", "Invalid JSON payload received. Root element must be a message.");
+            }
+
             return CheckRequest(document.RootElement, warnings, out validateOnly);
         }
         catch (Exception failure) when (failure is JsonException or InvalidOperationException)
@@ -56,10 +67,18 @@ internal static class FcmMessageChecks
         {
             if (field.Name is not ("message" or "validate_only" or "validateOnly")) return Unknown("", field.Name);
             if (field.Name == "message") continue;
-            if (field.Value.ValueKind is not (JsonValueKind.True or JsonValueKind.False)) return FcmErrors.OfField("validate_only", "Invalid value (TYPE_BOOL)");
+            if (field.Value.ValueKind is not (JsonValueKind.True or JsonValueKind.False))
+            {
+                return FcmErrors.OfField("validate_only", "Invalid value (TYPE_BOOL)");
+            }
+
             validateOnly = field.Value.GetBoolean();
         }
-        if (!request.TryGetProperty("message", out var message) || message.ValueKind != JsonValueKind.Object) return FcmErrors.OfField("message", "Message is not set.");
+        if (!request.TryGetProperty("message", out var message) || message.ValueKind != JsonValueKind.Object)
+        {
+            return FcmErrors.OfField("message", "Message is not set.");
+        }
+
         foreach (var field in message.EnumerateObject())
         {
             if (!MessageFields.Contains(field.Name)) return Unknown("message", field.Name);
@@ -69,13 +88,22 @@ internal static class FcmMessageChecks
 
     private static string? CheckTarget(JsonElement message)
     {
-        var targets = (message.TryGetProperty("token", out var token) ? 1 : 0) + (message.TryGetProperty("topic", out _) ? 1 : 0) + (message.TryGetProperty("condition", out _) ? 1 : 0);
-        if (targets != 1) return FcmErrors.OfField("message", targets == 0 ? "Recipient of the message is not set." : "Exactly one of token, topic or condition is required.");
+        var targets = (message.TryGetProperty("token", out var token) ? 1 : 0) + (message.TryGetProperty("topic", out _) ? 1 : 0)
+            + (message.TryGetProperty("condition", out _) ? 1 : 0);
+        if (targets != 1)
+        {
+            return FcmErrors.OfField("message", targets == 0
+                ? "Recipient of the message is not set."
+                : "Exactly one of token, topic or condition is required.");
+        }
+
         if (token.ValueKind == JsonValueKind.Undefined) return null;
         if (token.ValueKind != JsonValueKind.String) return FcmErrors.OfField("message.token", "Invalid value (TYPE_STRING)");
         var text = token.GetString()!;
         // A malformed token is the token's fault, told by FcmError rather than by a field.
-        return text.Length is 0 or > MaxTokenChars || !text.All(letter => char.IsAsciiLetterOrDigit(letter) || letter is '_' or ':' or '.' or '-') ? FcmErrors.OfCode(400, "INVALID_ARGUMENT") : null;
+        return text.Length is 0 or > MaxTokenChars || !text.All(letter => char.IsAsciiLetterOrDigit(letter) || letter is '_' or ':' or '.' or '-')
+            ? FcmErrors.OfCode(400, "INVALID_ARGUMENT")
+            : null;
     }
 
     private static string? CheckData(JsonElement owner, string path)
@@ -86,7 +114,8 @@ internal static class FcmMessageChecks
         foreach (var entry in data.EnumerateObject())
         {
             if (entry.Value.ValueKind != JsonValueKind.String) return FcmErrors.OfField(path + "[0].value", "Invalid value at '" + path + "' (TYPE_STRING)");
-            if (entry.Name is "" or "from" or "message_type" || entry.Name.StartsWith("google", StringComparison.Ordinal) || entry.Name.StartsWith("gcm", StringComparison.Ordinal)) return FcmErrors.OfField(path, "Invalid data payload key: " + entry.Name);
+            if (entry.Name is "" or "from" or "message_type" || entry.Name.StartsWith("google", StringComparison.Ordinal)
+                || entry.Name.StartsWith("gcm", StringComparison.Ordinal)) return FcmErrors.OfField(path, "Invalid data payload key: " + entry.Name);
             size += Encoding.UTF8.GetByteCount(entry.Name) + Encoding.UTF8.GetByteCount(entry.Value.GetString()!);
         }
         return size > MaxDataBytes ? FcmErrors.OfField(path, "Android message is too big") : null;
@@ -100,10 +129,18 @@ internal static class FcmMessageChecks
         {
             if (!AndroidFields.Contains(field.Name)) return Unknown("message.android", field.Name);
         }
-        if (android.TryGetProperty("priority", out var priority) && (priority.ValueKind != JsonValueKind.String || priority.GetString() is not ("normal" or "high" or "NORMAL" or "HIGH"))) return FcmErrors.OfField("message.android.priority", "Invalid value (AndroidMessagePriority)");
+        if (android.TryGetProperty("priority", out var priority)
+            && (priority.ValueKind != JsonValueKind.String || priority.GetString() is not ("normal" or "high" or "NORMAL" or "HIGH")))
+        {
+            return FcmErrors.OfField("message.android.priority", "Invalid value (AndroidMessagePriority)");
+        }
+
         if (android.TryGetProperty("ttl", out var ttl))
         {
-            if (ttl.ValueKind != JsonValueKind.String || !IsTtl(ttl.GetString()!)) return FcmErrors.OfField("message.android.ttl", "Invalid ttl duration: 0 s to 2419200 s, e.g. \"3.5s\"");
+            if (ttl.ValueKind != JsonValueKind.String || !IsTtl(ttl.GetString()!))
+            {
+                return FcmErrors.OfField("message.android.ttl", "Invalid ttl duration: 0 s to 2419200 s, e.g. \"3.5s\"");
+            }
         }
         else
         {
@@ -113,7 +150,9 @@ internal static class FcmMessageChecks
     }
 
     private static bool IsTtl(string text) => text.EndsWith('s')
-        && decimal.TryParse(text.AsSpan(0, text.Length - 1), NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var seconds) && seconds is >= 0 and <= MaxTtlSeconds;
+        && decimal.TryParse(text.AsSpan(0, text.Length - 1), NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var seconds)
+        && seconds is >= 0 and <= MaxTtlSeconds;
 
-    private static string Unknown(string path, string name) => FcmErrors.OfField(path, $"Invalid JSON payload received. Unknown name \"{name}\"{(path.Length == 0 ? "" : $" at '{path}'")}: Cannot find field.");
+    private static string Unknown(string path, string name) =>
+        FcmErrors.OfField(path, $"Invalid JSON payload received. Unknown name \"{name}\"{(path.Length == 0 ? "" : $" at '{path}'")}: Cannot find field.");
 }

@@ -23,7 +23,11 @@ public sealed class FcmSimulator : IAsyncDisposable
     private const string OAuthScript = "oauth";
     private const int MaxFormBytes = 16 * 1024;
 
-    private static readonly JsonSerializerOptions ServiceAccountFormat = new() { WriteIndented = true, Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+    private static readonly JsonSerializerOptions ServiceAccountFormat = new()
+    {
+        WriteIndented = true,
+        Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+    };
 
     private readonly FcmSimulatorOptions _options;
     private readonly SimulatorAuthority _authority;
@@ -89,7 +93,8 @@ public sealed class FcmSimulator : IAsyncDisposable
     /// <summary>All push requests so far, in the order of their answers.</summary>
     public IReadOnlyList<SimulatedRequest> Requests => _log.Snapshot;
     /// <summary>Waits until so many push requests are on record, and returns all.</summary>
-    public Task<IReadOnlyList<SimulatedRequest>> WaitForRequestsAsync(int count, CancellationToken cancellationToken) => _log.WaitAsync(count, cancellationToken);
+    public Task<IReadOnlyList<SimulatedRequest>> WaitForRequestsAsync(int count, CancellationToken cancellationToken) =>
+        _log.WaitAsync(count, cancellationToken);
     /// <summary>Requests for the token, whatever became of them.</summary>
     public int RequestsFor(string token) => _log.CountOf(token, acceptedOnly: false);
     /// <summary>Messages the device would have got.</summary>
@@ -170,7 +175,10 @@ public sealed class FcmSimulator : IAsyncDisposable
         if (verdict.RetryAfter is not null) context.Response.Headers.RetryAfter = verdict.RetryAfter;
         if (verdict.Body is not null) await WriteAsync(context, verdict.Status, verdict.Body, verdict.ContentType);
         else if (verdict.Status != 200) await WriteAsync(context, verdict.Status, FcmTokenEndpoint.Error(verdict.Reason ?? "internal_failure", "scripted"));
-        else if (context.Request.Method != HttpMethods.Post || form is null) await WriteAsync(context, 400, FcmTokenEndpoint.Error("invalid_request", "POST a form"));
+        else if (context.Request.Method != HttpMethods.Post || form is null)
+        {
+            await WriteAsync(context, 400, FcmTokenEndpoint.Error("invalid_request", "POST a form"));
+        }
         else
         {
             var (status, body) = _tokens.Exchange(form);
@@ -189,7 +197,15 @@ public sealed class FcmSimulator : IAsyncDisposable
         // 2. Everything the provider checks; the script has a say only where it would have said yes.
         var (status, answer, reason) = Judge(context, project, record.Token, body, warnings);
         record = record with { Warnings = warnings };
-        var verdict = status != 200 ? new SimulatedVerdict { Status = status, Reason = reason, Body = answer, RetryAfter = status == 429 ? _options.QuotaRetryAfter : null, ContentType = ContentTypeOf(answer) }
+        var verdict = status != 200
+            ? new SimulatedVerdict
+            {
+                Status = status,
+                Reason = reason,
+                Body = answer,
+                RetryAfter = status == 429 ? _options.QuotaRetryAfter : null,
+                ContentType = ContentTypeOf(answer),
+            }
             : BlackHole ? new SimulatedVerdict { Fault = SimulatedFault.BlackHole }
             : reason == DryRun ? new SimulatedVerdict { Body = answer }
             : _verdicts.Take(record.Token);
@@ -207,7 +223,12 @@ public sealed class FcmSimulator : IAsyncDisposable
             return;
         }
         var success = verdict.Status == 200;
-        _log.Add(record with { Status = verdict.Status, Reason = success && reason == DryRun ? DryRun : verdict.Reason, Accepted = success && reason != DryRun });
+        _log.Add(record with
+        {
+            Status = verdict.Status,
+            Reason = success && reason == DryRun ? DryRun : verdict.Reason,
+            Accepted = success && reason != DryRun,
+        });
         if (verdict.RetryAfter is not null) context.Response.Headers.RetryAfter = verdict.RetryAfter;
         await WriteAsync(context, verdict.Status, verdict.Body ?? (success ? answer : FcmErrors.OfCode(verdict.Status, verdict.Reason)), verdict.ContentType);
     }
@@ -220,20 +241,40 @@ public sealed class FcmSimulator : IAsyncDisposable
         if (context.Request.Method != HttpMethods.Post) return (404, FcmErrors.NotFoundPage, "not found");
         // Credential
         var authorization = context.Request.Headers.Authorization.ToString();
-        if (authorization.Length == 0) return (401, FcmErrors.OfReason(401, "Request is missing required authentication credential. Expected OAuth 2 access token.", "CREDENTIALS_MISSING"), "UNAUTHENTICATED");
+        if (authorization.Length == 0)
+        {
+            return (401,
+                FcmErrors.OfReason(401, "Request is missing required authentication credential. Expected OAuth 2 access token.", "CREDENTIALS_MISSING"),
+                "UNAUTHENTICATED");
+        }
+
         if (!authorization.StartsWith("Bearer ", StringComparison.OrdinalIgnoreCase) || !_tokens.IsValid(authorization["Bearer ".Length..].Trim()))
         {
-            return (401, FcmErrors.OfReason(401, "Request had invalid authentication credentials. Expected OAuth 2 access token.", "ACCESS_TOKEN_EXPIRED"), "UNAUTHENTICATED");
+            return (401, FcmErrors.OfReason(401, "Request had invalid authentication credentials. Expected OAuth 2 access token.", "ACCESS_TOKEN_EXPIRED"),
+                "UNAUTHENTICATED");
         }
         // Project
-        if (_options.ForeignProjects.Contains(project)) return (403, FcmErrors.OfReason(403, "Permission 'cloudmessaging.messages.create' denied on resource.", "IAM_PERMISSION_DENIED"), "PERMISSION_DENIED");
+        if (_options.ForeignProjects.Contains(project))
+        {
+            return (403, FcmErrors.OfReason(403, "Permission 'cloudmessaging.messages.create' denied on resource.", "IAM_PERMISSION_DENIED"),
+                "PERMISSION_DENIED");
+        }
+
         if (project != _options.ProjectId) return (404, FcmErrors.Write(404, "NOT_FOUND", "Requested entity was not found."), "NOT_FOUND");
         // Message
         if (FcmMessageChecks.Check(body, warnings, out var validateOnly) is { } refusal) return (400, refusal, "INVALID_ARGUMENT");
         if (validateOnly) return (200, Name("fake_message_id"), DryRun);
         // Quota
-        if (!_quota.TryTake("project", _options.ProjectQuotaPerMinute)) return (429, FcmErrors.OfQuota("project:" + project, "Quota exceeded for messages per minute."), "QUOTA_EXCEEDED");
-        if (!_quota.TryTake("device:" + token, _options.DeviceQuotaPerMinute)) return (429, FcmErrors.OfQuota("device", "Device message rate exceeded."), "QUOTA_EXCEEDED");
+        if (!_quota.TryTake("project", _options.ProjectQuotaPerMinute))
+        {
+            return (429, FcmErrors.OfQuota("project:" + project, "Quota exceeded for messages per minute."), "QUOTA_EXCEEDED");
+        }
+
+        if (!_quota.TryTake("device:" + token, _options.DeviceQuotaPerMinute))
+        {
+            return (429, FcmErrors.OfQuota("device", "Device message rate exceeded."), "QUOTA_EXCEEDED");
+        }
+
         return (200, Name("0:" + Interlocked.Increment(ref _messages).ToString("D16", CultureInfo.InvariantCulture)), null);
     }
 
@@ -287,7 +328,10 @@ public sealed class FcmSimulator : IAsyncDisposable
         Path = context.Request.Path.Value ?? "",
         Token = FcmMessageChecks.TokenOf(body),
         Topic = project,
-        Headers = [.. context.Request.Headers.Where(header => !header.Key.StartsWith(':')).SelectMany(header => header.Value.Select(value => KeyValuePair.Create(header.Key.ToLowerInvariant(), value ?? "")))],
+        Headers = [
+            .. context.Request.Headers.Where(header => !header.Key.StartsWith(':'))
+                .SelectMany(header => header.Value.Select(value => KeyValuePair.Create(header.Key.ToLowerInvariant(), value ?? "")))
+        ],
         Body = body,
         Status = 0,
         Accepted = false,
@@ -298,7 +342,11 @@ public sealed class FcmSimulator : IAsyncDisposable
         const string Start = "/v1/projects/";
         const string End = "/messages:send";
         project = "";
-        if (!path.StartsWith(Start, StringComparison.Ordinal) || !path.EndsWith(End, StringComparison.Ordinal) || path.Length <= Start.Length + End.Length) return false;
+        if (!path.StartsWith(Start, StringComparison.Ordinal) || !path.EndsWith(End, StringComparison.Ordinal) || path.Length <= Start.Length + End.Length)
+        {
+            return false;
+        }
+
         project = path[Start.Length..^End.Length];
         return !project.Contains('/', StringComparison.Ordinal);
     }

@@ -15,7 +15,9 @@ internal sealed class FcmTokenEndpoint(FcmSimulatorOptions options, RSA key, str
     private const string WideScope = "https://www.googleapis.com/auth/cloud-platform";
 
     // The endpoint's real names. Google's .NET library always writes the first into aud, whatever token_uri the account file names.
-    private static readonly string[] GoogleAudiences = ["https://oauth2.googleapis.com/token", "https://accounts.google.com/o/oauth2/token", "https://www.googleapis.com/oauth2/v4/token"];
+    private static readonly string[] GoogleAudiences = [
+        "https://oauth2.googleapis.com/token", "https://accounts.google.com/o/oauth2/token", "https://www.googleapis.com/oauth2/v4/token"
+    ];
 
     private readonly Lock _gate = new();
     private readonly Dictionary<string, DateTimeOffset> _valid = [];
@@ -43,7 +45,11 @@ internal sealed class FcmTokenEndpoint(FcmSimulatorOptions options, RSA key, str
     /// <summary>Status and JSON body for a posted form.</summary>
     public (int Status, string Body) Exchange(IReadOnlyDictionary<string, string> form)
     {
-        if (form.GetValueOrDefault("grant_type") != GrantType) return Refuse("unsupported_grant_type", "Invalid grant_type: " + form.GetValueOrDefault("grant_type"));
+        if (form.GetValueOrDefault("grant_type") != GrantType)
+        {
+            return Refuse("unsupported_grant_type", "Invalid grant_type: " + form.GetValueOrDefault("grant_type"));
+        }
+
         if (form.GetValueOrDefault("assertion") is not { Length: > 0 } assertion) return Refuse("invalid_request", "Missing parameter: assertion");
         var parts = assertion.Split('.');
         if (parts.Length != 3) return Refuse("invalid_grant", "Bad Request");
@@ -67,15 +73,28 @@ internal sealed class FcmTokenEndpoint(FcmSimulatorOptions options, RSA key, str
             if (_accountDeleted || Text(claims, "iss") != clientEmail) return Refuse("invalid_grant", "Invalid grant: account not found");
         }
         if (Text(header, "alg") != "RS256" || (Text(header, "kid") is { } kid && kid != keyId)
-            || !key.VerifyData(signed, signature, HashAlgorithmName.SHA256, RSASignaturePadding.Pkcs1)) return Refuse("invalid_grant", "Invalid JWT Signature.");
+            || !key.VerifyData(signed, signature, HashAlgorithmName.SHA256, RSASignaturePadding.Pkcs1))
+        {
+            return Refuse("invalid_grant", "Invalid JWT Signature.");
+        }
+
         // 2. For whom
-        if (Text(claims, "aud") is not { } audience || (audience != tokenUri && !GoogleAudiences.Contains(audience))) return Refuse("invalid_grant", "Failed audience check. The right audience is " + tokenUri);
+        if (Text(claims, "aud") is not { } audience || (audience != tokenUri && !GoogleAudiences.Contains(audience)))
+        {
+            return Refuse("invalid_grant", "Failed audience check. The right audience is " + tokenUri);
+        }
+
         // 3. When
-        if (Number(claims, "iat") is not { } iat || Number(claims, "exp") is not { } exp) return Refuse("invalid_grant", "Required parameter is missing: iat, exp");
+        if (Number(claims, "iat") is not { } iat || Number(claims, "exp") is not { } exp)
+        {
+            return Refuse("invalid_grant", "Required parameter is missing: iat, exp");
+        }
+
         var now = options.Clock.GetUtcNow().ToUnixTimeSeconds();
         if (iat > now + (long)options.ClockSkew.TotalSeconds || exp <= now || exp <= iat || exp - iat > (long)options.AssertionLifetime.TotalSeconds)
         {
-            return Refuse("invalid_grant", "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. Check your iat and exp values in the JWT claim.");
+            return Refuse("invalid_grant",
+                "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. Check your iat and exp values in the JWT claim.");
         }
         // 4. For what
         var scopes = (Text(claims, "scope") ?? "").Split(' ', StringSplitOptions.RemoveEmptyEntries);
@@ -89,14 +108,17 @@ internal sealed class FcmTokenEndpoint(FcmSimulatorOptions options, RSA key, str
         var token = "ya29.sim." + Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(32));
         lock (_gate) _valid[token] = options.Clock.GetUtcNow() + options.AccessTokenLifetime;
         Interlocked.Increment(ref _issued);
-        return (200, JsonSerializer.Serialize(new { access_token = token, expires_in = (long)options.AccessTokenLifetime.TotalSeconds, token_type = "Bearer" }));
+        return (200,
+            JsonSerializer.Serialize(new { access_token = token, expires_in = (long)options.AccessTokenLifetime.TotalSeconds, token_type = "Bearer" }));
     }
 
     private static (int Status, string Body) Refuse(string error, string description) => (400, Error(error, description));
 
     public static string Error(string error, string description) => JsonSerializer.Serialize(new { error, error_description = description });
 
-    private static string? Text(JsonElement element, string name) => element.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
+    private static string? Text(JsonElement element, string name) =>
+        element.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
 
-    private static long? Number(JsonElement element, string name) => element.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.Number && value.TryGetInt64(out var number) ? number : null;
+    private static long? Number(JsonElement element, string name) =>
+        element.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.Number && value.TryGetInt64(out var number) ? number : null;
 }

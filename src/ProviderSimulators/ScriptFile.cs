@@ -5,7 +5,8 @@ namespace Marmot.ProviderSimulators;
 
 /// <summary>
 /// The file behind <c>--script</c>: verdicts by device token, <c>*</c> for the others, and the token endpoint's own.
-/// <code>{"tokens": {"aabb…": [{"status": 410, "reason": "Unregistered"}], "*": [{"status": 503, "times": 3}]}, "oauth": [{"status": 503, "retryAfter": "5"}]}</code>
+/// <code>{"tokens": {"aabb…": [{"status": 410, "reason": "Unregistered"}], "*": [{"status": 503, "times": 3}]}, "oauth": [{"status": 503, "retryAfter":
+/// "5"}]}</code>
 /// </summary>
 internal sealed class ScriptFile
 {

@@ -9,7 +9,9 @@ internal sealed class SimArguments
 {
     private const string DefaultCredentials = "marmot-sim";
 
-    private static readonly string[] ApnsOnly = ["--topic", "--team", "--key-id", "--public-key", "--environment", "--initial-streams", "--max-streams", "--goaway-after"];
+    private static readonly string[] ApnsOnly = [
+        "--topic", "--team", "--key-id", "--public-key", "--environment", "--initial-streams", "--max-streams", "--goaway-after"
+    ];
     private static readonly string[] FcmOnly = ["--project"];
     private static readonly string[] Common = ["--listen", "--port", "--name", "--script", "--capture", "--write-credentials", "--latency"];
 
@@ -99,7 +101,11 @@ internal sealed class SimArguments
 
     private static string? Number(string value, int least, int most, Action<int> set)
     {
-        if (!int.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out var number) || number < least || number > most) return $"'{value}' is not a number from {least} to {most}";
+        if (!int.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out var number) || number < least || number > most)
+        {
+            return $"'{value}' is not a number from {least} to {most}";
+        }
+
         set(number);
         return null;
     }

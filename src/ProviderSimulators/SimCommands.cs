@@ -68,7 +68,8 @@ public static class SimCommands
             return 2;
         }
         var script = new ScriptFile();
-        if (arguments.ScriptFile is not null && !ScriptFile.TryRead(await File.ReadAllTextAsync(arguments.ScriptFile, CancellationToken.None), out script, out var wrong))
+        if (arguments.ScriptFile is not null
+            && !ScriptFile.TryRead(await File.ReadAllTextAsync(arguments.ScriptFile, CancellationToken.None), out script, out var wrong))
         {
             await error.WriteLineAsync($"sim: {arguments.ScriptFile}: {wrong}");
             return 2;
@@ -177,7 +178,12 @@ public static class SimCommands
     {
         var accepted = requests.Count(request => request.Accepted);
         await output.WriteLineAsync(arguments.Json
-            ? JsonSerializer.Serialize(new { requests = requests.Count, accepted, devices = requests.Select(request => request.Token).Distinct().Count() }, CardJson)
+            ? JsonSerializer.Serialize(new
+            {
+                requests = requests.Count,
+                accepted,
+                devices = requests.Select(request => request.Token).Distinct().Count(),
+            }, CardJson)
             : $"{requests.Count} requests, {accepted} accepted, {requests.Select(request => request.Token).Distinct().Count()} devices");
     }
 

@@ -12,7 +12,8 @@ public enum SimulatedFault
     RefusedStream,
     /// <summary>RST_STREAM INTERNAL_ERROR: unknown whether processed; here it is not.</summary>
     ResetStream,
-    /// <summary>APNs: GOAWAY whose last stream lies below this one: not processed, safe to send again on a new connection. FCM: as <see cref="DropConnection"/>.</summary>
+    /// <summary>APNs: GOAWAY whose last stream lies below this one: not processed, safe to send again on a new connection. FCM: as
+    /// <see cref="DropConnection"/>.</summary>
     GoAway,
     /// <summary>The TCP connection ends with RST, not accepted.</summary>
     DropConnection,

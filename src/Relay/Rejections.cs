@@ -17,7 +17,8 @@ internal static class Rejections
     public static readonly RejectReason SkewedGroupEvent = RejectReason.Invalid("created_at of a group event must be close to the relay's clock");
     public static readonly RejectReason NotOneGroup = RejectReason.Invalid("a group event has exactly one h tag");
     public static readonly RejectReason RepostOfProtected = RejectReason.Blocked("it embeds an event that only its author may publish");
-    public static readonly RejectReason NoOrigin = RejectReason.Invalid("this relay is not told its own name (setting Public:Origin), so it takes a name only from loopback");
+    public static readonly RejectReason NoOrigin =
+        RejectReason.Invalid("this relay is not told its own name (setting Public:Origin), so it takes a name only from loopback");
     public static readonly RejectReason OtherRelay = RejectReason.Invalid("the relay tag names another relay");
     public static readonly RejectReason OnlyEncrypted = RejectReason.Blocked("this kind exists only inside encryption");
     public static readonly RejectReason KindNotTaken = RejectReason.Blocked("this relay does not take this kind");

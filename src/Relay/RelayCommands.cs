@@ -11,7 +11,8 @@ using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Marmot.Relay;
 
-/// <summary>The operator's commands: on the store <c>relay import|export|stats|delete|compact|sync|migrate</c>, on a running relay <c>relay stats --live</c>.</summary>
+/// <summary>The operator's commands: on the store <c>relay import|export|stats|delete|compact|sync|migrate</c>, on a running relay <c>relay stats
+/// --live</c>.</summary>
 /// <remarks>Exit codes: 0 done, 1 failed, 2 wrong usage. Data goes to standard output, words to standard error.</remarks>
 public static class RelayCommands
 {
@@ -108,12 +109,17 @@ public static class RelayCommands
     private static async Task<int> RunAsync(RelayCommandLine line, IEventStore store, IModerationStore decisions, RelayOptions relay)
     {
         using var moderation = new Moderation(decisions);
-        return await WithStreamsAsync(line, streams => StoreCommands.RunAsync(line, store, moderation, streams, relay, TimeProvider.System, CancellationToken.None));
+        return await WithStreamsAsync(line,
+            streams => StoreCommands.RunAsync(line, store, moderation, streams, relay, TimeProvider.System, CancellationToken.None));
     }
 
     private static async Task<int> WithStreamsAsync(RelayCommandLine line, Func<CommandStreams, Task<int>> run)
     {
-        await using var input = new ImportStream(line.Command != "import" ? Stream.Null : line.File is null ? Console.OpenStandardInput() : File.OpenRead(line.File));
+        await using var input = new ImportStream(line.Command != "import"
+            ? Stream.Null
+            : line.File is null
+            ? Console.OpenStandardInput()
+            : File.OpenRead(line.File));
         await using var output = OpenOutput(line);
         return await run(new CommandStreams(input, output, SayAsync, text => Progress(text, input.Percent)));
     }

@@ -17,12 +17,14 @@ internal sealed class StorageHealth(EventWriterLoop writer, IEventStore store) :
         : HealthState.Ok;
 }
 
-/// <summary>Whether PostgreSQL answers and takes writes, and whether what was stored here is delivered here. Looked at every few seconds, so it heals without an event.</summary>
+/// <summary>Whether PostgreSQL answers and takes writes, and whether what was stored here is delivered here. Looked at every few seconds, so it heals without
+/// an event.</summary>
 internal sealed class PostgresHealth(ClusterFeed feed, PostgresProbe probe) : IHealthPart
 {
     public string Name => "storage";
 
-    public HealthState Check() => (feed.StoreFailure ?? probe.Failure ?? feed.DeliveryFailure) is { } failure ? new HealthState(false, failure) : HealthState.Ok;
+    public HealthState Check() =>
+        (feed.StoreFailure ?? probe.Failure ?? feed.DeliveryFailure) is { } failure ? new HealthState(false, failure) : HealthState.Ok;
 }
 
 /// <summary>Whether live events reach their subscribers in time.</summary>

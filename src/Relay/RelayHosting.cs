@@ -51,7 +51,8 @@ public static class RelayHosting
         services.AddSingleton<EventCheck>();
         services.AddSingleton<Admission>();
         services.AddSingleton<WritePolicy>();
-        services.AddSingleton(provider => new RelayBudgets(provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<IOptions<RelayOptions>>().Value));
+        services.AddSingleton(provider =>
+            new RelayBudgets(provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<IOptions<RelayOptions>>().Value));
         services.AddSingleton<WorkTurns>();
         services.AddSingleton<WritePolicyProgram>();
         services.AddSingleton<EventWriterLoop>();
@@ -62,7 +63,8 @@ public static class RelayHosting
         services.AddSingleton<Requests>();
         services.AddSingleton<Syncs>();
         var storage = builder.Configuration.GetSection(StorageOptions.Section).Get<StorageOptions>() ?? new StorageOptions();
-        services.AddSingleton(provider => StoreEntrance.From(provider.GetRequiredService<IOptions<RelayOptions>>().Value, provider.GetRequiredService<TimeProvider>()));
+        services.AddSingleton(provider =>
+            StoreEntrance.From(provider.GetRequiredService<IOptions<RelayOptions>>().Value, provider.GetRequiredService<TimeProvider>()));
         AddStore(services, storage);
 
         services.AddSingleton<RelayPages>();

@@ -33,10 +33,13 @@ internal static partial class RelayLog
     [LoggerMessage(5, LogLevel.Information, "closing {Count} connections")]
     public static partial void Draining(this ILogger logger, int count);
 
-    [LoggerMessage(30, LogLevel.Error, "a record of the event log is damaged at {Position}, {Length} bytes; all others are served, its bytes are kept in {Folder} (docs/operate.md, Damaged event log)")]
+    [LoggerMessage(30, LogLevel.Error,
+        "a record of the event log is damaged at {Position}, {Length} bytes; all others are served, its bytes are kept in {Folder} (docs/operate.md, Damaged "
+            + "event log)")]
     public static partial void DamagedRecord(this ILogger logger, long position, long length, string folder);
 
-    [LoggerMessage(31, LogLevel.Warning, "the event log ended in an interrupted write at {Position}, {Length} bytes that were never acknowledged; they are kept in {Folder}")]
+    [LoggerMessage(31, LogLevel.Warning,
+        "the event log ended in an interrupted write at {Position}, {Length} bytes that were never acknowledged; they are kept in {Folder}")]
     public static partial void TornWrite(this ILogger logger, long position, long length, string folder);
 
     [LoggerMessage(32, LogLevel.Error, "damaged bytes could not be kept: {Reason}")]
@@ -54,9 +57,13 @@ internal static partial class RelayLog
     [LoggerMessage(36, LogLevel.Information, "the index holds {Events} events of the log again, after {Seconds:F1} s")]
     public static partial void IndexReady(this ILogger logger, long events, double seconds);
 
-    [LoggerMessage(37, LogLevel.Warning, "the database was put back to an earlier state: it knows {Head} arrivals where {Seen} were seen; what came between is gone, and new events are numbered above both")]
+    [LoggerMessage(37, LogLevel.Warning,
+        "the database was put back to an earlier state: it knows {Head} arrivals where {Seen} were seen; what came between is gone, and new events are "
+            + "numbered above both")]
     public static partial void DatabaseWentBack(this ILogger logger, ulong head, ulong seen);
 
-    [LoggerMessage(38, LogLevel.Warning, "messages of another deployment, or of a database before it was restored, come over the bus and are left alone; give each deployment its own Cluster:Prefix")]
+    [LoggerMessage(38, LogLevel.Warning,
+        "messages of another deployment, or of a database before it was restored, come over the bus and are left alone; give each deployment its own "
+            + "Cluster:Prefix")]
     public static partial void ForeignMessage(this ILogger logger);
 }

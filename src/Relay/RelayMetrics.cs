@@ -21,7 +21,8 @@ internal sealed class RelayMetrics : IDisposable
         _delivered = _meter.CreateCounter<long>("relay_events_delivered");
         _dropped = _meter.CreateCounter<long>("relay_connections_dropped");
         _queries = _meter.CreateCounter<long>("relay_queries");
-        _caughtUp = _meter.CreateCounter<long>("relay_cluster_events_caught_up", description: "Live events of other replicas that came from the store because no message brought them.");
+        _caughtUp = _meter.CreateCounter<long>("relay_cluster_events_caught_up",
+            description: "Live events of other replicas that came from the store because no message brought them.");
         _commit = _meter.CreateHistogram<double>("relay_commit_seconds", "s");
         _meter.CreateObservableGauge("relay_connections", () => Volatile.Read(ref _connections));
     }

@@ -60,7 +60,8 @@ public sealed class RelayOptions
     [Range(64 * 1024, 1 << 30)]
     public int MaxFilterBytes { get; set; } = 4 * 1024 * 1024;
 
-    /// <summary>Bytes of memory the filters of all open subscriptions may take; one address has at most a quarter of what is free of them. Default 512 MiB.</summary>
+    /// <summary>Bytes of memory the filters of all open subscriptions may take; one address has at most a quarter of what is free of them. Default 512
+    /// MiB.</summary>
     [Range(1024 * 1024, 1L << 40)]
     public long MaxFilterBytesTogether { get; set; } = 512L * 1024 * 1024;
 
@@ -75,7 +76,8 @@ public sealed class RelayOptions
     /// <summary>Answer searches (NIP-50) in public text: profiles, notes, threads, comments and articles. Default false: each may read 50,000 events.</summary>
     public bool Search { get; set; }
 
-    /// <summary>Events in one reconciliation (NIP-77). Default 500,000, at 40 bytes each while it is open; four such snapshots fit into memory together.</summary>
+    /// <summary>Events in one reconciliation (NIP-77). Default 500,000, at 40 bytes each while it is open; four such snapshots fit into memory
+    /// together.</summary>
     [Range(1000, 10_000_000)]
     public int MaxSyncEvents { get; set; } = 500_000;
 
@@ -89,14 +91,17 @@ public sealed class RelayOptions
     /// <summary>
     /// How far from the relay's clock, either way, a live kind 445 may be dated; zero turns the rule off. Default 0: clients of the adopted profile date it by
     /// the message inside, so what waited offline arrives old. For relays whose users are all on the MIP profile, where commits race by <c>created_at</c> and
-    /// a backdated one would win; then at least a few minutes. Import, <c>relay sync</c> and the operator's keys (<see cref="Admins"/>, <see cref="PublicKey"/>) are excepted.
+    /// a backdated one would win; then at least a few minutes. Import, <c>relay sync</c> and the operator's keys (<see cref="Admins"/>,
+    /// <see cref="PublicKey"/>) are excepted.
     /// </summary>
     public TimeSpan GroupEventClockSkew { get; set; } = TimeSpan.Zero;
 
-    /// <summary>Kinds taken: <c>All</c>, or <c>Marmot</c> for only what Marmot, profiles and relay lists need. Default <c>All</c>; what may only exist encrypted is refused either way.</summary>
+    /// <summary>Kinds taken: <c>All</c>, or <c>Marmot</c> for only what Marmot, profiles and relay lists need. Default <c>All</c>; what may only exist
+    /// encrypted is refused either way.</summary>
     public RelayKinds Kinds { get; set; } = RelayKinds.All;
 
-    /// <summary>Who may read kind 1059: <c>RecipientOnly</c> (authenticated as its <c>p</c> tag, NIP-42) or <c>Open</c>. Default <c>RecipientOnly</c>.</summary>
+    /// <summary>Who may read kind 1059: <c>RecipientOnly</c> (authenticated as its <c>p</c> tag, NIP-42) or <c>Open</c>. Default
+    /// <c>RecipientOnly</c>.</summary>
     public GiftWrapAccessMode GiftWraps { get; set; } = GiftWrapAccessMode.RecipientOnly;
 
     /// <summary>
@@ -129,7 +134,8 @@ public sealed class RelayOptions
     /// <summary>How long a message may take from its first byte to its last. Default 60 s: the longest one at 9 KB a second.</summary>
     public TimeSpan MessageTimeout { get; set; } = TimeSpan.FromSeconds(60);
 
-    /// <summary>Bytes of messages that are not whole or not read yet, over all connections; one address has at most a quarter of what is free of them. Default 256 MiB.</summary>
+    /// <summary>Bytes of messages that are not whole or not read yet, over all connections; one address has at most a quarter of what is free of them. Default
+    /// 256 MiB.</summary>
     [Range(16 * 1024 * 1024, 1L << 40)]
     public long MaxInputBytesTogether { get; set; } = 256L * 1024 * 1024;
 
@@ -161,7 +167,8 @@ public sealed class RelayOptions
     [Range(0, int.MaxValue)]
     public int WorkPerAddress { get; set; } = 200_000;
 
-    /// <summary>Work a second stored for one group (<c>h</c> of kind 445) or recipient (<c>p</c> of gift wraps), as above. Default 400,000: more than one address has. When it is spent, an address still has a hundredth of it there for itself. 0 = no limit.</summary>
+    /// <summary>Work a second stored for one group (<c>h</c> of kind 445) or recipient (<c>p</c> of gift wraps), as above. Default 400,000: more than one
+    /// address has. When it is spent, an address still has a hundredth of it there for itself. 0 = no limit.</summary>
     [Range(0, int.MaxValue)]
     public int WorkPerTarget { get; set; } = 400_000;
 

@@ -41,14 +41,18 @@ internal sealed class BlossomServer : IAsyncDisposable
     public static Task<BlossomServer> StartInAsync(string? folder, DateTimeOffset? now, params string[] settings) => StartAsync(folder, now, null, settings);
 
     /// <summary>With parts of a host's own.</summary>
-    public static Task<BlossomServer> StartWithAsync(Action<IServiceCollection> configure, params string[] settings) => StartAsync(null, null, configure, settings);
+    public static Task<BlossomServer> StartWithAsync(Action<IServiceCollection> configure, params string[] settings) =>
+        StartAsync(null, null, configure, settings);
 
     private static async Task<BlossomServer> StartAsync(string? folder, DateTimeOffset? now, Action<IServiceCollection>? configure, string[] settings)
     {
         var data = folder ?? Directory.CreateTempSubdirectory("blossom-test-").FullName;
         var clock = new WallClock(now ?? DateTimeOffset.UtcNow);
         var builder = MarmotHost.CreateBuilder(
-            ["--Public:Urls=http://127.0.0.1:0", "--Admin:Urls=", $"--Storage:DataDirectory={data}", "--Log:Level=Error", "--Blossom:MinFreeBytes=0", .. settings]);
+            [
+                "--Public:Urls=http://127.0.0.1:0", "--Admin:Urls=", $"--Storage:DataDirectory={data}", "--Log:Level=Error",
+                "--Blossom:MinFreeBytes=0", .. settings
+            ]);
         configure?.Invoke(builder.Services);
         builder.AddBlossom();
         builder.Services.RemoveAll<TimeProvider>();
@@ -62,7 +66,8 @@ internal sealed class BlossomServer : IAsyncDisposable
     public string Token(SecretKey key, BlossomVerb verb, params Bytes32[] hashes) =>
         BlossomAuth.CreateHeader(key, verb, hashes, null, Clock.GetUtcNow(), TimeSpan.FromMinutes(5));
 
-    public async Task<HttpResponseMessage> UploadAsync(SecretKey key, byte[] blob, string? type = "application/octet-stream", params (string Name, string Value)[] headers)
+    public async Task<HttpResponseMessage> UploadAsync(SecretKey key, byte[] blob, string? type = "application/octet-stream",
+        params (string Name, string Value)[] headers)
     {
         using var request = new HttpRequestMessage(HttpMethod.Put, "/upload") { Content = new ByteArrayContent(blob) };
         request.Headers.TryAddWithoutValidation("Authorization", Token(key, BlossomVerb.Upload, HashOf(blob)));

@@ -9,7 +9,8 @@ using Microsoft.Extensions.DependencyInjection;
 
 namespace Marmot.Blossom.Tests;
 
-/// <summary>The system clock jumps ahead: neither the end a claim was given nor the search for bytes without a claim may delete by it before it has stood.</summary>
+/// <summary>The system clock jumps ahead: neither the end a claim was given nor the search for bytes without a claim may delete by it before it has
+/// stood.</summary>
 public sealed class DeletionDateTests : IDisposable
 {
     private static readonly DateTimeOffset Start = DateTimeOffset.FromUnixTimeSeconds(1_790_000_000);
@@ -83,13 +84,15 @@ public sealed class DeletionDateTests : IDisposable
         }
     }
 
-    private Task<BlossomServer> StartAsync(DateTimeOffset now) => BlossomServer.StartInAsync(_folder.Path, now, "--Blossom:Retention=2.00:00:00", "--Blossom:SweepInterval=01:00:00");
+    private Task<BlossomServer> StartAsync(DateTimeOffset now) =>
+        BlossomServer.StartInAsync(_folder.Path, now, "--Blossom:Retention=2.00:00:00", "--Blossom:SweepInterval=01:00:00");
 
     private async Task UploadAsync(BlossomServer server)
     {
         foreach (var blob in _blobs)
         {
-            using var uploaded = await server.UploadAsync(_key, blob, headers: ("X-Expiration", (Start + TimeSpan.FromHours(2)).ToUnixTimeSeconds().ToString(CultureInfo.InvariantCulture)));
+            using var uploaded = await server.UploadAsync(_key, blob,
+                headers: ("X-Expiration", (Start + TimeSpan.FromHours(2)).ToUnixTimeSeconds().ToString(CultureInfo.InvariantCulture)));
             Assert.Equal(HttpStatusCode.Created, uploaded.StatusCode);
         }
     }
@@ -116,5 +119,6 @@ public sealed class DeletionDateTests : IDisposable
 
     /// <summary>How many blobs a round of the janitor deletes.</summary>
     private static async Task<int> SweepAsync(BlossomServer server) =>
-        await server.Services.GetRequiredService<Janitor>().SweepAsync(default) + await server.Services.GetRequiredService<BlobService>().RemoveOrphansAsync(default);
+        await server.Services.GetRequiredService<Janitor>().SweepAsync(default) + await server.Services.GetRequiredService<BlobService>()
+            .RemoveOrphansAsync(default);
 }

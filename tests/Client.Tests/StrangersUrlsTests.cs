@@ -35,5 +35,9 @@ public sealed class StrangersUrlsTests
     public void Relays_with_a_bad_host_are_left_out_of_a_list() =>
         Assert.Equal(
             ["wss://relay.example/"],
-            RelayUrls.Distinct(["wss://xn--ü", "wss://a..b", "wss://foo:99999", "wss://\u0378", "wss://", "wss://relay.example", "https://relay.example", "wss://[fe80::1%25eth0]"]));
+            RelayUrls.Distinct(
+                [
+                    "wss://xn--ü", "wss://a..b", "wss://foo:99999", "wss://\u0378", "wss://", "wss://relay.example", "https://relay.example",
+                    "wss://[fe80::1%25eth0]"
+                ]));
 }

@@ -36,7 +36,8 @@ public sealed class DrainLifetimeTests
 
     private static async Task<WebApplication> StartAsync(string delay)
     {
-        var builder = MarmotHost.CreateBuilder(["--Public:Urls=http://127.0.0.1:0", "--Admin:Urls=http://127.0.0.1:0", "--Log:Level=Fatal", $"--Public:DrainDelay={delay}"]);
+        var builder = MarmotHost.CreateBuilder(
+            ["--Public:Urls=http://127.0.0.1:0", "--Admin:Urls=http://127.0.0.1:0", "--Log:Level=Fatal", $"--Public:DrainDelay={delay}"]);
         var app = builder.Build();
         await app.StartAsync();
         return app;

@@ -2,8 +2,9 @@ using System.Text.RegularExpressions;
 
 namespace Marmot.House.Tests;
 
-/// <summary>The system clock is set forwards and back while servers run: by people, by time servers, by hypervisors. So a reading of the date is only for what leaves the
-/// machine or is stored with a date; whatever measures an interval uses timestamps (TimeProvider.GetTimestamp, Hosting's GetUptime) and timers.</summary>
+/// <summary>The system clock is set forwards and back while servers run: by people, by time servers, by hypervisors. So a reading of the date is only for what
+/// leaves the machine or is stored with a date; whatever measures an interval uses timestamps (TimeProvider.GetTimestamp, Hosting's GetUptime) and
+/// timers.</summary>
 public partial class ClockRulesTests
 {
     /// <summary>Who reads the date, and what for. A new line here needs a reason of the same kind: "for a timeout" is none.</summary>
@@ -81,14 +82,16 @@ public partial class ClockRulesTests
     [Fact]
     public void The_date_is_read_only_for_what_leaves_the_machine_or_is_stored_with_a_date()
     {
-        var offenders = Sources().Where(file => Date().IsMatch(file.Code) && !Readers.ContainsKey(file.Name)).Select(file => file.Name + ": measure intervals by GetTimestamp or GetUptime, or say here what the date is for");
+        var offenders = Sources().Where(file => Date().IsMatch(file.Code) && !Readers.ContainsKey(file.Name))
+            .Select(file => file.Name + ": measure intervals by GetTimestamp or GetUptime, or say here what the date is for");
         Assert.Empty(offenders);
     }
 
     [Fact]
     public void Nothing_is_measured_by_the_difference_of_two_dates()
     {
-        var offenders = Sources().Where(file => file.Code.Split('\n').Any(DateArithmetic().IsMatch) && !Arithmetic.ContainsKey(file.Name)).Select(file => file.Name + ": an interval between two readings of the date");
+        var offenders = Sources().Where(file => file.Code.Split('\n').Any(DateArithmetic().IsMatch) && !Arithmetic.ContainsKey(file.Name))
+            .Select(file => file.Name + ": an interval between two readings of the date");
         Assert.Empty(offenders);
     }
 

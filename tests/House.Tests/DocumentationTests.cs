@@ -8,7 +8,8 @@ public partial class DocumentationTests
     public void Every_file_named_in_the_architecture_page_exists()
     {
         string page = File.ReadAllText(Path.Combine(Repository.Root, "docs", "architecture.md"));
-        var named = CodeSpan().Matches(page).Select(match => match.Groups[1].Value).Where(name => name.Contains('/', StringComparison.Ordinal)).Distinct().ToList();
+        var named = CodeSpan().Matches(page).Select(match => match.Groups[1].Value).Where(name => name.Contains('/', StringComparison.Ordinal))
+            .Distinct().ToList();
         Assert.NotEmpty(named);
         Assert.DoesNotContain(named, name => !Path.Exists(Path.Combine(Repository.Root, name)));
     }
@@ -42,7 +43,8 @@ public partial class DocumentationTests
     public void No_folder_is_named_like_a_public_type_in_it()
     {
         var offenders = Repository.Files("*.cs")
-            .Where(file => Path.GetFileNameWithoutExtension(file) == Path.GetFileName(Path.GetDirectoryName(file)) && file.Contains($"{Path.DirectorySeparatorChar}src{Path.DirectorySeparatorChar}", StringComparison.Ordinal));
+            .Where(file => Path.GetFileNameWithoutExtension(file) == Path.GetFileName(Path.GetDirectoryName(file))
+                && file.Contains($"{Path.DirectorySeparatorChar}src{Path.DirectorySeparatorChar}", StringComparison.Ordinal));
         Assert.Empty(offenders);
     }
 

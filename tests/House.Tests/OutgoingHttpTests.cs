@@ -10,7 +10,9 @@ public partial class OutgoingHttpTests
     public void Servers_make_their_http_clients_in_one_place()
     {
         var place = Path.Combine("src", "Hosting", "Outgoing", "OutgoingHttp.cs");
-        var files = Servers.SelectMany(server => Repository.Files("*.cs").Where(file => Path.GetRelativePath(Repository.Root, file).StartsWith(Path.Combine("src", server) + Path.DirectorySeparatorChar, StringComparison.Ordinal))).ToList();
+        var files = Servers.SelectMany(server => Repository.Files("*.cs")
+            .Where(file => Path.GetRelativePath(Repository.Root, file)
+                .StartsWith(Path.Combine("src", server) + Path.DirectorySeparatorChar, StringComparison.Ordinal))).ToList();
         Assert.Contains(files, file => file.EndsWith(place, StringComparison.Ordinal) && Client().IsMatch(File.ReadAllText(file)));
         Assert.DoesNotContain(files, file => !file.EndsWith(place, StringComparison.Ordinal) && Client().IsMatch(File.ReadAllText(file)));
     }

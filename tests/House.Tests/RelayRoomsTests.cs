@@ -8,7 +8,8 @@ public partial class RelayRoomsTests
     /// <summary>Left to right. What stands in src/Relay itself (settings, metrics, refusals, the composition) is for all.</summary>
     private static readonly string[] Rooms =
     [
-        "Operator", "Maintenance", "Management", "Pages", "Connections", "Dispatch", "Ingest", "Queries", "Live", "Replies", "Frames", "Budgets", "Storage", "Rules", "Turns",
+        "Operator", "Maintenance", "Management", "Pages", "Connections", "Dispatch", "Ingest", "Queries", "Live", "Replies", "Frames", "Budgets", "Storage",
+        "Rules", "Turns",
     ];
 
     private static string Relay => Path.Combine(Repository.Root, "src", "Relay");
@@ -57,7 +58,8 @@ public partial class RelayRoomsTests
     public void Finds_a_reference_in_every_way_to_write_it(string code, bool found) => Assert.Equal(found, Refers(code, "Ingest"));
 
     private static bool Refers(string code, string room) =>
-        Regex.IsMatch(code, $@"Marmot\.Relay\.{room}\b", RegexOptions.CultureInvariant) || Regex.IsMatch(code, $@"(?<![\w.]){room}\.[A-Z]", RegexOptions.CultureInvariant);
+        Regex.IsMatch(code, $@"Marmot\.Relay\.{room}\b", RegexOptions.CultureInvariant)
+        || Regex.IsMatch(code, $@"(?<![\w.]){room}\.[A-Z]", RegexOptions.CultureInvariant);
 
     // Not those of cref, which is a reference.
     [GeneratedRegex("(?<!cref=)\"(?:\\\\.|[^\"\\\\\\n])*\"")]

@@ -7,7 +7,8 @@ internal static class Repository
 
     internal static IEnumerable<string> Files(string pattern) =>
         Directory.EnumerateFiles(Root, pattern, SearchOption.AllDirectories)
-            .Where(file => !Path.GetRelativePath(Root, file).Split(Path.DirectorySeparatorChar).Any(part => part is "bin" or "obj" or "node_modules" or ".git"));
+            .Where(file => !Path.GetRelativePath(Root, file).Split(Path.DirectorySeparatorChar)
+                .Any(part => part is "bin" or "obj" or "node_modules" or ".git"));
 
     private static string FindRoot()
     {

@@ -20,7 +20,13 @@ internal sealed class MarmotPeer : IAsyncDisposable
     {
         string folder = Path.Combine(MarmotServerProcess.RepositoryRoot, "tests", "Interop", "marmot");
         Assert.True(Directory.Exists(Path.Combine(folder, "node_modules")), "ts-mls is not installed: run 'npm ci' in tests/Interop/marmot, or ./test");
-        var peer = new MarmotPeer(Process.Start(new ProcessStartInfo("node", "peer.mjs") { WorkingDirectory = folder, RedirectStandardInput = true, RedirectStandardOutput = true })!);
+        var peer = new MarmotPeer(
+            Process.Start(new ProcessStartInfo("node", "peer.mjs")
+            {
+                WorkingDirectory = folder,
+                RedirectStandardInput = true,
+                RedirectStandardOutput = true,
+            })!);
         peer.Key = (await peer.AskAsync("init", new { url = relay.ToString() }))["pubkey"]!.GetValue<string>();
         await peer.AskAsync("publishKeyPackage");
         return peer;

@@ -31,7 +31,9 @@ public sealed class MarmotPeerTests(SuiteFixture fixture) : IClassFixture<SuiteF
         var (bob, bobsKey) = await AgentAsync("bob");
         var tess = await PeerAsync();
         var tom = await PeerAsync();
-        string group = (await alice.AskAsync("createGroup", new { name = "ours", description = "", admins = new[] { tess.Key } }))["state"]!["groupId"]!.GetValue<string>();
+        string group =
+            (await alice.AskAsync("createGroup",
+                new { name = "ours", description = "", admins = new[] { tess.Key } }))["state"]!["groupId"]!.GetValue<string>();
         await alice.AskAsync("inviteMany", new { group, pubkeys = new[] { tess.Key, bobsKey } });
         Assert.Equal(group, (await tess.AskAsync("acceptInvite"))["group"]!.GetValue<string>());
         await bob.AskAsync("acceptInvites", new { waitMs = 20_000 });
@@ -146,7 +148,8 @@ public sealed class MarmotPeerTests(SuiteFixture fixture) : IClassFixture<SuiteF
     {
         var agent = AgentProcess.Start();
         _open.Add(agent);
-        string key = (await agent.AskAsync("init", new { relays = new[] { Relay.ToString() }, name, stateDir = _folders.File(name) }))["pubkey"]!.GetValue<string>();
+        string key = (await agent.AskAsync("init",
+            new { relays = new[] { Relay.ToString() }, name, stateDir = _folders.File(name) }))["pubkey"]!.GetValue<string>();
         if (isNew)
         {
             await agent.AskAsync("publishRelayLists");
@@ -164,11 +167,13 @@ public sealed class MarmotPeerTests(SuiteFixture fixture) : IClassFixture<SuiteF
         }
     }
 
-    private static async Task<JsonObject> StateAsync(AgentProcess agent, string group) => (await agent.AskAsync("groupState", new { group }))["state"]!.AsObject();
+    private static async Task<JsonObject> StateAsync(AgentProcess agent, string group) =>
+        (await agent.AskAsync("groupState", new { group }))["state"]!.AsObject();
 
     private static async Task<IEnumerable<string>> TextsAsync(AgentProcess agent, string group) => Texts(await agent.AskAsync("listMessages", new { group }));
 
-    private static IEnumerable<string> Texts(JsonObject list) => list["messages"]!.AsArray().Select(message => message!["content"]!.GetValue<string>()).Order(StringComparer.Ordinal);
+    private static IEnumerable<string> Texts(JsonObject list) =>
+        list["messages"]!.AsArray().Select(message => message!["content"]!.GetValue<string>()).Order(StringComparer.Ordinal);
 
     private static async Task AgreeAsync(string group, AgentProcess[] agents, MarmotPeer[] peers)
     {

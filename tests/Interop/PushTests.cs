@@ -156,7 +156,8 @@ public sealed class PushTests : IAsyncLifetime
 
     private static Device NewApnsDevice(string dialect) => new(dialect, "apns", Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(32)));
 
-    private static Device NewFcmDevice(string dialect) => new(dialect, "fcm", $"{RandomNumberGenerator.GetHexString(22)}:APA91b{RandomNumberGenerator.GetHexString(120)}");
+    private static Device NewFcmDevice(string dialect) =>
+        new(dialect, "fcm", $"{RandomNumberGenerator.GetHexString(22)}:APA91b{RandomNumberGenerator.GetHexString(120)}");
 
     private sealed record Device(string Dialect, string Platform, string Token)
     {

@@ -25,5 +25,6 @@ internal sealed class TraceSearch
     }
 
     /// <summary>The forms found; empty when the secret left no trace.</summary>
-    internal IEnumerable<string> FindIn(byte[] haystack) => _needles.Where(needle => haystack.AsSpan().IndexOf(needle.Bytes) >= 0).Select(needle => needle.Form).Distinct();
+    internal IEnumerable<string> FindIn(byte[] haystack) =>
+        _needles.Where(needle => haystack.AsSpan().IndexOf(needle.Bytes) >= 0).Select(needle => needle.Form).Distinct();
 }

@@ -53,9 +53,14 @@ public partial class DocsTests
         // begin example
         // Carol's process ends after every step; what it needs is in two byte strings, both secret.
         var carolKeys = suite.GenerateSignatureKeyPair();
-        using var carolPackage = KeyPackageSecrets.Create(suite, carolKeys, Credential.Basic("carol"u8), capabilities, new Lifetime(1_700_000_000, 1_900_000_000));
+        using var carolPackage = KeyPackageSecrets.Create(suite, carolKeys, Credential.Basic("carol"u8), capabilities,
+            new Lifetime(1_700_000_000, 1_900_000_000));
         var storedPackage = carolPackage.ToBytes();
-        var adding = alice.Commit(new CommitRequest { Proposals = [new AddProposal(carolPackage.KeyPackage)], Now = DateTimeOffset.FromUnixTimeSeconds(1_800_000_000) });
+        var adding = alice.Commit(new CommitRequest
+        {
+            Proposals = [new AddProposal(carolPackage.KeyPackage)],
+            Now = DateTimeOffset.FromUnixTimeSeconds(1_800_000_000),
+        });
         alice.Merge(adding);
         KeyPackageSecrets.TryRead(storedPackage, out var restoredPackage);
         Group.TryJoin(adding.Welcome!, restoredPackage!, new JoinRequest(), out var carol, out _);
@@ -81,7 +86,8 @@ public partial class DocsTests
     {
         var page = File.ReadAllText(Path.Combine(Root(), "docs", "mls.md"));
         var shown = PageExample().Matches(page).Select(m => m.Groups[1].Value.Trim()).ToArray();
-        var run = Example().Matches(File.ReadAllText(Here())).Select(m => string.Join('\n', m.Groups[1].Value.Split('\n').Select(l => l.StartsWith("        ", StringComparison.Ordinal) ? l[8..] : l)).Trim());
+        var run = Example().Matches(File.ReadAllText(Here()))
+            .Select(m => string.Join('\n', m.Groups[1].Value.Split('\n').Select(l => l.StartsWith("        ", StringComparison.Ordinal) ? l[8..] : l)).Trim());
         Assert.Equal(2, shown.Length);
         Assert.Equal(run, shown);
     }

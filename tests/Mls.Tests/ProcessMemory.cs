@@ -59,7 +59,11 @@ internal static unsafe class ProcessMemory
                 }
                 span = span[..read];
                 var (windowStart, windowEnd) = ((long)window, (long)window + Window);
-                if (at < windowEnd && at + read > windowStart) span.Slice((int)Math.Max(0, windowStart - at), (int)(Math.Min(at + read, windowEnd) - Math.Max(at, windowStart))).Clear();
+                if (at < windowEnd && at + read > windowStart)
+                {
+                    span.Slice((int)Math.Max(0, windowStart - at), (int)(Math.Min(at + read, windowEnd) - Math.Max(at, windowStart))).Clear();
+                }
+
                 foreach (ref var b in span) b = (byte)~b;
                 foreach (var needle in needles)
                 {
@@ -80,7 +84,8 @@ internal static unsafe class ProcessMemory
             var parts = line.Split(' ', 3);
             if (!parts[1].StartsWith("rw", StringComparison.Ordinal) || line.EndsWith("[vvar]", StringComparison.Ordinal)) continue;
             var range = parts[0].Split('-');
-            regions.Add((long.Parse(range[0], NumberStyles.HexNumber, CultureInfo.InvariantCulture), long.Parse(range[1], NumberStyles.HexNumber, CultureInfo.InvariantCulture)));
+            regions.Add((long.Parse(range[0], NumberStyles.HexNumber, CultureInfo.InvariantCulture),
+                long.Parse(range[1], NumberStyles.HexNumber, CultureInfo.InvariantCulture)));
         }
         return regions;
     }

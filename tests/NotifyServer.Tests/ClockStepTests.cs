@@ -8,7 +8,8 @@ using Marmot.Protocol.Push;
 
 namespace Marmot.NotifyServer.Tests;
 
-/// <summary>The date of the machine is set while the server runs. Most tests of this project run on a clock whose date steps by hours at each reading (RunningServer); these say what must hold.</summary>
+/// <summary>The date of the machine is set while the server runs. Most tests of this project run on a clock whose date steps by hours at each reading
+/// (RunningServer); these say what must hold.</summary>
 public class ClockStepTests
 {
     public static TheoryData<int> Steps => [-120, -1, 1, 120, 3000];

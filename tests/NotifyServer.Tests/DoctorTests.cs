@@ -39,7 +39,10 @@ public sealed class DoctorTests : IAsyncLifetime
 
         Assert.All(findings, finding => Assert.True(finding.Verdict == DoctorVerdict.Passed, $"{finding.Check}: {finding.Detail}"));
         Assert.Equal(
-            ["key", "apns name", "apns tls", "apns credential", "fcm name", "fcm tls", "clock", "fcm credential", "limits", "subscription (app)", "trigger there and back (app)"],
+            [
+                "key", "apns name", "apns tls", "apns credential", "fcm name", "fcm tls", "clock", "fcm credential", "limits", "subscription (app)",
+                "trigger there and back (app)"
+            ],
             findings.Select(finding => finding.Check.Split(": ", 2)[1]));
         Assert.Contains("BadDeviceToken", Detail(findings, "apns credential"), StringComparison.Ordinal);
         Assert.Contains("h2", Detail(findings, "apns tls"), StringComparison.Ordinal);

@@ -45,7 +45,8 @@ public class EndToEndTests
         Assert.Equal("background", apns.Header("apns-push-type"));
         Assert.Equal("5", apns.Header("apns-priority"));
         Assert.Equal(RunningServer.Topic, apns.Header("apns-topic"));
-        Assert.InRange(long.Parse(apns.Header("apns-expiration")!, System.Globalization.CultureInfo.InvariantCulture) - apns.Time.ToUnixTimeSeconds(), 150, 181);
+        Assert.InRange(long.Parse(apns.Header("apns-expiration")!, System.Globalization.CultureInfo.InvariantCulture)
+            - apns.Time.ToUnixTimeSeconds(), 150, 181);
         Assert.Equal("""{"aps":{"content-available":1}}""", System.Text.Encoding.UTF8.GetString(apns.Body.Span));
         Assert.Empty(apns.Warnings);
         var fcm = Assert.Single(server.Fcm.Requests, request => request.Token == "abc");
@@ -155,7 +156,8 @@ public class EndToEndTests
         var signature = Convert.ToHexStringLower(genuine.Signature.Span);
 
         await relay.SendAsync(TestTrigger.Create(stranger.PublicKey, TokenDialect.MarmotPushV1, [Device.Apns(13)], TimeProvider.System));
-        await relay.SendAsync(NostrEvent.Create(stranger, 1059, [["p", server.PublicKey.ToString()], ["p", stranger.PublicKey.ToString()]], genuine.Content, 1));
+        await relay.SendAsync(
+            NostrEvent.Create(stranger, 1059, [["p", server.PublicKey.ToString()], ["p", stranger.PublicKey.ToString()]], genuine.Content, 1));
         await relay.SendAsync(NostrEvent.Create(stranger, 1, [["p", server.PublicKey.ToString()]], genuine.Content, 1));
         await SendForgeryAsync(json.Replace(genuine.Content, stranger.PublicKey.ToString() + genuine.Content[64..], StringComparison.Ordinal));
         var forged = json.Replace(signature, new string('a', 128), StringComparison.Ordinal);

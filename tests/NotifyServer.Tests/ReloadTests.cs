@@ -19,7 +19,8 @@ public sealed class ReloadTests : IDisposable
         await using var relay = await TestRelay.StartAsync();
         await using var providers = await StartWithTwoKeysAsync();
         var settings = new TestSettings();
-        await using var server = await RunningServer.StartAsync([relay], options => UseKey(options, "KEYNUMBER1", _first), providers: providers, extras: new ServerExtras { Settings = settings });
+        await using var server = await RunningServer.StartAsync([relay], options => UseKey(options, "KEYNUMBER1", _first), providers: providers,
+            extras: new ServerExtras { Settings = settings });
         await relay.SubscribedAsync();
         providers.Apns.RevokeKey("KEYNUMBER1");
         await relay.SendAsync(server.Trigger(TokenDialect.MarmotPushV1, [.. Enumerable.Range(1, 20).Select(i => Device.Apns((byte)i))]));
@@ -42,7 +43,8 @@ public sealed class ReloadTests : IDisposable
         await using var relay = await TestRelay.StartAsync();
         await using var providers = await StartWithTwoKeysAsync(apns => apns.Latency = TimeSpan.FromMilliseconds(5));
         var settings = new TestSettings();
-        await using var server = await RunningServer.StartAsync([relay], options => UseKey(options, "KEYNUMBER1", _first), providers: providers, extras: new ServerExtras { Settings = settings });
+        await using var server = await RunningServer.StartAsync([relay], options => UseKey(options, "KEYNUMBER1", _first), providers: providers,
+            extras: new ServerExtras { Settings = settings });
         await relay.SubscribedAsync();
         settings.Base = server.Options;
         for (var i = 0; i < 10; i++)
@@ -178,7 +180,10 @@ public sealed class ReloadTests : IDisposable
     private static NotifyOptions Copy(NotifyOptions options) =>
         System.Text.Json.JsonSerializer.Deserialize<NotifyOptions>(System.Text.Json.JsonSerializer.Serialize(options), Binding)!;
 
-    private static readonly System.Text.Json.JsonSerializerOptions Binding = new() { PreferredObjectCreationHandling = System.Text.Json.Serialization.JsonObjectCreationHandling.Populate };
+    private static readonly System.Text.Json.JsonSerializerOptions Binding = new()
+    {
+        PreferredObjectCreationHandling = System.Text.Json.Serialization.JsonObjectCreationHandling.Populate,
+    };
 
     private sealed class TestSettings : ISettingsSource
     {

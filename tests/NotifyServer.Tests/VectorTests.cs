@@ -81,9 +81,11 @@ public sealed class VectorTests : IAsyncLifetime
         Assert.Equal(expected.Order(), Deliveries().Order());
         Assert.Equal(count - expected.Count, server.Probe.Count("marmot_notify_tokens:skipped"));
 
-        // 217 bytes of FCM token fit 280 bytes and are taken, since only a real token can have that length; so is an APNs token of another length than 32 bytes.
+        // 217 bytes of FCM token fit 280 bytes and are taken, since only a real token can have that length; so is an APNs token of another length than 32
+        // bytes.
         static bool IsGood(JsonElement token) => token.GetProperty("expect").GetString() is { } expect
-            && (expect.StartsWith("ok", StringComparison.Ordinal) || expect.StartsWith("fits", StringComparison.Ordinal) || expect.Contains("an APNs token is exactly 32 bytes", StringComparison.Ordinal));
+            && (expect.StartsWith("ok", StringComparison.Ordinal) || expect.StartsWith("fits", StringComparison.Ordinal)
+                || expect.Contains("an APNs token is exactly 32 bytes", StringComparison.Ordinal));
     }
 
     [Fact]
@@ -128,7 +130,9 @@ public sealed class VectorTests : IAsyncLifetime
         plaintext[1] = 0;
         plaintext[2] = (byte)device.Length;
         device.CopyTo(plaintext, 3);
-        var (salt, info) = dialect == TokenDialect.MarmotPushV1 ? ("marmot-push-token-v1", "marmot-push-token-encryption") : ("mip05-v1", "mip05-token-encryption");
+        var (salt, info) = dialect == TokenDialect.MarmotPushV1
+            ? ("marmot-push-token-v1", "marmot-push-token-encryption")
+            : ("mip05-v1", "mip05-token-encryption");
         var key = new byte[32];
         HkdfSha256.DeriveKey(shared, Encoding.ASCII.GetBytes(salt), Encoding.ASCII.GetBytes(info), key);
         var token = new byte[dialect.TokenSize];
@@ -166,7 +170,10 @@ public sealed class VectorTests : IAsyncLifetime
         [relay], options => options.CoalescingWindow = TimeSpan.Zero, nsec: keys.GetProperty("server_secret_key").GetString(), providers: _providers);
 
     private string[] Deliveries() =>
-        [.. _providers.Apns.Requests.Concat(_providers.Fcm.Requests).Where(request => request.Accepted).OrderBy(request => request.Time).Select(request => request.Token)];
+        [
+            .. _providers.Apns.Requests.Concat(_providers.Fcm.Requests).Where(request => request.Accepted).OrderBy(request => request.Time)
+                .Select(request => request.Token)
+        ];
 
     private static JsonDocument Read(string name) => JsonDocument.Parse(File.ReadAllBytes(Path.Combine(AppContext.BaseDirectory, "Vectors", name)));
 }

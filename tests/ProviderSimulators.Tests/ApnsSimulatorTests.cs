@@ -51,7 +51,8 @@ public sealed class ApnsSimulatorTests : IAsyncLifetime
         Assert.Equal(id, response.Headers.GetValues("apns-id").Single());
         Assert.Empty(await response.Content.ReadAsByteArrayAsync());
         var seen = Assert.Single(_apns.Requests);
-        Assert.Equal((1, Device, "app.marmot", "1", 1, 200, true), (seen.Number, seen.Token, seen.Topic, seen.ConnectionId, seen.StreamId, seen.Status, seen.Accepted));
+        Assert.Equal((1, Device, "app.marmot", "1", 1, 200, true),
+            (seen.Number, seen.Token, seen.Topic, seen.ConnectionId, seen.StreamId, seen.Status, seen.Accepted));
         Assert.Equal("5", seen.Header("apns-priority"));
         Assert.Equal("""{"aps":{"content-available":1}}""", Encoding.UTF8.GetString(seen.Body.Span));
         Assert.Equal(Start, seen.Time);
@@ -133,7 +134,8 @@ public sealed class ApnsSimulatorTests : IAsyncLifetime
         { 400, "PayloadEmpty", request => request.Content = null },
         { 400, "PayloadEmpty", request => request.Content = new StringContent("not json") },
         { 400, "PayloadEmpty", request => request.Content = new StringContent("[]") },
-        { 413, "PayloadTooLarge", request => request.Content = new StringContent("""{"aps":{"content-available":1},"x":""" + "\"" + new string('x', 4096) + "\"}") },
+        { 413, "PayloadTooLarge",
+            request => request.Content = new StringContent("""{"aps":{"content-available":1},"x":""" + "\"" + new string('x', 4096) + "\"}") },
         { 403, "MissingProviderToken", request => request.Headers.Remove("authorization") },
         { 403, "MissingProviderToken", request => Replace(request, "authorization", "bearer ") },
         { 403, "InvalidProviderToken", request => Replace(request, "authorization", "basic abc") },

@@ -66,14 +66,20 @@ public sealed class FcmSimulatorTests : IAsyncLifetime
     }
 
     private static string Message(string token = Device) =>
-        JsonSerializer.Serialize(new { message = new { token, data = new { k = "v" }, android = new { priority = "high", ttl = "120s", collapse_key = "wake" } } });
+        JsonSerializer.Serialize(new
+        {
+            message = new { token, data = new { k = "v" }, android = new { priority = "high", ttl = "120s", collapse_key = "wake" } },
+        });
 
     private static string? Detail(JsonElement body, string name)
     {
         if (!body.GetProperty("error").TryGetProperty("details", out var details)) return null;
         foreach (var detail in details.EnumerateArray())
         {
-            if (detail.TryGetProperty(name, out var value)) return value.ValueKind == JsonValueKind.String ? value.GetString() : value[0].GetProperty("field").GetString();
+            if (detail.TryGetProperty(name, out var value))
+            {
+                return value.ValueKind == JsonValueKind.String ? value.GetString() : value[0].GetProperty("field").GetString();
+            }
         }
         return null;
     }
@@ -112,7 +118,8 @@ public sealed class FcmSimulatorTests : IAsyncLifetime
         var error = await JsonOf(response);
 
         Assert.Equal(status, (int)response.StatusCode);
-        Assert.Equal((status, rpcStatus), (error.GetProperty("error").GetProperty("code").GetInt32(), error.GetProperty("error").GetProperty("status").GetString()));
+        Assert.Equal((status, rpcStatus),
+            (error.GetProperty("error").GetProperty("code").GetInt32(), error.GetProperty("error").GetProperty("status").GetString()));
         Assert.Equal(code, Detail(error, "errorCode"));
         Assert.Equal(Start.AddSeconds(30), response.Headers.RetryAfter!.Date);
         using var again = await SendAsync(token);

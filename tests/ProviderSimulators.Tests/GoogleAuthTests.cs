@@ -64,7 +64,10 @@ public class GoogleAuthTests
         {
             var policy = new X509ChainPolicy { TrustMode = X509ChainTrustMode.CustomRootTrust, RevocationMode = X509RevocationMode.NoCheck };
             policy.CustomTrustStore.Add(fcm.CaCertificate);
-            var handler = new Watcher(this) { InnerHandler = new SocketsHttpHandler { SslOptions = new SslClientAuthenticationOptions { CertificateChainPolicy = policy } } };
+            var handler = new Watcher(this)
+            {
+                InnerHandler = new SocketsHttpHandler { SslOptions = new SslClientAuthenticationOptions { CertificateChainPolicy = policy } },
+            };
             _handlers.Add(handler);
             return handler;
         }

@@ -45,7 +45,8 @@ public sealed class SimCommandsTests : IDisposable
         {
             using var authority = X509CertificateLoader.LoadCertificateFromFile(card.GetProperty("ca_file").GetString()!);
             using var client = new SimulatorClient(authority);
-            var token = ProviderToken(File.ReadAllText(card.GetProperty("key_file").GetString()!), card.GetProperty("key_id").GetString()!, card.GetProperty("team_id").GetString()!, DateTimeOffset.UtcNow);
+            var token = ProviderToken(File.ReadAllText(card.GetProperty("key_file").GetString()!), card.GetProperty("key_id").GetString()!,
+                card.GetProperty("team_id").GetString()!, DateTimeOffset.UtcNow);
             var endpoint = new Uri(card.GetProperty("endpoint").GetString()!);
             foreach (var (device, topic, status) in ((string, string, int)[])[("aa", "app.marmot", 200), ("dead", "app.marmot", 410), ("aa", "app.other", 400)])
             {
@@ -70,7 +71,9 @@ public sealed class SimCommandsTests : IDisposable
             using var authority = X509CertificateLoader.LoadCertificateFromFile(card.GetProperty("ca_file").GetString()!);
             using var client = new SimulatorClient(authority);
             var account = await File.ReadAllTextAsync(card.GetProperty("service_account_file").GetString()!);
-            using var form = new FormUrlEncodedContent([new("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"), new("assertion", Assertion(account, DateTimeOffset.UtcNow))]);
+            using var form =
+                new FormUrlEncodedContent(
+                    [new("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"), new("assertion", Assertion(account, DateTimeOffset.UtcNow))]);
             using var response = await client.Http.PostAsync(new Uri(card.GetProperty("token_uri").GetString()!), form, _deadline.Token);
             Assert.Equal(HttpStatusCode.OK, response.StatusCode);
         });
@@ -109,7 +112,8 @@ public sealed class SimCommandsTests : IDisposable
         })));
 
         Assert.Single(made.Distinct());
-        Assert.Equal(["AuthKey_MARMOTKEY1.p8", "ca-private.pem", "ca.pem"], Directory.GetFiles(At("shared")).Select(Path.GetFileName).Order(StringComparer.Ordinal));
+        Assert.Equal(["AuthKey_MARMOTKEY1.p8", "ca-private.pem", "ca.pem"], Directory.GetFiles(At("shared")).Select(Path.GetFileName)
+            .Order(StringComparer.Ordinal));
     }
 
     [Fact]

@@ -20,7 +20,12 @@ internal sealed class SimulatorClient : IDisposable
             EnableMultipleHttp2Connections = manyConnections,
             SslOptions = new SslClientAuthenticationOptions
             {
-                CertificateChainPolicy = new X509ChainPolicy { TrustMode = X509ChainTrustMode.CustomRootTrust, CustomTrustStore = { authority }, RevocationMode = X509RevocationMode.NoCheck },
+                CertificateChainPolicy = new X509ChainPolicy
+                {
+                    TrustMode = X509ChainTrustMode.CustomRootTrust,
+                    CustomTrustStore = { authority },
+                    RevocationMode = X509RevocationMode.NoCheck,
+                },
             },
         };
         Http = new HttpClient(_handler) { Timeout = TimeSpan.FromSeconds(20) };
@@ -39,7 +44,8 @@ internal sealed class SimulatorClient : IDisposable
     }
 
     /// <summary>A background push as Apple wants it; the caller changes what the test is about.</summary>
-    public static HttpRequestMessage Push(Uri endpoint, string token, string? providerToken, string topic = "app.marmot", string body = """{"aps":{"content-available":1}}""")
+    public static HttpRequestMessage Push(Uri endpoint, string token, string? providerToken, string topic = "app.marmot",
+        string body = """{"aps":{"content-available":1}}""")
     {
         var request = new HttpRequestMessage(HttpMethod.Post, new Uri(endpoint, "/3/device/" + token))
         {

@@ -54,7 +54,8 @@ public sealed class BadHostTests
         using var socket = new TcpClient();
         await socket.ConnectAsync(relay.Http.Host, relay.Http.Port);
         await socket.GetStream().WriteAsync(Encoding.UTF8.GetBytes(
-            $"POST / HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/nostr+json+rpc\r\nAuthorization: {header}\r\nConnection: close\r\nContent-Length: {Body.Length}\r\n\r\n{Body}"));
+            $"POST / HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/nostr+json+rpc\r\nAuthorization: {header}\r\nConnection: "
+                + $"close\r\nContent-Length: {Body.Length}\r\n\r\n{Body}"));
         using var reader = new StreamReader(socket.GetStream());
         using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(10));
         var status = (await reader.ReadLineAsync(patience.Token))!.Split(' ')[1];
@@ -95,7 +96,8 @@ public sealed class BadHostTests
         using var call = new HttpRequestMessage(HttpMethod.Post, relay.Http) { Content = new StringContent(Body) };
         call.Headers.Host = host;
         call.Content.Headers.ContentType = new("application/nostr+json+rpc");
-        call.Headers.TryAddWithoutValidation("Authorization", HttpAuth.CreateHeader(admin, "POST", new Uri("http:" + name), Encoding.UTF8.GetBytes(Body), relay.Clock.GetUtcNow()));
+        call.Headers.TryAddWithoutValidation("Authorization",
+            HttpAuth.CreateHeader(admin, "POST", new Uri("http:" + name), Encoding.UTF8.GetBytes(Body), relay.Clock.GetUtcNow()));
         using var answer = await http.SendAsync(call);
         Assert.Equal(taken ? 200 : 401, (int)answer.StatusCode);
         Assert.Equal(taken, !(await answer.Content.ReadAsStringAsync()).Contains("Public:Origin", StringComparison.Ordinal));

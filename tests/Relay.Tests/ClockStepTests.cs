@@ -4,7 +4,8 @@ using Marmot.Relay.Tests.Kit;
 
 namespace Marmot.Relay.Tests;
 
-/// <summary>The date of the machine is set back and forth by hours while the relay runs. Budgets, time limits, flushes and live delivery must not notice.</summary>
+/// <summary>The date of the machine is set back and forth by hours while the relay runs. Budgets, time limits, flushes and live delivery must not
+/// notice.</summary>
 public sealed class ClockStepTests
 {
     private static readonly int[] Hours = [3, -5, 26, -25, 1, -48, 48];

@@ -11,7 +11,8 @@ using Marmot.TestKit;
 
 namespace Marmot.Relay.Tests;
 
-/// <summary>The real program, killed with SIGKILL in the middle of a burst, a hundred times on one data directory; the events of every other burst go one by one.</summary>
+/// <summary>The real program, killed with SIGKILL in the middle of a burst, a hundred times on one data directory; the events of every other burst go one by
+/// one.</summary>
 public sealed class KillTests
 {
     private const int Rounds = 100;

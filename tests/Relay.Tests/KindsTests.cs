@@ -20,7 +20,9 @@ public sealed class KindsTests
         using var bob = SecretKey.Generate();
         string[] followsBob = ["p", bob.PublicKey.ToString(), "wss://relay.example.com", "bob"];
         var older = NostrEvent.Create(alice, 3, [followsBob], "", Now - 10);
-        var newer = NostrEvent.Create(alice, 3, [.. Enumerable.Range(0, 3000).Select(i => new[] { "p", i.ToString("x64", CultureInfo.InvariantCulture) }), followsBob], "{\"wss://old.example.com\":{}}", Now);
+        var newer = NostrEvent.Create(alice, 3,
+            [.. Enumerable.Range(0, 3000).Select(i => new[] { "p", i.ToString("x64", CultureInfo.InvariantCulture) }), followsBob],
+            "{\"wss://old.example.com\":{}}", Now);
         await client.PublishAllAsync([older, newer]);
         Assert.Equal([newer.Id.ToString()], await client.QueryAsync($"{{\"kinds\":[3],\"authors\":[\"{alice.PublicKey}\"]}}"));
         Assert.Equal([newer.Id.ToString()], await client.QueryAsync($"{{\"kinds\":[3],\"#p\":[\"{bob.PublicKey}\"]}}"));
@@ -59,9 +61,12 @@ public sealed class KindsTests
         using var key = SecretKey.Generate();
         var author = key.PublicKey.ToString();
         var article = $"30023:{author}:badgers";
-        var first = NostrEvent.Create(key, 1111, [["A", article], ["K", "30023"], ["P", author], ["a", article], ["k", "30023"], ["p", author]], "well dug", Now - 2);
-        var reply = NostrEvent.Create(key, 1111, [["A", article], ["K", "30023"], ["P", author], ["e", first.Id.ToString()], ["k", "1111"], ["p", author]], "indeed", Now - 1);
-        var onPage = NostrEvent.Create(key, 1111, [["I", "https://example.com/a"], ["K", "web"], ["i", "https://example.com/a"], ["k", "web"]], "elsewhere", Now);
+        var first = NostrEvent.Create(key, 1111, [["A", article], ["K", "30023"], ["P", author], ["a", article], ["k", "30023"], ["p", author]],
+            "well dug", Now - 2);
+        var reply = NostrEvent.Create(key, 1111, [["A", article], ["K", "30023"], ["P", author], ["e", first.Id.ToString()], ["k", "1111"], ["p", author]],
+            "indeed", Now - 1);
+        var onPage = NostrEvent.Create(key, 1111, [["I", "https://example.com/a"], ["K", "web"], ["i", "https://example.com/a"], ["k", "web"]],
+            "elsewhere", Now);
         await client.PublishAllAsync([first, reply, onPage]);
         Assert.Equal(Ids(reply, first), await client.QueryAsync($"{{\"kinds\":[1111],\"#A\":[\"{article}\"]}}"));
         Assert.Equal(Ids(first), await client.QueryAsync($"{{\"#a\":[\"{article}\"]}}"));

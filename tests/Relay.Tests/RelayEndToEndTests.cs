@@ -357,7 +357,8 @@ public sealed class RelayEndToEndTests
         var fresh = Make(key, 1, [], "fresh", Now - 86_400);
         Assert.True((await client.PublishAsync(Make(key, 1, [], "stale", Now - (3 * 86_400)))).Accepted);
         Assert.True((await client.PublishAsync(fresh)).Accepted);
-        await relay.Services.GetRequiredService<Marmot.Relay.Maintenance.RetentionLoop>().RunOnceAsync(CancellationToken.None); // or the first round of its own, which may be late
+        // Or the first round of its own, which may be late.
+        await relay.Services.GetRequiredService<Marmot.Relay.Maintenance.RetentionLoop>().RunOnceAsync(CancellationToken.None);
         Assert.Equal([fresh.Id.ToString()], await client.QueryAsync("{}"));
     }
 }

@@ -19,7 +19,8 @@ public sealed class RelayLifecycleTests
     {
         var vector = Vectors.GetProperty("cases").EnumerateArray().Single(c => c.GetProperty("name").GetString() == name);
         var now = vector.TryGetProperty("now", out var at) ? at.GetInt64() : 1_700_000_500;
-        await using var relay = await RelayHost.StartAsync(now, null, "--Relay:GiftWraps=Open", "--Relay:AuthOnConnect=true", "--Relay:GroupEventClockSkew=00:15:00");
+        await using var relay = await RelayHost.StartAsync(now, null, "--Relay:GiftWraps=Open", "--Relay:AuthOnConnect=true",
+            "--Relay:GroupEventClockSkew=00:15:00");
         await using var client = await relay.ConnectAsync();
         Assert.Equal("AUTH", (await client.ReceiveAnyAsync())[0].GetString());
         if (vector.TryGetProperty("auth_as", out var keys))

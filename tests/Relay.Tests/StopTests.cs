@@ -83,8 +83,8 @@ public sealed class StopTests
 
     private static ChildProcess Start(TemporaryFolder folder, IPEndPoint relay, params string[] settings) =>
         ChildProcess.Start("dotnet", [
-            Path.Combine(AppContext.BaseDirectory, "Marmot.Relay.dll"), $"--Public:Urls=http://{relay}", "--Admin:Urls=", "--Log:Level=Warning", $"--Public:StopTimeout={StopTimeout}",
-            "--Relay:Admins:0=" + new string('a', 64), $"--Storage:DataDirectory={folder.Path}", .. settings]);
+            Path.Combine(AppContext.BaseDirectory, "Marmot.Relay.dll"), $"--Public:Urls=http://{relay}", "--Admin:Urls=", "--Log:Level=Warning",
+            $"--Public:StopTimeout={StopTimeout}", "--Relay:Admins:0=" + new string('a', 64), $"--Storage:DataDirectory={folder.Path}", .. settings]);
 
     private static async Task ConnectAsync(Uri relay, ChildProcess process)
     {

@@ -37,7 +37,8 @@ public sealed class BackupTests : IDisposable
         await using (var first = await MarmotServerProcess.StartAsync("all", _data.Path))
         {
             pushKey = first.NotifyKey;
-            Assert.Equal($"[\"OK\",\"{evt.Id}\",true,\"\"]", await RelayQuestions.AskAsync(first.RelayUrl, "[\"EVENT\"," + Encoding.UTF8.GetString(evt.Json.Span) + "]"));
+            Assert.Equal($"[\"OK\",\"{evt.Id}\",true,\"\"]",
+                await RelayQuestions.AskAsync(first.RelayUrl, "[\"EVENT\"," + Encoding.UTF8.GetString(evt.Json.Span) + "]"));
             using var stored = await SendAsync(first.HttpUrl, HttpMethod.Put, "/upload", "upload", hash, blob);
             Assert.True(stored.IsSuccessStatusCode);
             Assert.Equal(0, await first.StopAsync());
@@ -48,7 +49,8 @@ public sealed class BackupTests : IDisposable
 
         await using var second = await MarmotServerProcess.StartAsync("all", _restored.Path);
         Assert.Equal(pushKey, second.NotifyKey);
-        Assert.Equal("[\"EVENT\",\"q\"," + Encoding.UTF8.GetString(evt.Json.Span) + "]", await RelayQuestions.AskAsync(second.RelayUrl, $"[\"REQ\",\"q\",{{\"ids\":[\"{evt.Id}\"]}}]"));
+        Assert.Equal("[\"EVENT\",\"q\"," + Encoding.UTF8.GetString(evt.Json.Span) + "]",
+            await RelayQuestions.AskAsync(second.RelayUrl, $"[\"REQ\",\"q\",{{\"ids\":[\"{evt.Id}\"]}}]"));
         Assert.Equal(blob, await _client.GetByteArrayAsync(new Uri(second.HttpUrl, hash)));
         // The owner is known only by a keyed hash; its secret came along.
         using var deleted = await SendAsync(second.HttpUrl, HttpMethod.Delete, "/" + hash, "delete", hash, null);
@@ -66,7 +68,8 @@ public sealed class BackupTests : IDisposable
         {
             foreach (var evt in new[] { kept, gone, deletion })
             {
-                Assert.Contains(",true,", await RelayQuestions.AskAsync(first.RelayUrl, "[\"EVENT\"," + Encoding.UTF8.GetString(evt.Json.Span) + "]"), StringComparison.Ordinal);
+                Assert.Contains(",true,", await RelayQuestions.AskAsync(first.RelayUrl, "[\"EVENT\"," + Encoding.UTF8.GetString(evt.Json.Span) + "]"),
+                    StringComparison.Ordinal);
             }
 
             Assert.Equal(0, await first.StopAsync());
@@ -78,8 +81,10 @@ public sealed class BackupTests : IDisposable
         await RunAsync("relay", "import", file, $"--Storage:DataDirectory={_restored.Path}");
 
         await using var second = await MarmotServerProcess.StartAsync("relay", _restored.Path);
-        Assert.StartsWith("[\"EVENT\"", await RelayQuestions.AskAsync(second.RelayUrl, $"[\"REQ\",\"q\",{{\"ids\":[\"{kept.Id}\"]}}]"), StringComparison.Ordinal);
-        Assert.StartsWith("[\"EOSE\"", await RelayQuestions.AskAsync(second.RelayUrl, $"[\"REQ\",\"q\",{{\"ids\":[\"{gone.Id}\"]}}]"), StringComparison.Ordinal);
+        Assert.StartsWith("[\"EVENT\"", await RelayQuestions.AskAsync(second.RelayUrl, $"[\"REQ\",\"q\",{{\"ids\":[\"{kept.Id}\"]}}]"),
+            StringComparison.Ordinal);
+        Assert.StartsWith("[\"EOSE\"", await RelayQuestions.AskAsync(second.RelayUrl, $"[\"REQ\",\"q\",{{\"ids\":[\"{gone.Id}\"]}}]"),
+            StringComparison.Ordinal);
     }
 
     private async Task<HttpResponseMessage> SendAsync(Uri server, HttpMethod method, string path, string verb, string hash, byte[]? body)

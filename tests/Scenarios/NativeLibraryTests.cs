@@ -3,7 +3,8 @@ using Marmot.TestKit;
 
 namespace Marmot.Scenarios;
 
-/// <summary>A native library that is broken stops every role at its start, with one line that says what to install. Before, a push server without one started, was ready, and dropped every push.</summary>
+/// <summary>A native library that is broken stops every role at its start, with one line that says what to install. Before, a push server without one started,
+/// was ready, and dropped every push.</summary>
 public sealed class NativeLibraryTests : IDisposable
 {
     private static readonly string Runtime = $"linux-{RuntimeInformation.ProcessArchitecture.ToString().ToLowerInvariant()}";
@@ -24,12 +25,14 @@ public sealed class NativeLibraryTests : IDisposable
 
         string[] arguments =
         [
-            Path.Combine(program, "marmot-server.dll"), role, "--Public:Urls=http://127.0.0.1:0", "--Admin:Urls=http://127.0.0.1:0", $"--Storage:DataDirectory={_folder.File("data")}",
+            Path.Combine(program, "marmot-server.dll"), role, "--Public:Urls=http://127.0.0.1:0", "--Admin:Urls=http://127.0.0.1:0",
+            $"--Storage:DataDirectory={_folder.File("data")}",
             .. role == "notify" ? ["--Notify:Relays:0=wss://relay.example"] : Array.Empty<string>(),
         ];
         await using var process = ChildProcess.Start("dotnet", arguments, _folder.Path);
         Assert.Equal(2, await process.WaitForExitAsync(TimeSpan.FromSeconds(60)));
-        var refusal = Assert.Single(process.Output.Split('\n', StringSplitOptions.RemoveEmptyEntries), line => line.StartsWith("could not start: ", StringComparison.Ordinal));
+        var refusal = Assert.Single(process.Output.Split('\n', StringSplitOptions.RemoveEmptyEntries),
+            line => line.StartsWith("could not start: ", StringComparison.Ordinal));
         Assert.Contains(package, refusal, StringComparison.Ordinal);
         Assert.DoesNotContain("   at ", process.Output, StringComparison.Ordinal);
         Assert.DoesNotContain("marmot-server is up", process.Output, StringComparison.Ordinal);
@@ -40,7 +43,8 @@ public sealed class NativeLibraryTests : IDisposable
     {
         var source = Path.GetDirectoryName(SettingsTests.Program)!;
         var target = _folder.File("program");
-        foreach (var file in Directory.EnumerateFiles(source).Concat(Directory.EnumerateFiles(Path.Combine(source, "runtimes", Runtime), "*", SearchOption.AllDirectories)))
+        foreach (var file in Directory.EnumerateFiles(source)
+            .Concat(Directory.EnumerateFiles(Path.Combine(source, "runtimes", Runtime), "*", SearchOption.AllDirectories)))
         {
             var copy = Path.Combine(target, Path.GetRelativePath(source, file));
             Directory.CreateDirectory(Path.GetDirectoryName(copy)!);

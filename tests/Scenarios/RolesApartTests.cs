@@ -23,7 +23,8 @@ public sealed class RolesApartTests : IDisposable
     public async Task A_push_server_of_its_own_authenticates_by_the_relays_inner_name_and_announces_the_public_one()
     {
         await using var relay = await MarmotServerProcess.StartAsync("relay", _relayData.Path, Names);
-        await using var notify = await MarmotServerProcess.StartAsync("notify", _notifyData.Path, $"--Notify:Relays:0={relay.RelayUrl}", "--Notify:AnnounceRelays:0=wss://relay.example.org");
+        await using var notify = await MarmotServerProcess.StartAsync("notify", _notifyData.Path, $"--Notify:Relays:0={relay.RelayUrl}",
+            "--Notify:AnnounceRelays:0=wss://relay.example.org");
         string list = await RelayQuestions.AwaitEventAsync(relay.RelayUrl, "[\"REQ\",\"q\",{\"kinds\":[10050]}]");
         Assert.Contains("[\"relay\",\"wss://relay.example.org\"]", list, StringComparison.Ordinal);
         Assert.Equal(0, await notify.StopAsync());
@@ -53,7 +54,8 @@ public sealed class RolesApartTests : IDisposable
         string challenge = (await ReceiveAsync(socket, limit.Token))[1].GetString()!;
         using var key = SecretKey.Generate();
         var answer = NostrEvent.Create(key, 22242, [["relay", named], ["challenge", challenge]], "", DateTimeOffset.UtcNow.ToUnixTimeSeconds());
-        await socket.SendAsync(Encoding.UTF8.GetBytes("[\"AUTH\"," + Encoding.UTF8.GetString(answer.Json.Span) + "]"), WebSocketMessageType.Text, endOfMessage: true, limit.Token);
+        await socket.SendAsync(Encoding.UTF8.GetBytes("[\"AUTH\"," + Encoding.UTF8.GetString(answer.Json.Span) + "]"), WebSocketMessageType.Text,
+            endOfMessage: true, limit.Token);
         var verdict = await ReceiveAsync(socket, limit.Token);
         Assert.Equal("OK", verdict[0].GetString());
         return verdict[2].GetBoolean();

@@ -62,7 +62,8 @@ public sealed class SettingsTests
         string page = File.ReadAllText(Path.Combine(MarmotServerProcess.RepositoryRoot, "docs", "defaults.md"));
         Type[] roots =
         [
-            typeof(Hosting.Settings.PublicOptions), typeof(Hosting.Settings.AdminOptions), typeof(Hosting.Settings.StorageOptions), typeof(Hosting.Settings.LogOptions),
+            typeof(Hosting.Settings.PublicOptions), typeof(Hosting.Settings.AdminOptions), typeof(Hosting.Settings.StorageOptions),
+            typeof(Hosting.Settings.LogOptions),
             typeof(Hosting.Settings.TelemetryOptions), typeof(Hosting.Cluster.ClusterOptions), typeof(Relay.RelayOptions), typeof(Blossom.BlossomOptions),
             typeof(NotifyServer.NotifyOptions), typeof(NotifyServer.NotifyAppOptions), typeof(NotifyServer.ApnsOptions), typeof(NotifyServer.FcmOptions),
         ];

@@ -22,16 +22,24 @@ public sealed class StartErrorTests : IDisposable
     [InlineData("--Kinds=All", "Kinds: no such setting; settings are written Section:Key. Did you mean Relay:Kinds?")]
     [InlineData("--urls=http://*:1", "--urls=http://*:1: no such setting; settings are written Section:Key. Did you mean Public:Urls?")]
     [InlineData("--Relay=All", "Relay: is a section; its settings are written Relay:Key")]
-    [InlineData("--Public:Urls=127.0.0.1:80", "Public:Urls: '127.0.0.1:80' is not allowed: an address to listen on is http://ADDRESS:PORT with a port from 0 to 65535, several separated by ';'")]
-    [InlineData("--Public:Urls=http://127.0.0.1:99999", "Public:Urls: 'http://127.0.0.1:99999' is not allowed: an address to listen on is http://ADDRESS:PORT with a port from 0 to 65535, several separated by ';'")]
-    [InlineData("--Admin:Urls=http://127.0.0.1:many", "Admin:Urls: 'http://127.0.0.1:many' is not allowed: an address to listen on is http://ADDRESS:PORT with a port from 0 to 65535, several separated by ';'")]
+    [InlineData("--Public:Urls=127.0.0.1:80",
+        "Public:Urls: '127.0.0.1:80' is not allowed: an address to listen on is http://ADDRESS:PORT with a port from 0 to 65535, several separated by ';'")]
+    [InlineData("--Public:Urls=http://127.0.0.1:99999",
+        "Public:Urls: 'http://127.0.0.1:99999' is not allowed: an address to listen on is http://ADDRESS:PORT with a port from 0 to 65535, several "
+            + "separated by ';'")]
+    [InlineData("--Admin:Urls=http://127.0.0.1:many",
+        "Admin:Urls: 'http://127.0.0.1:many' is not allowed: an address to listen on is http://ADDRESS:PORT with a port from 0 to 65535, several "
+            + "separated by ';'")]
     [InlineData("--Public:Urls=http://0.0.0.0:8081", "Admin:Urls: port 8081 is already that of Public:Urls; give each a port of its own.")]
-    [InlineData("--Public:Origin=example.org", "Public:Origin: 'example.org' is not allowed: an origin is a scheme and a host, e.g. wss://example.org (ws, wss, http or https; no path)")]
-    [InlineData("--Public:Origin=wss://example.org/relay", "Public:Origin: 'wss://example.org/relay' is not allowed: an origin is a scheme and a host, e.g. wss://example.org (ws, wss, http or https; no path)")]
+    [InlineData("--Public:Origin=example.org",
+        "Public:Origin: 'example.org' is not allowed: an origin is a scheme and a host, e.g. wss://example.org (ws, wss, http or https; no path)")]
+    [InlineData("--Public:Origin=wss://example.org/relay",
+        "Public:Origin: 'wss://example.org/relay' is not allowed: an origin is a scheme and a host, e.g. wss://example.org (ws, wss, http or https; no path)")]
     [InlineData("--Storage:Postgres=Host=db;Passwrd=hidden", "Storage:Postgres: 'passwrd' is no word of a connection string")]
     [InlineData("--Storage:Postgres=Database=marmot", "Storage:Postgres: Host= is missing, e.g. Host=127.0.0.1;Database=marmot;Username=marmot")]
     [InlineData("--Storage:DataDirectory=/proc/marmot", "Storage:DataDirectory: /proc/marmot cannot be made: /proc cannot be written by this user")]
-    [InlineData("--Telemetry:OtlpEndpoint=collector:4317", "Telemetry:OtlpEndpoint: 'collector:4317' is not allowed: a URL with scheme and host is expected, e.g. http://collector:4317")]
+    [InlineData("--Telemetry:OtlpEndpoint=collector:4317",
+        "Telemetry:OtlpEndpoint: 'collector:4317' is not allowed: a URL with scheme and host is expected, e.g. http://collector:4317")]
     [InlineData("--Log:Level=Loud", "Log:Level: 'Loud' is not one of Verbose, Debug, Information, Warning, Error, Fatal.")]
     public async Task A_wrong_setting_is_one_line_that_says_what_is_right(string argument, string line)
     {
@@ -138,7 +146,10 @@ public sealed class StartErrorTests : IDisposable
         int port = FreePort.Take(1)[0];
         await using var process = ChildProcess.Start(
             "dotnet",
-            [SettingsTests.Program, "notify", $"--Public:Urls=http://127.0.0.1:{port}", "--Admin:Urls=http://127.0.0.1:0", $"--Notify:Relays:0=ws://127.0.0.1:{FreePort.Take(1)[0]}"],
+            [
+                SettingsTests.Program, "notify", $"--Public:Urls=http://127.0.0.1:{port}", "--Admin:Urls=http://127.0.0.1:0",
+                $"--Notify:Relays:0=ws://127.0.0.1:{FreePort.Take(1)[0]}"
+            ],
             _folder.Path);
         await process.WaitForOutputAsync("marmot-server is up", Timeout);
         using var client = new TcpClient();

@@ -6,7 +6,8 @@ using System.Text.Json.Nodes;
 
 namespace Marmot.TestKit;
 
-/// <summary>The real <c>marmot agent</c>, driven over stdin and stdout as the build left it in src/Cli. The test project must reference Cli, so that it is built first.</summary>
+/// <summary>The real <c>marmot agent</c>, driven over stdin and stdout as the build left it in src/Cli. The test project must reference Cli, so that it is
+/// built first.</summary>
 public sealed class AgentProcess : IAsyncDisposable
 {
     private static readonly TimeSpan AnswerTimeout = TimeSpan.FromSeconds(60);
@@ -28,11 +29,18 @@ public sealed class AgentProcess : IAsyncDisposable
 
     public static AgentProcess Start()
     {
-        string configuration = AppContext.BaseDirectory.Contains($"{Path.DirectorySeparatorChar}Release{Path.DirectorySeparatorChar}", StringComparison.Ordinal) ? "Release" : "Debug";
+        string configuration = AppContext.BaseDirectory.Contains($"{Path.DirectorySeparatorChar}Release{Path.DirectorySeparatorChar}", StringComparison.Ordinal)
+            ? "Release"
+            : "Debug";
         string program = Path.Combine(MarmotServerProcess.RepositoryRoot, "src", "Cli", "bin", configuration, "net10.0", "marmot.dll");
         return new AgentProcess(new Process
         {
-            StartInfo = new ProcessStartInfo("dotnet", [program, "agent"]) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true },
+            StartInfo = new ProcessStartInfo("dotnet", [program, "agent"])
+            {
+                RedirectStandardInput = true,
+                RedirectStandardOutput = true,
+                RedirectStandardError = true,
+            },
         });
     }
 

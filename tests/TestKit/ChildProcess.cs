@@ -40,7 +40,8 @@ public sealed partial class ChildProcess : IAsyncDisposable
     public bool HasExited => _process.HasExited;
 
     /// <summary>Starts a program found in PATH or by its full path, with arguments passed as they are.</summary>
-    public static ChildProcess Start(string program, IEnumerable<string> arguments, string? workingDirectory = null, IReadOnlyDictionary<string, string>? environment = null, string? input = null)
+    public static ChildProcess Start(string program, IEnumerable<string> arguments, string? workingDirectory = null,
+        IReadOnlyDictionary<string, string>? environment = null, string? input = null)
     {
         // A test run in the background (nohup, a shell without job control) ignores SIGINT or SIGHUP, and a child inherits that: env sets them back.
         var start = OperatingSystem.IsLinux()

@@ -13,7 +13,8 @@ public static class FreePort
     private static readonly Lock Gate = new();
     private static int _next = First + Random.Shared.Next(Last - First);
 
-    /// <summary>Distinct ports that were free a moment ago; this process does not hand one out twice. Somebody else may take one before it is used, so prefer port 0 where the program allows it.</summary>
+    /// <summary>Distinct ports that were free a moment ago; this process does not hand one out twice. Somebody else may take one before it is used, so prefer
+    /// port 0 where the program allows it.</summary>
     public static int[] Take(int count) => [.. Enumerable.Range(0, count).Select(_ => TakeOne())];
 
     private static int TakeOne()

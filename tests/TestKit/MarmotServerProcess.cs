@@ -33,7 +33,10 @@ public sealed partial class MarmotServerProcess : IAsyncDisposable
     public string Output => _process.Output;
 
     /// <summary>The npub of the (first) notification server, from the start card.</summary>
-    public string NotifyKey => NpubPattern().Match(Output) is { Success: true } match ? match.Value : throw new InvalidOperationException($"the start card names no push server:\n{Output}");
+    public string NotifyKey =>
+        NpubPattern().Match(Output) is { Success: true } match
+            ? match.Value
+            : throw new InvalidOperationException($"the start card names no push server:\n{Output}");
 
     /// <summary>The folder that holds marmot-server.sln, found from the test's own output folder.</summary>
     public static string RepositoryRoot { get; } = FindRoot();
@@ -42,7 +45,9 @@ public sealed partial class MarmotServerProcess : IAsyncDisposable
     public static async Task<MarmotServerProcess> StartAsync(string role, string dataDirectory, params IEnumerable<string> settings)
     {
         int[] ports = FreePort.Take(2);
-        string configuration = AppContext.BaseDirectory.Contains($"{Path.DirectorySeparatorChar}Release{Path.DirectorySeparatorChar}", StringComparison.Ordinal) ? "Release" : "Debug";
+        string configuration = AppContext.BaseDirectory.Contains($"{Path.DirectorySeparatorChar}Release{Path.DirectorySeparatorChar}", StringComparison.Ordinal)
+            ? "Release"
+            : "Debug";
         string[] arguments =
         [
             Path.Combine(RepositoryRoot, "src", "AllInOne", "bin", configuration, "net10.0", "marmot-server.dll"),

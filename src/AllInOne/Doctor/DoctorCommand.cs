@@ -37,7 +37,9 @@ internal static class DoctorCommand
             if (!options.Json)
             {
                 string mark = step.Outcome switch { DoctorOutcome.Passed => "ok  ", DoctorOutcome.Failed => "FAIL", _ => "-   " };
-                string time = step.Outcome == DoctorOutcome.Skipped ? "" : string.Create(CultureInfo.InvariantCulture, $"{step.Elapsed.TotalMilliseconds:F0} ms");
+                string time = step.Outcome == DoctorOutcome.Skipped
+                    ? ""
+                    : string.Create(CultureInfo.InvariantCulture, $"{step.Elapsed.TotalMilliseconds:F0} ms");
                 Console.WriteLine($"  {mark} {time,9}  {step.Name}{(step.Detail.Length > 0 ? ": " + step.Detail : "")}");
             }
         }
@@ -65,7 +67,9 @@ internal static class DoctorCommand
         else
         {
             Console.WriteLine();
-            Console.WriteLine(passed ? string.Create(CultureInfo.InvariantCulture, $"  the deployment works ({total / 1000:F1} s)") : "  the deployment does not work; the first step that failed says why");
+            Console.WriteLine(passed
+                ? string.Create(CultureInfo.InvariantCulture, $"  the deployment works ({total / 1000:F1} s)")
+                : "  the deployment does not work; the first step that failed says why");
         }
 
         return passed ? CommandLine.Done : CommandLine.Failed;

@@ -49,7 +49,9 @@ internal sealed class Examination : IAsyncDisposable
         bool inOrder = true;
         foreach (var (name, needsAll, step) in Steps())
         {
-            var result = needsAll && !inOrder ? new DoctorStep(name, DoctorOutcome.Skipped, TimeSpan.Zero, "a step before it failed") : await TryAsync(name, step, cancellationToken);
+            var result = needsAll && !inOrder
+                ? new DoctorStep(name, DoctorOutcome.Skipped, TimeSpan.Zero, "a step before it failed")
+                : await TryAsync(name, step, cancellationToken);
             inOrder &= result.Outcome != DoctorOutcome.Failed;
             yield return result;
         }
@@ -94,7 +96,9 @@ internal sealed class Examination : IAsyncDisposable
         }
         catch (Exception exception) when (exception is DoctorFinding or ClientException or HttpRequestException or JsonException or OperationCanceledException)
         {
-            string reason = exception is OperationCanceledException ? cancellationToken.IsCancellationRequested ? "interrupted" : "no answer within 30 s" : exception.Message;
+            string reason = exception is OperationCanceledException
+                ? cancellationToken.IsCancellationRequested ? "interrupted" : "no answer within 30 s"
+                : exception.Message;
             return new DoctorStep(name, DoctorOutcome.Failed, _time.GetElapsedTime(start), reason);
         }
     }
@@ -102,7 +106,8 @@ internal sealed class Examination : IAsyncDisposable
     private async Task<string> InformationAsync(CancellationToken cancellationToken)
     {
         using var http = OutgoingHttp.CreateClient(TimeSpan.FromSeconds(100));
-        using var request = new HttpRequestMessage(HttpMethod.Get, new UriBuilder(_options.Relay) { Scheme = _options.Relay.Scheme == "wss" ? "https" : "http" }.Uri);
+        using var request = new HttpRequestMessage(HttpMethod.Get,
+            new UriBuilder(_options.Relay) { Scheme = _options.Relay.Scheme == "wss" ? "https" : "http" }.Uri);
         request.Headers.TryAddWithoutValidation("Accept", "application/nostr+json");
         using var response = await http.SendAsync(request, cancellationToken);
         response.EnsureSuccessStatusCode();
@@ -212,7 +217,8 @@ internal sealed class Examination : IAsyncDisposable
         var blobHash = new Bytes32(SHA256.HashData(blob));
         await _blossom.UploadAsync(server, blob, uploader, cancellationToken);
         byte[] fetched = await _blossom.DownloadAsync(new Uri(server, $"/{blobHash}"), blobHash, cancellationToken);
-        Require(EncryptedMedia.TryDecrypt(secret, media, fetched, out byte[]? opened) && opened.AsSpan().SequenceEqual(file), "what came back does not decrypt to what was stored");
+        Require(EncryptedMedia.TryDecrypt(secret, media, fetched, out byte[]? opened)
+            && opened.AsSpan().SequenceEqual(file), "what came back does not decrypt to what was stored");
         Require(await _blossom.DeleteAsync(server, blobHash, uploader, cancellationToken), "the server did not find the blob to delete it");
         return $"{blob.Length} bytes";
     }
@@ -245,7 +251,8 @@ internal sealed class Examination : IAsyncDisposable
             if (vanishes)
             {
                 // ALL_RELAYS for those that were not told their own URL; these identities exist nowhere else.
-                var vanish = NostrEvent.Create(identity.Key, VanishKind, [["relay", Relay], ["relay", "ALL_RELAYS"]], "", _time.GetUtcNow().ToUnixTimeSeconds());
+                var vanish = NostrEvent.Create(identity.Key, VanishKind, [["relay", Relay], ["relay", "ALL_RELAYS"]], "", _time.GetUtcNow()
+                    .ToUnixTimeSeconds());
                 var reply = await identity.Network.PublishAsync(Relay, vanish, cancellationToken);
                 Require(reply.Answer == RelayAnswer.Accepted, $"NIP-62: {reply.Message}");
             }
@@ -257,7 +264,9 @@ internal sealed class Examination : IAsyncDisposable
             Require(left.Complete && left.Events.Count == 0, "the relay still shows a deleted key package");
         }
 
-        return vanishes ? "group events under one-time keys stay until the relay's retention takes them" : "the relay knows no NIP-62: relay lists, wraps and group events stay";
+        return vanishes
+            ? "group events under one-time keys stay until the relay's retention takes them"
+            : "the relay knows no NIP-62: relay lists, wraps and group events stay";
     }
 
     private async Task SayAsync(Identity from, Identity to, CancellationToken cancellationToken)

@@ -4,7 +4,8 @@ using Marmot.Protocol.Encoding;
 
 namespace Marmot.Blossom.Auth;
 
-/// <summary>What is stored as the owner of a claim: the key itself in the general profile, HMAC-SHA256(server secret, key || hash) in the private one.</summary>
+/// <summary>What is stored as the owner of a claim: the key itself in the general profile, HMAC-SHA256(server secret, key || hash) in the private
+/// one.</summary>
 /// <remarks>The HMAC lets a key delete what it uploaded, and lets nobody, the operator included, read from the index who uploaded what.</remarks>
 internal sealed class OwnerTags
 {

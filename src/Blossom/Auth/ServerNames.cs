@@ -8,8 +8,8 @@ namespace Marmot.Blossom.Auth;
 
 /// <summary>The name this server is known by: what a token's <c>server</c> tag must say (BUD-11) and where a descriptor's url points (BUD-02).</summary>
 /// <remarks>
-/// Without <c>Public:Origin</c> the Host header and what a trusted proxy says of it are believed for urls, which only the caller reads, but not for tokens: whoever
-/// replays a token of another server chooses the Host header. Then only loopback names count.
+/// Without <c>Public:Origin</c> the Host header and what a trusted proxy says of it are believed for urls, which only the caller reads, but not for tokens:
+/// whoever replays a token of another server chooses the Host header. Then only loopback names count.
 /// </remarks>
 internal sealed class ServerNames
 {

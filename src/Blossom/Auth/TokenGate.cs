@@ -23,7 +23,9 @@ internal sealed class TokenGate(ServerNames names, TimeProvider time)
         {
             BlossomAuthVerdict.Accepted => null,
             BlossomAuthVerdict.HeaderMissing => Refusal.NoToken,
-            BlossomAuthVerdict.WrongServer when !names.IsConfigured => Refusal.BadToken("the token is for one server, and this one does not know its own name: its operator must set Public:Origin"),
+            BlossomAuthVerdict.WrongServer
+                when !names.IsConfigured =>
+                    Refusal.BadToken("the token is for one server, and this one does not know its own name: its operator must set Public:Origin"),
             _ => Refusal.BadToken(BlossomAuth.Describe(verdict)),
         };
     }

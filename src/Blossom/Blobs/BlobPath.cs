@@ -22,7 +22,8 @@ internal static class BlobPath
             && (segment.Length == Bytes32.HexSize || IsExtension(segment[Bytes32.HexSize..]));
     }
 
-    /// <summary>Whether a path is meant for this server at all: 32 hex digits in front, so that a mistyped hash gets the answer of BUD-01 (400) and the front page keeps its own paths.</summary>
+    /// <summary>Whether a path is meant for this server at all: 32 hex digits in front, so that a mistyped hash gets the answer of BUD-01 (400) and the front
+    /// page keeps its own paths.</summary>
     public static bool LooksLikeBlob(ReadOnlySpan<char> segment) => segment.Length >= 32 && !segment[..32].ContainsAnyExcept(HexDigits);
 
     private static bool IsExtension(ReadOnlySpan<char> rest) =>

@@ -15,7 +15,8 @@ namespace Marmot.Blossom.Blobs;
 /// between replicas the index decides, and bytes that lost a race lie in a place of their own (<see cref="BlobPlace"/>).
 /// </remarks>
 internal sealed class BlobService(
-    IBlobStore store, IBlobIndex index, HashLocks locks, OwnerTags owners, UploadPolicy policy, TimeProvider time, DeletionDate deletion, ILogger<BlobService> logger)
+    IBlobStore store, IBlobIndex index, HashLocks locks, OwnerTags owners, UploadPolicy policy, TimeProvider time, DeletionDate deletion,
+    ILogger<BlobService> logger)
 {
     /// <summary>Bytes of other processes that are younger may be between commit and claim.</summary>
     private static readonly TimeSpan OrphanAge = TimeSpan.FromHours(1);
@@ -127,7 +128,8 @@ internal sealed class BlobService(
         }
     }
 
-    /// <summary>Deletes bytes that no claim holds, left by a crash between two steps. Returns how many blobs went; none while claims cannot be read, since the bytes may be theirs.</summary>
+    /// <summary>Deletes bytes that no claim holds, left by a crash between two steps. Returns how many blobs went; none while claims cannot be read, since the
+    /// bytes may be theirs.</summary>
     public async ValueTask<int> RemoveOrphansAsync(CancellationToken cancellationToken)
     {
         var removed = 0;

@@ -3,7 +3,8 @@ using Marmot.Protocol.Encoding;
 
 namespace Marmot.Blossom.Blobs;
 
-/// <summary>One lock a stripe of hashes, held around "commit bytes, add claim" and "remove claim, delete bytes" so that an upload and a deletion of one hash never interleave.</summary>
+/// <summary>One lock a stripe of hashes, held around "commit bytes, add claim" and "remove claim, delete bytes" so that an upload and a deletion of one hash
+/// never interleave.</summary>
 /// <remarks>The only lock held across awaits in this server; nothing is locked inside it but the store's reader table.</remarks>
 internal sealed class HashLocks
 {

@@ -12,7 +12,8 @@ using Microsoft.Extensions.Options;
 
 namespace Marmot.Blossom.Commands;
 
-/// <summary>The operator's tools: <c>marmot-server blossom stats|list|delete|verify|import|export|gc</c>. They open the store themselves: with the embedded index the server must be stopped.</summary>
+/// <summary>The operator's tools: <c>marmot-server blossom stats|list|delete|verify|import|export|gc</c>. They open the store themselves: with the embedded
+/// index the server must be stopped.</summary>
 /// <remarks>Exit codes: 0 done, 1 the thing asked for failed, 2 wrong usage or settings.</remarks>
 public static class BlossomCommands
 {
@@ -112,7 +113,9 @@ public static class BlossomCommands
                 ended += claim.ExpiresAt <= Now ? 1 : 0;
             }
 
-            Console.WriteLine($$"""{"blobs":{{totals.Blobs}},"claims":{{totals.Claims}},"bytes":{{totals.Bytes}},"ended_claims":{{ended}},"free_bytes":{{_store.FreeBytes}},"damaged_claims":{{_index.DamagedClaims}},"damaged_blobs":{{_store.DamagedBlobs}}}""");
+            Console.WriteLine(
+                $$"""{"blobs":{{totals.Blobs}},"claims":{{totals.Claims}},"bytes":{{totals.Bytes}},"ended_claims":{{ended}}"""
+                    + $$""","free_bytes":{{_store.FreeBytes}},"damaged_claims":{{_index.DamagedClaims}},"damaged_blobs":{{_store.DamagedBlobs}}}""");
             return 0;
         }
 
@@ -186,7 +189,8 @@ public static class BlossomCommands
                 orphans += held.Contains(place.Hash) ? 0 : 1;
             }
 
-            Console.WriteLine($$"""{"whole":{{whole}},"damaged":{{damaged}},"missing":{{missing}},"unclaimed":{{orphans}},"damaged_claims":{{_index.DamagedClaims}}}""");
+            Console.WriteLine(
+                $$"""{"whole":{{whole}},"damaged":{{damaged}},"missing":{{missing}},"unclaimed":{{orphans}},"damaged_claims":{{_index.DamagedClaims}}}""");
             return damaged + missing + _index.DamagedClaims == 0 ? 0 : 1;
         }
 
@@ -208,7 +212,9 @@ public static class BlossomCommands
                 }
 
                 // Nobody holds an imported blob by key; the zero key stands for the operator, and retention counts from now.
-                var type = services.GetRequiredService<IOptions<BlossomOptions>>().Value.KeepsTypes ? BlobTypes.TypeOf(Path.GetExtension(name)) : BlobTypes.Opaque;
+                var type = services.GetRequiredService<IOptions<BlossomOptions>>().Value.KeepsTypes
+                    ? BlobTypes.TypeOf(Path.GetExtension(name))
+                    : BlobTypes.Opaque;
                 await using var draft = _store.Begin(hash);
                 var (actual, size) = await CopyAsync(path, draft);
                 if (actual != hash)
@@ -275,7 +281,8 @@ public static class BlossomCommands
             }
 
             await Console.Error.WriteLineAsync(
-                $"{_index.DamagedClaims} claims cannot be read any more, so bytes without a claim are kept: they may be theirs. 'blossom gc {DropDamaged}' gives the claims up, and with them the bytes.");
+                $"{_index.DamagedClaims} claims cannot be read any more, so bytes without a claim are kept: they may be theirs. "
+                    + $"'blossom gc {DropDamaged}' gives the claims up, and with them the bytes.");
             return 1;
         }
 

@@ -15,7 +15,8 @@ using Microsoft.Extensions.Options;
 namespace Marmot.Blossom.Endpoints;
 
 /// <summary>GET and HEAD of a blob (BUD-01): ranges, validators, caching cut to the blob's end, nothing a browser would run.</summary>
-internal sealed class BlobEndpoint(IBlobIndex index, IBlobStore store, UploadPolicy policy, TokenGate gate, TimeProvider time, BlossomMetrics metrics, IOptions<BlossomOptions> options)
+internal sealed class BlobEndpoint(IBlobIndex index, IBlobStore store, UploadPolicy policy, TokenGate gate, TimeProvider time, BlossomMetrics metrics,
+    IOptions<BlossomOptions> options)
 {
     public const string Route = "/{sha256}";
     public const string Sandbox = "sandbox; default-src 'none'";
@@ -66,7 +67,8 @@ internal sealed class BlobEndpoint(IBlobIndex index, IBlobStore store, UploadPol
         }
 
         // 5. bytes
-        context.Features.Get<IHttpMinResponseDataRateFeature>()?.MinDataRate = new MinDataRate(options.Value.MinDownloadBytesPerSecond, options.Value.SlowDownloadGrace);
+        context.Features.Get<IHttpMinResponseDataRateFeature>()?.MinDataRate = new MinDataRate(options.Value.MinDownloadBytesPerSecond,
+            options.Value.SlowDownloadGrace);
         var ifRange = context.Request.Headers.IfRange;
         if (reader is not null && context.Request.Headers.Range is [{ } range] && (ifRange.Count == 0 || ifRange == etag)
             && ByteRanges.TryRead(range, entry.Size, out var ranges))

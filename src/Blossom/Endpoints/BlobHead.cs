@@ -30,7 +30,8 @@ internal static class BlobHead
         var at = 0;
         Utf8.TryWrite(
             target, CultureInfo.InvariantCulture,
-            $"HTTP/1.1 {status}\r\nContent-Length: {range?.Length ?? entry.Size}\r\nContent-Type: {entry.Type}\r\nDate: {DateText(now)}\r\nETag: \"{entry.Hash}\"\r\nCache-Control: public, max-age={BlobEndpoint.FreshSeconds(entry, now)}, immutable\r\n",
+            $"HTTP/1.1 {status}\r\nContent-Length: {range?.Length ?? entry.Size}\r\nContent-Type: {entry.Type}\r\nDate: {DateText(now)}\r\nETag: "
+                + $"\"{entry.Hash}\"\r\nCache-Control: public, max-age={BlobEndpoint.FreshSeconds(entry, now)}, immutable\r\n",
             out var written);
         at += written;
         Always.CopyTo(target[at..]);

@@ -12,14 +12,16 @@ using Microsoft.Extensions.Options;
 
 namespace Marmot.Blossom.Endpoints;
 
-/// <summary>Plain downloads of blobs on this machine's disk, from the bytes of the connection to the bytes on the socket, without the HTTP server in between.</summary>
+/// <summary>Plain downloads of blobs on this machine's disk, from the bytes of the connection to the bytes on the socket, without the HTTP server in
+/// between.</summary>
 /// <remarks>
 /// It answers 200 and 206 and nothing else, as <see cref="BlobEndpoint"/> would. The first request of a connection that is not a plain download, or whose
-/// blob is not there, stays unread and goes to the HTTP server with all that follow. Each phase of a connection has one deadline, which bytes that arrive do not
-/// extend: waiting for a request, its head, and each piece of a body by the slowest rate allowed.
+/// blob is not there, stays unread and goes to the HTTP server with all that follow. Each phase of a connection has one deadline, which bytes that arrive do
+/// not extend: waiting for a request, its head, and each piece of a body by the slowest rate allowed.
 /// </remarks>
 internal sealed class DownloadShortcut(
-    IBlobIndex index, IBlobStore store, UploadPolicy policy, BlossomMetrics metrics, TimeProvider time, IOptions<BlossomOptions> options, IOptions<KestrelServerOptions> kestrel) : IConnectionShortcut
+    IBlobIndex index, IBlobStore store, UploadPolicy policy, BlossomMetrics metrics, TimeProvider time, IOptions<BlossomOptions> options,
+    IOptions<KestrelServerOptions> kestrel) : IConnectionShortcut
 {
     private const int SmallBytes = 16 * 1024;
     private const int ChunkBytes = 128 * 1024;
@@ -40,7 +42,8 @@ internal sealed class DownloadShortcut(
     {
         var input = connection.Transport.Input;
         using var patience = new CancellationTokenSource();
-        await using var closing = connection.Features.Get<IConnectionLifetimeNotificationFeature>()?.ConnectionClosedRequested.Register(input.CancelPendingRead) ?? default;
+        await using var closing = connection.Features.Get<IConnectionLifetimeNotificationFeature>()?.ConnectionClosedRequested.Register(input.CancelPendingRead)
+            ?? default;
         var examined = 0L;
         try
         {
@@ -83,7 +86,8 @@ internal sealed class DownloadShortcut(
                 patience.CancelAfter(kestrel.Value.Limits.KeepAliveTimeout);
             }
         }
-        catch (Exception error) when (error is OperationCanceledException or IOException or SocketException or ObjectDisposedException or ConnectionAbortedException)
+        catch (Exception error)
+            when (error is OperationCanceledException or IOException or SocketException or ObjectDisposedException or ConnectionAbortedException)
         {
             connection.Abort(); // gone, too slow, or the blob is shorter than it should be: a body cut short must not look whole
             return false;

@@ -5,7 +5,8 @@ using Microsoft.Extensions.Options;
 
 namespace Marmot.Blossom.Endpoints;
 
-/// <summary>GET /.well-known/blossom.json: what is offered, the limits, and the promise to take opaque bytes. No standard asks for it; clients and people do.</summary>
+/// <summary>GET /.well-known/blossom.json: what is offered, the limits, and the promise to take opaque bytes. No standard asks for it; clients and people
+/// do.</summary>
 internal sealed class PropertiesEndpoint(IOptions<BlossomOptions> options)
 {
     public const string Path = "/.well-known/blossom.json";

@@ -10,10 +10,11 @@ namespace Marmot.Blossom.Endpoints;
 
 /// <summary>Writes a refusal so that the client can read it: status, X-Reason, CORS, and then the body that nobody wants is read to its end.</summary>
 /// <remarks>
-/// A connection that is closed while bytes are still coming is reset, and a reset discards the answer on its way to a client that sends first and reads then; a proxy
-/// makes 502 of it. The HTTP server drains for five seconds only, and not at all above its own limit of a body's size, which is therefore lifted
-/// (<see cref="BlossomHosting.AddBlossom"/>): every endpoint counts for itself. A client that is connected to us gets the answer at once and may stop sending. Behind
-/// a proxy the answer waits for the end of the body: proxies written in Go (Caddy, Traefik) close the client's connection half a second after an early answer.
+/// A connection that is closed while bytes are still coming is reset, and a reset discards the answer on its way to a client that sends first and reads then; a
+/// proxy makes 502 of it. The HTTP server drains for five seconds only, and not at all above its own limit of a body's size, which is therefore lifted
+/// (<see cref="BlossomHosting.AddBlossom"/>): every endpoint counts for itself. A client that is connected to us gets the answer at once and may stop sending.
+/// Behind a proxy the answer waits for the end of the body: proxies written in Go (Caddy, Traefik) close the client's connection half a second after an early
+/// answer.
 /// </remarks>
 internal sealed class RefusalWriter(IOptions<BlossomOptions> options)
 {

@@ -9,7 +9,8 @@ using Microsoft.Extensions.Options;
 
 namespace Marmot.Blossom.Endpoints;
 
-/// <summary>PUT /report (BUD-09): a signed kind 1984 event with x tags goes to a file the operator reads; nothing happens by itself, ciphertext cannot be judged.</summary>
+/// <summary>PUT /report (BUD-09): a signed kind 1984 event with x tags goes to a file the operator reads; nothing happens by itself, ciphertext cannot be
+/// judged.</summary>
 internal sealed class ReportEndpoint(UploadPolicy policy, BlossomFolders folders, IOptions<BlossomOptions> options) : IDisposable
 {
     private const int ReportKind = 1984; // NIP-56

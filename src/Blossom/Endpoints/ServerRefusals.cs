@@ -48,7 +48,8 @@ internal sealed class ServerRefusals(DiagnosticListener diagnostics) : IHostedSe
         var started = body.StartAsync();
         if (!started.IsCompletedSuccessfully)
         {
-            _ = started.ContinueWith(static task => task.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default); // the connection is gone
+            // The connection is gone.
+            _ = started.ContinueWith(static task => task.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
         }
     }
 

@@ -17,8 +17,8 @@ namespace Marmot.Blossom.Endpoints;
 
 /// <summary>PUT /upload (BUD-02) and its preflight HEAD /upload (BUD-06).</summary>
 internal sealed class UploadEndpoint(
-    TokenGate gate, UploadPolicy policy, PaymentGate payment, BlobIntake intake, IBlobStore store, BlobService blobs, DescriptorWriter descriptors, TimeProvider time,
-    BlossomMetrics metrics, IOptions<BlossomOptions> options)
+    TokenGate gate, UploadPolicy policy, PaymentGate payment, BlobIntake intake, IBlobStore store, BlobService blobs, DescriptorWriter descriptors,
+    TimeProvider time, BlossomMetrics metrics, IOptions<BlossomOptions> options)
 {
     public async Task<Refusal?> PutAsync(HttpContext context)
     {
@@ -65,7 +65,8 @@ internal sealed class UploadEndpoint(
         }
 
         // 4. the body
-        context.Features.Get<IHttpMinRequestBodyDataRateFeature>()?.MinDataRate = new MinDataRate(options.Value.MinUploadBytesPerSecond, options.Value.SlowUploadGrace);
+        context.Features.Get<IHttpMinRequestBodyDataRateFeature>()?.MinDataRate = new MinDataRate(options.Value.MinUploadBytesPerSecond,
+            options.Value.SlowUploadGrace);
         using var underWay = metrics.BeginUpload();
         await using var draft = store.Begin(announced ?? (token!.Hashes is [var only] ? only : null));
         var (blob, broken) = await intake.ReceiveAsync(context.Request.BodyReader, draft, metrics.Received, context.RequestAborted);
@@ -90,7 +91,8 @@ internal sealed class UploadEndpoint(
             return Refusal.Blocked;
         }
 
-        if (declared is null && (policy.CheckDeclared(token, blob.Hash, blob.Length, type) ?? policy.TakeBytes(address, token.PublicKey, blob.Length)) is { } late)
+        if (declared is null
+            && (policy.CheckDeclared(token, blob.Hash, blob.Length, type) ?? policy.TakeBytes(address, token.PublicKey, blob.Length)) is { } late)
         {
             return late;
         }

@@ -9,9 +9,9 @@ namespace Marmot.Blossom.Index;
 /// <summary>One claim on disk: a fixed slot that never crosses a 512-byte sector, so that writing and erasing it are atomic on ordinary disks.</summary>
 /// <remarks>
 /// Layout, little-endian: u32 CRC-32C of the rest, u8 mark (1), u8 type length, u16 zero, hash 32, owner 32, i64 size, i64 uploaded,
-/// i64 expires (0 = never), type up to 127, u8 zero, mark 16, u64 sequence, zeros. Sum 4+1+1+2+32+32+8+8+8+127+1+16+8 = 248, rounded up to 256. A slot of zeros is
-/// free. Since a slot comes to the disk as a whole or not at all, one that is neither zeros nor right is damaged, never the remains of a crash. Of two slots of one
-/// claim the one with the larger sequence counts: the other was to be erased (0 in slots of older versions; among those the later end counts).
+/// i64 expires (0 = never), type up to 127, u8 zero, mark 16, u64 sequence, zeros. Sum 4+1+1+2+32+32+8+8+8+127+1+16+8 = 248, rounded up to 256. A slot of zeros
+/// is free. Since a slot comes to the disk as a whole or not at all, one that is neither zeros nor right is damaged, never the remains of a crash. Of two slots
+/// of one claim the one with the larger sequence counts: the other was to be erased (0 in slots of older versions; among those the later end counts).
 /// </remarks>
 internal static class ClaimSlot
 {

@@ -30,7 +30,8 @@ internal sealed class ClaimTable(TimeProvider time, bool listable)
     public static int IndexOf(Held[] held, Bytes32 owner) => Array.FindIndex(held, h => h.Claim.Owner == owner);
 
     /// <summary>The type the claims on a blob agree on, with one more declaration.</summary>
-    public static string TypeOf(Held[] held, string declared) => BlobTypes.Better(held.Aggregate(BlobTypes.Opaque, static (kept, one) => BlobTypes.Better(kept, one.Claim.Type)), declared);
+    public static string TypeOf(Held[] held, string declared) =>
+        BlobTypes.Better(held.Aggregate(BlobTypes.Opaque, static (kept, one) => BlobTypes.Better(kept, one.Claim.Type)), declared);
 
     public void Put(Held added)
     {

@@ -55,10 +55,12 @@ internal interface IBlobIndex : IAsyncDisposable
     /// <summary>The blob, or null. Expired claims count as gone.</summary>
     ValueTask<BlobEntry?> FindAsync(Bytes32 hash, CancellationToken cancellationToken);
 
-    /// <summary>As <see cref="FindAsync(Bytes32, CancellationToken)"/>, by another date than the system's, in Unix seconds: for what deletes for good.</summary>
+    /// <summary>As <see cref="FindAsync(Bytes32, CancellationToken)"/>, by another date than the system's, in Unix seconds: for what deletes for
+    /// good.</summary>
     ValueTask<BlobEntry?> FindAsync(Bytes32 hash, long now, CancellationToken cancellationToken);
 
-    /// <summary>Adds a claim, or renews the owner's older one. When the blob is known already, its bytes stay where they are: the entry tells where. A type better than octet-stream stays too (<see cref="Policies.BlobTypes.Better"/>).</summary>
+    /// <summary>Adds a claim, or renews the owner's older one. When the blob is known already, its bytes stay where they are: the entry tells where. A type
+    /// better than octet-stream stays too (<see cref="Policies.BlobTypes.Better"/>).</summary>
     ValueTask<AddedClaim> AddAsync(BlobClaim claim, CancellationToken cancellationToken);
 
     /// <summary>Adds or renews a claim on a blob that is there, whose mark, size and type it takes over; null, and nothing added, when it is not.</summary>
@@ -78,7 +80,8 @@ internal interface IBlobIndex : IAsyncDisposable
     /// <summary>Up to <paramref name="limit"/> blobs with at least one claim that has ended by a date in Unix seconds.</summary>
     ValueTask<IReadOnlyList<Bytes32>> FindExpiredAsync(long now, int limit, CancellationToken cancellationToken);
 
-    /// <summary>Claims of one owner, newest first, ties by hash; <paramref name="after"/> is the last hash of the page before (BUD-12), which may have been removed since.</summary>
+    /// <summary>Claims of one owner, newest first, ties by hash; <paramref name="after"/> is the last hash of the page before (BUD-12), which may have been
+    /// removed since.</summary>
     /// <returns>Null when <paramref name="after"/> is no claim of the owner's and was none in the last hour.</returns>
     ValueTask<IReadOnlyList<BlobEntry>?> ListAsync(Bytes32 owner, Bytes32? after, int limit, CancellationToken cancellationToken);
 

@@ -2,7 +2,8 @@ using Marmot.Protocol.Encoding;
 
 namespace Marmot.Blossom.Index;
 
-/// <summary>Where claims that were removed lately stood in their owners' lists, so that a client which reads a list in pages goes on where it stood (BUD-12). In memory only.</summary>
+/// <summary>Where claims that were removed lately stood in their owners' lists, so that a client which reads a list in pages goes on where it stood (BUD-12).
+/// In memory only.</summary>
 /// <remarks>Bounded by age and number; not thread-safe.</remarks>
 internal sealed class RemovedPositions(TimeProvider time)
 {

@@ -4,8 +4,8 @@ namespace Marmot.Blossom.Index;
 
 /// <summary>The slots of the embedded index on disk: free, used or damaged. One thread at a time.</summary>
 /// <remarks>
-/// A slot that is damaged is left as it is: not read, not used again, not erased, until the operator says so (<see cref="DropDamaged"/>). After a flush that failed
-/// nothing is written any more, since what the file holds is then unknown.
+/// A slot that is damaged is left as it is: not read, not used again, not erased, until the operator says so (<see cref="DropDamaged"/>). After a flush that
+/// failed nothing is written any more, since what the file holds is then unknown.
 /// </remarks>
 internal sealed class SlotFile(IDiskFile file) : IDisposable
 {
@@ -72,7 +72,8 @@ internal sealed class SlotFile(IDiskFile file) : IDisposable
         return new ClaimTable.Held(claim, slot, _sequence);
     }
 
-    /// <summary>Overwrites a slot with zeros. It may be used again only after a <see cref="Flush"/> and <see cref="Release"/>: until then its old content may come back.</summary>
+    /// <summary>Overwrites a slot with zeros. It may be used again only after a <see cref="Flush"/> and <see cref="Release"/>: until then its old content may
+    /// come back.</summary>
     public void Erase(long slot)
     {
         ThrowIfFailed();

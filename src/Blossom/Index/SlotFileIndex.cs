@@ -236,8 +236,8 @@ internal sealed class SlotFileIndex : IBlobIndex
             return null;
         }
 
-        // Older slots of the same claims go in the same flush: alone they would come back after a power cut. Only when all is written do the lists change, so that a
-        // change which fails half way can be made again.
+        // Older slots of the same claims go in the same flush: alone they would come back after a power cut. Only when all is written do the lists change, so
+        // that a change which fails half way can be made again.
         bool IsOlder(ClaimTable.Held one) => one.Claim.Hash == hash && Array.Exists(removed, claim => claim.Claim.Owner == one.Claim.Owner);
         long[] slots = [.. removed.Select(one => one.Slot), .. _replaced.Where(IsOlder).Select(one => one.Slot)];
         Array.ForEach(slots, _file.Erase);

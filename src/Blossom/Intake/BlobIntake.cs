@@ -12,7 +12,8 @@ namespace Marmot.Blossom.Intake;
 /// <summary>What came in: the hash over the exact bytes, and how many they were.</summary>
 internal readonly record struct ReceivedBlob(Bytes32 Hash, long Length);
 
-/// <summary>Streams a body into a draft, hashing and counting on the way. Holds no buffer of its own: a stuck upload costs nothing but its connection.</summary>
+/// <summary>Streams a body into a draft, hashing and counting on the way. Holds no buffer of its own: a stuck upload costs nothing but its
+/// connection.</summary>
 internal sealed class BlobIntake(IOptions<BlossomOptions> options, UploadPolicy policy)
 {
     private const long SpaceCheckBytes = 16L * 1024 * 1024;
@@ -20,7 +21,8 @@ internal sealed class BlobIntake(IOptions<BlossomOptions> options, UploadPolicy 
     /// <summary>Reads to the end of the body or to the first byte too many. The caller owns the draft.</summary>
     /// <remarks><paramref name="progress"/> is told of every piece, for metrics.</remarks>
     /// <exception cref="BodyReadException">The sender broke off, or what it sends is no body. Every other exception is the storage's.</exception>
-    public async ValueTask<(ReceivedBlob Blob, Refusal? Refusal)> ReceiveAsync(PipeReader body, BlobDraft draft, Action<long>? progress, CancellationToken cancellationToken)
+    public async ValueTask<(ReceivedBlob Blob, Refusal? Refusal)> ReceiveAsync(PipeReader body, BlobDraft draft, Action<long>? progress,
+        CancellationToken cancellationToken)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         long length = 0;

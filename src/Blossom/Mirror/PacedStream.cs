@@ -1,6 +1,7 @@
 namespace Marmot.Blossom.Mirror;
 
-/// <summary>The body of an origin's answer, which must come at the slowest rate allowed: after so many bytes so much time may have passed, and no more.</summary>
+/// <summary>The body of an origin's answer, which must come at the slowest rate allowed: after so many bytes so much time may have passed, and no
+/// more.</summary>
 /// <remarks>Reading is cancelled when the time is over. Owned by one request.</remarks>
 internal sealed class PacedStream(Stream body, int bytesPerSecond, TimeSpan grace, TimeProvider time, CancellationToken cancellationToken) : Stream
 {

@@ -11,7 +11,8 @@ internal static class BlobTypes
     // RFC 9110, 5.6.2: token characters
     private static readonly SearchValues<char> Token = SearchValues.Create("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz");
 
-    /// <summary>Type and subtype in lower case, with the charset parameter when there is one and no other; octet-stream for anything odd. Bytes are never looked at.</summary>
+    /// <summary>Type and subtype in lower case, with the charset parameter when there is one and no other; octet-stream for anything odd. Bytes are never
+    /// looked at.</summary>
     public static string Normalize(string? declared)
     {
         if (string.IsNullOrEmpty(declared))

@@ -2,7 +2,8 @@ using Marmot.Protocol.Encoding;
 
 namespace Marmot.Blossom.Policies;
 
-/// <summary>BUD-07, the seam: who asks money for uploads and mirrors. This server ships <see cref="NoPayment"/>; a host registers its own before <c>AddBlossom</c>.</summary>
+/// <summary>BUD-07, the seam: who asks money for uploads and mirrors. This server ships <see cref="NoPayment"/>; a host registers its own before
+/// <c>AddBlossom</c>.</summary>
 public interface IPaymentDesk
 {
     /// <summary>Asked before the body is read, when all other rules let the upload pass; for a mirror when the origin has told the length.</summary>

@@ -3,7 +3,8 @@ using Marmot.Blossom.Blobs;
 
 namespace Marmot.Blossom.Policies;
 
-/// <summary>The table of media types and file extensions: <c>media-types.txt</c>, and before it what that table does not have or orders against common use.</summary>
+/// <summary>The table of media types and file extensions: <c>media-types.txt</c>, and before it what that table does not have or orders against common
+/// use.</summary>
 internal static class MediaTypes
 {
     private const string Resource = "Marmot.Blossom.Policies.media-types.txt";

@@ -32,7 +32,11 @@ internal sealed class UploadPolicy
         _bytes = new AddressBudget(time, _options.UploadBytesPerHour, _options.UploadBytesPerHour / 3600.0);
         _keyBytes = new AddressBudget(time, _options.KeyBytesPerDay, _options.KeyBytesPerDay / 86400.0);
         _misses = new AddressBudget(time, _options.MissesPerMinute, _options.MissesPerMinute / 60.0);
-        _allowedKeys = [.. _options.AllowedKeys.Select(text => BlossomOptions.TryReadKey(text, out var key) ? key : throw new InvalidDataException("Blossom:AllowedKeys holds what is no key"))];
+        _allowedKeys = [
+            .. _options.AllowedKeys.Select(text => BlossomOptions.TryReadKey(text, out var key)
+                ? key
+                : throw new InvalidDataException("Blossom:AllowedKeys holds what is no key"))
+        ];
         _blocked = [.. _options.ReadBlockedHashes()];
     }
 
@@ -44,7 +48,9 @@ internal sealed class UploadPolicy
 
     /// <summary>A question for a blob that is not there.</summary>
     public Refusal? CheckMiss(IPAddress? address) =>
-        address is null || IsExempt(address) || _misses.TryTake(_misses.CallerOf(address), 1, out var wait) ? null : Refusal.TooMuch("requests for blobs that are not here", wait);
+        address is null || IsExempt(address) || _misses.TryTake(_misses.CallerOf(address), 1, out var wait)
+            ? null
+            : Refusal.TooMuch("requests for blobs that are not here", wait);
 
     /// <summary>What headers and token tell. <paramref name="length"/> is null when it was not declared.</summary>
     public Refusal? CheckDeclared(BlossomAuth token, Bytes32? hash, long? length, string type)

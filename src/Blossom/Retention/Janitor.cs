@@ -8,7 +8,8 @@ using Microsoft.Extensions.Options;
 
 namespace Marmot.Blossom.Retention;
 
-/// <summary>Clears what a crash left before the first request; then, for as long as the server runs, asks the storage how it is and deletes ended blobs.</summary>
+/// <summary>Clears what a crash left before the first request; then, for as long as the server runs, asks the storage how it is and deletes ended
+/// blobs.</summary>
 internal sealed class Janitor(
     IBlobStore store, IBlobIndex index, BlobService blobs, StorageHealth health, BlossomMetrics metrics, IOptions<BlossomOptions> options,
     IOptions<PublicOptions> listener, TimeProvider time, ILogger<Janitor> logger) : BackgroundService, IHealthPart
@@ -25,7 +26,7 @@ internal sealed class Janitor(
         : !_open ? new HealthState(false, "opening")
         : _failed ? new HealthState(false, "the storage fails")
         : options.Value.MinFreeBytes > store.FreeBytes ? new HealthState(false, "the disk is full: reads only")
-        : blobs.Damage is (> 0, _) or (_, > 0) ? new HealthState(true, $"{blobs.Damage.Claims} claims and {blobs.Damage.Blobs} small blobs are damaged")
+        : blobs.Damage is ( > 0, _) or (_, > 0) ? new HealthState(true, $"{blobs.Damage.Claims} claims and {blobs.Damage.Blobs} small blobs are damaged")
         : HealthState.Ok;
 
     public override async Task StartAsync(CancellationToken cancellationToken)

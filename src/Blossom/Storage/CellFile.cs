@@ -8,12 +8,13 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Marmot.Blossom.Storage;
 
-/// <summary>Blobs that fit into one block of the disk, side by side in one file: a file each would cost them ten times the work. See docs/decisions/0010.</summary>
+/// <summary>Blobs that fit into one block of the disk, side by side in one file: a file each would cost them ten times the work. See
+/// docs/decisions/0010.</summary>
 /// <remarks>
 /// A cell is 4096 bytes, little-endian: u32 CRC-32C of header and blob behind it, u32 length of the blob, hash 32, mark 16, zeros; from 64 on the blob.
 /// The mark is 8 bytes cell number, 8 bytes random, so a place is used once. A cell of zeros is free. One that is neither zeros nor right is the remains of a
-/// crash when no claim names it, and is cleared; when one does it was acknowledged and is damaged, and stays as it is until its claims go (<see cref="SettleAsync"/>).
-/// Removing overwrites with zeros and makes that durable, before the cell is used again. Any thread.
+/// crash when no claim names it, and is cleared; when one does it was acknowledged and is damaged, and stays as it is until its claims go
+/// (<see cref="SettleAsync"/>). Removing overwrites with zeros and makes that durable, before the cell is used again. Any thread.
 /// </remarks>
 internal sealed class CellFile : IDisposable
 {
@@ -96,7 +97,8 @@ internal sealed class CellFile : IDisposable
         }
     }
 
-    /// <summary>Decides about the cells that were neither free nor whole on opening: those that a claim names are damaged, the others are cleared and used again.</summary>
+    /// <summary>Decides about the cells that were neither free nor whole on opening: those that a claim names are damaged, the others are cleared and used
+    /// again.</summary>
     /// <param name="claimed">All places that claims name; null when some claims cannot be read, and everything is kept.</param>
     public async ValueTask SettleAsync(IEnumerable<BlobPlace>? claimed)
     {

@@ -5,7 +5,8 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Marmot.Blossom.Storage;
 
-/// <summary>Blobs as plain files: <c>objects/ab/&lt;hash&gt;</c>, drafts in <c>incoming/</c>, files on their way out in <c>leaving/</c>; the smallest together in <c>small.cells</c>.</summary>
+/// <summary>Blobs as plain files: <c>objects/ab/&lt;hash&gt;</c>, drafts in <c>incoming/</c>, files on their way out in <c>leaving/</c>; the smallest together
+/// in <c>small.cells</c>.</summary>
 /// <remarks>
 /// A blob in a cell has a mark, one in a file has none.
 /// Commit is fsync of the file, rename, fsync of the directory. Deletion renames the file out of sight first and overwrites it when the last
@@ -214,7 +215,8 @@ internal sealed class DiskBlobStore : IBlobStore
         return Path.Join(_objects, name.AsSpan(0, 2), name);
     }
 
-    /// <summary>Overwrites with zeros, makes that durable, unlinks. On copy-on-write and flash media the old cells may outlive this; see docs/conformance/bud-12.md.</summary>
+    /// <summary>Overwrites with zeros, makes that durable, unlinks. On copy-on-write and flash media the old cells may outlive this; see
+    /// docs/conformance/bud-12.md.</summary>
     private void Shred(string path)
     {
         using (var file = File.OpenHandle(path, FileMode.Open, FileAccess.Write, FileShare.ReadWrite | FileShare.Delete))

@@ -1,7 +1,8 @@
 namespace Marmot.Blossom.Storage;
 
 /// <summary>One flush of a file for all who wait for one: whoever comes while the disk works shares the next. Any thread.</summary>
-/// <remarks>After a flush that failed nobody knows what is on the medium, and the system may well report the next one as good: from then on every flush fails.</remarks>
+/// <remarks>After a flush that failed nobody knows what is on the medium, and the system may well report the next one as good: from then on every flush
+/// fails.</remarks>
 internal sealed class GroupSync(IDiskFile file)
 {
     private readonly Lock _gate = new();
@@ -70,5 +71,7 @@ internal sealed class GroupSync(IDiskFile file)
     private static TaskCompletionSource NewRound() => new(TaskCreationOptions.RunContinuationsAsynchronously);
 }
 
-/// <summary>A flush failed, now or since the file was opened: whether the last changes are on the medium is unknown, and no further ones are made until the server is started again.</summary>
-internal sealed class FlushFailedException(IOException inner) : IOException("the disk did not take down what was written; start the server again once it is well", inner);
+/// <summary>A flush failed, now or since the file was opened: whether the last changes are on the medium is unknown, and no further ones are made until the
+/// server is started again.</summary>
+internal sealed class FlushFailedException(IOException inner)
+    : IOException("the disk did not take down what was written; start the server again once it is well", inner);

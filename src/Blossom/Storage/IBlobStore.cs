@@ -14,7 +14,8 @@ internal interface IBlobStore : IAsyncDisposable
     /// <summary>Removes what a crash left behind on this machine (drafts, blobs half way through deletion). Once, before the first request.</summary>
     ValueTask RecoverAsync(CancellationToken cancellationToken);
 
-    /// <summary>After <see cref="RecoverAsync"/>, once the index can be asked: what a crash may have left or the disk may have damaged is told apart by what claims name.</summary>
+    /// <summary>After <see cref="RecoverAsync"/>, once the index can be asked: what a crash may have left or the disk may have damaged is told apart by what
+    /// claims name.</summary>
     /// <param name="claimed">Asks for all places that claims name; null when some claims cannot be read, and nothing may be cleared.</param>
     /// <param name="cancellationToken">Gives it up; it may be done again.</param>
     ValueTask SettleAsync(Func<ValueTask<IReadOnlyCollection<BlobPlace>>>? claimed, CancellationToken cancellationToken);
@@ -29,13 +30,16 @@ internal interface IBlobStore : IAsyncDisposable
     ValueTask<bool> HoldsAsync(BlobPlace place, long size, CancellationToken cancellationToken);
 
     /// <summary>Opens a draft; nothing is visible until it is committed.</summary>
-    /// <param name="announced">The hash the bytes are said to have: a remote store can then send while it receives. Any other hash may not be committed.</param>
+    /// <param name="announced">The hash the bytes are said to have: a remote store can then send while it receives. Any other hash may not be
+    /// committed.</param>
     BlobDraft Begin(Bytes32? announced);
 
-    /// <summary>Opens a blob for reading; null when it is not there. A reader that has begun to copy never gives other bytes, whatever is deleted meanwhile.</summary>
+    /// <summary>Opens a blob for reading; null when it is not there. A reader that has begun to copy never gives other bytes, whatever is deleted
+    /// meanwhile.</summary>
     ValueTask<BlobReader?> OpenAsync(BlobPlace place, CancellationToken cancellationToken);
 
-    /// <summary>Deletes a blob for good; on disk overwritten, then unlinked, once its last reader is gone. False when there was none, as far as the store can tell.</summary>
+    /// <summary>Deletes a blob for good; on disk overwritten, then unlinked, once its last reader is gone. False when there was none, as far as the store can
+    /// tell.</summary>
     ValueTask<bool> DeleteAsync(BlobPlace place, CancellationToken cancellationToken);
 
     /// <summary>Every committed blob, in no order.</summary>
@@ -53,7 +57,8 @@ internal interface IBlobStore : IAsyncDisposable
 }
 
 /// <summary>Where a blob's bytes are. The mark is the store's own; <see cref="Guid.Empty"/> where the hash alone tells.</summary>
-/// <remarks>A mark is used once: bytes uploaded again after a deletion lie elsewhere, so replicas need no lock between them to keep a late deletion off new bytes.</remarks>
+/// <remarks>A mark is used once: bytes uploaded again after a deletion lie elsewhere, so replicas need no lock between them to keep a late deletion off new
+/// bytes.</remarks>
 internal readonly record struct BlobPlace(Bytes32 Hash, Guid Mark);
 
 /// <summary>A blob as the store finds it; <see cref="WrittenAt"/> is null when no other process can be about to claim it.</summary>
@@ -65,7 +70,8 @@ internal sealed class StorageUnavailableException(string part, Exception? inner 
     /// <summary>What is away, for <c>/readyz</c>.</summary>
     public string Part { get; } = part;
 
-    /// <summary>How that showed: the kind of the fault, never its message, which might name hosts, keys or hashes. Null when there simply was no answer.</summary>
+    /// <summary>How that showed: the kind of the fault, never its message, which might name hosts, keys or hashes. Null when there simply was no
+    /// answer.</summary>
     public string? Kind { get; } = KindOf(inner);
 
     private static string? KindOf(Exception? inner)

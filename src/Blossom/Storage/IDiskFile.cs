@@ -3,7 +3,8 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Marmot.Blossom.Storage;
 
-/// <summary>An open file as the formats of this store use it: reads and writes at an offset, and a flush, which is the only barrier between writes. The seam at which tests let the power fail.</summary>
+/// <summary>An open file as the formats of this store use it: reads and writes at an offset, and a flush, which is the only barrier between writes. The seam at
+/// which tests let the power fail.</summary>
 /// <remarks>Any thread.</remarks>
 internal interface IDiskFile : IDisposable
 {
@@ -18,7 +19,8 @@ internal interface IDiskFile : IDisposable
     void Write(ReadOnlySpan<byte> bytes, long offset);
 
     /// <summary>Everything written before is on the medium when it returns.</summary>
-    /// <exception cref="IOException">The medium failed; which of the writes since the last flush are on it is unknown, and another flush does not tell.</exception>
+    /// <exception cref="IOException">The medium failed; which of the writes since the last flush are on it is unknown, and another flush does not
+    /// tell.</exception>
     void Flush();
 }
 

@@ -42,7 +42,15 @@ internal static class AgentJson
         ["createdAt"] = published.CreatedAt,
         ["acked"] = published.Acked,
         ["replies"] = new JsonArray(
-            [.. published.Replies.Select(reply => new JsonObject { ["relay"] = reply.Relay, ["ok"] = reply.Answer == RelayAnswer.Accepted, ["answer"] = Name(reply.Answer), ["message"] = reply.Message })]),
+            [
+                .. published.Replies.Select(reply => new JsonObject
+                {
+                    ["relay"] = reply.Relay,
+                    ["ok"] = reply.Answer == RelayAnswer.Accepted,
+                    ["answer"] = Name(reply.Answer),
+                    ["message"] = reply.Message,
+                })
+            ]),
     };
 
     public static JsonObject Of(GroupReport report) => new()
@@ -50,7 +58,14 @@ internal static class AgentJson
         ["messages"] = report.Messages.Count,
         ["resent"] = report.Resent,
         ["incidents"] = new JsonArray(
-            [.. report.Incidents.Select(incident => new JsonObject { ["eventId"] = incident.EventId.ToString(), ["outcome"] = Name(incident.Outcome), ["reason"] = incident.Reason })]),
+            [
+                .. report.Incidents.Select(incident => new JsonObject
+                {
+                    ["eventId"] = incident.EventId.ToString(),
+                    ["outcome"] = Name(incident.Outcome),
+                    ["reason"] = incident.Reason,
+                })
+            ]),
         ["unreachable"] = new JsonArray([.. report.Unreachable.Select(relay => JsonValue.Create(relay))]),
     };
 

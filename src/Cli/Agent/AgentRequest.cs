@@ -10,7 +10,9 @@ internal sealed class AgentRequest(JsonElement body)
 {
     public JsonElement Body { get; } = body;
 
-    public string Command { get; } = body.TryGetProperty("cmd", out var command) && command.ValueKind == JsonValueKind.String ? command.GetString()! : throw new ClientException("cmd is missing");
+    public string Command { get; } = body.TryGetProperty("cmd", out var command) && command.ValueKind == JsonValueKind.String
+        ? command.GetString()!
+        : throw new ClientException("cmd is missing");
 
     public string Group => Text("group");
 
@@ -40,14 +42,24 @@ internal sealed class AgentRequest(JsonElement body)
     public IReadOnlyList<string>? OptionalTexts(string name) => Find(name) switch
     {
         null => null,
-        { ValueKind: JsonValueKind.Array } list => [.. list.EnumerateArray().Select(item => item.ValueKind == JsonValueKind.String ? item.GetString()! : throw new ClientException($"{name} must hold strings"))],
+        { ValueKind: JsonValueKind.Array } list =>
+            [
+                .. list.EnumerateArray()
+                    .Select(item => item.ValueKind == JsonValueKind.String ? item.GetString()! : throw new ClientException($"{name} must hold strings"))
+            ],
         _ => throw new ClientException($"{name} must be a list"),
     };
 
     public int[]? OptionalKinds(string name) => Find(name) switch
     {
         null => null,
-        { ValueKind: JsonValueKind.Array } list => [.. list.EnumerateArray().Select(item => item.ValueKind == JsonValueKind.Number && item.TryGetInt32(out int kind) ? kind : throw new ClientException($"{name} must hold kinds"))],
+        { ValueKind: JsonValueKind.Array } list =>
+            [
+                .. list.EnumerateArray()
+                    .Select(item => item.ValueKind == JsonValueKind.Number && item.TryGetInt32(out int kind)
+                        ? kind
+                        : throw new ClientException($"{name} must hold kinds"))
+            ],
         _ => throw new ClientException($"{name} must be a list"),
     };
 
@@ -55,7 +67,10 @@ internal sealed class AgentRequest(JsonElement body)
     {
         null => null,
         { ValueKind: JsonValueKind.Array } list => [.. list.EnumerateArray().Select(tag => tag.ValueKind == JsonValueKind.Array && tag.GetArrayLength() > 0
-            ? tag.EnumerateArray().Select(item => item.ValueKind == JsonValueKind.String ? item.GetString()! : throw new ClientException($"{name} must hold lists of strings")).ToArray()
+            ? tag.EnumerateArray()
+                .Select(item => item.ValueKind == JsonValueKind.String
+                    ? item.GetString()!
+                    : throw new ClientException($"{name} must hold lists of strings")).ToArray()
             : throw new ClientException($"{name} must hold lists of strings"))],
         _ => throw new ClientException($"{name} must be a list"),
     };
@@ -70,5 +85,6 @@ internal sealed class AgentRequest(JsonElement body)
 
     public JsonElement? Find(string name) => Body.TryGetProperty(name, out var value) && value.ValueKind != JsonValueKind.Null ? value : null;
 
-    public static Bytes32 ToKey(string text, string name) => Nip19.TryDecodePublicKeyOrHex(text, out var key) ? key : throw new ClientException($"{name} must be 64 hex digits or an npub");
+    public static Bytes32 ToKey(string text, string name) =>
+        Nip19.TryDecodePublicKeyOrHex(text, out var key) ? key : throw new ClientException($"{name} must be 64 hex digits or an npub");
 }

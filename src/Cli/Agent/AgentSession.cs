@@ -13,7 +13,8 @@ using Marmot.Protocol.Keys;
 
 namespace Marmot.Cli.Agent;
 
-/// <summary>The one client an agent drives, and what each command does with it. Nothing happens that no command asked for: no renewal, no rotation, no commit of others' proposals.</summary>
+/// <summary>The one client an agent drives, and what each command does with it. Nothing happens that no command asked for: no renewal, no rotation, no commit
+/// of others' proposals.</summary>
 internal sealed partial class AgentSession : IAsyncDisposable
 {
     private const int LogLines = 500;
@@ -35,13 +36,15 @@ internal sealed partial class AgentSession : IAsyncDisposable
         ["publishKeyPackage"] = PublishKeyPackageAsync,
         ["fetchKeyPackage"] = FetchKeyPackageAsync,
         ["createGroup"] = async (request, token) => State(
-            await Client.CreateGroupAsync(request.Text("name"), request.OptionalText("description") ?? "", request.OptionalTexts("relays"), request.OptionalKeys("admins"), token)),
+            await Client.CreateGroupAsync(request.Text("name"), request.OptionalText("description") ?? "", request.OptionalTexts("relays"),
+                request.OptionalKeys("admins"), token)),
         ["invite"] = InviteAsync,
         ["inviteMany"] = InviteManyAsync,
         ["acceptInvites"] = AcceptInvitesAsync,
         ["sync"] = SyncAsync,
         ["send"] = SendAsync,
-        ["listMessages"] = (request, _) => Done(new() { ["messages"] = new JsonArray([.. Client.GetMessages(request.Group).Select(message => AgentJson.Of(message.Rumor))]) }),
+        ["listMessages"] = (request, _) =>
+            Done(new() { ["messages"] = new JsonArray([.. Client.GetMessages(request.Group).Select(message => AgentJson.Of(message.Rumor))]) }),
         ["selfUpdate"] = async (request, token) => Published(await Client.SelfUpdateAsync(request.Group, token)),
         ["updateMetadata"] = UpdateMetadataAsync,
         ["removeMember"] = async (request, token) => Published(await Client.RemoveAsync(request.Group, request.Key("pubkey"), token)),
@@ -60,7 +63,10 @@ internal sealed partial class AgentSession : IAsyncDisposable
         ["sendFile"] = SendFileAsync,
         ["getFile"] = GetFileAsync,
         ["setImage"] = async (request, token) => Published(await Client.SetImageAsync(request.Group, Base64(request.Text("data"), "data"), token)),
-        ["getImage"] = async (request, token) => new() { ["data"] = await Client.GetImageAsync(request.Group, token) is { } image ? Convert.ToBase64String(image) : null },
+        ["getImage"] = async (request, token) => new()
+        {
+            ["data"] = await Client.GetImageAsync(request.Group, token) is { } image ? Convert.ToBase64String(image) : null,
+        },
         ["removeImage"] = async (request, token) => Published(await Client.RemoveImageAsync(request.Group, token)),
         ["registerPush"] = RegisterPushAsync,
         ["unregisterPush"] = async (request, token) => Sent(await Client.UnregisterPushAsync(request.Group, token)),
@@ -74,7 +80,9 @@ internal sealed partial class AgentSession : IAsyncDisposable
     private MarmotClient Client => _client ?? throw new ClientException("init comes first");
 
     public Task<JsonObject> HandleAsync(AgentRequest request, CancellationToken cancellationToken) =>
-        _commands.TryGetValue(request.Command, out var command) ? command(request, cancellationToken) : throw new ClientException($"unknown cmd '{request.Command}'");
+        _commands.TryGetValue(request.Command, out var command)
+            ? command(request, cancellationToken)
+            : throw new ClientException($"unknown cmd '{request.Command}'");
 
     public async ValueTask DisposeAsync()
     {
@@ -170,7 +178,8 @@ internal sealed partial class AgentSession : IAsyncDisposable
         return new JsonObject { ["pubkey"] = Client.PublicKey.ToString() };
     }
 
-    private IRelayNetwork Connect(SecretKey account) => _network = new HoldingNetwork(new RelayNetwork(new RelayNetworkOptions { Account = account }, TimeProvider.System));
+    private IRelayNetwork Connect(SecretKey account) =>
+        _network = new HoldingNetwork(new RelayNetwork(new RelayNetworkOptions { Account = account }, TimeProvider.System));
 
     private static ClientStore OpenStore(string? folder)
     {
@@ -184,11 +193,13 @@ internal sealed partial class AgentSession : IAsyncDisposable
     }
 
     private async Task<JsonObject> PublishKeyPackageAsync(AgentRequest request, CancellationToken cancellationToken) =>
-        Published(await Client.PublishKeyPackageAsync(request.OptionalText("identifier"), request.Flag("lastResort", otherwise: true), request.Flag("legacy", otherwise: false), cancellationToken));
+        Published(await Client.PublishKeyPackageAsync(request.OptionalText("identifier"), request.Flag("lastResort", otherwise: true),
+            request.Flag("legacy", otherwise: false), cancellationToken));
 
     private async Task<JsonObject> FetchKeyPackageAsync(AgentRequest request, CancellationToken cancellationToken)
     {
-        var found = await Client.FetchKeyPackageAsync(request.Key("pubkey"), request.OptionalKinds("kinds"), null, cancellationToken) ?? throw new ClientException("no usable key package was found");
+        var found = await Client.FetchKeyPackageAsync(request.Key("pubkey"), request.OptionalKinds("kinds"), null, cancellationToken)
+            ?? throw new ClientException("no usable key package was found");
         return new JsonObject { ["event"] = AgentJson.Of(found.Event), ["ref"] = found.Reference.ToString() };
     }
 
@@ -197,7 +208,9 @@ internal sealed partial class AgentSession : IAsyncDisposable
         var evt = request.OptionalEvent("event");
         if (evt is null && request.OptionalText("eventId") is { } id)
         {
-            evt = await Client.FetchEventAsync(Bytes32.TryParseHex(id.AsSpan(), out var eventId) ? eventId : throw new ClientException("eventId must be 64 hex digits"), cancellationToken)
+            evt = await Client.FetchEventAsync(Bytes32.TryParseHex(id.AsSpan(), out var eventId)
+                ? eventId
+                : throw new ClientException("eventId must be 64 hex digits"), cancellationToken)
                 ?? throw new ClientException("no relay has that event");
         }
 
@@ -234,13 +247,15 @@ internal sealed partial class AgentSession : IAsyncDisposable
         return new JsonObject
         {
             ["groups"] = new JsonArray([.. report.Joined.Select(AgentJson.Of)]),
-            ["failed"] = new JsonArray([.. report.Failed.Select(failed => new JsonObject { ["wrapId"] = failed.WrapId.ToString(), ["reason"] = failed.Reason })]),
+            ["failed"] = new JsonArray(
+                [.. report.Failed.Select(failed => new JsonObject { ["wrapId"] = failed.WrapId.ToString(), ["reason"] = failed.Reason })]),
         };
     }
 
     private async Task<JsonObject> SyncAsync(AgentRequest request, CancellationToken cancellationToken)
     {
-        var report = await Client.SyncAsync(request.Group, (ulong?)request.OptionalNumber("untilEpoch"), request.OptionalTime("waitMs"), cancellationToken: cancellationToken);
+        var report = await Client.SyncAsync(request.Group, (ulong?)request.OptionalNumber("untilEpoch"), request.OptionalTime("waitMs"),
+            cancellationToken: cancellationToken);
         foreach (var incident in report.Incidents)
         {
             Note($"{incident.EventId} {incident.Outcome} {incident.Reason}".TrimEnd());
@@ -250,7 +265,8 @@ internal sealed partial class AgentSession : IAsyncDisposable
     }
 
     private async Task<JsonObject> SendAsync(AgentRequest request, CancellationToken cancellationToken) =>
-        Sent(await Client.SendAsync(request.Group, request.Text("content"), (int)(request.OptionalNumber("kind") ?? 9), request.OptionalTags("tags"), cancellationToken));
+        Sent(await Client.SendAsync(request.Group, request.Text("content"), (int)(request.OptionalNumber("kind") ?? 9), request.OptionalTags("tags"),
+            cancellationToken));
 
     private async Task<JsonObject> UpdateMetadataAsync(AgentRequest request, CancellationToken cancellationToken)
     {
@@ -260,7 +276,9 @@ internal sealed partial class AgentSession : IAsyncDisposable
             Description = request.OptionalText("description"),
             Admins = request.OptionalKeys("adminPubkeys"),
             Relays = request.OptionalTexts("relays"),
-            NostrGroupId = request.OptionalText("nostrGroupId") is { } id ? (Bytes32.TryParseHex(id.AsSpan(), out var routing) ? routing : throw new ClientException("nostrGroupId must be 64 hex digits")) : null,
+            NostrGroupId = request.OptionalText("nostrGroupId") is { } id
+                ? (Bytes32.TryParseHex(id.AsSpan(), out var routing) ? routing : throw new ClientException("nostrGroupId must be 64 hex digits"))
+                : null,
         };
         return Published(await Client.UpdateGroupAsync(request.Group, change, cancellationToken));
     }
@@ -275,10 +293,12 @@ internal sealed partial class AgentSession : IAsyncDisposable
     private async Task<JsonObject> HeldAsync(AgentRequest request, CancellationToken cancellationToken)
     {
         _ = Client;
-        var held = await _network!.HeldAsync((int)(request.OptionalNumber("count") ?? 1), request.OptionalTime("waitMs") ?? TimeSpan.Zero).WaitAsync(cancellationToken);
+        var held = await _network!.HeldAsync((int)(request.OptionalNumber("count") ?? 1), request.OptionalTime("waitMs") ?? TimeSpan.Zero)
+            .WaitAsync(cancellationToken);
         return new JsonObject
         {
-            ["events"] = new JsonArray([.. held.Select(evt => new JsonObject { ["id"] = evt.Id.ToString(), ["kind"] = evt.Kind, ["created_at"] = evt.CreatedAt })]),
+            ["events"] = new JsonArray(
+                [.. held.Select(evt => new JsonObject { ["id"] = evt.Id.ToString(), ["kind"] = evt.Kind, ["created_at"] = evt.CreatedAt })]),
         };
     }
 

@@ -5,7 +5,8 @@ using Marmot.Protocol.Filters;
 
 namespace Marmot.Cli.Agent;
 
-/// <summary>A relay network that can keep publishes of some kinds waiting, or the relays' answers to them: the agent's <c>hold</c>, <c>held</c> and <c>release</c>.</summary>
+/// <summary>A relay network that can keep publishes of some kinds waiting, or the relays' answers to them: the agent's <c>hold</c>, <c>held</c> and
+/// <c>release</c>.</summary>
 internal sealed class HoldingNetwork(IRelayNetwork inner) : IRelayNetwork
 {
     private readonly Lock _gate = new();
@@ -104,9 +105,11 @@ internal sealed class HoldingNetwork(IRelayNetwork inner) : IRelayNetwork
         return reply;
     }
 
-    public Task<RelayFetch> FetchAsync(string relay, Filter filter, bool asAccount, CancellationToken cancellationToken) => inner.FetchAsync(relay, filter, asAccount, cancellationToken);
+    public Task<RelayFetch> FetchAsync(string relay, Filter filter, bool asAccount, CancellationToken cancellationToken) =>
+        inner.FetchAsync(relay, filter, asAccount, cancellationToken);
 
-    public Task ListenAsync(string relay, Filter filter, bool asAccount, Action<NostrEvent> onEvent, CancellationToken cancellationToken) => inner.ListenAsync(relay, filter, asAccount, onEvent, cancellationToken);
+    public Task ListenAsync(string relay, Filter filter, bool asAccount, Action<NostrEvent> onEvent, CancellationToken cancellationToken) =>
+        inner.ListenAsync(relay, filter, asAccount, onEvent, cancellationToken);
 
     public ValueTask DisposeAsync() => inner.DisposeAsync();
 

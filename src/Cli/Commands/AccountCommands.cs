@@ -42,7 +42,8 @@ internal static class AccountCommands
             throw new UsageException($"a relay is a ws:// or wss:// URL, not {wrong}");
         }
 
-        if (settings.BlossomServers.FirstOrDefault(server => !HostName.TryReadUrl(server, out var url, out _) || url.Scheme is not ("http" or "https")) is { } odd)
+        if (settings.BlossomServers.FirstOrDefault(server => !HostName.TryReadUrl(server, out var url, out _)
+            || url.Scheme is not ("http" or "https")) is { } odd)
         {
             throw new UsageException($"a Blossom server is an http:// or https:// URL, not {odd}");
         }
@@ -78,11 +79,19 @@ internal static class AccountCommands
         }
         catch (ClientException failure)
         {
-            throw new ClientException($"{npub} lives here, but others cannot invite it yet: {failure.Message}\nrun 'marmot init' again when a relay answers, or with another one", failure);
+            throw new ClientException(
+                $"{npub} lives here, but others cannot invite it yet: {failure.Message}\nrun 'marmot init' again when a relay answers, or with another one",
+                failure);
         }
 
         context.Say(
-            new JsonObject { ["pubkey"] = context.Client.PublicKey.ToString(), ["npub"] = npub, ["isNew"] = isNew, ["published"] = AgentJson.Of([.. published, .. package.Published]) },
+            new JsonObject
+            {
+                ["pubkey"] = context.Client.PublicKey.ToString(),
+                ["npub"] = npub,
+                ["isNew"] = isNew,
+                ["published"] = AgentJson.Of([.. published, .. package.Published]),
+            },
             $"you are {npub}",
             $"relay lists and a key package are published, {Context.Fate(package.Published[0])}",
             "others can invite you now; 'marmot sync' joins");
@@ -117,7 +126,11 @@ internal static class AccountCommands
                 var packages = context.Client.ListKeyPackages();
                 context.Say(
                     new JsonArray([.. packages.Select(AgentJson.Of)]),
-                    packages.Count == 0 ? ["none; 'marmot key-package publish' makes one"] : packages.Select(package => $"{package.Reference}  {(package.IsRetired ? "retired" : package.IsLastResort ? "last resort" : "one use")}, used {Context.Count(package.Uses, "time")}"));
+                    packages.Count == 0
+                        ? ["none; 'marmot key-package publish' makes one"]
+                        : packages.Select(package =>
+                            $"{package.Reference}  {(package.IsRetired ? "retired" : package.IsLastResort ? "last resort" : "one use")}, used "
+                                + $"{Context.Count(package.Uses, "time")}"));
                 break;
             case "publish":
                 bool legacy = args.Flag("--legacy");
@@ -147,5 +160,6 @@ internal static class AccountCommands
         new JsonObject { ["ref"] = package.Reference.ToString(), ["published"] = AgentJson.Of(package.Published) },
         $"{package.Reference}", Context.Fate(package.Published[0]));
 
-    private static Bytes32 Reference(string text) => Bytes32.TryParseHex(text.AsSpan(), out var reference) ? reference : throw new UsageException("a key package's reference is 64 hex digits");
+    private static Bytes32 Reference(string text) =>
+        Bytes32.TryParseHex(text.AsSpan(), out var reference) ? reference : throw new UsageException("a key package's reference is 64 hex digits");
 }

@@ -24,7 +24,10 @@ internal sealed class Context(ClientStore store, bool json, TextWriter output) :
     /// <summary>True when the result was told and is not what was asked for: exit code 1.</summary>
     public bool HasFailed { get; set; }
 
-    public MarmotClient Client => _client ??= MarmotClient.HasAccount(store) ? MarmotClient.Open(store) : throw new ClientException("there is no account here yet; 'marmot init --relay URL' makes one");
+    public MarmotClient Client =>
+        _client ??= MarmotClient.HasAccount(store)
+            ? MarmotClient.Open(store)
+            : throw new ClientException("there is no account here yet; 'marmot init --relay URL' makes one");
 
     public void Use(MarmotClient client) => _client = client;
 
@@ -61,11 +64,14 @@ internal sealed class Context(ClientStore store, bool json, TextWriter output) :
         };
     }
 
-    public static Bytes32 Key(string text) => Nip19.TryDecodePublicKeyOrHex(text, out var key) ? key : throw new UsageException($"'{text}' is neither an npub nor 64 hex digits");
+    public static Bytes32 Key(string text) =>
+        Nip19.TryDecodePublicKeyOrHex(text, out var key) ? key : throw new UsageException($"'{text}' is neither an npub nor 64 hex digits");
 
     /// <summary>How an event fared: a word for a person.</summary>
     public static string Fate(PublishedEvent published) =>
-        published.Acked ? $"taken by {published.Replies.Count(reply => reply.Answer == RelayAnswer.Accepted)} of {Count(published.Replies.Count, "relay")}" : $"waits in the outbox ({published.Reasons})";
+        published.Acked
+            ? $"taken by {published.Replies.Count(reply => reply.Answer == RelayAnswer.Accepted)} of {Count(published.Replies.Count, "relay")}"
+            : $"waits in the outbox ({published.Reasons})";
 
     public static string Count(int number, string noun) => $"{number} {noun}{(number == 1 ? "" : "s")}";
 

@@ -21,7 +21,9 @@ internal static class GroupCommands
             case "list":
                 args.End();
                 var states = context.Client.GroupIds.Select(context.Client.GetState).ToList();
-                context.Say(new JsonArray([.. states.Select(AgentJson.Of)]), states.Count == 0 ? ["no groups yet; 'marmot group create NAME' makes one, 'marmot sync' joins where you are invited"] : states.Select(Line));
+                context.Say(new JsonArray([.. states.Select(AgentJson.Of)]), states.Count == 0
+                    ? ["no groups yet; 'marmot group create NAME' makes one, 'marmot sync' joins where you are invited"]
+                    : states.Select(Line));
                 return;
             case "create":
                 string name = args.Word("the group's name");
@@ -41,7 +43,10 @@ internal static class GroupCommands
                 var state = context.Client.GetState(group);
                 context.Say(
                     AgentJson.Of(state),
-                    state.Leaves.Select(leaf => $"{Nip19.EncodePublicKey(leaf.PublicKey)}{(state.Admins.Contains(leaf.PublicKey) ? "  admin" : "")}{(leaf.Index == state.OwnLeaf ? "  you" : "")}"));
+                    state.Leaves.Select(leaf =>
+                        Nip19.EncodePublicKey(leaf.PublicKey)
+                        + (state.Admins.Contains(leaf.PublicKey) ? "  admin" : "")
+                        + (leaf.Index == state.OwnLeaf ? "  you" : "")));
                 return;
             case "invite":
                 var invited = args.Words("whom to invite").Select(Context.Key).ToList();
@@ -115,18 +120,27 @@ internal static class GroupCommands
         }
     }
 
-    private static async Task CommitAsync(Context context, string group, Func<Task<IReadOnlyList<PublishedEvent>>> step, string? hint = null, string? nothing = null)
+    private static async Task CommitAsync(Context context, string group, Func<Task<IReadOnlyList<PublishedEvent>>> step, string? hint = null,
+        string? nothing = null)
     {
         await context.Client.SyncAsync(group);
         var published = await step();
         var state = context.Client.GetState(group);
         context.Say(
             new JsonObject { ["state"] = AgentJson.Of(state), ["published"] = AgentJson.Of(published) },
-            [.. published.Count == 0 && nothing is not null ? [nothing] : published.Select(one => $"{(one.Kind == GiftWrap.Kind ? "Welcome" : "change")} {Context.Fate(one)}"), Line(state), .. hint is null ? Array.Empty<string>() : [hint]]);
+            [.. published.Count == 0 && nothing is not null
+                ? [nothing]
+                : published.Select(one => $"{(one.Kind == GiftWrap.Kind ? "Welcome" : "change")} {Context.Fate(one)}"), Line(state), .. hint is null
+                    ? Array.Empty<string>()
+                    : [hint]]);
     }
 
     /// <summary>A group in a line, with what its owner should know.</summary>
     internal static string Line(GroupState state) =>
         $"{state.GroupId[..8]}  {state.Name}  {Context.Count(state.Leaves.Count, "member")}, epoch {state.Epoch}"
-        + (!state.IsActive ? ", you are out" : state.NeedsInvitation ? ", it seems to have gone on without you: ask an admin to remove and invite you again" : "");
+        + (!state.IsActive
+            ? ", you are out"
+            : state.NeedsInvitation
+            ? ", it seems to have gone on without you: ask an admin to remove and invite you again"
+            : "");
 }

@@ -42,10 +42,13 @@ internal static class MessageCommands
     public static void Messages(Context context, Arguments args)
     {
         string group = context.Group(args.Word("the group"));
-        int last = args.Option("--last") is { } text ? int.TryParse(text, out int number) && number > 0 ? number : throw new UsageException("--last takes a number") : ShownByDefault;
+        int last = args.Option("--last") is { } text ? int.TryParse(text, out int number) && number > 0
+            ? number
+            : throw new UsageException("--last takes a number") : ShownByDefault;
         args.End();
         var messages = context.Client.GetMessages(group, Math.Max(0, context.Client.CountMessages(group) - last));
-        context.Say(new JsonArray([.. messages.Select(message => AgentJson.Of(message.Rumor))]), messages.Where(IsForPeople).Select(Line).DefaultIfEmpty("no messages yet"));
+        context.Say(new JsonArray([.. messages.Select(message => AgentJson.Of(message.Rumor))]), messages.Where(IsForPeople).Select(Line)
+            .DefaultIfEmpty("no messages yet"));
     }
 
     /// <summary>Joins, reads, renews; with <c>--follow</c> it stays and prints messages as they come.</summary>
@@ -73,7 +76,8 @@ internal static class MessageCommands
                 .. invites.Joined.Select(joined => $"joined {joined.State.Name} ({joined.State.GroupId[..8]})"),
                 .. invites.Failed.Select(failed => $"an invitation was refused: {failed.Reason}"),
                 .. messages.Where(IsForPeople).Select(message => $"{message.GroupId[..8]}  {Line(message)}"),
-                .. reports.Keys.Where(id => before.TryGetValue(id, out var old) && HasChanged(old, client.GetState(id))).Select(id => GroupCommands.Line(client.GetState(id))),
+                .. reports.Keys.Where(id => before.TryGetValue(id, out var old) && HasChanged(old, client.GetState(id)))
+                    .Select(id => GroupCommands.Line(client.GetState(id))),
                 .. unreachable.Select(relay => $"not reached: {relay}"),
                 .. notes,
             ];
@@ -81,7 +85,8 @@ internal static class MessageCommands
                 new JsonObject
                 {
                     ["joined"] = new JsonArray([.. invites.Joined.Select(AgentJson.Of)]),
-                    ["failed"] = new JsonArray([.. invites.Failed.Select(failed => new JsonObject { ["wrapId"] = failed.WrapId.ToString(), ["reason"] = failed.Reason })]),
+                    ["failed"] = new JsonArray(
+                        [.. invites.Failed.Select(failed => new JsonObject { ["wrapId"] = failed.WrapId.ToString(), ["reason"] = failed.Reason })]),
                     ["messages"] = new JsonArray([.. messages.Select(Json)]),
                     ["reports"] = new JsonObject(reports.Select(pair => KeyValuePair.Create(pair.Key, (JsonNode?)AgentJson.Of(pair.Value)))),
                     ["unreachable"] = new JsonArray([.. unreachable.Select(relay => JsonValue.Create(relay))]),
@@ -130,7 +135,8 @@ internal static class MessageCommands
         }
     }
 
-    private static bool HasChanged(GroupState old, GroupState now) => (old.Epoch, old.IsActive, old.NeedsInvitation) != (now.Epoch, now.IsActive, now.NeedsInvitation);
+    private static bool HasChanged(GroupState old, GroupState now) =>
+        (old.Epoch, old.IsActive, old.NeedsInvitation) != (now.Epoch, now.IsActive, now.NeedsInvitation);
 
     public static async Task MediaAsync(Context context, Arguments args)
     {
@@ -187,7 +193,8 @@ internal static class MessageCommands
     private static bool IsForPeople(GroupMessage message) => message.Rumor.Kind is < TokenGossip.UpdateKind or > TokenGossip.RemovalKind;
 
     private static string Line(GroupMessage message) =>
-        $"{DateTimeOffset.FromUnixTimeSeconds(message.Rumor.CreatedAt).ToLocalTime():yyyy-MM-dd HH:mm:ss}  {message.Rumor.Id.ToString()[..8]}  {(message.IsOwn ? "you" : Nip19.EncodePublicKey(message.Rumor.PublicKey)[..16])}  {Shown(message)}";
+        $"{DateTimeOffset.FromUnixTimeSeconds(message.Rumor.CreatedAt).ToLocalTime():yyyy-MM-dd HH:mm:ss}  {message.Rumor.Id.ToString()[..8]}  "
+            + $"{(message.IsOwn ? "you" : Nip19.EncodePublicKey(message.Rumor.PublicKey)[..16])}  {Shown(message)}";
 
     // Text of others goes to a terminal: control characters stay out.
     private static string Shown(GroupMessage message)

@@ -59,7 +59,12 @@ internal static class PushCommands
             token,
             Context.Key(args.Option("--server") ?? throw new UsageException("--server NPUB is missing")),
             args.Option("--relay") ?? throw new UsageException("--relay URL is missing: a relay the server listens on"),
-            args.Option("--size") switch { null or "1084" => TokenDialect.Mip05Long, "280" => TokenDialect.Mip05Short, _ => throw new UsageException("--size 280|1084") });
+            args.Option("--size") switch
+            {
+                null or "1084" => TokenDialect.Mip05Long,
+                "280" => TokenDialect.Mip05Short,
+                _ => throw new UsageException("--size 280|1084"),
+            });
     }
 
     private static void Say(Context context, SentMessage sent) => context.Say(AgentJson.Of([sent.Published]), Context.Fate(sent.Published));

@@ -66,7 +66,9 @@ internal sealed class Account : IDisposable
     {
         PutBackCopy.Heed(store);
         var record = store.GetJson<AccountRecord>(AccountRecord.Key) ?? throw new ClientException("the store has no account; make one first");
-        return SecretKey.TryCreate(record.SecretKey, out var key) ? new Account(store, record, key, time) : throw new InvalidDataException("the store's account key is not valid");
+        return SecretKey.TryCreate(record.SecretKey, out var key)
+            ? new Account(store, record, key, time)
+            : throw new InvalidDataException("the store's account key is not valid");
     }
 
     /// <summary>Takes other settings; an empty slot keeps the one there is.</summary>

@@ -77,7 +77,8 @@ internal sealed record AccountRecord(byte[] SecretKey, AccountSettings Settings)
 }
 
 /// <summary>An own key package.</summary>
-internal sealed record KeyPackageRecord(byte[] Secrets, string Slot, bool IsLastResort, Bytes32 EventId, Bytes32? LegacyEventId, long CreatedAt, List<string> Relays)
+internal sealed record KeyPackageRecord(byte[] Secrets, string Slot, bool IsLastResort, Bytes32 EventId, Bytes32? LegacyEventId, long CreatedAt,
+    List<string> Relays)
 {
     /// <summary>Welcomes it has opened.</summary>
     public int Uses { get; init; }

@@ -4,8 +4,8 @@ using Marmot.Client.Storage;
 namespace Marmot.Client.Accounts;
 
 /// <summary>
-/// What follows when the store may be a copy that was put back (docs/decisions/0022): the generations of its ratchets may have been used since, and its key packages too. Groups get fresh keys
-/// before anything is sent into them, key packages are replaced by the next maintenance.
+/// What follows when the store may be a copy that was put back (docs/decisions/0022): the generations of its ratchets may have been used since, and its key
+/// packages too. Groups get fresh keys before anything is sent into them, key packages are replaced by the next maintenance.
 /// </summary>
 internal static class PutBackCopy
 {

@@ -2,7 +2,8 @@ using Marmot.Protocol.Encoding;
 
 namespace Marmot.Client.Convergence;
 
-/// <summary>Selects among the branches of a pass. Pure: the same branches and messages give the same decision on every device. docs/conformance/adopted-convergence.md holds the order with a test for each rule.</summary>
+/// <summary>Selects among the branches of a pass. Pure: the same branches and messages give the same decision on every device.
+/// docs/conformance/adopted-convergence.md holds the order with a test for each rule.</summary>
 internal static class BranchSelector
 {
     /// <summary>Selects a branch.</summary>
@@ -12,7 +13,8 @@ internal static class BranchSelector
     /// <param name="messages">All messages held, in any order, repeated or not.</param>
     /// <param name="policy">The constants.</param>
     /// <param name="own">The own branch, which stays when the fork lies outside the window; null when the own tip is the fork itself.</param>
-    public static BranchDecision Select(ulong forkEpoch, ulong ownTip, IReadOnlyList<Branch> branches, IEnumerable<HeldMessage> messages, ConvergencePolicy policy, Branch? own = null)
+    public static BranchDecision Select(ulong forkEpoch, ulong ownTip, IReadOnlyList<Branch> branches, IEnumerable<HeldMessage> messages,
+        ConvergencePolicy policy, Branch? own = null)
     {
         ArgumentOutOfRangeException.ThrowIfZero(branches.Count);
         var senders = SendersByState(messages);
@@ -64,7 +66,9 @@ internal static class BranchSelector
             return (a.Tip.IsPrivileged ? -1 : 1, BranchRule.Priority);
         }
 
-        return a.Tip.Committer != b.Tip.Committer ? (a.Tip.Committer.CompareTo(b.Tip.Committer), BranchRule.Committer) : (a.Tip.Digest.CompareTo(b.Tip.Digest), BranchRule.Digest);
+        return a.Tip.Committer != b.Tip.Committer
+            ? (a.Tip.Committer.CompareTo(b.Tip.Committer), BranchRule.Committer)
+            : (a.Tip.Digest.CompareTo(b.Tip.Digest), BranchRule.Digest);
     }
 
     private static BranchScore ScoreOf(Branch branch, ulong forkEpoch, Dictionary<Bytes32, HashSet<Bytes32>> senders, ConvergencePolicy policy)

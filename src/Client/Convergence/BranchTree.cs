@@ -2,7 +2,8 @@ using Marmot.Protocol.Encoding;
 
 namespace Marmot.Client.Convergence;
 
-/// <summary>The states of a group that are still of interest, with the valid commits between them: what a pass chooses its candidates from. No I/O, no clock. One caller at a time.</summary>
+/// <summary>The states of a group that are still of interest, with the valid commits between them: what a pass chooses its candidates from. No I/O, no clock.
+/// One caller at a time.</summary>
 /// <remarks>It holds what lies in the window: epochs of the own tip less <see cref="ConvergencePolicy.MaxRewindCommits"/>, and all that follows.</remarks>
 internal sealed class BranchTree
 {

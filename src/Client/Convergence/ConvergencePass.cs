@@ -23,8 +23,8 @@ internal enum PassPhase
 internal sealed record PassRecord(PassPhase Phase, long OpenedAt, long LastAt, List<Bytes32> Digests);
 
 /// <summary>
-/// The clockwork of convergence: when a pass opens, how long it collects, and when it freezes. Which input opens a pass or matters to it is for the caller to say. Intervals are measured by
-/// timestamps, so that a clock that is set changes nothing while the process runs. One caller at a time.
+/// The clockwork of convergence: when a pass opens, how long it collects, and when it freezes. Which input opens a pass or matters to it is for the caller to
+/// say. Intervals are measured by timestamps, so that a clock that is set changes nothing while the process runs. One caller at a time.
 /// </summary>
 internal sealed class ConvergencePass(ConvergencePolicy policy, TimeProvider time)
 {
@@ -64,7 +64,8 @@ internal sealed class ConvergencePass(ConvergencePolicy policy, TimeProvider tim
 
     /// <summary>Takes input in: what is known already counts as nothing.</summary>
     /// <param name="digest">SHA-256 of the MLSMessage.</param>
-    /// <param name="opens">True for what opens a pass: a commit of somebody else, or a message the own branch does not read, later than an epoch with two known commits.</param>
+    /// <param name="opens">True for what opens a pass: a commit of somebody else, or a message the own branch does not read, later than an epoch with two known
+    /// commits.</param>
     /// <param name="matters">True for what a pass waits for longer: a commit, a proposal of an epoch with a commit, a message after two rival commits.</param>
     public void Take(in Bytes32 digest, bool opens, bool matters)
     {
@@ -94,7 +95,8 @@ internal sealed class ConvergencePass(ConvergencePolicy policy, TimeProvider tim
     /// <summary>An own commit was published and waits for its OK.</summary>
     public void Hold() => IsHeld = true;
 
-    /// <summary>The own commit has its OK, or failed: what came meanwhile counts now. The own commit is a candidate like any other when it is in force.</summary>
+    /// <summary>The own commit has its OK, or failed: what came meanwhile counts now. The own commit is a candidate like any other when it is in
+    /// force.</summary>
     public void Release()
     {
         IsHeld = false;
@@ -143,7 +145,8 @@ internal sealed class ConvergencePass(ConvergencePolicy policy, TimeProvider tim
             [.. _digests]);
     }
 
-    /// <summary>Goes on with a stored pass: a frozen one as it was, a collecting one by the system's clock. A clock that was set back meanwhile freezes it at once.</summary>
+    /// <summary>Goes on with a stored pass: a frozen one as it was, a collecting one by the system's clock. A clock that was set back meanwhile freezes it at
+    /// once.</summary>
     public static ConvergencePass Resume(ConvergencePolicy policy, TimeProvider time, PassRecord record)
     {
         var pass = new ConvergencePass(policy, time) { Phase = record.Phase };

@@ -12,8 +12,9 @@ namespace Marmot.Client.Convergence;
 internal sealed record SnapshotEntry(Bytes32 State, ulong Epoch, Bytes32? Parent, Bytes32? Commit, int Bytes);
 
 /// <summary>
-/// The MLS states a rewind may need: one of every state, taken as its epoch begins, also inside a pass, as long as its epoch lies in the window. Bounded in number and bytes: states of branches that
-/// lost go first. The own line is always whole, so no losing commit inside the window ever lacks its parent there. One caller at a time; written in the batch of the step.
+/// The MLS states a rewind may need: one of every state, taken as its epoch begins, also inside a pass, as long as its epoch lies in the window. Bounded in
+/// number and bytes: states of branches that lost go first. The own line is always whole, so no losing commit inside the window ever lacks its parent there.
+/// One caller at a time; written in the batch of the step.
 /// </summary>
 internal sealed class StateSnapshots
 {
@@ -74,7 +75,8 @@ internal sealed class StateSnapshots
         }
 
         // The oldest first; among those of an epoch the largest.
-        var rivals = new Queue<SnapshotEntry>(_entries.Values.Where(entry => !line.Contains(entry.State)).OrderBy(entry => entry.Epoch).ThenByDescending(entry => entry.Bytes).ThenBy(entry => entry.State));
+        var rivals = new Queue<SnapshotEntry>(_entries.Values.Where(entry => !line.Contains(entry.State)).OrderBy(entry => entry.Epoch)
+            .ThenByDescending(entry => entry.Bytes).ThenBy(entry => entry.State));
         long bytes = rivals.Sum(entry => (long)entry.Bytes);
         while (rivals.Count > MaxRivals || bytes > MaxRivalBytes)
         {

@@ -9,7 +9,8 @@ using Marmot.Protocol.Groups;
 
 namespace Marmot.Client.Groups;
 
-/// <summary>The way of an own commit (MIP-03): stage, store, publish, wait for an OK, merge, then the Welcomes. Inside the gate of <see cref="GroupSessions"/>.</summary>
+/// <summary>The way of an own commit (MIP-03): stage, store, publish, wait for an OK, merge, then the Welcomes. Inside the gate of
+/// <see cref="GroupSessions"/>.</summary>
 internal sealed class CommitPublisher
 {
     /// <summary>A commit without an answer is sent again this long and no longer: a late one would overturn what others did since.</summary>
@@ -23,7 +24,8 @@ internal sealed class CommitPublisher
         => (_account, _relays, _outbox) = (account, relays, outbox);
 
     /// <summary>Publish, wait for the OK, merge, then the Welcomes (MIP-03). An answer that stays away settles nothing: the next sync does.</summary>
-    public async Task<IReadOnlyList<PublishedEvent>> CommitAsync(GroupSession session, CommitRequest request, IReadOnlyList<Invitee> invitees, CancellationToken cancellationToken)
+    public async Task<IReadOnlyList<PublishedEvent>> CommitAsync(GroupSession session, CommitRequest request, IReadOnlyList<Invitee> invitees,
+        CancellationToken cancellationToken)
     {
         var evt = session.StageCommit(request, invitees);
         var published = await _relays.PublishAsync(evt, session.Relays, cancellationToken);
@@ -61,10 +63,16 @@ internal sealed class CommitPublisher
     public static CommitRequest WithLeaves(GroupSession session, CommitRequest request, IReadOnlyList<int>? removed = null)
     {
         bool mayTake = session.IsActive && session.IsAdmin;
-        return With(request, mayTake ? [.. session.CommittableProposals().Where(one => CommitPolicy.IsLeave(one.Proposal, one.Sender) && removed?.Contains((int)one.Sender.Index) != true)] : []);
+        return With(request, mayTake
+            ? [
+                .. session.CommittableProposals()
+                    .Where(one => CommitPolicy.IsLeave(one.Proposal, one.Sender) && removed?.Contains((int)one.Sender.Index) != true)
+            ]
+            : []);
     }
 
-    // A Remove of the own leaf is committed by an inline Remove: MDK's admins keep no such proposal, and a commit that names one would leave them behind for good.
+    // A Remove of the own leaf is committed by an inline Remove: MDK's admins keep no such proposal, and a commit that names one would leave them behind for
+    // good.
     private static CommitRequest With(CommitRequest request, IReadOnlyList<(Sender Sender, Proposal Proposal)> waiting)
     {
         var leaves = waiting.Where(one => one.Proposal is RemoveProposal && CommitPolicy.IsLeave(one.Proposal, one.Sender)).ToList();
@@ -85,7 +93,8 @@ internal sealed class CommitPublisher
         }
 
         // 1. Does a relay have it?
-        var answers = await Task.WhenAll(session.Relays.Select(relay => _relays.Network.FetchAsync(relay, new Filter { Ids = [pending.EventId] }, asAccount: false, cancellationToken)));
+        var answers = await Task.WhenAll(
+            session.Relays.Select(relay => _relays.Network.FetchAsync(relay, new Filter { Ids = [pending.EventId] }, asAccount: false, cancellationToken)));
         bool isShown = answers.Any(answer => answer.Events.Any(found => found.Id == pending.EventId));
 
         // 2. If it is young, send it again; an old one would be found by nobody who has moved on.

@@ -9,8 +9,9 @@ using MlsGroup = Marmot.Mls.Groups.Group;
 namespace Marmot.Client.Groups;
 
 /// <summary>
-/// The race of the commits of one epoch (MIP-03): the earliest created_at wins, then the smallest id. Keeps the state before each commit in force, so that a better one that comes late can take
-/// its epoch back, and the states of own commits that every relay refused, since a relay may show such a commit all the same. One caller at a time, as its session.
+/// The race of the commits of one epoch (MIP-03): the earliest created_at wins, then the smallest id. Keeps the state before each commit in force, so that a
+/// better one that comes late can take its epoch back, and the states of own commits that every relay refused, since a relay may show such a commit all the
+/// same. One caller at a time, as its session.
 /// </summary>
 internal sealed class CommitRace(ClientStore store, GroupRecord record)
 {
@@ -72,7 +73,8 @@ internal sealed class CommitRace(ClientStore store, GroupRecord record)
         ForgetAbandoned(batch, one => one.Epoch + Epochs < epoch);
     }
 
-    /// <summary>The past epoch whose key opens an envelope, tried on the kept states: a removed member has no others. The message goes to the candidate.</summary>
+    /// <summary>The past epoch whose key opens an envelope, tried on the kept states: a removed member has no others. The message goes to the
+    /// candidate.</summary>
     public MergedCommit? FindOpening(StoreBatch batch, Candidate candidate)
     {
         foreach (var merged in record.Merged)
@@ -98,7 +100,8 @@ internal sealed class CommitRace(ClientStore store, GroupRecord record)
         return null;
     }
 
-    /// <summary>Stages a commit on the state before its epoch's end; the caller owns the state when true. No reason means: a proposal it names may still come.</summary>
+    /// <summary>Stages a commit on the state before its epoch's end; the caller owns the state when true. No reason means: a proposal it names may still
+    /// come.</summary>
     /// <param name="turn">The turn, for its batch and for proposals of that epoch that came after its end.</param>
     /// <param name="epoch">The commit's epoch.</param>
     /// <param name="candidate">The event of the commit.</param>
@@ -106,7 +109,8 @@ internal sealed class CommitRace(ClientStore store, GroupRecord record)
     /// <param name="state">The state it is staged on.</param>
     /// <param name="staged">The commit, checked.</param>
     /// <param name="reason">The rule it breaks.</param>
-    public bool TryStage(ReceiveTurn turn, ulong epoch, Candidate candidate, MlsMessage message, out MlsGroup state, out StagedCommit staged, out string? reason)
+    public bool TryStage(ReceiveTurn turn, ulong epoch, Candidate candidate, MlsMessage message, out MlsGroup state, out StagedCommit staged,
+        out string? reason)
     {
         (state, staged, reason) = (null!, null!, "the state of its epoch is gone");
 
@@ -168,5 +172,6 @@ internal sealed class CommitRace(ClientStore store, GroupRecord record)
     private string SnapshotKey(ulong epoch) => $"{Prefix}snap/{epoch:D20}";
 
     // What the batch holds counts before what the store holds.
-    private MlsGroup? Restore(StoreBatch batch, string key) => batch.Get(key, store) is { } bytes && MlsGroup.TryRestore(bytes, MipGroup.Rules, out var group) ? group : null;
+    private MlsGroup? Restore(StoreBatch batch, string key) =>
+        batch.Get(key, store) is { } bytes && MlsGroup.TryRestore(bytes, MipGroup.Rules, out var group) ? group : null;
 }

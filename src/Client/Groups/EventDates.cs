@@ -3,8 +3,8 @@ using Marmot.Client.Accounts;
 namespace Marmot.Client.Groups;
 
 /// <summary>
-/// The dates of one group: what own events are dated, so that peers put them in the order they were made, and from when on a relay is asked. Both are kept in the group's record. A date that
-/// lies far ahead of the clock was made by a wrong clock and does not count. One caller at a time, as its session.
+/// The dates of one group: what own events are dated, so that peers put them in the order they were made, and from when on a relay is asked. Both are kept in
+/// the group's record. A date that lies far ahead of the clock was made by a wrong clock and does not count. One caller at a time, as its session.
 /// </summary>
 internal sealed class EventDates(GroupRecord record, TimeProvider time)
 {

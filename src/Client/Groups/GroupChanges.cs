@@ -24,11 +24,13 @@ internal sealed class GroupChanges
     private readonly KeyPackageFinder _finder;
     private readonly KeyRenewal _renewal;
 
-    public GroupChanges(Account account, GroupSessions sessions, RelayRequests relays, Outbox outbox, CommitPublisher commits, KeyPackageFinder finder, KeyRenewal renewal)
+    public GroupChanges(Account account, GroupSessions sessions, RelayRequests relays, Outbox outbox, CommitPublisher commits, KeyPackageFinder finder,
+        KeyRenewal renewal)
         => (_account, _sessions, _relays, _outbox, _commits, _finder, _renewal) = (account, sessions, relays, outbox, commits, finder, renewal);
 
     /// <summary>Makes a group of one; nothing is published (MIP-01).</summary>
-    public async Task<GroupState> CreateGroupAsync(string name, string description, IReadOnlyList<string>? relays = null, IReadOnlyList<Bytes32>? admins = null, CancellationToken cancellationToken = default)
+    public async Task<GroupState> CreateGroupAsync(string name, string description, IReadOnlyList<string>? relays = null, IReadOnlyList<Bytes32>? admins = null,
+        CancellationToken cancellationToken = default)
     {
         using var gate = await _sessions.EnterAsync(cancellationToken);
         var valid = RelayUrls.Distinct(relays ?? _account.Settings.Relays);
@@ -53,7 +55,8 @@ internal sealed class GroupChanges
         return session.State();
     }
 
-    /// <summary>Adds accounts by their published key packages, <see cref="MarmotClient.InviteBatch"/> a commit; each Welcome leaves after a relay took its commit.</summary>
+    /// <summary>Adds accounts by their published key packages, <see cref="MarmotClient.InviteBatch"/> a commit; each Welcome leaves after a relay took its
+    /// commit.</summary>
     public async Task<IReadOnlyList<PublishedEvent>> InviteAsync(string groupId, IReadOnlyList<Bytes32> accounts, CancellationToken cancellationToken = default)
     {
         IReadOnlyList<string> relays;
@@ -82,7 +85,8 @@ internal sealed class GroupChanges
     }
 
     /// <summary>Adds the owners of these key packages in one commit.</summary>
-    public async Task<IReadOnlyList<PublishedEvent>> InviteAsync(string groupId, IReadOnlyList<KeyPackageEvent> keyPackages, CancellationToken cancellationToken = default)
+    public async Task<IReadOnlyList<PublishedEvent>> InviteAsync(string groupId, IReadOnlyList<KeyPackageEvent> keyPackages,
+        CancellationToken cancellationToken = default)
     {
         await _renewal.EnsureAsync(groupId, cancellationToken);
         using var gate = await _sessions.EnterAsync(cancellationToken);
@@ -97,7 +101,8 @@ internal sealed class GroupChanges
 
         // No removals beside additions: an early peer mixes up the path of such a commit.
         var request = new CommitRequest { Proposals = proposals, IncludePending = (_, _) => false, Now = _account.Time.GetUtcNow() };
-        return await _commits.CommitAsync(session, request, [.. keyPackages.Select(package => new Invitee(package.Owner, package.Event.Id))], cancellationToken);
+        return await _commits.CommitAsync(session, request, [.. keyPackages.Select(package => new Invitee(package.Owner, package.Event.Id))],
+            cancellationToken);
     }
 
     /// <summary>Renews the own keys (MIP-02: within a day of joining; later from time to time).</summary>
@@ -154,11 +159,13 @@ internal sealed class GroupChanges
         var removals = leaves.Select(leaf => (Proposal)new RemoveProposal((uint)leaf)).ToList();
         if (!session.Data.Admins.Contains(account))
         {
-            return await _commits.CommitAsync(session, CommitPublisher.WithLeaves(session, new CommitRequest { Proposals = removals }, leaves), [], cancellationToken);
+            return await _commits.CommitAsync(session, CommitPublisher.WithLeaves(session, new CommitRequest { Proposals = removals }, leaves), [],
+                cancellationToken);
         }
 
         var data = CommitPublisher.Writable(session);
-        return await _commits.ChangeDataAsync(session, data with { Admins = [.. data.Admins.Where(admin => admin != account)] }, removals, cancellationToken, leaves);
+        return await _commits.ChangeDataAsync(session, data with { Admins = [.. data.Admins.Where(admin => admin != account)] }, removals,
+            cancellationToken, leaves);
     }
 
     /// <summary>Asks to be taken out: a proposal that any member (self_remove) or an admin commits. An admin steps down first.</summary>

@@ -14,7 +14,11 @@ internal sealed partial class GroupReceiver
         foreach (var candidate in turn.Work.Where(one => one.Message is null or { ContentType: ContentType.Commit }).ToList())
         {
             // A removed member has no group to open envelopes with: the snapshots' keys do it.
-            var merged = candidate.Message is { } known ? _session.Race.Merged(known.Epoch) : _session.HasState ? null : _session.Race.FindOpening(turn.Batch, candidate);
+            var merged = candidate.Message is { } known
+                ? _session.Race.Merged(known.Epoch)
+                : _session.HasState
+                ? null
+                : _session.Race.FindOpening(turn.Batch, candidate);
             if (merged is null || candidate.Message is not { ContentType: ContentType.Commit } message)
             {
                 if (candidate.Message is { } old && old.Epoch < _session.Epoch)
@@ -89,7 +93,8 @@ internal sealed partial class GroupReceiver
         }
     }
 
-    /// <summary>Own messages of epochs that no longer are: nobody on the better branch can read them, so they are sealed anew under the same inner id.</summary>
+    /// <summary>Own messages of epochs that no longer are: nobody on the better branch can read them, so they are sealed anew under the same inner
+    /// id.</summary>
     private void SendAgain(ReceiveTurn turn, ulong epoch)
     {
         for (int index = _session.Record.Messages - 1; index >= 0; index--)

@@ -13,7 +13,8 @@ using MlsGroup = Marmot.Mls.Groups.Group;
 
 namespace Marmot.Client.Groups;
 
-/// <summary>The order in which events of a group take effect (MIP-03): opens envelopes, reads messages, lets the best commit of an epoch win. One caller at a time, as its session.</summary>
+/// <summary>The order in which events of a group take effect (MIP-03): opens envelopes, reads messages, lets the best commit of an epoch win. One caller at a
+/// time, as its session.</summary>
 internal sealed partial class GroupReceiver
 {
     private readonly GroupSession _session;
@@ -23,8 +24,8 @@ internal sealed partial class GroupReceiver
     public GroupReceiver(GroupSession session) => _session = session;
 
     /// <summary>
-    /// Lets verified kind 445 events take effect, in whatever order and however often they come: the best commit of an epoch wins by created_at, then id; one that comes late takes the epoch
-    /// back; what cannot be read yet is kept. All of it is stored in one batch at the end.
+    /// Lets verified kind 445 events take effect, in whatever order and however often they come: the best commit of an epoch wins by created_at, then id; one
+    /// that comes late takes the epoch back; what cannot be read yet is kept. All of it is stored in one batch at the end.
     /// </summary>
     /// <param name="events">Events of this group's routing ids; ids and signatures are verified.</param>
     /// <param name="owe">Makes the outbox entries of Welcomes when an own commit turns out to be accepted.</param>
@@ -72,9 +73,12 @@ internal sealed partial class GroupReceiver
     /// <summary>True when messages wait that could be read at the price of those before them: ask relays for all they have.</summary>
     public bool IsHolding => _held.Count > 0;
 
-    // What decides whether a parked event can take effect: the keys, the proposals and the own commit at hand. A removed member tries the keys of the epochs before, which this does not tell.
+    // What decides whether a parked event can take effect: the keys, the proposals and the own commit at hand. A removed member tries the keys of the epochs
+    // before, which this does not tell.
     private (Bytes32 Authenticator, int Proposals, Bytes32? Pending)? Ground() =>
-        !_session.HasState ? null : (GroupSession.HashOf(_session.Mls.EpochAuthenticator), _session.Mls.PendingProposals.Count, _session.Record.Pending?.EventId);
+        !_session.HasState
+            ? null
+            : (GroupSession.HashOf(_session.Mls.EpochAuthenticator), _session.Mls.PendingProposals.Count, _session.Record.Pending?.EventId);
 
     private void TakeAll(ReceiveTurn turn)
     {
@@ -235,13 +239,15 @@ internal sealed partial class GroupReceiver
         {
             var message = candidate.Message!;
             candidate.IsHeld = false;
-            if (message.Epoch > _session.Mls.Epoch || (message.ContentType == ContentType.Proposal && message.Epoch < _session.Mls.Epoch && _session.Race.Merged(message.Epoch) is not null))
+            if (message.Epoch > _session.Mls.Epoch
+                || (message.ContentType == ContentType.Proposal && message.Epoch < _session.Mls.Epoch && _session.Race.Merged(message.Epoch) is not null))
             {
                 continue; // later, or for a commit that may yet take its epoch back
             }
 
             // 1,300 missed, and a relay gives the last 200 first: reading those would burn the keys of the others.
-            if (_session.Mls.TryLocate(message, out var position) && (position.Ahead > MlsGroup.MaxForwardGenerations || (position.Ahead > MlsGroup.MaxSkippedKeys && !(turn.IsComplete && candidate.IsParked))))
+            if (_session.Mls.TryLocate(message, out var position)
+                && (position.Ahead > MlsGroup.MaxForwardGenerations || (position.Ahead > MlsGroup.MaxSkippedKeys && !(turn.IsComplete && candidate.IsParked))))
             {
                 candidate.IsHeld = true;
                 continue;
@@ -282,7 +288,8 @@ internal sealed partial class GroupReceiver
         return changed;
     }
 
-    // The order of dates, but those of one sender and epoch among themselves in the order they were sent: within a second dates say nothing, and few skipped keys are kept.
+    // The order of dates, but those of one sender and epoch among themselves in the order they were sent: within a second dates say nothing, and few skipped
+    // keys are kept.
     private List<Candidate> InSenderOrder(List<Candidate> candidates)
     {
         var places = new Dictionary<(ulong Epoch, int Leaf), List<(int Place, uint Generation)>>();
@@ -339,7 +346,9 @@ internal sealed partial class GroupReceiver
         Finish(turn, candidate, fault is null ? GroupOutcome.Message : GroupOutcome.Refused, fault ?? string.Empty);
         if (fault is null && !_session.Seen.Contains(rumor!.Id))
         {
-            _session.PutMessage(turn.Batch, null, rumor, new StoredMessage(Encoding.UTF8.GetString(application.Data), application.Epoch, candidate.Event.Id, IsOwn: false, application.SenderLeaf, null));
+            _session.PutMessage(turn.Batch, null, rumor,
+                new StoredMessage(Encoding.UTF8.GetString(application.Data), application.Epoch, candidate.Event.Id, IsOwn: false,
+                    application.SenderLeaf, null));
             turn.Report.Messages.Add(new GroupMessage(_session.GroupId, rumor, application.Epoch, candidate.Event.Id, IsOwn: false, application.SenderLeaf));
         }
     }
@@ -354,7 +363,8 @@ internal sealed partial class GroupReceiver
         ulong epoch = candidate.Message is { } message ? message.Epoch + (message.ContentType == ContentType.Commit ? 1UL : 0) : 0;
         _session.Record.HeardEpoch = Math.Max(_session.Record.HeardEpoch, epoch);
         _session.Record.HasHeard = true;
-        _session.Record.HeardAt = Math.Max(_session.Record.HeardAt, Math.Min(candidate.Event.CreatedAt, _session.Now)); // a date ahead would hide that the group goes on
+        // A date ahead would hide that the group goes on.
+        _session.Record.HeardAt = Math.Max(_session.Record.HeardAt, Math.Min(candidate.Event.CreatedAt, _session.Now));
     }
 
     // The reader computes a missing id; the profile wants it there.
@@ -367,15 +377,18 @@ internal sealed partial class GroupReceiver
     /// <summary>The best commit of the current epoch.</summary>
     private bool TakeCommit(ReceiveTurn turn)
     {
-        foreach (var candidate in turn.Work.Where(one => one.Message is { ContentType: ContentType.Commit } message && message.Epoch == _session.Epoch).ToList())
+        foreach (var candidate in turn.Work.Where(one => one.Message is { ContentType: ContentType.Commit } message && message.Epoch == _session.Epoch)
+            .ToList())
         {
-            if (_session.Race.Abandoned(candidate.Event.Id) is not null && _session.Race.TryStage(turn, _session.Epoch, candidate, candidate.Message!, out var own, out var ownStaged, out _))
+            if (_session.Race.Abandoned(candidate.Event.Id) is not null
+                && _session.Race.TryStage(turn, _session.Epoch, candidate, candidate.Message!, out var own, out var ownStaged, out _))
             {
                 MergeOwnLate(turn, candidate, own, ownStaged);
                 return true;
             }
 
-            if (_session.Record.Pending is { } pending && CommitRace.Compare(pending.CreatedAt, pending.EventId, candidate.Event.CreatedAt, candidate.Event.Id) < 0)
+            if (_session.Record.Pending is { } pending
+                && CommitRace.Compare(pending.CreatedAt, pending.EventId, candidate.Event.CreatedAt, candidate.Event.Id) < 0)
             {
                 continue; // ours is better; whether a relay has it is still open
             }

@@ -29,7 +29,8 @@ internal sealed record GroupRecord
     /// <summary>Largest created_at used for an own event, and how many application messages share it.</summary>
     public long LastCreatedAt { get; set; }
 
-    /// <summary>created_at of the commit that began this epoch, and the largest of the proposals that wait in it: whoever made them, own events come later.</summary>
+    /// <summary>created_at of the commit that began this epoch, and the largest of the proposals that wait in it: whoever made them, own events come
+    /// later.</summary>
     public long EpochBeganAt { get; set; }
     public long ProposalsAt { get; set; }
     public int SharingLast { get; set; }

@@ -9,10 +9,10 @@ namespace Marmot.Client.Groups;
 internal sealed partial class GroupSession
 {
     /// <summary>
-    /// What becomes of a new Welcome into this group. It is followed after a removal; into a later epoch when nobody else was heard; or when an admin, as known here, invites into a later epoch
-    /// than any heard, in a branch where our leaf is not: the commit that brought us in has lost its race. Of two into one epoch, while nobody was heard, both are kept. A stranger who knows the
-    /// group's id cannot lure us away, nor can a second invitation while we are a member. The leaf just made may have our key, when a key package of last resort was used twice; no tree has two
-    /// leaves with one key (RFC 9420, 7.3).
+    /// What becomes of a new Welcome into this group. It is followed after a removal; into a later epoch when nobody else was heard; or when an admin, as known
+    /// here, invites into a later epoch than any heard, in a branch where our leaf is not: the commit that brought us in has lost its race. Of two into one
+    /// epoch, while nobody was heard, both are kept. A stranger who knows the group's id cannot lure us away, nor can a second invitation while we are a
+    /// member. The leaf just made may have our key, when a key package of last resort was used twice; no tree has two leaves with one key (RFC 9420, 7.3).
     /// </summary>
     public WelcomeFate FateOf(MlsGroup other, in Bytes32 inviter)
     {
@@ -31,7 +31,9 @@ internal sealed partial class GroupSession
         byte[] own = _mls.Leaf(_mls.OwnLeaf)!.SignatureKey;
         var account = inviter;
         return other.Epoch > _record.HeardEpoch && Data.Admins.Contains(account) && LeavesOf(account).Count > 0
-            && !other.Members.Any(member => member.Index != other.OwnLeaf && member.Leaf.SignatureKey.AsSpan().SequenceEqual(own)) ? WelcomeFate.Follow : WelcomeFate.Refuse;
+            && !other.Members.Any(member => member.Index != other.OwnLeaf && member.Leaf.SignatureKey.AsSpan().SequenceEqual(own))
+                ? WelcomeFate.Follow
+                : WelcomeFate.Refuse;
     }
 
     /// <summary>Keeps another Welcome into the epoch this group was joined in.</summary>

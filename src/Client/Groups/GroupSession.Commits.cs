@@ -44,19 +44,22 @@ internal sealed partial class GroupSession
 
         byte[] message = staged.Message!.ToBytes();
         var evt = Envelope(message, Dates.TakeNext(isMessage: false));
-        _record.Pending = new PendingCommit(Mls.Epoch, evt.Id, evt.CreatedAt, System.Text.Encoding.UTF8.GetString(evt.Json.Span), HashOf(message), [.. invitees]);
+        _record.Pending = new PendingCommit(Mls.Epoch, evt.Id, evt.CreatedAt, System.Text.Encoding.UTF8.GetString(evt.Json.Span),
+            HashOf(message), [.. invitees]);
         _stagedAt = _time.GetTimestamp();
         var batch = new StoreBatch();
         Commit(batch);
         return evt;
     }
 
-    /// <summary>How long the own commit has waited. After a restart only its date tells, and one that lies ahead of a clock that was set counts as old.</summary>
+    /// <summary>How long the own commit has waited. After a restart only its date tells, and one that lies ahead of a clock that was set counts as
+    /// old.</summary>
     public TimeSpan PendingFor => _stagedAt is { } at ? _time.GetElapsedTime(at)
         : _record.Pending is { } pending && EventDates.InReason(pending.CreatedAt, Now) > 0 ? TimeSpan.FromSeconds(Math.Max(0, Now - pending.CreatedAt))
         : TimeSpan.MaxValue;
 
-    /// <summary>Puts the own commit in force after a relay took it. <paramref name="owe"/> makes the Welcomes' outbox entries, which are stored in the same batch.</summary>
+    /// <summary>Puts the own commit in force after a relay took it. <paramref name="owe"/> makes the Welcomes' outbox entries, which are stored in the same
+    /// batch.</summary>
     public void ConfirmCommit(Action<StoreBatch, MlsMessage, IReadOnlyList<Invitee>> owe)
     {
         var batch = new StoreBatch();
@@ -74,7 +77,8 @@ internal sealed partial class GroupSession
         Commit(batch);
     }
 
-    /// <summary>A proposal to leave, stored with its outbox entry: self_remove where the group requires every member to know it, else a Remove of the own leaf.</summary>
+    /// <summary>A proposal to leave, stored with its outbox entry: self_remove where the group requires every member to know it, else a Remove of the own
+    /// leaf.</summary>
     public NostrEvent CreateLeave()
     {
         RequireActive();
@@ -114,7 +118,10 @@ internal sealed partial class GroupSession
 
     /// <summary>Which waiting proposals this client may and should commit: those of members who leave; an admin also adds and removes.</summary>
     public IReadOnlyList<(Sender Sender, Proposal Proposal)> CommittableProposals() =>
-        [.. WaitingProposals().Where(one => !(one.Sender.Type == SenderType.Member && one.Sender.Index == (uint)Mls.OwnLeaf) && (IsAdmin || one.Proposal is SelfRemoveProposal)
+        [
+            .. WaitingProposals()
+                .Where(one => !(one.Sender.Type == SenderType.Member && one.Sender.Index == (uint)Mls.OwnLeaf)
+                    && (IsAdmin || one.Proposal is SelfRemoveProposal)
             && !(one.Proposal is RemoveProposal remove && remove.Removed == (uint)Mls.OwnLeaf))];
 
     internal void Confirm(StoreBatch batch, Action<StoreBatch, MlsMessage, IReadOnlyList<Invitee>> owe)
@@ -126,7 +133,11 @@ internal sealed partial class GroupSession
         MarkSeen(pending.EventId, pending.MessageHash);
 
         // Until it was seen on a relay, it may have to be sent again: an OK is a promise, not a proof.
-        batch.PutJson(OutboxKey(pending.EventId), new OutboxEntry(pending.EventJson, Protocol.Groups.GroupEvent.Kind, pending.CreatedAt, [.. Relays], GroupId, pending.Epoch, null) { AckedAt = Now });
+        batch.PutJson(OutboxKey(pending.EventId),
+            new OutboxEntry(pending.EventJson, Protocol.Groups.GroupEvent.Kind, pending.CreatedAt, [.. Relays], GroupId, pending.Epoch, null)
+            {
+                AckedAt = Now,
+            });
         if (staged.Welcome is { } welcome)
         {
             owe(batch, welcome, pending.Invitees);

@@ -14,8 +14,8 @@ using MlsGroup = Marmot.Mls.Groups.Group;
 namespace Marmot.Client.Groups;
 
 /// <summary>
-/// One group of one account: the MLS state, what is stored beside it, and the order in which events take effect (MIP-03). No sockets: it makes events and takes events.
-/// Each method writes all it changed in one batch before it returns, so nothing leaves the process that the disk does not know. One caller at a time.
+/// One group of one account: the MLS state, what is stored beside it, and the order in which events take effect (MIP-03). No sockets: it makes events and takes
+/// events. Each method writes all it changed in one batch before it returns, so nothing leaves the process that the disk does not know. One caller at a time.
 /// </summary>
 internal sealed partial class GroupSession : IDisposable
 {
@@ -67,14 +67,18 @@ internal sealed partial class GroupSession : IDisposable
     public int MessageCount => _history.Count;
 
     /// <summary>
-    /// True when events keep coming that are newer than all we have read and that no key of ours opens: others went on without us, and only a new Welcome brings us back. Strangers who write
-    /// garbage under the group's public id raise it too.
+    /// True when events keep coming that are newer than all we have read and that no key of ours opens: others went on without us, and only a new Welcome
+    /// brings us back. Strangers who write garbage under the group's public id raise it too.
     /// </summary>
     public bool NeedsInvitation => _mls is { } mls && mls.Members.Count > 1 && Parked.CountAfter(_record.HeardAt) >= (int)CommitRace.Epochs;
 
     /// <summary>Relays the group has left not long ago: read, never written.</summary>
     public IReadOnlyList<string> FormerRelays =>
-        [.. RelayUrls.Distinct(_record.FormerRelays.Where(one => one.LeftAt > Now - (long)FormerRelayWindow.TotalSeconds && one.LeftInEpoch + CommitRace.Epochs >= Epoch).Select(one => one.Url)).Except(Relays)];
+        [
+            .. RelayUrls.Distinct(
+                _record.FormerRelays.Where(one => one.LeftAt > Now - (long)FormerRelayWindow.TotalSeconds && one.LeftInEpoch + CommitRace.Epochs >= Epoch)
+                    .Select(one => one.Url)).Except(Relays)
+        ];
 
     /// <summary>Relays of the group.</summary>
     public IReadOnlyList<string> Relays => RelayUrls.Distinct(_mls is null ? _record.LastState?.Relays ?? [] : Data.Relays);
@@ -119,7 +123,14 @@ internal sealed partial class GroupSession : IDisposable
         byte[] id = RandomNumberGenerator.GetBytes(16);
         var mls = MlsGroup.Create(id, leaf, MipGroup.ContextExtensions(data, requireSelfRemove), MipGroup.Rules);
         long now = time.GetUtcNow().ToUnixTimeSeconds();
-        var record = new GroupRecord { GroupId = Convert.ToHexStringLower(id), RoutingIds = [data.NostrGroupId], JoinedAt = now, HasHeard = true, HeardAt = now };
+        var record = new GroupRecord
+        {
+            GroupId = Convert.ToHexStringLower(id),
+            RoutingIds = [data.NostrGroupId],
+            JoinedAt = now,
+            HasHeard = true,
+            HeardAt = now,
+        };
         var session = new GroupSession(store, time, account, record, new SeenIds(store, record.GroupId), new ParkedEvents(record.GroupId), mls);
         session.Save(batch);
         return session;
@@ -180,12 +191,14 @@ internal sealed partial class GroupSession : IDisposable
     }
 
     /// <summary>Lets verified kind 445 events take effect: <see cref="GroupReceiver.Receive"/>.</summary>
-    public GroupReport Receive(IEnumerable<NostrEvent> events, Action<StoreBatch, MlsMessage, IReadOnlyList<Invitee>> owe, bool isComplete = true) => _receiver.Receive(events, owe, isComplete);
+    public GroupReport Receive(IEnumerable<NostrEvent> events, Action<StoreBatch, MlsMessage, IReadOnlyList<Invitee>> owe, bool isComplete = true) =>
+        _receiver.Receive(events, owe, isComplete);
 
     /// <summary>True when messages wait that could be read at the price of those before them.</summary>
     public bool IsHolding => _receiver.IsHolding;
 
-    /// <summary>Seals a rumor as a group event; the message, its outbox entry and the ratchet are stored together. The one step that is not flushed: the store's flush must be done before the event leaves.</summary>
+    /// <summary>Seals a rumor as a group event; the message, its outbox entry and the ratchet are stored together. The one step that is not flushed: the
+    /// store's flush must be done before the event leaves.</summary>
     public (NostrEvent Event, int Index) CreateMessage(Rumor rumor)
     {
         RequireActive();
@@ -196,7 +209,8 @@ internal sealed partial class GroupSession : IDisposable
         return (evt, index);
     }
 
-    /// <summary>Messages that no relay took while the group moved on: soon nobody would have their epoch's keys, so they are sealed anew under the same inner id.</summary>
+    /// <summary>Messages that no relay took while the group moved on: soon nobody would have their epoch's keys, so they are sealed anew under the same inner
+    /// id.</summary>
     public void SealOldMessagesAnew(IEnumerable<OutboxEntry> waiting)
     {
         if (_mls is null || NeedsFreshKeys)
@@ -205,7 +219,8 @@ internal sealed partial class GroupSession : IDisposable
         }
 
         var batch = new StoreBatch();
-        foreach (var entry in waiting.Where(one => one is { Message: not null, AckedAt: 0 } && one.GroupId == GroupId && (one.MustSeal || one.Epoch + MaxMessageLag < Epoch)))
+        foreach (var entry in waiting.Where(one => one is { Message: not null, AckedAt: 0 } && one.GroupId == GroupId
+            && (one.MustSeal || one.Epoch + MaxMessageLag < Epoch)))
         {
             if (_history.Get(entry.Message!.Value) is { IsOwn: true } stored && Rumor.TryParse(Encoding.UTF8.GetBytes(stored.RumorJson), out var rumor, out _))
             {
@@ -224,7 +239,9 @@ internal sealed partial class GroupSession : IDisposable
     public byte[]? MediaSecretOf(in Bytes32 rumorId)
     {
         string id = rumorId.ToString();
-        var stored = _history.NewestFirst().Select(one => one.Stored).FirstOrDefault(one => one.RumorJson.Contains(id, StringComparison.Ordinal) && MessageHistory.TryReadRumor(one, out var rumor) && rumor.Id.ToString() == id);
+        var stored = _history.NewestFirst().Select(one => one.Stored)
+            .FirstOrDefault(one => one.RumorJson.Contains(id, StringComparison.Ordinal) && MessageHistory.TryReadRumor(one, out var rumor)
+                && rumor.Id.ToString() == id);
         return stored is null ? null
             : stored.MediaSecret ?? (_mls is not null && _mls.KnownEpochs.Contains(stored.Epoch) ? MipGroup.MediaSecret(_mls, stored.Epoch) : null);
     }
@@ -284,7 +301,8 @@ internal sealed partial class GroupSession : IDisposable
     }
 
     /// <summary>The leaves of an account.</summary>
-    public IReadOnlyList<int> LeavesOf(Bytes32 account) => [.. Mls.Members.Where(member => MarmotIdentity.Of(member.Leaf) == account).Select(member => member.Index)];
+    public IReadOnlyList<int> LeavesOf(Bytes32 account) =>
+        [.. Mls.Members.Where(member => MarmotIdentity.Of(member.Leaf) == account).Select(member => member.Index)];
 
     public void Dispose() => _mls?.Dispose();
 
@@ -320,7 +338,9 @@ internal sealed partial class GroupSession : IDisposable
         byte[] json = rumor.ToJson();
         SenderLimits.CheckInnerEvent(json.Length);
         byte[] message = Mls.Protect(json, padTo: PadTo, evenWithPendingProposals: true).ToBytes();
-        var evt = Envelope(message, Dates.TakeNext(isMessage: true), Data.DisappearingSeconds is { } seconds ? rumor.CreatedAt + (long)Math.Min(seconds, int.MaxValue) : null);
+        var evt = Envelope(message, Dates.TakeNext(isMessage: true), Data.DisappearingSeconds is { } seconds
+            ? rumor.CreatedAt + (long)Math.Min(seconds, int.MaxValue)
+            : null);
         int place = PutMessage(batch, index, rumor, new StoredMessage(Encoding.UTF8.GetString(json), Mls.Epoch, evt.Id, IsOwn: true, Mls.OwnLeaf, null));
         CryptographicOperations.ZeroMemory(json);
         PutOutbox(batch, evt, place);
@@ -333,7 +353,8 @@ internal sealed partial class GroupSession : IDisposable
     {
         if (NeedsFreshKeys)
         {
-            batch.PutJson(OutboxKey(stored.EventId), new OutboxEntry(string.Empty, GroupEvent.Kind, rumor.CreatedAt, [.. Relays], GroupId, stored.Epoch, index) { MustSeal = true });
+            batch.PutJson(OutboxKey(stored.EventId),
+                new OutboxEntry(string.Empty, GroupEvent.Kind, rumor.CreatedAt, [.. Relays], GroupId, stored.Epoch, index) { MustSeal = true });
         }
         else
         {
@@ -365,7 +386,8 @@ internal sealed partial class GroupSession : IDisposable
     }
 
     private void PutOutbox(StoreBatch batch, NostrEvent evt, int? message) =>
-        batch.PutJson(OutboxKey(evt.Id), new OutboxEntry(Encoding.UTF8.GetString(evt.Json.Span), evt.Kind, evt.CreatedAt, [.. Relays], GroupId, Mls.Epoch, message));
+        batch.PutJson(OutboxKey(evt.Id),
+            new OutboxEntry(Encoding.UTF8.GetString(evt.Json.Span), evt.Kind, evt.CreatedAt, [.. Relays], GroupId, Mls.Epoch, message));
 
     internal static string OutboxKey(in Bytes32 id) => $"o/{id}";
 

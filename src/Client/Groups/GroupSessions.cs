@@ -45,7 +45,8 @@ internal sealed class GroupSessions : IDisposable
     }
 
     /// <summary>A group by its MLS group id, if it is known.</summary>
-    public bool TryGet(string groupId, [System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out GroupSession? session) => _sessions.TryGetValue(groupId, out session);
+    public bool TryGet(string groupId, [System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out GroupSession? session) =>
+        _sessions.TryGetValue(groupId, out session);
 
     /// <summary>A group by its MLS group id or its public id, hex.</summary>
     /// <exception cref="ClientException">There is none.</exception>

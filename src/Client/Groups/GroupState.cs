@@ -68,8 +68,9 @@ public sealed record GroupState
     public bool NeedsFreshKeys { get; init; }
 
     /// <summary>
-    /// True when events come that are newer than all that was read and that no key here opens: the group has gone on without this client, as it does for one who was cut off for more than five
-    /// epochs and committed alone. Ask an admin to remove and invite this account again. Strangers who write garbage under the group's public id raise it too.
+    /// True when events come that are newer than all that was read and that no key here opens: the group has gone on without this client, as it does for one
+    /// who was cut off for more than five epochs and committed alone. Ask an admin to remove and invite this account again. Strangers who write garbage under
+    /// the group's public id raise it too.
     /// </summary>
     public bool NeedsInvitation { get; init; }
 

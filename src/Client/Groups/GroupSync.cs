@@ -26,7 +26,8 @@ internal sealed class GroupSync
     /// <summary>A relay the group has left is often one that is gone: after a failure it is left alone for a while.</summary>
     private static readonly TimeSpan FormerRelayPause = TimeSpan.FromMinutes(1);
 
-    /// <summary>When live messages wait for earlier ones, relays are asked for all they have, at most this often: a member who skips keys on purpose must not cause more.</summary>
+    /// <summary>When live messages wait for earlier ones, relays are asked for all they have, at most this often: a member who skips keys on purpose must not
+    /// cause more.</summary>
     private static readonly TimeSpan HoldingLookPause = TimeSpan.FromSeconds(5);
 
     private readonly Account _account;
@@ -38,11 +39,13 @@ internal sealed class GroupSync
     private readonly KeyPackagePublisher _keyPackages;
     private readonly ConcurrentDictionary<string, long> _formerRelayFailures = new(StringComparer.Ordinal);
 
-    public GroupSync(Account account, GroupSessions sessions, RelayRequests relays, Outbox outbox, CommitPublisher commits, WelcomeInbox welcomes, KeyPackagePublisher keyPackages)
+    public GroupSync(Account account, GroupSessions sessions, RelayRequests relays, Outbox outbox, CommitPublisher commits, WelcomeInbox welcomes,
+        KeyPackagePublisher keyPackages)
         => (_account, _sessions, _relays, _outbox, _commits, _welcomes, _keyPackages) = (account, sessions, relays, outbox, commits, welcomes, keyPackages);
 
     /// <summary>Reads what the group's relays have, lets it take effect, and settles what was left open.</summary>
-    public async Task<GroupReport> SyncAsync(string groupId, ulong? untilEpoch = null, TimeSpan? wait = null, bool commitLeaves = false, CancellationToken cancellationToken = default)
+    public async Task<GroupReport> SyncAsync(string groupId, ulong? untilEpoch = null, TimeSpan? wait = null, bool commitLeaves = false,
+        CancellationToken cancellationToken = default)
     {
         var session = _sessions.Require(groupId);
         var report = new GroupReport();
@@ -192,7 +195,9 @@ internal sealed class GroupSync
             int clockSteps = _account.Clock.CountSteps();
             long since = relays.Count == 0 ? 0 : relays.Min(relay => session.Dates.Since(relay, clockSteps));
             var former = AskFormerAsync(session, routing, clockSteps, cancellationToken);
-            var answers = await Task.WhenAll(relays.Select(relay => _relays.Network.FetchAsync(relay, GroupFilter(routing, session.Dates.Since(relay, clockSteps)), asAccount: false, cancellationToken)));
+            var answers = await Task.WhenAll(
+                relays.Select(relay =>
+                    _relays.Network.FetchAsync(relay, GroupFilter(routing, session.Dates.Since(relay, clockSteps)), asAccount: false, cancellationToken)));
             var left = await former;
             var events = answers.Concat(left).SelectMany(answer => answer.Events).DistinctBy(evt => evt.Id).ToList();
             bool isComplete = answers.Length > 0 && Array.TrueForAll(answers, answer => answer.Complete);
@@ -228,10 +233,14 @@ internal sealed class GroupSync
     }
 
     // What members who have not seen the group move still write to its old relays.
-    private async Task<IReadOnlyList<RelayFetch>> AskFormerAsync(GroupSession session, IReadOnlyList<Bytes32> routing, int clockSteps, CancellationToken cancellationToken)
+    private async Task<IReadOnlyList<RelayFetch>> AskFormerAsync(GroupSession session, IReadOnlyList<Bytes32> routing, int clockSteps,
+        CancellationToken cancellationToken)
     {
-        var relays = session.FormerRelays.Where(relay => !_formerRelayFailures.TryGetValue(relay, out long failedAt) || _account.Time.GetElapsedTime(failedAt) > FormerRelayPause);
-        var answers = await Task.WhenAll(relays.Select(relay => _relays.Network.FetchAsync(relay, GroupFilter(routing, session.Dates.Since(relay, clockSteps)), asAccount: false, cancellationToken)));
+        var relays = session.FormerRelays.Where(relay => !_formerRelayFailures.TryGetValue(relay, out long failedAt)
+            || _account.Time.GetElapsedTime(failedAt) > FormerRelayPause);
+        var answers = await Task.WhenAll(
+            relays.Select(relay =>
+                _relays.Network.FetchAsync(relay, GroupFilter(routing, session.Dates.Since(relay, clockSteps)), asAccount: false, cancellationToken)));
         foreach (var answer in answers.Where(answer => !answer.Complete))
         {
             _formerRelayFailures[answer.Relay] = _account.Time.GetTimestamp();
@@ -241,7 +250,8 @@ internal sealed class GroupSync
     }
 
     // New events as they come, until the epoch is reached or the time is over.
-    private async Task ListenAsync(GroupSession session, GroupReport report, ulong? untilEpoch, bool commitLeaves, CancellationToken cancellationToken, Func<Task>? onReport = null)
+    private async Task ListenAsync(GroupSession session, GroupReport report, ulong? untilEpoch, bool commitLeaves, CancellationToken cancellationToken,
+        Func<Task>? onReport = null)
     {
         long lookedAt = 0;
         while (!cancellationToken.IsCancellationRequested && session.IsActive)
@@ -251,7 +261,8 @@ internal sealed class GroupSync
             var arrived = Channel.CreateUnbounded<NostrEvent>(new UnboundedChannelOptions { SingleReader = true });
             using var turn = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
             var filter = GroupFilter(routing, relays.Count == 0 ? 0 : relays.Min(relay => session.Dates.Since(relay, _account.Clock.CountSteps())));
-            var listening = relays.Concat(session.FormerRelays).Select(relay => _relays.Network.ListenAsync(relay, filter, asAccount: false, evt => arrived.Writer.TryWrite(evt), turn.Token)).ToList();
+            var listening = relays.Concat(session.FormerRelays)
+                .Select(relay => _relays.Network.ListenAsync(relay, filter, asAccount: false, evt => arrived.Writer.TryWrite(evt), turn.Token)).ToList();
             try
             {
                 while (session.Relays.SequenceEqual(relays) && session.RoutingIds.SequenceEqual(routing) && session.IsActive)
@@ -314,7 +325,8 @@ internal sealed class GroupSync
 
         session.SealOldMessagesAnew(_account.Store.Scan("o/").Select(pair => StoreJson.Read<OutboxEntry>(pair.Value)));
         await _outbox.FlushAsync(entry => entry.GroupId == session.GroupId, cancellationToken);
-        if (commitLeaves && session.IsActive && session.Pending is null && session.CommittableProposals().Any(one => CommitPolicy.IsLeave(one.Proposal, one.Sender)))
+        if (commitLeaves && session.IsActive && session.Pending is null
+            && session.CommittableProposals().Any(one => CommitPolicy.IsLeave(one.Proposal, one.Sender)))
         {
             try
             {

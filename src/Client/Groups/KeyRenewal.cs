@@ -3,8 +3,8 @@ using Marmot.Mls.Groups;
 namespace Marmot.Client.Groups;
 
 /// <summary>
-/// Fresh keys for a group whose ratchets may have been used further than this store knows: first a look at the relays, then a commit with a path, whose epoch the other life of the store cannot
-/// have seen. Until it is in force nothing is sealed for the group.
+/// Fresh keys for a group whose ratchets may have been used further than this store knows: first a look at the relays, then a commit with a path, whose epoch
+/// the other life of the store cannot have seen. Until it is in force nothing is sealed for the group.
 /// </summary>
 internal sealed class KeyRenewal(GroupSessions sessions, GroupSync sync, CommitPublisher commits)
 {

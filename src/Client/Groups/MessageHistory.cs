@@ -7,8 +7,8 @@ using Marmot.Protocol.Events;
 namespace Marmot.Client.Groups;
 
 /// <summary>
-/// The messages of one group in the order they came. The newest are values of the store and so in memory; behind them pages of <see cref="PageMessages"/> lie on disk, so that a history of any
-/// length needs little memory. A store that ends with the process keeps all in memory. One caller at a time, as its session.
+/// The messages of one group in the order they came. The newest are values of the store and so in memory; behind them pages of <see cref="PageMessages"/> lie
+/// on disk, so that a history of any length needs little memory. A store that ends with the process keeps all in memory. One caller at a time, as its session.
 /// </summary>
 internal sealed class MessageHistory(ClientStore store, GroupRecord record)
 {
@@ -53,14 +53,15 @@ internal sealed class MessageHistory(ClientStore store, GroupRecord record)
         string key = MessageKey(index);
         byte[]? json = batch is null ? store.Get(key) : batch.Get(key, store);
         return json is not null ? StoreJson.Read<StoredMessage>(json)
-            : index < record.PagedMessages && store.GetJson<PageReference>(PageKey(index / PageMessages)) is { } page && store.ReadPage(page, index % PageMessages) is { } paged
+            : index < record.PagedMessages && store.GetJson<PageReference>(PageKey(index / PageMessages)) is { } page
+                && store.ReadPage(page, index % PageMessages) is { } paged
                 ? StoreJson.Read<StoredMessage>(paged)
                 : null;
     }
 
     /// <summary>Messages as clients see them, oldest first; what cannot be read is left out.</summary>
     public IReadOnlyList<GroupMessage> Read(int skip, int take) =>
-        [.. Enumerable.Range(skip, Math.Clamp(Count - skip, 0, take)).Select(Read).OfType<GroupMessage>()];
+        [.. Enumerable.Range(skip, Math.Clamp(Count - skip, 0, take)).Select(index => Read(index)).OfType<GroupMessage>()];
 
     /// <summary>Messages whose inner event has an id that begins so, newest first.</summary>
     public IEnumerable<GroupMessage> Find(string idStart) =>
@@ -85,7 +86,8 @@ internal sealed class MessageHistory(ClientStore store, GroupRecord record)
     public static bool TryReadRumor(StoredMessage stored, [NotNullWhen(true)] out Rumor? rumor) =>
         Rumor.TryParse(Encoding.UTF8.GetBytes(stored.RumorJson), out rumor, out _);
 
-    /// <summary>Moves the oldest messages in memory to disk, once there are two pages of them. Call it when everything is in the store; a crash in between costs nothing.</summary>
+    /// <summary>Moves the oldest messages in memory to disk, once there are two pages of them. Call it when everything is in the store; a crash in between
+    /// costs nothing.</summary>
     public void PageOut()
     {
         while (store.HasPages && record.Messages - record.PagedMessages >= 2 * PageMessages)

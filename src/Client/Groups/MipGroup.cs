@@ -12,7 +12,8 @@ namespace Marmot.Client.Groups;
 /// <summary>What the MIP profile puts into an MLS group: capabilities, context extensions, exporters (MIP-00, MIP-01, MIP-03, MIP-04).</summary>
 internal static class MipGroup
 {
-    /// <summary>84 days and an hour, as OpenMLS builds it; back-dated by more than a day, since peers refuse a start in their future and clocks are a day wrong at times.</summary>
+    /// <summary>84 days and an hour, as OpenMLS builds it; back-dated by more than a day, since peers refuse a start in their future and clocks are a day wrong
+    /// at times.</summary>
     internal static readonly TimeSpan KeyPackageLifetime = TimeSpan.FromSeconds(7_261_200);
 
     private static readonly TimeSpan Backdate = TimeSpan.FromHours(26);
@@ -20,7 +21,9 @@ internal static class MipGroup
     internal static readonly GroupRules Rules = new() { AcceptLeaf = MarmotIdentity.Accepts };
 
     /// <summary>The leaf's capabilities; GREASE values keep peers honest (RFC 9420, 13.5).</summary>
-    internal static Capabilities Capabilities() => new([1], [MarmotNumbers.CipherSuite, Grease()], [ExtensionType.LastResort, GroupData.ExtensionType, Grease()], [ProposalType.SelfRemove, Grease()], [CredentialType.Basic]);
+    internal static Capabilities Capabilities() =>
+        new([1], [MarmotNumbers.CipherSuite, Grease()], [ExtensionType.LastResort, GroupData.ExtensionType, Grease()], [ProposalType.SelfRemove, Grease()],
+            [CredentialType.Basic]);
 
     internal static KeyPackageSecrets CreateKeyPackage(in Bytes32 account, bool lastResort, DateTimeOffset now)
     {
@@ -50,11 +53,13 @@ internal static class MipGroup
         [.. extensions.Select(extension => extension.Type != ExtensionType.RequiredCapabilities ? extension : Relaxed(extension))];
 
     internal static bool RequiresSelfRemove(IReadOnlyList<Extension> extensions) =>
-        extensions.FirstOrDefault(extension => extension.Type == ExtensionType.RequiredCapabilities) is { } required && Read(required).Proposals.Contains(ProposalType.SelfRemove);
+        extensions.FirstOrDefault(extension => extension.Type == ExtensionType.RequiredCapabilities) is { } required
+        && Read(required).Proposals.Contains(ProposalType.SelfRemove);
 
     /// <summary>The group data of a context; null when it is missing or malformed.</summary>
     internal static GroupData? DataOf(IEnumerable<Extension> extensions) =>
-        extensions.FirstOrDefault(extension => extension.Type == GroupData.ExtensionType) is { } extension && GroupData.TryRead(extension.Data, out var data, out _) ? data : null;
+        extensions.FirstOrDefault(extension => extension.Type == GroupData.ExtensionType) is { } extension
+        && GroupData.TryRead(extension.Data, out var data, out _) ? data : null;
 
     /// <summary>The key of the outer envelope in an epoch (MIP-03).</summary>
     internal static byte[] EnvelopeKey(MlsGroup group, ulong epoch) => group.Export("marmot", "group-event"u8, GroupEvent.KeySize, epoch);

@@ -6,7 +6,8 @@ using Marmot.Protocol.Groups;
 
 namespace Marmot.Client.Groups;
 
-/// <summary>Events of a group that could not be used yet: of a later epoch, of another branch, or garbage. Bounded in number and in time. One caller at a time, as its session.</summary>
+/// <summary>Events of a group that could not be used yet: of a later epoch, of another branch, or garbage. Bounded in number and in time. One caller at a time,
+/// as its session.</summary>
 internal sealed class ParkedEvents
 {
     /// <summary>Undecryptable events are tried again for this long; MDK reads as far back.</summary>
@@ -81,7 +82,10 @@ internal sealed class ParkedEvents
     /// <summary>Drops what has waited too long, or while too many epochs went by; the ids.</summary>
     public IReadOnlyList<Bytes32> Expire(StoreBatch batch, long now, ulong epoch)
     {
-        List<Bytes32> expired = [.. _events.Where(pair => pair.Value.ParkedAt < now - (long)KeepFor.TotalSeconds || pair.Value.ParkedInEpoch + CommitRace.Epochs < epoch).Select(pair => pair.Key)];
+        List<Bytes32> expired = [
+            .. _events.Where(pair => pair.Value.ParkedAt < now - (long)KeepFor.TotalSeconds || pair.Value.ParkedInEpoch + CommitRace.Epochs < epoch)
+                .Select(pair => pair.Key)
+        ];
         foreach (var id in expired)
         {
             Remove(batch, id);

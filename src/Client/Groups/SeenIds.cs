@@ -5,8 +5,8 @@ using Marmot.Protocol.Encoding;
 namespace Marmot.Client.Groups;
 
 /// <summary>
-/// Ids of events, sealed messages and inner events that have had their effect. The newest <see cref="MaxIds"/> are known: relays are asked again for an hour at most, and what comes still later
-/// finds its keys used up. One caller at a time, as its session.
+/// Ids of events, sealed messages and inner events that have had their effect. The newest <see cref="MaxIds"/> are known: relays are asked again for an hour at
+/// most, and what comes still later finds its keys used up. One caller at a time, as its session.
 /// </summary>
 internal sealed class SeenIds
 {

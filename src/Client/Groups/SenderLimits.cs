@@ -1,8 +1,8 @@
 namespace Marmot.Client.Groups;
 
 /// <summary>
-/// What deployed clients can keep. MLS and the profile allow more, but a peer whose store refuses a value goes on without the step that carried it and stays behind for good, so it is refused
-/// where it is made, with the limit named.
+/// What deployed clients can keep. MLS and the profile allow more, but a peer whose store refuses a value goes on without the step that carried it and stays
+/// behind for good, so it is refused where it is made, with the limit named.
 /// </summary>
 internal static class SenderLimits
 {

@@ -90,7 +90,9 @@ public sealed class KeyPackageEvent
         tags.Add(["i", Convert.ToHexStringLower(keyPackage.Reference())]);
         tags.Add(["client", "marmot-server"]);
         tags.Add(["encoding", "base64"]);
-        return NostrEvent.Create(account, slot is null ? ProfileDetector.LegacyKeyPackageKind : ProfileDetector.KeyPackageKind, tags, Convert.ToBase64String(keyPackage.ToBytes()), createdAt);
+        return NostrEvent.Create(account, slot is null
+            ? ProfileDetector.LegacyKeyPackageKind
+            : ProfileDetector.KeyPackageKind, tags, Convert.ToBase64String(keyPackage.ToBytes()), createdAt);
     }
 
     private static string? Read(NostrEvent evt, DateTimeOffset now, ref KeyPackageEvent? result)
@@ -117,7 +119,8 @@ public sealed class KeyPackageEvent
         byte[] bytes;
         try
         {
-            bool isHex = evt.Kind == ProfileDetector.LegacyKeyPackageKind && evt.TagValue("encoding") is null or "hex" && !evt.Content.StartsWith("AAE", StringComparison.Ordinal);
+            bool isHex = evt.Kind == ProfileDetector.LegacyKeyPackageKind && evt.TagValue("encoding") is null or "hex"
+                && !evt.Content.StartsWith("AAE", StringComparison.Ordinal);
             bytes = isHex ? Convert.FromHexString(evt.Content) : Convert.FromBase64String(evt.Content);
         }
         catch (FormatException)
@@ -149,7 +152,8 @@ public sealed class KeyPackageEvent
 
         // 6. What the leaf supports. An extension of the key package must be known to the leaf, or OpenMLS refuses the group.
         var capabilities = keyPackage.Leaf.Capabilities;
-        if (!capabilities.CipherSuites.Contains(MarmotNumbers.CipherSuite) || !capabilities.SupportsCredential(CredentialType.Basic) || !capabilities.SupportsExtension(GroupData.ExtensionType))
+        if (!capabilities.CipherSuites.Contains(MarmotNumbers.CipherSuite) || !capabilities.SupportsCredential(CredentialType.Basic)
+            || !capabilities.SupportsExtension(GroupData.ExtensionType))
         {
             return "the leaf supports no Marmot group";
         }
@@ -216,7 +220,8 @@ public sealed class KeyPackageEvent
         var names = new List<ushort>();
         foreach (string text in evt.Tags.FirstOrDefault(tag => tag[0] == tagName)?[1..] ?? [])
         {
-            if (text.Length == 6 && text.StartsWith("0x", StringComparison.OrdinalIgnoreCase) && ushort.TryParse(text.AsSpan(2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out ushort number))
+            if (text.Length == 6 && text.StartsWith("0x", StringComparison.OrdinalIgnoreCase)
+                && ushort.TryParse(text.AsSpan(2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out ushort number))
             {
                 names.Add(number);
             }

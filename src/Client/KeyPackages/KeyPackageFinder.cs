@@ -17,7 +17,8 @@ internal sealed class KeyPackageFinder
         => (_account, _relays) = (account, relays);
 
     /// <summary>Finds the best usable key package of an account: on the relays of its kind 10051, else on its kind 10002 write relays, else on ours.</summary>
-    public async Task<KeyPackageEvent?> FetchAsync(Bytes32 owner, int[]? kinds = null, IReadOnlyList<string>? extraRelays = null, CancellationToken cancellationToken = default) =>
+    public async Task<KeyPackageEvent?> FetchAsync(Bytes32 owner, int[]? kinds = null, IReadOnlyList<string>? extraRelays = null,
+        CancellationToken cancellationToken = default) =>
         KeyPackageEvent.Select(await FetchEventsAsync(owner, kinds, extraRelays ?? [], cancellationToken), _account.Time.GetUtcNow());
 
     /// <summary>The same for an invitation, or the reason why there is none.</summary>
@@ -34,14 +35,17 @@ internal sealed class KeyPackageFinder
         string reason = string.Empty;
         throw new ClientException(
             events.Count == 0 ? $"{npub} has published no key package where this client looks; its owner must publish one first"
-            : events.Any(evt => KeyPackageEvent.TryRead(evt, now, out _, out reason)) ? $"{npub} has key packages of the first generation only, which are read and not invited"
+            : events.Any(evt => KeyPackageEvent.TryRead(evt, now, out _, out reason))
+            ? $"{npub} has key packages of the first generation only, which are read and not invited"
             : $"{npub} has no usable key package: {reason}");
     }
 
-    private async Task<IReadOnlyList<NostrEvent>> FetchEventsAsync(Bytes32 owner, int[]? kinds, IReadOnlyList<string> extraRelays, CancellationToken cancellationToken)
+    private async Task<IReadOnlyList<NostrEvent>> FetchEventsAsync(Bytes32 owner, int[]? kinds, IReadOnlyList<string> extraRelays,
+        CancellationToken cancellationToken)
     {
         var lookup = RelayUrls.Distinct([.. _account.Settings.Relays, .. extraRelays]);
-        var lists = await _relays.FetchAsync(lookup, new Filter { Authors = [owner], Kinds = [MarmotNumbers.KeyPackageRelaysKind, MarmotNumbers.RelayListKind] }, asAccount: false, cancellationToken);
+        var lists = await _relays.FetchAsync(lookup,
+            new Filter { Authors = [owner], Kinds = [MarmotNumbers.KeyPackageRelaysKind, MarmotNumbers.RelayListKind] }, asAccount: false, cancellationToken);
         var relays = RelayRequests.NewestList(lists, MarmotNumbers.KeyPackageRelaysKind, "relay");
         relays = relays.Count > 0 ? relays : RelayRequests.NewestList(lists, MarmotNumbers.RelayListKind, "r");
         return await _relays.FetchAsync(

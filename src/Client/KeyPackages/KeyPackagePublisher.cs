@@ -23,7 +23,8 @@ internal sealed class KeyPackagePublisher
     private static readonly TimeSpan RetirePause = TimeSpan.FromHours(24);
 
     /// <summary>Makes a key package, stores its private keys, then publishes it; in a slot that is taken it replaces the one there.</summary>
-    public async Task<PublishedKeyPackage> PublishAsync(string? slot = null, bool lastResort = true, bool legacyCopy = false, CancellationToken cancellationToken = default)
+    public async Task<PublishedKeyPackage> PublishAsync(string? slot = null, bool lastResort = true, bool legacyCopy = false,
+        CancellationToken cancellationToken = default)
     {
         using var gate = await _sessions.EnterAsync(cancellationToken);
         slot ??= _account.Settings.Slot;
@@ -87,7 +88,12 @@ internal sealed class KeyPackagePublisher
 
     /// <summary>The own key packages whose private keys are still here.</summary>
     public IReadOnlyList<OwnKeyPackage> List() =>
-        [.. KeyPackageRecord.All(_account.Store).Where(one => !one.Record.IsUsedUp).Select(one => new OwnKeyPackage(one.Reference, one.Record.Slot, one.Record.EventId, one.Record.CreatedAt, one.Record.IsLastResort, one.Record.Uses, one.Record.RetireAt > 0))];
+        [
+            .. KeyPackageRecord.All(_account.Store).Where(one => !one.Record.IsUsedUp)
+                .Select(one =>
+                    new OwnKeyPackage(one.Reference, one.Record.Slot, one.Record.EventId, one.Record.CreatedAt, one.Record.IsLastResort, one.Record.Uses,
+                        one.Record.RetireAt > 0))
+        ];
 
     /// <summary>Publishes another key package in the same slot (MIP-00: after use, and from time to time).</summary>
     public async Task<PublishedKeyPackage> RotateAsync(Bytes32 reference, CancellationToken cancellationToken = default)
@@ -104,7 +110,9 @@ internal sealed class KeyPackagePublisher
         var batch = new StoreBatch();
         batch.Delete(KeyPackageRecord.Key(reference));
         _account.Store.Commit(batch);
-        var published = new List<PublishedEvent> { await _relays.PublishAsync(Deletion([record.EventId], record.RetireAt == 0 ? record.Slot : null, ProfileDetector.KeyPackageKind), record.Relays, cancellationToken) };
+        var published =
+            new List<PublishedEvent> { await _relays.PublishAsync(
+                Deletion([record.EventId], record.RetireAt == 0 ? record.Slot : null, ProfileDetector.KeyPackageKind), record.Relays, cancellationToken) };
         if (record.LegacyEventId is { } copy)
         {
             published.Add(await _relays.PublishAsync(Deletion([copy], null, ProfileDetector.LegacyKeyPackageKind), record.Relays, cancellationToken));
@@ -117,7 +125,8 @@ internal sealed class KeyPackagePublisher
     public async Task<IReadOnlyList<PublishedEvent>> RenewAsync(CancellationToken cancellationToken)
     {
         var published = new List<PublishedEvent>();
-        foreach (var (reference, _) in KeyPackageRecord.All(_account.Store).Where(one => one.Record.RetireAt == 0 && (one.Record.Uses > 0 || !one.Record.IsPublished)).DistinctBy(one => one.Record.Slot).ToList())
+        foreach (var (reference, _) in KeyPackageRecord.All(_account.Store)
+            .Where(one => one.Record.RetireAt == 0 && (one.Record.Uses > 0 || !one.Record.IsPublished)).DistinctBy(one => one.Record.Slot).ToList())
         {
             published.AddRange((await RotateAsync(reference, cancellationToken)).Published);
         }

@@ -25,7 +25,10 @@ public sealed class BlossomClient : IDisposable
     public BlossomClient(TimeProvider time, HttpMessageHandler? handler = null)
     {
         _time = time;
-        _http = new HttpClient(handler ?? new SocketsHttpHandler { AllowAutoRedirect = false, UseCookies = false, ConnectTimeout = TimeSpan.FromSeconds(10) }) { Timeout = TimeSpan.FromMinutes(5) };
+        _http = new HttpClient(handler ?? new SocketsHttpHandler { AllowAutoRedirect = false, UseCookies = false, ConnectTimeout = TimeSpan.FromSeconds(10) })
+        {
+            Timeout = TimeSpan.FromMinutes(5),
+        };
     }
 
     /// <summary>Uploads a blob; the URL to put into a message.</summary>
@@ -137,11 +140,13 @@ public sealed class BlossomClient : IDisposable
         byte[] bytes = address.GetAddressBytes();
         return IPAddress.IsLoopback(address) || address.Equals(IPAddress.Any) || address.Equals(IPAddress.IPv6Any)
             || (address.AddressFamily == AddressFamily.InterNetwork
-                ? bytes[0] == 10 || (bytes[0] == 172 && bytes[1] is >= 16 and < 32) || (bytes[0] == 192 && bytes[1] == 168) || (bytes[0] == 169 && bytes[1] == 254) || (bytes[0] == 100 && bytes[1] is >= 64 and < 128)
+                ? bytes[0] == 10 || (bytes[0] == 172 && bytes[1] is >= 16 and < 32) || (bytes[0] == 192 && bytes[1] == 168)
+                    || (bytes[0] == 169 && bytes[1] == 254) || (bytes[0] == 100 && bytes[1] is >= 64 and < 128)
                 : address.IsIPv6LinkLocal || address.IsIPv6UniqueLocal || address.IsIPv6SiteLocal);
     }
 
-    private string Token(SecretKey key, BlossomVerb verb, Bytes32 hash, Uri server) => BlossomAuth.CreateHeader(key, verb, [hash], server.Host, _time.GetUtcNow(), TokenLifetime);
+    private string Token(SecretKey key, BlossomVerb verb, Bytes32 hash, Uri server) =>
+        BlossomAuth.CreateHeader(key, verb, [hash], server.Host, _time.GetUtcNow(), TokenLifetime);
 
     private async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, HttpCompletionOption completion, CancellationToken cancellationToken)
     {
@@ -149,7 +154,8 @@ public sealed class BlossomClient : IDisposable
         {
             return await _http.SendAsync(request, completion, cancellationToken);
         }
-        catch (Exception exception) when (exception is HttpRequestException or IOException or TaskCanceledException && !cancellationToken.IsCancellationRequested)
+        catch (Exception exception)
+            when (exception is HttpRequestException or IOException or TaskCanceledException && !cancellationToken.IsCancellationRequested)
         {
             throw new ClientException($"{request.RequestUri?.Host} does not answer", exception);
         }
@@ -162,7 +168,10 @@ public sealed class BlossomClient : IDisposable
             return;
         }
 
-        string reason = response.Headers.TryGetValues("X-Reason", out var reasons) ? string.Join(' ', reasons) : await response.Content.ReadAsStringAsync(cancellationToken);
-        throw new ClientException(string.Create(CultureInfo.InvariantCulture, $"{what} refused with {(int)response.StatusCode}: {reason[..Math.Min(reason.Length, 200)]}"));
+        string reason = response.Headers.TryGetValues("X-Reason", out var reasons)
+            ? string.Join(' ', reasons)
+            : await response.Content.ReadAsStringAsync(cancellationToken);
+        throw new ClientException(
+            string.Create(CultureInfo.InvariantCulture, $"{what} refused with {(int)response.StatusCode}: {reason[..Math.Min(reason.Length, 200)]}"));
     }
 }

@@ -23,8 +23,10 @@ internal sealed class GroupMedia
     public GroupMedia(Account account, GroupSessions sessions, CommitPublisher commits, MessageSender messages, KeyRenewal renewal, BlossomClient blossom)
         => (_account, _sessions, _commits, _messages, _renewal, _blossom) = (account, sessions, commits, messages, renewal, blossom);
 
-    /// <summary>Encrypts a file under the current epoch's media secret (MIP-04, mip04-v2). The message that carries the reference must be sent in the same epoch.</summary>
-    public (MediaReference Media, byte[] Blob) Encrypt(string groupId, ReadOnlySpan<byte> file, string mimeType, string filename, Func<Bytes32, string>? toUrl = null)
+    /// <summary>Encrypts a file under the current epoch's media secret (MIP-04, mip04-v2). The message that carries the reference must be sent in the same
+    /// epoch.</summary>
+    public (MediaReference Media, byte[] Blob) Encrypt(string groupId, ReadOnlySpan<byte> file, string mimeType, string filename,
+        Func<Bytes32, string>? toUrl = null)
     {
         using var gate = _sessions.Enter();
         try
@@ -41,7 +43,8 @@ internal sealed class GroupMedia
         }
     }
 
-    /// <summary>Decrypts a blob with the secret of the message's epoch, which is kept with the message; without a message every secret at hand is tried.</summary>
+    /// <summary>Decrypts a blob with the secret of the message's epoch, which is kept with the message; without a message every secret at hand is
+    /// tried.</summary>
     public byte[] Decrypt(string groupId, MediaReference media, ReadOnlySpan<byte> blob, Bytes32? message = null)
     {
         using var gate = _sessions.Enter();
@@ -62,8 +65,10 @@ internal sealed class GroupMedia
         throw new ClientException("no secret at hand opens this file, or it was changed on the way");
     }
 
-    /// <summary>Encrypts a file, stores it in the first Blossom server that takes it under a key made for this one upload, and sends the message that carries it.</summary>
-    public async Task<SentMessage> SendFileAsync(string groupId, ReadOnlyMemory<byte> file, string mimeType, string filename, string caption = "", CancellationToken cancellationToken = default)
+    /// <summary>Encrypts a file, stores it in the first Blossom server that takes it under a key made for this one upload, and sends the message that carries
+    /// it.</summary>
+    public async Task<SentMessage> SendFileAsync(string groupId, ReadOnlyMemory<byte> file, string mimeType, string filename, string caption = "",
+        CancellationToken cancellationToken = default)
     {
         while (true)
         {
@@ -116,7 +121,8 @@ internal sealed class GroupMedia
         using var gate = await _sessions.EnterAsync(cancellationToken);
         var session = _sessions.RequireAdmin(groupId);
         var data = CommitPublisher.Writable(session);
-        var published = await _commits.ChangeDataAsync(session, data with { ImageHash = null, ImageKey = null, ImageNonce = null, ImageUploadKey = null }, [], cancellationToken);
+        var published = await _commits.ChangeDataAsync(session, data with { ImageHash = null, ImageKey = null, ImageNonce = null, ImageUploadKey = null }, [],
+            cancellationToken);
         using var uploader = GroupImage.DeriveUploadKey(data);
         foreach (string server in uploader is null || data.ImageHash is null ? [] : _account.Settings.BlossomServers)
         {

@@ -13,8 +13,9 @@ public enum MarmotProfile
     Mip,
 
     /// <summary>
-    /// P3, July 2026: app components. Recognised and refused by name. A speaker of it stands beside <c>KeyPackages.KeyPackageEvent</c> (what a key package must be), <c>Groups.MipGroup</c> (what
-    /// lies in the MLS group) and <c>Groups.CommitPolicy</c> (who may do what), and is chosen by <c>GroupRecord.Profile</c>, which is set when a group is made or joined.
+    /// P3, July 2026: app components. Recognised and refused by name. A speaker of it stands beside <c>KeyPackages.KeyPackageEvent</c> (what a key package must
+    /// be), <c>Groups.MipGroup</c> (what lies in the MLS group) and <c>Groups.CommitPolicy</c> (who may do what), and is chosen by <c>GroupRecord.Profile</c>,
+    /// which is set when a group is made or joined.
     /// </summary>
     Adopted,
 }

@@ -45,7 +45,8 @@ public static class ProfileDetector
         };
     }
 
-    /// <summary>True when a group event may be in the NIP-44 envelope of the first generation: ask only after the keys of the group have failed, since a nonce may look like it.</summary>
+    /// <summary>True when a group event may be in the NIP-44 envelope of the first generation: ask only after the keys of the group have failed, since a nonce
+    /// may look like it.</summary>
     public static bool MayBeLegacyEnvelope(GroupEvent evt) => evt.Sealed.Length >= ShortestNip44 && evt.Sealed[0] == 2;
 
     /// <summary>The generation of a group by its context; <see cref="MarmotProfile.Unknown"/> when it is no Marmot group.</summary>

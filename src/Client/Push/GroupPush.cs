@@ -36,7 +36,8 @@ internal sealed class GroupPush
     /// <summary>Tells the group, encrypted to the server, how to ring this device (MIP-05, kind 447).</summary>
     public async Task<SentMessage> RegisterAsync(string groupId, PushRegistration registration, CancellationToken cancellationToken = default)
     {
-        if (!RelayUrls.IsValid(registration.RelayHint) || registration.Dialect == TokenDialect.MarmotPushV1 || !EncryptedToken.CanEncrypt(registration.Dialect, registration.Platform, registration.DeviceToken.Length))
+        if (!RelayUrls.IsValid(registration.RelayHint) || registration.Dialect == TokenDialect.MarmotPushV1
+            || !EncryptedToken.CanEncrypt(registration.Dialect, registration.Platform, registration.DeviceToken.Length))
         {
             throw new ClientException("the relay hint, the dialect or the device token does not fit MIP-05");
         }
@@ -73,14 +74,16 @@ internal sealed class GroupPush
     }
 
     /// <summary>
-    /// Answers updates nobody has answered with what is known (kind 448). Only the member with the lowest leaf does, so that a large group does not answer in chorus.
+    /// Answers updates nobody has answered with what is known (kind 448). Only the member with the lowest leaf does, so that a large group does not answer in
+    /// chorus.
     /// </summary>
     public async Task<IReadOnlyList<SentMessage>> AnswerGossipAsync(string groupId, CancellationToken cancellationToken = default)
     {
         var state = _sessions.Read(groupId, session => session.State());
         var book = Book(groupId);
         var sent = new List<SentMessage>();
-        foreach (var (update, leaf) in book.Unanswered.Where(one => one.Value != state.OwnLeaf && state.OwnLeaf == state.Leaves.Where(member => member.Index != one.Value).Min(member => member.Index)).ToList())
+        foreach (var (update, leaf) in book.Unanswered.Where(one => one.Value != state.OwnLeaf
+            && state.OwnLeaf == state.Leaves.Where(member => member.Index != one.Value).Min(member => member.Index)).ToList())
         {
             // One token a leaf: leaf indexes are unique in a list.
             var known = book.Tokens.Where(token => token.Leaf != leaf).DistinctBy(token => token.Leaf).ToList();
@@ -121,8 +124,10 @@ internal sealed class GroupPush
         return published;
     }
 
-    /// <summary>Sends encrypted tokens to a server as one trigger under throw-away keys. marmot-push-v1 triggers are padded with random blocks up to a power of two, to hide their number.</summary>
-    public async Task<PublishedEvent> TriggerAsync(Bytes32 server, TokenDialect dialect, IReadOnlyList<byte[]> tokens, string relayHint, CancellationToken cancellationToken = default)
+    /// <summary>Sends encrypted tokens to a server as one trigger under throw-away keys. marmot-push-v1 triggers are padded with random blocks up to a power of
+    /// two, to hide their number.</summary>
+    public async Task<PublishedEvent> TriggerAsync(Bytes32 server, TokenDialect dialect, IReadOnlyList<byte[]> tokens, string relayHint,
+        CancellationToken cancellationToken = default)
     {
         var blocks = new List<byte[]>(tokens);
         if (dialect == TokenDialect.MarmotPushV1)
@@ -156,7 +161,8 @@ internal sealed class GroupPush
 
     private static string PushKey(string groupId) => $"p/{groupId}";
 
-    private TokenBook Book(string groupId) => _sessions.Read(groupId, session => TokenBook.Read(session.History.Gossip(), session.State().Leaves, _account.Now));
+    private TokenBook Book(string groupId) =>
+        _sessions.Read(groupId, session => TokenBook.Read(session.History.Gossip(), session.State().Leaves, _account.Now));
 
     // MIP-05: decoys are real tokens. The own one every other time, and of other groups a tenth to a fifth, three at least.
     private List<byte[]> Decoys(string groupId, Bytes32 server, TokenDialect dialect, IEnumerable<GossipToken> own, int count)
@@ -183,7 +189,8 @@ internal sealed class GroupPush
         var published = new List<PublishedEvent>();
         foreach (var session in _sessions.All.Where(one => one.IsActive).ToList())
         {
-            if (_account.Store.GetJson<PushRegistration>(PushKey(session.GroupId)) is { } registration && registration.ToldAt < _account.Now - (long)RenewTokensAfter.TotalSeconds)
+            if (_account.Store.GetJson<PushRegistration>(PushKey(session.GroupId)) is { } registration
+                && registration.ToldAt < _account.Now - (long)RenewTokensAfter.TotalSeconds)
             {
                 published.Add((await RegisterAsync(session.GroupId, registration, cancellationToken)).Published);
             }

@@ -37,7 +37,11 @@ public static class TokenGossip
 
     /// <summary>The inner event of a list; each token names its leaf.</summary>
     public static Rumor CreateList(in Bytes32 account, in Bytes32 answered, IEnumerable<GossipToken> tokens, long createdAt) =>
-        Rumor.Create(account, ListKind, [["e", answered.ToString()], .. tokens.Select(token => Tag(token, token.Leaf ?? throw new ArgumentException("a listed token names its leaf", nameof(tokens))))], string.Empty, createdAt);
+        Rumor.Create(account, ListKind,
+            [
+                ["e", answered.ToString()],
+                .. tokens.Select(token => Tag(token, token.Leaf ?? throw new ArgumentException("a listed token names its leaf", nameof(tokens))))
+            ], string.Empty, createdAt);
 
     /// <summary>The inner event of a removal.</summary>
     public static Rumor CreateRemoval(in Bytes32 account, long createdAt) => Rumor.Create(account, RemovalKind, [], string.Empty, createdAt);
@@ -98,7 +102,8 @@ public static class TokenGossip
         }
 
         byte[] bytes = new byte[TokenDialects.MaxTokenSize + 3];
-        return Convert.TryFromBase64String(tag[1], bytes, out int length) && (length == TokenDialect.Mip05Short.TokenSize || length == TokenDialect.Mip05Long.TokenSize)
+        return Convert.TryFromBase64String(tag[1], bytes, out int length)
+            && (length == TokenDialect.Mip05Short.TokenSize || length == TokenDialect.Mip05Long.TokenSize)
             ? new GossipToken(bytes[..length], server, tag[3], isList ? leaf : null)
             : null;
     }

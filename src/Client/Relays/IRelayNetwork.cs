@@ -30,7 +30,8 @@ public sealed record RelayReply(string Relay, RelayAnswer Answer, string Message
 public sealed record RelayFetch(string Relay, IReadOnlyList<NostrEvent> Events, bool Complete, string Message = "");
 
 /// <summary>
-/// The relays as the client sees them. Nothing here throws for what a relay or the network does. The seam where tests put lying, losing and slow relays. Thread-safe.
+/// The relays as the client sees them. Nothing here throws for what a relay or the network does. The seam where tests put lying, losing and slow relays.
+/// Thread-safe.
 /// </summary>
 public interface IRelayNetwork : IAsyncDisposable
 {

@@ -16,7 +16,9 @@ public sealed record PublishedEvent(Bytes32 EventId, int Kind, long CreatedAt, I
     public bool IsRefused => Replies.All(reply => reply.Answer == RelayAnswer.Refused);
 
     /// <summary>True when every relay said no in words that asking again will not change (NIP-01).</summary>
-    public bool IsRefusedForGood => Replies.All(reply => reply.Answer == RelayAnswer.Refused && (reply.Message.StartsWith("invalid:", StringComparison.Ordinal) || reply.Message.StartsWith("blocked:", StringComparison.Ordinal)));
+    public bool IsRefusedForGood =>
+        Replies.All(reply => reply.Answer == RelayAnswer.Refused
+            && (reply.Message.StartsWith("invalid:", StringComparison.Ordinal) || reply.Message.StartsWith("blocked:", StringComparison.Ordinal)));
 
     /// <summary>The relays' words, for an error message.</summary>
     public string Reasons => Replies.Count == 0 ? "no relay is known" : string.Join("; ", Replies.Select(reply => $"{reply.Relay}: {reply.Message}"));

@@ -10,7 +10,8 @@ using Marmot.Protocol.RelayClient;
 namespace Marmot.Client.Relays;
 
 /// <summary>One relay, connected when something is asked of it and again when the connection was cut; answers NIP-42 challenges when it has a key.</summary>
-/// <remarks><see cref="RelayConnection"/> serves servers that listen for ever; a client asks many short questions. Both stand on <see cref="RelaySession"/>. Thread-safe.</remarks>
+/// <remarks><see cref="RelayConnection"/> serves servers that listen for ever; a client asks many short questions. Both stand on <see cref="RelaySession"/>.
+/// Thread-safe.</remarks>
 internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOptions options, TimeProvider time) : IAsyncDisposable
 {
     private const string Cut = "the connection was cut";
@@ -33,7 +34,8 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
             }
 
             var (answer, message) = await wire.PublishAsync(evt, cancellationToken);
-            if (answer == RelayAnswer.Refused && attempt == 0 && account is not null && WantsAuth(message) && await wire.Session.WaitForVerdictAsync(cancellationToken))
+            if (answer == RelayAnswer.Refused && attempt == 0 && account is not null && WantsAuth(message)
+                && await wire.Session.WaitForVerdictAsync(cancellationToken))
             {
                 continue;
             }
@@ -124,7 +126,9 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
 
             return _disposed ? null : _wire = await Wire.OpenAsync(relay, account, options, time, cancellationToken);
         }
-        catch (Exception exception) when (exception is WebSocketException or HttpRequestException or IOException or OperationCanceledException or UriFormatException or InvalidOperationException or ArgumentException)
+        catch (Exception exception)
+            when (exception is WebSocketException or HttpRequestException or IOException or OperationCanceledException or UriFormatException
+                or InvalidOperationException or ArgumentException)
         {
             return null;
         }
@@ -153,7 +157,8 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
 
         public RelaySession Session { get; }
 
-        public static async Task<Wire> OpenAsync(string relay, SecretKey? account, RelayNetworkOptions options, TimeProvider time, CancellationToken cancellationToken)
+        public static async Task<Wire> OpenAsync(string relay, SecretKey? account, RelayNetworkOptions options, TimeProvider time,
+            CancellationToken cancellationToken)
         {
             var settings = new RelayConnectionOptions
             {
@@ -183,7 +188,8 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
             }
         }
 
-        public async Task<(IReadOnlyList<NostrEvent> Events, bool Complete, string Message)> QueryAsync(string id, Filter filter, CancellationToken cancellationToken)
+        public async Task<(IReadOnlyList<NostrEvent> Events, bool Complete, string Message)> QueryAsync(string id, Filter filter,
+            CancellationToken cancellationToken)
         {
             var events = new List<NostrEvent>();
             var subscription = new Subscription(events.Add);

@@ -5,8 +5,10 @@ using Marmot.Protocol.Filters;
 
 namespace Marmot.Client.Relays;
 
-/// <summary>Relays over WebSockets: at most two connections a relay, one that never says who the account is unless the relay insists, and one that authenticates (NIP-42).</summary>
-/// <remarks>Group events are read and written over the nameless connection, so a relay that serves both cannot tie an account to its groups by the connection.</remarks>
+/// <summary>Relays over WebSockets: at most two connections a relay, one that never says who the account is unless the relay insists, and one that
+/// authenticates (NIP-42).</summary>
+/// <remarks>Group events are read and written over the nameless connection, so a relay that serves both cannot tie an account to its groups by the
+/// connection.</remarks>
 public sealed class RelayNetwork(RelayNetworkOptions options, TimeProvider time) : IRelayNetwork
 {
     // A page shorter than this is the last one: no relay caps its answers lower.
@@ -53,9 +55,12 @@ public sealed class RelayNetwork(RelayNetworkOptions options, TimeProvider time)
 
             int before = found.Count;
 
-            // A relay is a stranger: what was not asked for and what is not signed is as unsaid. Signatures are what a catch-up costs most, so all cores check them.
+            // A relay is a stranger: what was not asked for and what is not signed is as unsaid. Signatures are what a catch-up costs most, so all cores check
+            // them.
             var unseen = answer.Events.Where(evt => !seen.Contains(evt.Id));
-            var honest = answer.Events.Count < ParallelFrom ? unseen.Where(evt => IsHonest(page, evt)) : unseen.AsParallel().AsOrdered().Where(evt => IsHonest(page, evt));
+            var honest = answer.Events.Count < ParallelFrom
+                ? unseen.Where(evt => IsHonest(page, evt))
+                : unseen.AsParallel().AsOrdered().Where(evt => IsHonest(page, evt));
             found.AddRange(honest.AsEnumerable().Where(evt => seen.Add(evt.Id)));
 
             if (!answer.Complete)
@@ -112,7 +117,9 @@ public sealed class RelayNetwork(RelayNetworkOptions options, TimeProvider time)
         _links.Clear();
     }
 
-    private RelayLink Link(string relay, bool asAccount) => _links.GetOrAdd((relay, asAccount), key => new RelayLink(key.Relay, key.AsAccount ? options.Account : null, options, time));
+    private RelayLink Link(string relay, bool asAccount) =>
+        _links.GetOrAdd((relay, asAccount), key => new RelayLink(key.Relay, key.AsAccount ? options.Account : null, options, time));
 
-    private static bool IsHonest(Filter filter, NostrEvent evt) => NostrEventReader.TryRead(evt.Json.Span, out var view, out _) && filter.Matches(view) && evt.TryVerify(out _);
+    private static bool IsHonest(Filter filter, NostrEvent evt) =>
+        NostrEventReader.TryRead(evt.Json.Span, out var view, out _) && filter.Matches(view) && evt.TryVerify(out _);
 }

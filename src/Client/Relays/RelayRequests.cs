@@ -27,6 +27,8 @@ internal sealed class RelayRequests(IRelayNetwork network)
     public static IReadOnlyList<string> NewestList(IEnumerable<NostrEvent> lists, int kind, string tagName)
     {
         var newest = lists.Where(list => list.Kind == kind).OrderByDescending(list => list.CreatedAt).ThenBy(list => list.Id).FirstOrDefault();
-        return newest is null ? [] : RelayUrls.Distinct(newest.Tags.Where(tag => tag[0] == tagName && tag.Length > 1 && !(tag.Length > 2 && tag[2] == "read")).Select(tag => tag[1]));
+        return newest is null
+            ? []
+            : RelayUrls.Distinct(newest.Tags.Where(tag => tag[0] == tagName && tag.Length > 1 && !(tag.Length > 2 && tag[2] == "read")).Select(tag => tag[1]));
     }
 }

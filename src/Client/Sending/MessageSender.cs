@@ -18,7 +18,8 @@ internal sealed class MessageSender
         => (_account, _sessions, _relays, _outbox, _renewal) = (account, sessions, relays, outbox, renewal);
 
     /// <summary>Sends a message to a group.</summary>
-    public async Task<SentMessage> SendAsync(string groupId, string content, int kind = MarmotNumbers.ChatKind, IReadOnlyList<string[]>? tags = null, CancellationToken cancellationToken = default)
+    public async Task<SentMessage> SendAsync(string groupId, string content, int kind = MarmotNumbers.ChatKind, IReadOnlyList<string[]>? tags = null,
+        CancellationToken cancellationToken = default)
     {
         return (await SendInEpochAsync(groupId, content, tags ?? [], null, cancellationToken, kind))!;
     }
@@ -63,6 +64,8 @@ internal sealed class MessageSender
         await _account.Store.FlushAsync(CancellationToken.None);
         var published = await _relays.PublishAsync(evt, relays, cancellationToken);
         _outbox.Settle(published);
-        return published.IsRefused && relays.Count > 0 ? throw new ClientException($"no relay took the message: {published.Reasons}") : new SentMessage(rumor, published);
+        return published.IsRefused && relays.Count > 0
+            ? throw new ClientException($"no relay took the message: {published.Reasons}")
+            : new SentMessage(rumor, published);
     }
 }

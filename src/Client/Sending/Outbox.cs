@@ -15,7 +15,8 @@ namespace Marmot.Client.Sending;
 /// <summary>Events that must still reach a relay, stored until one has taken them: messages, leaves, Welcomes, own commits until they were seen.</summary>
 internal sealed class Outbox
 {
-    /// <summary>Relays may refuse what is older, or as far ahead when the clock was wrong; an application message is dated anew then, a commit never, since its date is its rank.</summary>
+    /// <summary>Relays may refuse what is older, or as far ahead when the clock was wrong; an application message is dated anew then, a commit never, since its
+    /// date is its rank.</summary>
     private const int FreshSeconds = 300;
 
     private const int MaxPublishing = 16;
@@ -46,7 +47,9 @@ internal sealed class Outbox
             var wrap = GiftWrap.Create(rumor, _account.Key, invitee.PublicKey, _account.Time);
             batch.PutJson(
                 GroupSession.OutboxKey(wrap.Id),
-                new OutboxEntry(System.Text.Encoding.UTF8.GetString(wrap.Json.Span), wrap.Kind, wrap.CreatedAt, [.. relays], session.GroupId, session.Epoch, null) { Recipient = invitee.PublicKey });
+                new OutboxEntry(System.Text.Encoding.UTF8.GetString(wrap.Json.Span), wrap.Kind, wrap.CreatedAt, [.. relays], session.GroupId, session.Epoch,
+                    null)
+                { Recipient = invitee.PublicKey });
         }
     };
 
@@ -54,7 +57,8 @@ internal sealed class Outbox
     public async Task<IReadOnlyList<PublishedEvent>> FlushAsync(Func<OutboxEntry, bool> wanted, CancellationToken cancellationToken)
     {
         await _account.Store.FlushAsync(cancellationToken);
-        var waiting = _account.Store.Scan("o/").Select(pair => StoreJson.Read<OutboxEntry>(pair.Value)).Where(entry => entry is { AckedAt: 0, MustSeal: false } && wanted(entry)).OrderBy(entry => entry.CreatedAt).ToList();
+        var waiting = _account.Store.Scan("o/").Select(pair => StoreJson.Read<OutboxEntry>(pair.Value))
+            .Where(entry => entry is { AckedAt: 0, MustSeal: false } && wanted(entry)).OrderBy(entry => entry.CreatedAt).ToList();
         var published = new PublishedEvent?[waiting.Count];
         await Parallel.ForEachAsync(
             Enumerable.Range(0, waiting.Count),
@@ -70,7 +74,8 @@ internal sealed class Outbox
             return null;
         }
 
-        if (entry is { Kind: GroupEvent.Kind, Message: not null } && (evt.CreatedAt < _account.Now - FreshSeconds || evt.CreatedAt > _account.Now + FreshSeconds))
+        if (entry is { Kind: GroupEvent.Kind, Message: not null }
+            && (evt.CreatedAt < _account.Now - FreshSeconds || evt.CreatedAt > _account.Now + FreshSeconds))
         {
             evt = Redate(entry, evt);
         }
@@ -93,14 +98,15 @@ internal sealed class Outbox
         var again = NostrEvent.Create(oneTime, evt.Kind, evt.Tags, evt.Content, _account.Now);
         var batch = new StoreBatch();
         batch.Delete(GroupSession.OutboxKey(evt.Id));
-        batch.PutJson(GroupSession.OutboxKey(again.Id), entry with { EventJson = System.Text.Encoding.UTF8.GetString(again.Json.Span), CreatedAt = again.CreatedAt });
+        batch.PutJson(GroupSession.OutboxKey(again.Id),
+            entry with { EventJson = System.Text.Encoding.UTF8.GetString(again.Json.Span), CreatedAt = again.CreatedAt });
         _account.Store.Commit(batch);
         return again;
     }
 
     /// <summary>
-    /// Notes an answer: an OK ends it for wraps, and for group events once a relay has shown the event. A refusal by all ends a first attempt, whose caller learns of it; what is repeated in
-    /// the background was promised, so only a refusal that will not change ends it.
+    /// Notes an answer: an OK ends it for wraps, and for group events once a relay has shown the event. A refusal by all ends a first attempt, whose caller
+    /// learns of it; what is repeated in the background was promised, so only a refusal that will not change ends it.
     /// </summary>
     public void Settle(PublishedEvent published, bool isRepeated = false)
     {
@@ -146,7 +152,8 @@ internal sealed class Outbox
         foreach (var (key, value) in _account.Store.Scan("o/"))
         {
             var entry = StoreJson.Read<OutboxEntry>(value);
-            if (entry.GroupId == session.GroupId && entry.AckedAt > 0 && (entry.AckedAt < askedAt - 1 || entry.AckedAt > askedAt + FreshSeconds) && !shown.Contains(Bytes32.ParseHex(key[2..])))
+            if (entry.GroupId == session.GroupId && entry.AckedAt > 0 && (entry.AckedAt < askedAt - 1 || entry.AckedAt > askedAt + FreshSeconds)
+                && !shown.Contains(Bytes32.ParseHex(key[2..])))
             {
                 if (entry.CreatedAt >= since)
                 {

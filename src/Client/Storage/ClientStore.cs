@@ -4,8 +4,8 @@ namespace Marmot.Client.Storage;
 
 /// <summary>The client's one store: small values by key, changed in batches that are on disk, whole, when <see cref="Commit"/> returns.</summary>
 /// <remarks>
-/// An encrypted log (<see cref="EncryptedLog"/>) with all live values in memory, and beside it pages (<see cref="PageFolder"/>) for what is seldom read. One process at a time: the log is locked
-/// while it is open. Thread-safe.
+/// An encrypted log (<see cref="EncryptedLog"/>) with all live values in memory, and beside it pages (<see cref="PageFolder"/>) for what is seldom read. One
+/// process at a time: the log is locked while it is open. Thread-safe.
 /// </remarks>
 public sealed class ClientStore : IDisposable
 {
@@ -66,7 +66,8 @@ public sealed class ClientStore : IDisposable
             }
 
             store._log.Accept();
-            store._pages = new PageFolder(Path.Combine(folder, PageFolderName), store.Scan(PagePrefix).Select(pair => StoreJson.Read<PageReference>(pair.Value)), recorder);
+            store._pages = new PageFolder(Path.Combine(folder, PageFolderName), store.Scan(PagePrefix)
+                .Select(pair => StoreJson.Read<PageReference>(pair.Value)), recorder);
             return store;
         }
         catch
@@ -109,13 +110,17 @@ public sealed class ClientStore : IDisposable
     {
         lock (_gate)
         {
-            return [.. _values.Where(pair => pair.Key.StartsWith(prefix, StringComparison.Ordinal)).Select(pair => (pair.Key, pair.Value)).OrderBy(pair => pair.Key, StringComparer.Ordinal)];
+            return [
+                .. _values.Where(pair => pair.Key.StartsWith(prefix, StringComparison.Ordinal)).Select(pair => (pair.Key, pair.Value))
+                    .OrderBy(pair => pair.Key, StringComparer.Ordinal)
+            ];
         }
     }
 
     /// <summary>Makes all changes of a batch true at once.</summary>
     /// <param name="batch">The changes; used up.</param>
-    /// <param name="durable">False leaves the flush to <see cref="FlushAsync"/> or the next durable batch: for what may be lost and found again, such as a delivered outbox entry.</param>
+    /// <param name="durable">False leaves the flush to <see cref="FlushAsync"/> or the next durable batch: for what may be lost and found again, such as a
+    /// delivered outbox entry.</param>
     public void Commit(StoreBatch batch, bool durable = true)
     {
         if (batch.IsEmpty)
@@ -193,7 +198,8 @@ public sealed class ClientStore : IDisposable
     /// <summary>False when everything must stay in memory.</summary>
     internal bool HasPages => _pages is not null;
 
-    /// <summary>Writes a page, which is on disk when this returns; it is deleted at the next start unless a value under <see cref="PagePrefix"/> refers to it.</summary>
+    /// <summary>Writes a page, which is on disk when this returns; it is deleted at the next start unless a value under <see cref="PagePrefix"/> refers to
+    /// it.</summary>
     internal PageReference WritePage(IReadOnlyList<byte[]> records) => _pages!.Write(records);
 
     /// <summary>Records of the history that were found damaged since the store was opened: they are left out, what stands around them is there.</summary>

@@ -5,10 +5,11 @@ using Marmot.Platform.Native;
 
 namespace Marmot.Client.Storage;
 
-/// <summary>An append-only file of encrypted batches: a header, then frames (<see cref="FrameCodec"/>). Beside it lies its mark (<see cref="StoreMark"/>). One owner.</summary>
+/// <summary>An append-only file of encrypted batches: a header, then frames (<see cref="FrameCodec"/>). Beside it lies its mark (<see cref="StoreMark"/>). One
+/// owner.</summary>
 /// <remarks>
-/// An end that a crash tore is cut off when it is opened: frames that were never flushed and behind which nothing stands that was flushed after them. Anything else that does not read is
-/// damage: an error, and the file stays as it is.
+/// An end that a crash tore is cut off when it is opened: frames that were never flushed and behind which nothing stands that was flushed after them. Anything
+/// else that does not read is damage: an error, and the file stays as it is.
 /// </remarks>
 internal sealed class EncryptedLog : IDisposable
 {
@@ -86,7 +87,8 @@ internal sealed class EncryptedLog : IDisposable
     }
 
     /// <summary>Adds one batch; with <paramref name="durable"/> it is on disk when this returns.</summary>
-    /// <exception cref="IOException">It could not be written. After a flush that failed the store takes nothing more: what is on the disk is unknown until it is opened again.</exception>
+    /// <exception cref="IOException">It could not be written. After a flush that failed the store takes nothing more: what is on the disk is unknown until it
+    /// is opened again.</exception>
     public void Append(List<(string Key, byte[]? Value)> changes, bool durable)
     {
         ThrowIfBroken();
@@ -210,7 +212,9 @@ internal sealed class EncryptedLog : IDisposable
 
         if (header[8] > 1 || (header[8] == 1) != secret.IsPassphrase)
         {
-            throw new InvalidDataException(header[8] > 1 ? $"{path}: not a client store" : $"{path}: this store is opened by a {(header[8] == 1 ? "passphrase" : "key file")}");
+            throw new InvalidDataException(header[8] > 1
+                ? $"{path}: not a client store"
+                : $"{path}: this store is opened by a {(header[8] == 1 ? "passphrase" : "key file")}");
         }
 
         byte[] salt = header[9..(9 + SaltSize)];
@@ -271,7 +275,9 @@ internal sealed class EncryptedLog : IDisposable
     private bool IsCopy(StoreMark.Content? mark) =>
         mark is null
         || !mark.IsUntouched
-        || (mark.Salt.AsSpan().SequenceEqual(Salt) ? mark.Flushed > Frames || mark.Generation != Generation || mark.Identity != _identity : mark.Generation + 1 != Generation);
+        || (mark.Salt.AsSpan().SequenceEqual(Salt)
+            ? mark.Flushed > Frames || mark.Generation != Generation || mark.Identity != _identity
+            : mark.Generation + 1 != Generation);
 
     private void Play(Action<string, byte[]?> apply, ulong flushedByMark)
     {
@@ -279,7 +285,8 @@ internal sealed class EncryptedLog : IDisposable
         byte[] head = new byte[FrameCodec.HeadSize];
         while (Length < size)
         {
-            if (_codec.TryReadHead(head.AsSpan(0, _file.Read(head, Length)), out int length, out ulong number, out _) && number == Frames && length <= size - Length)
+            if (_codec.TryReadHead(head.AsSpan(0, _file.Read(head, Length)), out int length, out ulong number, out _) && number == Frames
+                && length <= size - Length)
             {
                 byte[] frame = new byte[length];
                 if (_file.Read(frame, Length) == length && _codec.TryOpen(frame, apply))

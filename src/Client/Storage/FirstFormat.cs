@@ -3,7 +3,8 @@ using System.Security.Cryptography;
 
 namespace Marmot.Client.Storage;
 
-/// <summary>Reads logs of the first format (MRMTSTO1): frames of length u32, nonce 12, ciphertext and tag 16, whose lengths nothing authenticates. They are rewritten when they are opened.</summary>
+/// <summary>Reads logs of the first format (MRMTSTO1): frames of length u32, nonce 12, ciphertext and tag 16, whose lengths nothing authenticates. They are
+/// rewritten when they are opened.</summary>
 internal static class FirstFormat
 {
     internal const int HeaderSize = 8 + 1 + 32 + (2 * sizeof(ulong));
@@ -57,7 +58,8 @@ internal static class FirstFormat
 
         try
         {
-            cipher.Decrypt(frame.AsSpan(sizeof(uint), NonceSize), frame.AsSpan(sizeof(uint) + NonceSize, plaintext.Length), frame.AsSpan(length - TagSize), plaintext, data);
+            cipher.Decrypt(frame.AsSpan(sizeof(uint), NonceSize), frame.AsSpan(sizeof(uint) + NonceSize, plaintext.Length), frame.AsSpan(length - TagSize),
+                plaintext, data);
         }
         catch (AuthenticationTagMismatchException)
         {

@@ -6,9 +6,9 @@ namespace Marmot.Client.Storage;
 
 /// <summary>The frames of one log file: a head of length u32, number u64, flushed u64 and tag 16, then nonce 12, ciphertext and tag 16. Big-endian.</summary>
 /// <remarks>
-/// AES-256-GCM and, for the head, HMAC-SHA256 cut to 16 bytes, under keys of their own for each file: HKDF-SHA256(secret, salt of the file). Both authenticate the file's header. The number
-/// counts frames from 0, so frames cannot be moved, dropped or repeated. <c>flushed</c> is how many frames were on disk when this one was written: it tells a frame that a crash tore from one
-/// that was damaged later.
+/// AES-256-GCM and, for the head, HMAC-SHA256 cut to 16 bytes, under keys of their own for each file: HKDF-SHA256(secret, salt of the file). Both authenticate
+/// the file's header. The number counts frames from 0, so frames cannot be moved, dropped or repeated. <c>flushed</c> is how many frames were on disk when this
+/// one was written: it tells a frame that a crash tore from one that was damaged later.
 /// </remarks>
 internal sealed class FrameCodec : IDisposable
 {
@@ -77,7 +77,8 @@ internal sealed class FrameCodec : IDisposable
         byte[] plaintext = new byte[frame.Length - Overhead];
         try
         {
-            _cipher.Decrypt(frame.Slice(HeadSize, NonceSize), frame.Slice(HeadSize + NonceSize, plaintext.Length), frame[^TagSize..], plaintext, DataOf(frame[..HeadSize]));
+            _cipher.Decrypt(frame.Slice(HeadSize, NonceSize), frame.Slice(HeadSize + NonceSize, plaintext.Length), frame[^TagSize..], plaintext,
+                DataOf(frame[..HeadSize]));
         }
         catch (AuthenticationTagMismatchException)
         {

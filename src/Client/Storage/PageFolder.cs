@@ -10,8 +10,9 @@ namespace Marmot.Client.Storage;
 internal sealed record PageReference(string Name, byte[] Key, int Records = 0);
 
 /// <summary>
-/// Records that need no memory: each page a file of its own, written once under a key of its own, its name the associated data (AES-256-GCM). Each record is sealed by itself, and the table of
-/// their lengths stands at the beginning and at the end, so that damage costs the damaged record alone. A file counts once a value refers to it.
+/// Records that need no memory: each page a file of its own, written once under a key of its own, its name the associated data (AES-256-GCM). Each record is
+/// sealed by itself, and the table of their lengths stands at the beginning and at the end, so that damage costs the damaged record alone. A file counts once a
+/// value refers to it.
 /// </summary>
 internal sealed class PageFolder
 {
@@ -41,7 +42,8 @@ internal sealed class PageFolder
     /// <summary>Writes a page; it is on disk when this returns.</summary>
     public PageReference Write(IReadOnlyList<byte[]> records)
     {
-        var page = new PageReference($"{Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(16))}.page", RandomNumberGenerator.GetBytes(KeySize), records.Count);
+        var page = new PageReference($"{Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(16))}.page",
+            RandomNumberGenerator.GetBytes(KeySize), records.Count);
         byte[] table = new byte[records.Count * sizeof(int)];
         for (int i = 0; i < records.Count; i++)
         {
@@ -93,7 +95,9 @@ internal sealed class PageFolder
     private static byte[]?[] ReadRecords(AesGcm cipher, PageReference page, byte[] bytes, string path)
     {
         int tableSize = (page.Records * sizeof(int)) + TagSize;
-        if (bytes.Length < 2 * tableSize || (Open(cipher, page, FirstTable, bytes.AsSpan(0, tableSize)) ?? Open(cipher, page, SecondTable, bytes.AsSpan(bytes.Length - tableSize))) is not { } table)
+        if (bytes.Length < 2 * tableSize
+            || (Open(cipher, page, FirstTable, bytes.AsSpan(0, tableSize))
+                ?? Open(cipher, page, SecondTable, bytes.AsSpan(bytes.Length - tableSize))) is not { } table)
         {
             throw new InvalidDataException($"{path}: this part of the history is damaged");
         }

@@ -3,7 +3,8 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Marmot.Client.Storage;
 
-/// <summary>One file of the store, written at given offsets without a buffer. Its owner flushes it; a failed flush leaves it unknown what is on the disk. One writer at a time.</summary>
+/// <summary>One file of the store, written at given offsets without a buffer. Its owner flushes it; a failed flush leaves it unknown what is on the disk. One
+/// writer at a time.</summary>
 internal sealed class StoreFile : IDisposable
 {
     private readonly FileStream _file;
@@ -18,10 +19,12 @@ internal sealed class StoreFile : IDisposable
 
     /// <summary>Opens a file that is there; nobody else can open it meanwhile.</summary>
     public static StoreFile Open(string path, IStoreRecorder? recorder) =>
-        new(new FileStream(path, new FileStreamOptions { Mode = FileMode.Open, Access = FileAccess.ReadWrite, Share = FileShare.None, BufferSize = 0 }), recorder);
+        new(new FileStream(path, new FileStreamOptions { Mode = FileMode.Open, Access = FileAccess.ReadWrite, Share = FileShare.None, BufferSize = 0 }),
+            recorder);
 
     /// <summary>Makes an empty file that is not there yet, with mode 0600.</summary>
-    public static StoreFile Create(string path, IStoreRecorder? recorder) => New(new FileStream(path, FileModes.NewFile(FileMode.CreateNew, FileAccess.ReadWrite, FileModes.OwnerOnlyFile)), recorder);
+    public static StoreFile Create(string path, IStoreRecorder? recorder) =>
+        New(new FileStream(path, FileModes.NewFile(FileMode.CreateNew, FileAccess.ReadWrite, FileModes.OwnerOnlyFile)), recorder);
 
     /// <summary>Makes an empty file aside, to be filled and put in a path's place by <see cref="Place"/>.</summary>
     public static StoreFile Draft(string path, IStoreRecorder? recorder) => New(AtomicFile.OpenDraft(path, FileModes.OwnerOnlyFile), recorder);

@@ -4,10 +4,12 @@ using System.Security.Cryptography;
 namespace Marmot.Client.Storage;
 
 /// <summary>
-/// The small file beside the log that says how much of it is on disk. It tells a last frame that was damaged from one that a crash tore, and a log that was put back from a copy from the one
-/// that was written last (docs/decisions/0022). Written after each flush of the log and not flushed itself: after a crash it may lag behind, never run ahead. One owner.
+/// The small file beside the log that says how much of it is on disk. It tells a last frame that was damaged from one that a crash tore, and a log that was put
+/// back from a copy from the one that was written last (docs/decisions/0022). Written after each flush of the log and not flushed itself: after a crash it may
+/// lag behind, never run ahead. One owner.
 /// </summary>
-/// <remarks>"MRMTMRK1", salt of the log 32, generation u64, flushed frames u64, identity of the log u64, time i64, HMAC-SHA256 32; big-endian. One sector, so that it is written whole.</remarks>
+/// <remarks>"MRMTMRK1", salt of the log 32, generation u64, flushed frames u64, identity of the log u64, time i64, HMAC-SHA256 32; big-endian. One sector, so
+/// that it is written whole.</remarks>
 internal sealed class StoreMark : IDisposable
 {
     /// <summary>The file system and this process may read the clock at slightly different times.</summary>
@@ -36,7 +38,8 @@ internal sealed class StoreMark : IDisposable
     internal Content? Read(string path)
     {
         byte[] bytes = new byte[Size];
-        if (_file.Read(bytes, 0) < Size || !bytes.AsSpan(0, 8).SequenceEqual(Magic) || !CryptographicOperations.FixedTimeEquals(HMACSHA256.HashData(_key, bytes.AsSpan(0, Size - TagSize)), bytes.AsSpan(Size - TagSize)))
+        if (_file.Read(bytes, 0) < Size || !bytes.AsSpan(0, 8).SequenceEqual(Magic)
+            || !CryptographicOperations.FixedTimeEquals(HMACSHA256.HashData(_key, bytes.AsSpan(0, Size - TagSize)), bytes.AsSpan(Size - TagSize)))
         {
             return null;
         }

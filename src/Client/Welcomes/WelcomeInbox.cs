@@ -49,7 +49,8 @@ internal sealed class WelcomeInbox
         var failed = new List<FailedWelcome>();
         int clockSteps = _account.Clock.CountSteps();
         long askedAt = _account.Now;
-        var answers = await Task.WhenAll(_account.Settings.InboxRelays.Select(relay => _relays.Network.FetchAsync(relay, InboxFilter(), asAccount: true, cancellationToken)));
+        var answers = await Task.WhenAll(
+            _account.Settings.InboxRelays.Select(relay => _relays.Network.FetchAsync(relay, InboxFilter(), asAccount: true, cancellationToken)));
         await OpenWrapsAsync(answers.SelectMany(answer => answer.Events), joined, failed, cancellationToken);
         if (answers.Length > 0 && Array.TrueForAll(answers, answer => answer.Complete))
         {
@@ -62,15 +63,21 @@ internal sealed class WelcomeInbox
             await ListenForWelcomeAsync(limit, joined, failed, cancellationToken);
         }
 
-        return new JoinReport(joined, failed) { Unreachable = [.. answers.Where(answer => !answer.Complete).Select(answer => $"{answer.Relay}: {answer.Message}")] };
+        return new JoinReport(joined, failed)
+        {
+            Unreachable = [.. answers.Where(answer => !answer.Complete).Select(answer => $"{answer.Relay}: {answer.Message}")],
+        };
     }
 
     /// <summary>The account's gift wraps on its inbox relays as they lie there.</summary>
     public Task<IReadOnlyList<NostrEvent>> FetchGiftWrapsAsync(CancellationToken cancellationToken = default) =>
-        _relays.FetchAsync(_account.Settings.InboxRelays, new Filter { Kinds = [GiftWrap.Kind], Tags = new Dictionary<char, string[]> { ['p'] = [_account.PublicKey.ToString()] } }, asAccount: true, cancellationToken);
+        _relays.FetchAsync(_account.Settings.InboxRelays,
+            new Filter { Kinds = [GiftWrap.Kind], Tags = new Dictionary<char, string[]> { ['p'] = [_account.PublicKey.ToString()] } }, asAccount: true,
+            cancellationToken);
 
     // A mark ahead of the clock, or of a clock that was set since, says nothing.
-    private long InboxReadAt => _account.InboxReadAt > _account.Now + InboxMarginSeconds || _account.Clock.CountSteps() != _clockStepsAtLook ? 0 : _account.InboxReadAt;
+    private long InboxReadAt =>
+        _account.InboxReadAt > _account.Now + InboxMarginSeconds || _account.Clock.CountSteps() != _clockStepsAtLook ? 0 : _account.InboxReadAt;
 
     // Wraps are dated up to two days back (NIP-59): never ask for less than that.
     private Filter InboxFilter() => new()
@@ -86,7 +93,9 @@ internal sealed class WelcomeInbox
         using var turn = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
         var arrived = System.Threading.Channels.Channel.CreateUnbounded<NostrEvent>();
         var filter = InboxFilter();
-        var listening = _account.Settings.InboxRelays.Select(relay => _relays.Network.ListenAsync(relay, filter, asAccount: true, evt => arrived.Writer.TryWrite(evt), turn.Token)).ToList();
+        var listening =
+            _account.Settings.InboxRelays.Select(relay =>
+                _relays.Network.ListenAsync(relay, filter, asAccount: true, evt => arrived.Writer.TryWrite(evt), turn.Token)).ToList();
         try
         {
             while (joined.Count == 0 && failed.Count == 0)
@@ -180,7 +189,8 @@ internal sealed class WelcomeInbox
     private void ForgetOldWraps()
     {
         var batch = new StoreBatch();
-        foreach (var (wrapId, _) in _processedWraps.Where(pair => pair.Value < _account.InboxReadAt - (2 * (GiftWrap.MaxBackdateSeconds + InboxMarginSeconds))).ToList())
+        foreach (var (wrapId, _) in _processedWraps.Where(pair => pair.Value < _account.InboxReadAt - (2 * (GiftWrap.MaxBackdateSeconds + InboxMarginSeconds)))
+            .ToList())
         {
             batch.Delete(WrapPrefix + wrapId);
             _processedWraps.Remove(wrapId);
@@ -260,8 +270,8 @@ internal sealed class WelcomeInbox
             return "the group is joined already";
         }
 
-        // 3. A key package for one use has had it, and its keys are gone with the same write. What stays of it reminds of the slot that is empty now. Another Welcome into the same group is the
-        // same use: two admins invited at once.
+        // 3. A key package for one use has had it, and its keys are gone with the same write. What stays of it reminds of the slot that is empty now. Another
+        // Welcome into the same group is the same use: two admins invited at once.
         var record = _account.Store.GetJson<KeyPackageRecord>(KeyPackageRecord.Key(welcome.Used.Reference)) ?? welcome.Used.Record;
         if (record.IsUsedUp && known is null)
         {
@@ -296,7 +306,9 @@ internal sealed class WelcomeInbox
             return "the group has no readable Marmot group data";
         }
 
-        return data.Admins.Contains(rumor.PublicKey) && mls.Members.Any(member => MarmotIdentity.Of(member.Leaf) == rumor.PublicKey) ? null : "the inviter is not an admin of the group";
+        return data.Admins.Contains(rumor.PublicKey) && mls.Members.Any(member => MarmotIdentity.Of(member.Leaf) == rumor.PublicKey)
+            ? null
+            : "the inviter is not an admin of the group";
     }
 
     /// <summary>The own key package that opened a Welcome.</summary>

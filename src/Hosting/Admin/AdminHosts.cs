@@ -23,7 +23,8 @@ internal sealed class AdminHosts(IEnumerable<string> urls)
         }
 
         return host.IsLoopback || _hosts.Contains(host)
-            || (host.Address is { } address && context.Connection.LocalIpAddress is { } local && CallerAddress.Unmapped(local).Equals(CallerAddress.Unmapped(address)));
+            || (host.Address is { } address && context.Connection.LocalIpAddress is { } local
+                && CallerAddress.Unmapped(local).Equals(CallerAddress.Unmapped(address)));
     }
 
     private static bool IsAnyAddress(HostName host) => host.Address is { } address && (address.Equals(IPAddress.Any) || address.Equals(IPAddress.IPv6Any));

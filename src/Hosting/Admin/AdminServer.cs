@@ -16,8 +16,10 @@ using Microsoft.Extensions.Options;
 namespace Marmot.Hosting.Admin;
 
 /// <summary>The operator's port as a web application of its own, so that nothing of it can answer on the public port.</summary>
-/// <remarks><c>/healthz</c> alive, <c>/readyz</c> every part by name (503 while one is not ready), <c>/metrics</c> Prometheus text, <c>/</c> a page for people.</remarks>
-public sealed class AdminServer(IOptions<AdminOptions> options, IEnumerable<IHealthPart> parts, PrometheusText metrics, ILoggerFactory loggers) : IHostedService, IDisposable
+/// <remarks><c>/healthz</c> alive, <c>/readyz</c> every part by name (503 while one is not ready), <c>/metrics</c> Prometheus text, <c>/</c> a page for
+/// people.</remarks>
+public sealed class AdminServer(IOptions<AdminOptions> options, IEnumerable<IHealthPart> parts, PrometheusText metrics, ILoggerFactory loggers)
+    : IHostedService, IDisposable
 {
     /// <summary>How long a stop waits for answers under way.</summary>
     private static readonly TimeSpan StopTime = TimeSpan.FromSeconds(2);

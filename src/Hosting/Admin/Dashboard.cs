@@ -15,21 +15,31 @@ internal static class Dashboard
           table { border-collapse: collapse; width: 100% } td, th { text-align: left; padding: .2rem .6rem; border-bottom: 1px solid #ddd }
           td:last-child { text-align: right; font-variant-numeric: tabular-nums } #parts td:last-child { text-align: left }
           .no { color: #b00020; font-weight: 600 } .yes { color: #146c2e }
-          @media (prefers-color-scheme: dark) { body { color: #ddd; background: #161616 } td, th { border-color: #333 } .yes { color: #6fcf97 } .no { color: #ff8a80 } }
+          @media (prefers-color-scheme: dark) {
+            body { color: #ddd; background: #161616 } td, th { border-color: #333 } .yes { color: #6fcf97 } .no { color: #ff8a80 }
+          }
         </style>
         <h1>marmot-server <span id="ready"></span></h1>
         <h2>Parts</h2><table id="parts"></table>
         <h2>Metrics</h2><table id="metrics"></table>
         <script>
-          const row = (table, ...cells) => { const tr = table.insertRow(); for (const c of cells) { const td = tr.insertCell(); td.textContent = c.text ?? c; if (c.cls) td.className = c.cls } }
+          const row = (table, ...cells) => {
+            const tr = table.insertRow()
+            for (const c of cells) { const td = tr.insertCell(); td.textContent = c.text ?? c; if (c.cls) td.className = c.cls }
+          }
           async function refresh() {
             try {
               const ready = await (await fetch('readyz')).json(), text = await (await fetch('metrics')).text()
               const head = document.getElementById('ready'); head.textContent = ready.ready ? 'ready' : 'not ready'; head.className = ready.ready ? 'yes' : 'no'
               const parts = document.getElementById('parts'); parts.replaceChildren()
-              for (const [name, part] of Object.entries(ready.parts)) row(parts, name, { text: part.ready ? 'ready' : 'not ready', cls: part.ready ? 'yes' : 'no' }, part.detail)
+              for (const [name, part] of Object.entries(ready.parts)) {
+                row(parts, name, { text: part.ready ? 'ready' : 'not ready', cls: part.ready ? 'yes' : 'no' }, part.detail)
+              }
               const metrics = document.getElementById('metrics'); metrics.replaceChildren()
-              for (const line of text.split('\n')) if (line.startsWith('marmot') && !line.includes('_bucket{')) { const at = line.lastIndexOf(' '); row(metrics, line.slice(0, at), line.slice(at + 1)) }
+              for (const line of text.split('\n')) {
+                const at = line.lastIndexOf(' ')
+                if (line.startsWith('marmot') && !line.includes('_bucket{')) row(metrics, line.slice(0, at), line.slice(at + 1))
+              }
             } catch { const head = document.getElementById('ready'); head.textContent = 'no answer'; head.className = 'no' }
           }
           refresh(); setInterval(refresh, 2000)

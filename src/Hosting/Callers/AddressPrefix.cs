@@ -39,7 +39,8 @@ public static class CallerAddress
     /// <summary>True for addresses of this machine.</summary>
     public static bool IsLoopback(IPAddress address) => IPAddress.IsLoopback(Unmapped(address));
 
-    /// <summary>Whose limits a caller uses; null when it is not counted: it has no address (a Unix socket), or it is of this machine and <paramref name="countLoopback"/> is off.</summary>
+    /// <summary>Whose limits a caller uses; null when it is not counted: it has no address (a Unix socket), or it is of this machine and
+    /// <paramref name="countLoopback"/> is off.</summary>
     public static AddressPrefix? PrefixOf(IPAddress? address, bool countLoopback) =>
         address is null || (!countLoopback && IsLoopback(address)) ? null : AddressPrefix.Of(address);
 }

@@ -1,6 +1,7 @@
 namespace Marmot.Hosting.Cluster;
 
-/// <summary>The sending half that all buses share: numbers a channel's messages, those dropped included, and remembers on which channels something was dropped.</summary>
+/// <summary>The sending half that all buses share: numbers a channel's messages, those dropped included, and remembers on which channels something was
+/// dropped.</summary>
 /// <remarks>Not thread-safe; used under the bus's own lock or by its loop.</remarks>
 internal sealed class BusCounter(ulong sender)
 {

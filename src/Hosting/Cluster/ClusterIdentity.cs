@@ -6,13 +6,16 @@ using Npgsql;
 
 namespace Marmot.Hosting.Cluster;
 
-/// <summary>Which deployment this process is of, and which history of its database: what sets it apart from others on the same Redis (docs/decisions/0020).</summary>
+/// <summary>Which deployment this process is of, and which history of its database: what sets it apart from others on the same Redis
+/// (docs/decisions/0020).</summary>
 /// <param name="Prefix">What every channel and key begins with.</param>
 /// <param name="Deployment">A number of the deployment, in every message: two may have been given one prefix.</param>
-/// <param name="History">A number of the database's history: another one after a restore, and then what was said before does not count. 0 without a database.</param>
+/// <param name="History">A number of the database's history: another one after a restore, and then what was said before does not count. 0 without a
+/// database.</param>
 public sealed record DeploymentIdentity(string Prefix, ulong Deployment, ulong History);
 
-/// <summary>Knows the identity: from the database that the replicas share, where the relay keeps it, and asks again every few seconds; without a database it is the prefix alone.</summary>
+/// <summary>Knows the identity: from the database that the replicas share, where the relay keeps it, and asks again every few seconds; without a database it is
+/// the prefix alone.</summary>
 /// <remarks>Thread-safe.</remarks>
 public sealed class ClusterIdentity : IAsyncDisposable
 {

@@ -5,7 +5,8 @@ using Microsoft.Extensions.Options;
 
 namespace Marmot.Hosting.Cluster;
 
-/// <summary>How replicas of a server know of each other. With nothing set they share what <c>Storage:Postgres</c> offers, and a single process shares nothing.</summary>
+/// <summary>How replicas of a server know of each other. With nothing set they share what <c>Storage:Postgres</c> offers, and a single process shares
+/// nothing.</summary>
 public sealed class ClusterOptions
 {
     /// <summary>Section name.</summary>
@@ -26,11 +27,13 @@ public sealed class ClusterOptions
     /// <summary>PEM file of a private certificate authority for Redis. Default empty, the system's store.</summary>
     public string RedisCaFile { get; set; } = "";
 
-    /// <summary>Sets this deployment's channels and keys apart from others on the same Redis. Default empty: the deployment's id, which the relay keeps in PostgreSQL; without PostgreSQL <c>marmot</c>. Up to 32 of a-z, 0-9 and -.</summary>
+    /// <summary>Sets this deployment's channels and keys apart from others on the same Redis. Default empty: the deployment's id, which the relay keeps in
+    /// PostgreSQL; without PostgreSQL <c>marmot</c>. Up to 32 of a-z, 0-9 and -.</summary>
     [RegularExpression("^[a-z0-9-]{0,32}$", ErrorMessage = "Cluster:Prefix is up to 32 of a-z, 0-9 and -")]
     public string Prefix { get; set; } = "";
 
-    /// <summary>How often a relay looks for events of other replicas that no message told it of. Default 1 s: the longest delay while Redis is away. 100 ms to 1 minute.</summary>
+    /// <summary>How often a relay looks for events of other replicas that no message told it of. Default 1 s: the longest delay while Redis is away. 100 ms to
+    /// 1 minute.</summary>
     [Range(typeof(TimeSpan), "00:00:00.1", "00:01:00")]
     public TimeSpan PollInterval { get; set; } = TimeSpan.FromSeconds(1);
 

@@ -29,7 +29,10 @@ public sealed class PostgresBus : IClusterBus
     private readonly CancellationTokenSource _stop = new();
     private readonly Task _sending;
     private readonly Task _listening;
-    private readonly Channel<(string Channel, byte[] Frame)> _outgoing = Channel.CreateBounded<(string, byte[])>(new BoundedChannelOptions(8192) { SingleReader = true });
+    private readonly Channel<(string Channel, byte[] Frame)> _outgoing = Channel.CreateBounded<(string, byte[])>(new BoundedChannelOptions(8192)
+    {
+        SingleReader = true,
+    });
     private volatile bool _isListening;
     private volatile bool _canSend = true;
     private int _isDisposed;

@@ -50,7 +50,14 @@ public sealed class PostgresLedger : IClaimLedger, ISharedValues
     /// <param name="log">For the connection's comings and goings.</param>
     public PostgresLedger(string connectionString, ILogger log)
     {
-        var settings = new NpgsqlConnectionStringBuilder(connectionString) { MaxPoolSize = 2, MaxAutoPrepare = 10, AutoPrepareMinUsages = 2, CommandTimeout = 3, Timeout = 3 };
+        var settings = new NpgsqlConnectionStringBuilder(connectionString)
+        {
+            MaxPoolSize = 2,
+            MaxAutoPrepare = 10,
+            AutoPrepareMinUsages = 2,
+            CommandTimeout = 3,
+            Timeout = 3,
+        };
         settings.ApplicationName ??= "marmot-claims";
         _source = NpgsqlDataSource.Create(settings);
         _log = log;
@@ -102,7 +109,8 @@ public sealed class PostgresLedger : IClaimLedger, ISharedValues
         }
         catch (Exception exception) when (exception is not (OperationCanceledException or IOException))
         {
-            throw new IOException("PostgreSQL cannot be asked", exception); // it is away, or answers nonsense: there Npgsql throws whatever its reading stumbles on
+            // It is away, or answers nonsense: there Npgsql throws whatever its reading stumbles on.
+            throw new IOException("PostgreSQL cannot be asked", exception);
         }
     }
 
@@ -216,7 +224,8 @@ public sealed class PostgresLedger : IClaimLedger, ISharedValues
             _isConnected = true;
             return null;
         }
-        catch (Exception exception) when (exception is not OperationCanceledException || !_stop.IsCancellationRequested) // while stopping, too, a question may end in another way than by being cancelled
+        // While stopping, too, a question may end in another way than by being cancelled.
+        catch (Exception exception) when (exception is not OperationCanceledException || !_stop.IsCancellationRequested)
         {
             if (_isConnected)
             {

@@ -2,7 +2,8 @@ using Npgsql;
 
 namespace Marmot.Hosting.Cluster;
 
-/// <summary>What replicas share through PostgreSQL: unlogged tables whose rows live for minutes. A crash of the server empties them, and docs/operate.md says what that costs.</summary>
+/// <summary>What replicas share through PostgreSQL: unlogged tables whose rows live for minutes. A crash of the server empties them, and docs/operate.md says
+/// what that costs.</summary>
 internal static class PostgresTables
 {
     private const string Sql = """
@@ -17,7 +18,8 @@ internal static class PostgresTables
         CREATE INDEX IF NOT EXISTS claims_until ON cluster.claims (until);
         """;
 
-    private const string Exist = "SELECT to_regclass('cluster.messages') IS NOT NULL AND to_regclass('cluster.claims') IS NOT NULL AND to_regclass('cluster.values') IS NOT NULL";
+    private const string Exist = "SELECT to_regclass('cluster.messages') IS NOT NULL AND to_regclass('cluster.claims') IS NOT NULL AND "
+        + "to_regclass('cluster.values') IS NOT NULL";
 
     /// <summary>Makes them when they are missing; several replicas may try at once.</summary>
     public static async Task EnsureAsync(NpgsqlDataSource source, CancellationToken cancel)

@@ -7,8 +7,8 @@ namespace Marmot.Hosting.Cluster;
 
 /// <summary>The bus over Redis PUBLISH and SUBSCRIBE. Each message says of which deployment and history it is; those of another are ignored.</summary>
 /// <remarks>
-/// One loop owns the subscriptions: after each change (a new channel, a connection that came back, another identity) it subscribes to what is missing and waits for a ping on the same
-/// connection, so that from then on nothing is missed. What came before may be, and the listeners hear of that gap.
+/// One loop owns the subscriptions: after each change (a new channel, a connection that came back, another identity) it subscribes to what is missing and waits
+/// for a ping on the same connection, so that from then on nothing is missed. What came before may be, and the listeners hear of that gap.
 /// </remarks>
 public sealed class RedisBus : IClusterBus
 {
@@ -57,7 +57,8 @@ public sealed class RedisBus : IClusterBus
     public bool IsConnected => _link.IsConnected && Interlocked.Read(ref _settled) == Interlocked.Read(ref _asked);
 
     /// <inheritdoc/>
-    public string? Trouble => IsConnected ? null : _identity.Current is null ? "the database cannot be asked which deployment this is" : _link.Trouble ?? "not subscribed yet";
+    public string? Trouble =>
+        IsConnected ? null : _identity.Current is null ? "the database cannot be asked which deployment this is" : _link.Trouble ?? "not subscribed yet";
 
     /// <inheritdoc/>
     public int MaxMessageBytes => 256 * 1024;

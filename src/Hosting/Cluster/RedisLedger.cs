@@ -7,7 +7,8 @@ using StackExchange.Redis;
 namespace Marmot.Hosting.Cluster;
 
 /// <summary>The ledger on Redis: one key a claim, gone by itself.</summary>
-/// <remarks>The value is the owner while the work is under way and one byte once it is done. Each step is one script, so that nothing comes between its look and its change.</remarks>
+/// <remarks>The value is the owner while the work is under way and one byte once it is done. Each step is one script, so that nothing comes between its look
+/// and its change.</remarks>
 public sealed class RedisLedger : IClaimLedger, ISharedValues
 {
     private const string ClaimScript = """
@@ -64,11 +65,13 @@ public sealed class RedisLedger : IClaimLedger, ISharedValues
 
     /// <inheritdoc/>
     public async ValueTask ReleaseAsync(Bytes32 hash, Bytes32 owner, CancellationToken cancel) =>
-        await RedisErrors.AskAsync(() => _link.Connection.GetDatabase().ScriptEvaluateAsync(ReleaseScript, [Key("claim", hash)], [owner.Span.ToArray()]), cancel);
+        await RedisErrors.AskAsync(() => _link.Connection.GetDatabase()
+            .ScriptEvaluateAsync(ReleaseScript, [Key("claim", hash)], [owner.Span.ToArray()]), cancel);
 
     /// <inheritdoc/>
     public async ValueTask<byte[]> OfferAsync(Bytes32 name, byte[] value, TimeSpan life, CancellationToken cancel) =>
-        await EvaluateAsync(ClaimScript, "value", name, cancel, value, (long)life.TotalMilliseconds); // the same script: what is there stays, unless it is the very same value
+        // The same script: what is there stays, unless it is the very same value.
+        await EvaluateAsync(ClaimScript, "value", name, cancel, value, (long)life.TotalMilliseconds);
 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
@@ -91,7 +94,9 @@ public sealed class RedisLedger : IClaimLedger, ISharedValues
     private RedisKey Key(string kind, in Bytes32 name)
     {
         var identity = _identity.Current ?? throw new RedisUnavailableException();
-        byte[] key = [.. Encoding.UTF8.GetBytes(identity.History == 0 ? $"{identity.Prefix}:{kind}:" : $"{identity.Prefix}:{identity.History:x16}:{kind}:"), .. name.Span];
+        byte[] key = [
+            .. Encoding.UTF8.GetBytes(identity.History == 0 ? $"{identity.Prefix}:{kind}:" : $"{identity.Prefix}:{identity.History:x16}:{kind}:"), .. name.Span
+        ];
         return key;
     }
 }

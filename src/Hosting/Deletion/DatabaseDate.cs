@@ -2,7 +2,8 @@ using Npgsql;
 
 namespace Marmot.Hosting.Deletion;
 
-/// <summary>The date of the database's machine, asked once as a process starts: where the data lie in PostgreSQL, a folder of this machine may be empty or another one's.</summary>
+/// <summary>The date of the database's machine, asked once as a process starts: where the data lie in PostgreSQL, a folder of this machine may be empty or
+/// another one's.</summary>
 /// <param name="connectionString">As <c>Storage:Postgres</c>.</param>
 public sealed class DatabaseDate(string connectionString) : IDeletionPast
 {
@@ -11,7 +12,12 @@ public sealed class DatabaseDate(string connectionString) : IDeletionPast
     {
         try
         {
-            await using var connection = new NpgsqlConnection(new NpgsqlConnectionStringBuilder(connectionString) { Pooling = false, Timeout = 5, CommandTimeout = 5 }.ConnectionString);
+            await using var connection = new NpgsqlConnection(new NpgsqlConnectionStringBuilder(connectionString)
+            {
+                Pooling = false,
+                Timeout = 5,
+                CommandTimeout = 5,
+            }.ConnectionString);
             await connection.OpenAsync(cancel);
             await using var command = new NpgsqlCommand("SELECT extract(epoch FROM now())::bigint", connection);
             return DateTimeOffset.FromUnixTimeSeconds((long)(await command.ExecuteScalarAsync(cancel))!);

@@ -7,10 +7,12 @@ using Microsoft.Extensions.Options;
 
 namespace Marmot.Hosting.Deletion;
 
-/// <summary>The date that deletions for good go by. A system date that jumps ahead is believed only after it has stood for <see cref="Hold"/>; until then this date goes on with the timestamps.</summary>
+/// <summary>The date that deletions for good go by. A system date that jumps ahead is believed only after it has stood for <see cref="Hold"/>; until then this
+/// date goes on with the timestamps.</summary>
 /// <remarks>
-/// A clock that is a year ahead for a minute would otherwise delete a year of data. A step back is believed at once: it deletes later, which harms nothing. What is served,
-/// listed and accepted goes by the system date: that can be put right. Two callers at a time are allowed. See docs/decisions/0023-deletions-do-not-follow-a-jump-of-the-clock.md.
+/// A clock that is a year ahead for a minute would otherwise delete a year of data. A step back is believed at once: it deletes later, which harms nothing.
+/// What is served, listed and accepted goes by the system date: that can be put right. Two callers at a time are allowed. See
+/// docs/decisions/0023-deletions-do-not-follow-a-jump-of-the-clock.md.
 /// </remarks>
 /// <param name="past">What is known from before this process.</param>
 /// <param name="time">The clock.</param>
@@ -26,10 +28,12 @@ public sealed partial class DeletionDate(IDeletionPast past, TimeProvider time, 
     private TimeSpan? _keptAt;
     private (TimeSpan Since, TimeSpan By)? _ahead; // uptime when a system date ahead was first seen, and how far ahead
 
-    /// <summary>How far the system date may be ahead at once. Ten minutes: more than a time server corrects while a machine runs, less than any retention.</summary>
+    /// <summary>How far the system date may be ahead at once. Ten minutes: more than a time server corrects while a machine runs, less than any
+    /// retention.</summary>
     public static TimeSpan Tolerance { get; } = TimeSpan.FromMinutes(10);
 
-    /// <summary>How long, by timestamps, a date further ahead must stand. One hour: a wrong clock is put right or noticed by then, and a machine that was off deletes an hour late.</summary>
+    /// <summary>How long, by timestamps, a date further ahead must stand. One hour: a wrong clock is put right or noticed by then, and a machine that was off
+    /// deletes an hour late.</summary>
     public static TimeSpan Hold { get; } = TimeSpan.FromHours(1);
 
     /// <inheritdoc/>
@@ -115,7 +119,8 @@ public sealed partial class DeletionDate(IDeletionPast past, TimeProvider time, 
     private static string InDays(TimeSpan span) => string.Create(CultureInfo.InvariantCulture, $"{span.TotalDays:F2} days");
 
     [LoggerMessage(Level = LogLevel.Warning, Message =
-        "the system date is {By} ahead of the time that passed: no event or blob is deleted for having ended or for its age by that date until it has stood for {Hold}; check the clock")]
+        "the system date is {By} ahead of the time that passed: no event or blob is deleted for having ended or for its age by that date until it has stood "
+            + "for {Hold}; check the clock")]
     private static partial void LogHeld(ILogger logger, string by, TimeSpan hold);
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "the system date has stood and is believed: deletions by date go on")]

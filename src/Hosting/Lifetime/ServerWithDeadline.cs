@@ -4,7 +4,8 @@ using Microsoft.Extensions.DependencyInjection;
 
 namespace Marmot.Hosting.Lifetime;
 
-/// <summary>The HTTP server, which at its stop waits for transfers under way: here only for a part of the time, so that what stops after it has some left.</summary>
+/// <summary>The HTTP server, which at its stop waits for transfers under way: here only for a part of the time, so that what stops after it has some
+/// left.</summary>
 /// <param name="inner">The server.</param>
 /// <param name="lifetime">How long it may wait, and whether it is in a hurry.</param>
 internal sealed class ServerWithDeadline(IServer inner, DrainLifetime lifetime) : IServer
@@ -32,6 +33,7 @@ internal sealed class ServerWithDeadline(IServer inner, DrainLifetime lifetime) 
     {
         var server = services.Last(service => service.ServiceType == typeof(IServer)).ImplementationType!;
         services.AddSingleton(server);
-        services.AddSingleton<IServer>(provider => new ServerWithDeadline((IServer)provider.GetRequiredService(server), provider.GetRequiredService<DrainLifetime>()));
+        services.AddSingleton<IServer>(provider =>
+            new ServerWithDeadline((IServer)provider.GetRequiredService(server), provider.GetRequiredService<DrainLifetime>()));
     }
 }

@@ -25,5 +25,6 @@ internal sealed class OtlpExport(IOptions<TelemetryOptions> options) : IHostedSe
     }
 
     // Disposing flushes; it blocks for the export's own time limit at most. Never cancelled before it begins: that would fail the stop.
-    public Task StopAsync(CancellationToken cancellationToken) => _provider is { } provider ? Task.Run(provider.Dispose, CancellationToken.None) : Task.CompletedTask;
+    public Task StopAsync(CancellationToken cancellationToken) =>
+        _provider is { } provider ? Task.Run(provider.Dispose, CancellationToken.None) : Task.CompletedTask;
 }

@@ -128,7 +128,8 @@ public sealed class PrometheusText : IDisposable
         {
             string value = Convert.ToString(tag.Value, CultureInfo.InvariantCulture) ?? "";
             labels.Append(labels.Length == 0 ? "" : ",").Append(tag.Key.Replace('.', '_')).Append("=\"")
-                .Append(value.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("\"", "\\\"", StringComparison.Ordinal).Replace("\n", "\\n", StringComparison.Ordinal)).Append('"');
+                .Append(value.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("\"", "\\\"", StringComparison.Ordinal)
+                    .Replace("\n", "\\n", StringComparison.Ordinal)).Append('"');
         }
 
         return labels.ToString();
@@ -141,7 +142,8 @@ public sealed class PrometheusText : IDisposable
         public abstract void Write(StringBuilder text, string name, string labels);
 
         protected static void Line(StringBuilder text, string name, string labels, double value) =>
-            text.Append(name).Append(labels.Length == 0 ? "" : "{" + labels + "}").Append(' ').Append(value.ToString("R", CultureInfo.InvariantCulture)).Append('\n');
+            text.Append(name).Append(labels.Length == 0 ? "" : "{" + labels + "}").Append(' ')
+                .Append(value.ToString("R", CultureInfo.InvariantCulture)).Append('\n');
     }
 
     private sealed class ValueSeries(bool summed) : Series

@@ -17,7 +17,13 @@ public static class OutgoingHttp
     /// <param name="roots">The authorities trusted in place of the system's; null for the system's.</param>
     public static SocketsHttpHandler CreateHandler(X509Certificate2Collection? roots = null)
     {
-        var handler = new SocketsHttpHandler { AllowAutoRedirect = false, UseCookies = false, ConnectTimeout = ConnectTimeout, ActivityHeadersPropagator = null };
+        var handler = new SocketsHttpHandler
+        {
+            AllowAutoRedirect = false,
+            UseCookies = false,
+            ConnectTimeout = ConnectTimeout,
+            ActivityHeadersPropagator = null,
+        };
         if (roots is not null)
         {
             handler.SslOptions = PrivateTrust(roots);

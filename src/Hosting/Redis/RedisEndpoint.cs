@@ -29,7 +29,8 @@ public sealed record RedisEndpoint(string Host, int Port)
     public static bool TryParse(string text, out RedisEndpoint endpoint)
     {
         endpoint = new RedisEndpoint("", 0);
-        if (!Uri.TryCreate("redis://" + text, UriKind.Absolute, out var uri) || !HostName.TryFrom(uri, out var host) || uri.PathAndQuery.Length > 1 || uri.UserInfo.Length > 0)
+        if (!Uri.TryCreate("redis://" + text, UriKind.Absolute, out var uri) || !HostName.TryFrom(uri, out var host) || uri.PathAndQuery.Length > 1
+            || uri.UserInfo.Length > 0)
         {
             return false;
         }
@@ -41,7 +42,8 @@ public sealed record RedisEndpoint(string Host, int Port)
     /// <summary>Never shows the password.</summary>
     public override string ToString() => $"{Host}:{Port}";
 
-    /// <summary>The library's settings: commands fail at once without a connection, so that a caller can decide, and nothing is asked of the server that an ACL for these commands would refuse.</summary>
+    /// <summary>The library's settings: commands fail at once without a connection, so that a caller can decide, and nothing is asked of the server that an ACL
+    /// for these commands would refuse.</summary>
     internal ConfigurationOptions ToConfiguration()
     {
         var options = new ConfigurationOptions
@@ -77,7 +79,11 @@ public sealed record RedisEndpoint(string Host, int Port)
         var options = new SslClientAuthenticationOptions { TargetHost = Host };
         if (TrustedRoots is { } roots)
         {
-            options.CertificateChainPolicy = new X509ChainPolicy { TrustMode = X509ChainTrustMode.CustomRootTrust, RevocationMode = X509RevocationMode.NoCheck };
+            options.CertificateChainPolicy = new X509ChainPolicy
+            {
+                TrustMode = X509ChainTrustMode.CustomRootTrust,
+                RevocationMode = X509RevocationMode.NoCheck,
+            };
             options.CertificateChainPolicy.CustomTrustStore.AddRange(roots);
         }
 

@@ -3,8 +3,10 @@ using StackExchange.Redis;
 
 namespace Marmot.Hosting.Redis;
 
-/// <summary>A connection to Redis that is made in the background and comes back by itself, with growing and random pauses. Commands fail at once while there is none, and are never repeated.</summary>
-/// <remarks>Thread-safe. Never blocks its maker: a server that is away, refuses or speaks something else leaves <see cref="IsConnected"/> false and <see cref="Trouble"/> says why.</remarks>
+/// <summary>A connection to Redis that is made in the background and comes back by itself, with growing and random pauses. Commands fail at once while there is
+/// none, and are never repeated.</summary>
+/// <remarks>Thread-safe. Never blocks its maker: a server that is away, refuses or speaks something else leaves <see cref="IsConnected"/> false and
+/// <see cref="Trouble"/> says why.</remarks>
 internal sealed class RedisLink : IAsyncDisposable
 {
     private static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
@@ -20,7 +22,8 @@ internal sealed class RedisLink : IAsyncDisposable
     /// <summary>Starts connecting at once.</summary>
     /// <param name="endpoint">The server.</param>
     /// <param name="log">Told when the connection comes and goes.</param>
-    /// <param name="onChange">Called after each change of a connection, the first included, with true when one was lost. Calls may overlap and come in any order: ask for the state.</param>
+    /// <param name="onChange">Called after each change of a connection, the first included, with true when one was lost. Calls may overlap and come in any
+    /// order: ask for the state.</param>
     public RedisLink(RedisEndpoint endpoint, ILogger log, Action<bool>? onChange = null)
     {
         _options = endpoint.ToConfiguration();
@@ -87,7 +90,8 @@ internal sealed class RedisLink : IAsyncDisposable
                 Note(exception is RedisConnectionException failed ? failed.FailureType.ToString() : exception.GetType().Name);
             }
 
-            await Task.Delay(Pause, _stop.Token).ContinueWith(static _ => { }, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+            await Task.Delay(Pause, _stop.Token)
+                .ContinueWith(static _ => { }, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
         }
     }
 

@@ -13,7 +13,8 @@ public static class ListFile
     /// <param name="path">The file.</param>
     /// <param name="reader">Reads an entry.</param>
     /// <param name="expected">What an entry is, for the mistake: <c>64 hex digits</c>.</param>
-    /// <exception cref="InvalidDataException">The file cannot be read, or a line is no entry; the message names file and line, and does not repeat what stands there.</exception>
+    /// <exception cref="InvalidDataException">The file cannot be read, or a line is no entry; the message names file and line, and does not repeat what stands
+    /// there.</exception>
     public static IReadOnlyList<T> Read<T>(string path, EntryReader<T> reader, string expected)
     {
         string[] lines;

@@ -41,7 +41,11 @@ internal sealed class PostgresOnlineCheck(IOptions<StorageOptions> options) : IO
 
         try
         {
-            await using var connection = new NpgsqlConnection(new NpgsqlConnectionStringBuilder(connectionString) { Pooling = false, Timeout = (int)OnlineCheck.Timeout.TotalSeconds }.ConnectionString);
+            await using var connection = new NpgsqlConnection(new NpgsqlConnectionStringBuilder(connectionString)
+            {
+                Pooling = false,
+                Timeout = (int)OnlineCheck.Timeout.TotalSeconds,
+            }.ConnectionString);
             await connection.OpenAsync(cancellationToken);
             await using var question = new NpgsqlCommand("SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean", connection);
             return await question.ExecuteScalarAsync(cancellationToken) is true
@@ -69,7 +73,8 @@ internal sealed class ClusterOnlineCheck(IServiceProvider services, IOptions<Clu
 
         try
         {
-            await values.OfferAsync(new Protocol.Encoding.Bytes32(System.Security.Cryptography.RandomNumberGenerator.GetBytes(32)), [1], Life, cancellationToken);
+            await values.OfferAsync(new Protocol.Encoding.Bytes32(System.Security.Cryptography.RandomNumberGenerator.GetBytes(32)), [1], Life,
+                cancellationToken);
             return null;
         }
         catch (Exception exception) when (exception is IOException or OperationCanceledException)

@@ -14,35 +14,41 @@ public sealed class PublicOptions
     [ListenUrls]
     public string Urls { get; set; } = "http://0.0.0.0:8080";
 
-    /// <summary>The URL users see, e.g. <c>wss://example.org</c>; NIP-42 and BUD-11 compare against its host. Empty: loopback names only; set it whenever users come through a name.</summary>
+    /// <summary>The URL users see, e.g. <c>wss://example.org</c>; NIP-42 and BUD-11 compare against its host. Empty: loopback names only; set it whenever users
+    /// come through a name.</summary>
     [Origin]
     public string Origin { get; set; } = "";
 
-    /// <summary>Further host names by which machines of the deployment itself come in, e.g. the name of a Kubernetes Service, separated by ';'. Who comes by one authenticates for it. Default empty.</summary>
+    /// <summary>Further host names by which machines of the deployment itself come in, e.g. the name of a Kubernetes Service, separated by ';'. Who comes by
+    /// one authenticates for it. Default empty.</summary>
     public string InnerNames { get; set; } = "";
 
-    /// <summary>How long a process told to stop goes on serving while <c>/readyz</c> already says no. Default 0; behind a load balancer a little more than its check interval.</summary>
+    /// <summary>How long a process told to stop goes on serving while <c>/readyz</c> already says no. Default 0; behind a load balancer a little more than its
+    /// check interval.</summary>
     [Range(typeof(TimeSpan), "00:00:00", "00:01:00")]
     public TimeSpan DrainDelay { get; set; } = TimeSpan.Zero;
 
     /// <summary>
-    /// How long a stop may take after <see cref="DrainDelay"/>: transfers under way have all of it but ten seconds, then their connections are cut. Default 25 s, less than
-    /// the 30 s that Kubernetes waits before it kills. Longer than <c>Notify:DrainTimeout</c>.
+    /// How long a stop may take after <see cref="DrainDelay"/>: transfers under way have all of it but ten seconds, then their connections are cut. Default 25
+    /// s, less than the 30 s that Kubernetes waits before it kills. Longer than <c>Notify:DrainTimeout</c>.
     /// </summary>
     [Range(typeof(TimeSpan), "00:00:01", "00:15:00")]
     public TimeSpan StopTimeout { get; set; } = TimeSpan.FromSeconds(25);
 
-    /// <summary>Answer WebSocket handshakes and plain downloads before the HTTP server, which saves memory and time. Default true; false to compare, and when the HTTP server is to see everything.</summary>
+    /// <summary>Answer WebSocket handshakes and plain downloads before the HTTP server, which saves memory and time. Default true; false to compare, and when
+    /// the HTTP server is to see everything.</summary>
     public bool Shortcuts { get; set; } = true;
 
-    /// <summary>Proxies whose <c>X-Forwarded-For</c> and <c>X-Forwarded-Proto</c> are believed: addresses and networks such as <c>10.0.0.0/8</c>, separated by ';'. Loopback always is. Default empty.</summary>
+    /// <summary>Proxies whose <c>X-Forwarded-For</c> and <c>X-Forwarded-Proto</c> are believed: addresses and networks such as <c>10.0.0.0/8</c>, separated by
+    /// ';'. Loopback always is. Default empty.</summary>
     [Networks(ErrorMessage = "addresses and networks such as 10.0.0.0/8, separated by ';'")]
     public string TrustedProxies { get; set; } = "";
 
     /// <summary>Whether a Host header (with or without a port) is one of <see cref="InnerNames"/>.</summary>
     public bool IsInnerName(string host) =>
         InnerNames.Length > 0 && HostName.TryParseWithPort(host, out var name, out _)
-        && InnerNames.Split(';', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).Any(text => HostName.TryParse(text, out var inner) && inner == name);
+        && InnerNames.Split(';', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)
+            .Any(text => HostName.TryParse(text, out var inner) && inner == name);
 }
 
 /// <summary>The operator's listener: health, metrics, dashboard. Never on the public port.</summary>
@@ -66,7 +72,8 @@ public sealed class StorageOptions
     [Required]
     public string DataDirectory { get; set; } = "./data";
 
-    /// <summary>PostgreSQL connection string (Npgsql's words; the password by <c>Passfile=</c>). When set, events and blob metadata live there instead of in <c>Storage:DataDirectory</c>. Default empty.</summary>
+    /// <summary>PostgreSQL connection string (Npgsql's words; the password by <c>Passfile=</c>). When set, events and blob metadata live there instead of in
+    /// <c>Storage:DataDirectory</c>. Default empty.</summary>
     [PostgresConnection]
     public string Postgres { get; set; } = "";
 }
@@ -109,5 +116,6 @@ public sealed class TelemetryOptions
 [AttributeUsage(AttributeTargets.Property)]
 internal sealed class NetworksAttribute : ValidationAttribute
 {
-    public override bool IsValid(object? value) => value is null or string && Hosting.TrustedProxies.Split((string?)value ?? "").All(text => Hosting.TrustedProxies.TryParse(text, out _));
+    public override bool IsValid(object? value) =>
+        value is null or string && Hosting.TrustedProxies.Split((string?)value ?? "").All(text => Hosting.TrustedProxies.TryParse(text, out _));
 }

@@ -1,7 +1,8 @@
 namespace Marmot.Hosting.Settings;
 
 /// <summary>The words of a command line that are settings: <c>--config FILE</c>, <c>--Section:Key=value</c> or <c>--Section:Key value</c>.</summary>
-/// <remarks>The framework's command line source takes <c>Key=value</c> without dashes and skips what it does not understand; an operator's typing error then changes nothing and is not noticed.</remarks>
+/// <remarks>The framework's command line source takes <c>Key=value</c> without dashes and skips what it does not understand; an operator's typing error then
+/// changes nothing and is not noticed.</remarks>
 public static class SettingArguments
 {
     /// <summary>Every word that is not a setting in one of these forms.</summary>

@@ -5,7 +5,8 @@ using Npgsql;
 
 namespace Marmot.Hosting.Settings;
 
-/// <summary>Addresses to listen on: <c>http://ADDRESS:PORT</c>, several separated by ';'. ADDRESS may be <c>*</c>; <c>http://unix:/PATH</c> is a socket file.</summary>
+/// <summary>Addresses to listen on: <c>http://ADDRESS:PORT</c>, several separated by ';'. ADDRESS may be <c>*</c>; <c>http://unix:/PATH</c> is a socket
+/// file.</summary>
 [AttributeUsage(AttributeTargets.Property)]
 public sealed class ListenUrlsAttribute : ValidationAttribute
 {
@@ -37,7 +38,8 @@ public sealed class ListenUrlsAttribute : ValidationAttribute
     }
 
     private static bool IsHost(string host) =>
-        host is "*" or "+" || (host.StartsWith('[') ? host.EndsWith(']') : !host.Contains(':', StringComparison.Ordinal)) && Uri.CheckHostName(host) != UriHostNameType.Unknown;
+        host is "*" or "+"
+        || (host.StartsWith('[') ? host.EndsWith(']') : !host.Contains(':', StringComparison.Ordinal)) && Uri.CheckHostName(host) != UriHostNameType.Unknown;
 }
 
 /// <summary>The URL users see: scheme and host, a port if need be, nothing else. Empty is allowed.</summary>

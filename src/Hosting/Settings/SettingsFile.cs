@@ -13,7 +13,9 @@ internal static class SettingsFile
         string path = Path.GetFullPath(file);
         if (!File.Exists(path))
         {
-            throw new FileNotFoundException(Directory.Exists(path) ? $"--config {file} is a folder, not a file" : $"--config {file}: there is no such file", path);
+            throw new FileNotFoundException(Directory.Exists(path)
+                ? $"--config {file} is a folder, not a file"
+                : $"--config {file}: there is no such file", path);
         }
 
         byte[] bytes;
@@ -28,7 +30,8 @@ internal static class SettingsFile
 
         try
         {
-            using var document = JsonDocument.Parse(WithoutMark(bytes), new JsonDocumentOptions { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true });
+            using var document = JsonDocument.Parse(WithoutMark(bytes),
+                new JsonDocumentOptions { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true });
             if (document.RootElement.ValueKind != JsonValueKind.Object)
             {
                 throw new InvalidDataException($"--config {file}: the file must be one JSON object: {{ \"Public\": {{ ... }} }}");

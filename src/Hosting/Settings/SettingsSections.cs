@@ -23,7 +23,8 @@ public static class SettingsSections
         return services;
     }
 
-    /// <summary>Every key inside the known sections that no option answers to, with the nearest right name, and every value that cannot be read or is out of its range.</summary>
+    /// <summary>Every key inside the known sections that no option answers to, with the nearest right name, and every value that cannot be read or is out of
+    /// its range.</summary>
     /// <returns>One sentence a mistake, the key in front; empty when all is well.</returns>
     /// <remarks>Sections are looked at by <see cref="FindUnknownSections"/>.</remarks>
     public static IReadOnlyList<string> FindMistakes(IConfiguration configuration, IEnumerable<SettingsSection> sections)
@@ -37,18 +38,20 @@ public static class SettingsSections
         return mistakes;
     }
 
-    /// <summary>Every section or lone key that the suite does not know, in what was written for it: the settings file and the command line. The environment holds
-    /// much that is not ours; of it only names of the form <c>Section__Key</c> count whose section is nearly one of ours.</summary>
+    /// <summary>Every section or lone key that the suite does not know, in what was written for it: the settings file and the command line. The environment
+    /// holds much that is not ours; of it only names of the form <c>Section__Key</c> count whose section is nearly one of ours.</summary>
     /// <param name="configuration">The settings with their sources.</param>
     /// <param name="names">The suite's sections, those of roles that do not run here too.</param>
     /// <param name="sections">The sections with their types, for the nearest name of a key without a section.</param>
-    public static IReadOnlyList<string> FindUnknownSections(IConfigurationRoot configuration, IReadOnlyCollection<string> names, IEnumerable<SettingsSection> sections)
+    public static IReadOnlyList<string> FindUnknownSections(IConfigurationRoot configuration, IReadOnlyCollection<string> names,
+        IEnumerable<SettingsSection> sections)
     {
         var keys = sections.SelectMany(section => section.Type.GetProperties().Select(property => section.Name + ":" + property.Name)).ToList();
         var mistakes = new List<string>();
         foreach (var provider in configuration.Providers)
         {
-            bool isOurs = provider is Microsoft.Extensions.Configuration.Json.JsonConfigurationProvider or Microsoft.Extensions.Configuration.CommandLine.CommandLineConfigurationProvider;
+            bool isOurs = provider is Microsoft.Extensions.Configuration.Json.JsonConfigurationProvider
+                or Microsoft.Extensions.Configuration.CommandLine.CommandLineConfigurationProvider;
             bool isEnvironment = provider is Microsoft.Extensions.Configuration.EnvironmentVariables.EnvironmentVariablesConfigurationProvider;
             if (!isOurs && !isEnvironment)
             {
@@ -76,7 +79,8 @@ public static class SettingsSections
                 }
                 else if (isOurs && !isSection)
                 {
-                    string near = keys.MinBy(name => Distance(key.ToUpperInvariant(), name[(name.IndexOf(':', StringComparison.Ordinal) + 1)..].ToUpperInvariant())) ?? nearest;
+                    string near = keys.MinBy(name =>
+                        Distance(key.ToUpperInvariant(), name[(name.IndexOf(':', StringComparison.Ordinal) + 1)..].ToUpperInvariant())) ?? nearest;
                     mistakes.Add($"{key}: no such setting; settings are written Section:Key. Did you mean {near}?");
                 }
             }

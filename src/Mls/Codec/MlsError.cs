@@ -59,7 +59,8 @@ public enum MlsError
     UnknownLeaf,
     /// <summary>A PSK is not known, has a bad nonce or a usage that is not allowed here (12.1.4).</summary>
     BadPsk,
-    /// <summary>The ReInit's version is lower than the group's (12.1.5), or a successor is not what the ReInit says or lacks a member of the old group (11.2).</summary>
+    /// <summary>The ReInit's version is lower than the group's (12.1.5), or a successor is not what the ReInit says or lacks a member of the old group
+    /// (11.2).</summary>
     BadReInit,
     /// <summary>The committer commits an Update of its own (12.2).</summary>
     UpdateByCommitter,
@@ -107,24 +108,26 @@ public enum MlsError
     OwnMessage,
     /// <summary>Stored state cannot be read.</summary>
     BadState,
-    /// <summary>A GroupContextExtensions proposal that changes the dictionary of application data where every member supports AppDataUpdate (draft-ietf-mls-extensions, 4.7).</summary>
+    /// <summary>A GroupContextExtensions proposal that changes the dictionary of application data where every member supports AppDataUpdate
+    /// (draft-ietf-mls-extensions, 4.7).</summary>
     AppDataByExtensions,
-    /// <summary>AppDataUpdate proposals of one component that do not go together, remove what is not there, or that the component does not accept (draft-ietf-mls-extensions, 4.7).</summary>
+    /// <summary>AppDataUpdate proposals of one component that do not go together, remove what is not there, or that the component does not accept
+    /// (draft-ietf-mls-extensions, 4.7).</summary>
     BadAppDataUpdate,
     /// <summary>The sender, or all senders together, have more proposals pending in this epoch than <c>GroupRules</c> allows.</summary>
     TooManyProposals,
 }
 
 /// <summary>
-/// A refusal as a value. Compares with and converts to its <see cref="MlsError"/>. Most refusals are final for the state of the group that gave them: the same bytes are refused again. A client that keeps
-/// several states (branches of a fork, an epoch that can be rolled back) asks each.
+/// A refusal as a value. Compares with and converts to its <see cref="MlsError"/>. Most refusals are final for the state of the group that gave them: the same
+/// bytes are refused again. A client that keeps several states (branches of a fork, an epoch that can be rolled back) asks each.
 /// </summary>
 /// <param name="Error">The rule that was broken; <see cref="MlsError.None"/> when nothing was refused.</param>
 /// <param name="Leaf">Leaf index of the member whose key, leaf or proposals are wrong, where one can be named.</param>
 /// <param name="MayResolve">
-/// True when the same bytes may be taken later, once more has arrived: earlier messages of the sender (<see cref="MlsError.GenerationTooFarAhead"/>), a proposal
-/// (<see cref="MlsError.UnknownProposal"/>), the commits between (<see cref="MlsError.WrongEpoch"/> of a later epoch), a key (<see cref="MlsError.BadPsk"/> of one that is not known), the tree
-/// (<see cref="MlsError.MissingTree"/>). Keep such a message, bounded, and give it again.
+/// True when the same bytes may be taken later, once more has arrived: earlier messages of the sender (<see cref="MlsError.GenerationTooFarAhead"/>), a
+/// proposal (<see cref="MlsError.UnknownProposal"/>), the commits between (<see cref="MlsError.WrongEpoch"/> of a later epoch), a key
+/// (<see cref="MlsError.BadPsk"/> of one that is not known), the tree (<see cref="MlsError.MissingTree"/>). Keep such a message, bounded, and give it again.
 /// </param>
 public readonly record struct MlsRefusal(MlsError Error, int? Leaf = null, bool MayResolve = false)
 {

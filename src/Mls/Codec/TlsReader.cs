@@ -3,7 +3,8 @@ using Marmot.Mls.Crypto;
 
 namespace Marmot.Mls.Codec;
 
-/// <summary>Reads the TLS presentation language of RFC 9420, 2.1 from a span. Every length is checked against what is left before it is used; throws <see cref="MlsException"/>.</summary>
+/// <summary>Reads the TLS presentation language of RFC 9420, 2.1 from a span. Every length is checked against what is left before it is used; throws
+/// <see cref="MlsException"/>.</summary>
 public ref struct TlsReader
 {
     private ReadOnlySpan<byte> _rest;

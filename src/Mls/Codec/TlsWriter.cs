@@ -11,7 +11,8 @@ public interface IWireValue
     void Write(TlsWriter writer);
 }
 
-/// <summary>Writes the TLS presentation language of RFC 9420, 2.1 into a growing buffer of its own. Not thread-safe. Outgrown buffers are wiped, because secrets pass through.</summary>
+/// <summary>Writes the TLS presentation language of RFC 9420, 2.1 into a growing buffer of its own. Not thread-safe. Outgrown buffers are wiped, because
+/// secrets pass through.</summary>
 public sealed class TlsWriter
 {
     private byte[] _buffer;

@@ -11,7 +11,8 @@ internal static class Hkdf
 {
     public const int MaxHashLength = 64;
 
-    // A key schedule is many HMACs of some 30 bytes. Up to a few blocks libsodium's 0.7 us beat the 1.1 us of the base class library, whose faster compression pays only for longer inputs.
+    // A key schedule is many HMACs of some 30 bytes. Up to a few blocks libsodium's 0.7 us beat the 1.1 us of the base class library, whose faster compression
+    // pays only for longer inputs.
     private const int ShortInput = 128;
 
     public static int HashLength(HashAlgorithmName hash) => hash == HashAlgorithmName.SHA256 ? 32 : hash == HashAlgorithmName.SHA384 ? 48 : 64;
@@ -34,7 +35,8 @@ internal static class Hkdf
     /// <summary>Fills <paramref name="output"/>, which is one hash long.</summary>
     public static void Extract(HashAlgorithmName hash, ReadOnlySpan<byte> salt, ReadOnlySpan<byte> ikm, Span<byte> output) => Mac(hash, salt, ikm, output);
 
-    /// <summary>Fills <paramref name="output"/>. The last byte of <paramref name="infoAndCounter"/> is free for the counter, so that nothing is copied.</summary>
+    /// <summary>Fills <paramref name="output"/>. The last byte of <paramref name="infoAndCounter"/> is free for the counter, so that nothing is
+    /// copied.</summary>
     public static void Expand(HashAlgorithmName hash, ReadOnlySpan<byte> prk, Span<byte> infoAndCounter, Span<byte> output)
     {
         var hashLength = HashLength(hash);
@@ -51,7 +53,8 @@ internal static class Hkdf
         CryptographicOperations.ZeroMemory(block);
     }
 
-    private static void ExpandFurther(HashAlgorithmName hash, ReadOnlySpan<byte> prk, ReadOnlySpan<byte> infoAndCounter, Span<byte> block, Span<byte> output, int done)
+    private static void ExpandFurther(HashAlgorithmName hash, ReadOnlySpan<byte> prk, ReadOnlySpan<byte> infoAndCounter, Span<byte> block,
+        Span<byte> output, int done)
     {
         var input = GC.AllocateUninitializedArray<byte>(block.Length + infoAndCounter.Length, pinned: true);
         infoAndCounter.CopyTo(input.AsSpan(block.Length));

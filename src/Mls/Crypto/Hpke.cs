@@ -36,7 +36,8 @@ public sealed partial class CipherSuite
             HpkeLabels.Extract(suite._hash, suite._hpkeId, shared, "secret"u8, default, _secret);
         }
 
-        public readonly void Derive(ReadOnlySpan<byte> label, Span<byte> output) => HpkeLabels.Expand(_suite._hash, _suite._hpkeId, _secret, label, _context, output);
+        public readonly void Derive(ReadOnlySpan<byte> label, Span<byte> output) =>
+            HpkeLabels.Expand(_suite._hash, _suite._hpkeId, _secret, label, _context, output);
     }
 
     /// <summary>The costly half of sealing, which needs neither info nor plaintext.</summary>
@@ -59,14 +60,15 @@ public sealed partial class CipherSuite
         return ciphertext;
     }
 
-    internal (byte[] Enc, byte[] Ciphertext) HpkeSeal(ReadOnlySpan<byte> publicKey, ReadOnlySpan<byte> infoHash, ReadOnlySpan<byte> aad, ReadOnlySpan<byte> plaintext)
+    internal (byte[] Enc, byte[] Ciphertext) HpkeSeal(ReadOnlySpan<byte> publicKey, ReadOnlySpan<byte> infoHash, ReadOnlySpan<byte> aad,
+        ReadOnlySpan<byte> plaintext)
     {
         using var sender = HpkeEncapsulate(publicKey);
         return (sender.Enc, HpkeSeal(sender, infoHash, aad, plaintext));
     }
 
-    internal SecretBytes HpkeOpen(ReadOnlySpan<byte> privateKey, ReadOnlySpan<byte> publicKey, ReadOnlySpan<byte> enc, ReadOnlySpan<byte> infoHash, ReadOnlySpan<byte> aad,
-        ReadOnlySpan<byte> ciphertext)
+    internal SecretBytes HpkeOpen(ReadOnlySpan<byte> privateKey, ReadOnlySpan<byte> publicKey, ReadOnlySpan<byte> enc, ReadOnlySpan<byte> infoHash,
+        ReadOnlySpan<byte> aad, ReadOnlySpan<byte> ciphertext)
     {
         MlsException.ThrowIf(ciphertext.Length < TagLength, MlsError.DecryptionFailed);
         var plaintext = new SecretBytes(ciphertext.Length - TagLength);
@@ -132,7 +134,8 @@ internal static class HpkeLabels
 
     private static ReadOnlySpan<byte> Version => "HPKE-v1"u8;
 
-    public static void Extract(HashAlgorithmName hash, ReadOnlySpan<byte> suiteId, ReadOnlySpan<byte> salt, ReadOnlySpan<byte> label, ReadOnlySpan<byte> ikm, Span<byte> output)
+    public static void Extract(HashAlgorithmName hash, ReadOnlySpan<byte> suiteId, ReadOnlySpan<byte> salt, ReadOnlySpan<byte> label, ReadOnlySpan<byte> ikm,
+        Span<byte> output)
     {
         var size = Version.Length + suiteId.Length + label.Length + ikm.Length;
         // Only a public info can be long; pinned, so that no copy of it stays behind in any case.
@@ -147,7 +150,8 @@ internal static class HpkeLabels
     }
 
     /// <summary>The info is at most 300 bytes: two hashes, two public keys or a label.</summary>
-    public static void Expand(HashAlgorithmName hash, ReadOnlySpan<byte> suiteId, ReadOnlySpan<byte> prk, ReadOnlySpan<byte> label, ReadOnlySpan<byte> info, Span<byte> output)
+    public static void Expand(HashAlgorithmName hash, ReadOnlySpan<byte> suiteId, ReadOnlySpan<byte> prk, ReadOnlySpan<byte> label, ReadOnlySpan<byte> info,
+        Span<byte> output)
     {
         Span<byte> labelled = stackalloc byte[StackLimit];
         var at = 2;

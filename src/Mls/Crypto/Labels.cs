@@ -31,7 +31,8 @@ public sealed partial class CipherSuite
     }
 
     /// <summary>Signs with a key of <see cref="SignatureScheme.Prepare"/>.</summary>
-    internal byte[] SignWithLabel(SecretBytes prepared, ReadOnlySpan<byte> label, ReadOnlySpan<byte> content) => Signature.Sign(prepared, Labelled(label, content));
+    internal byte[] SignWithLabel(SecretBytes prepared, ReadOnlySpan<byte> label, ReadOnlySpan<byte> content) =>
+        Signature.Sign(prepared, Labelled(label, content));
 
     internal bool VerifyWithLabel(ReadOnlySpan<byte> publicKey, ReadOnlySpan<byte> label, ReadOnlySpan<byte> content, ReadOnlySpan<byte> signature)
         => Signature.Verify(publicKey, Labelled(label, content), signature);
@@ -39,11 +40,12 @@ public sealed partial class CipherSuite
     /// <summary>EncryptContext of RFC 9420, 5.1.3, hashed as HPKE wants it.</summary>
     internal byte[] EncryptContext(ReadOnlySpan<byte> label, ReadOnlySpan<byte> context) => HpkeInfoHash(Labelled(label, context));
 
-    internal (byte[] Enc, byte[] Ciphertext) EncryptWithLabel(ReadOnlySpan<byte> publicKey, ReadOnlySpan<byte> label, ReadOnlySpan<byte> context, ReadOnlySpan<byte> plaintext)
+    internal (byte[] Enc, byte[] Ciphertext) EncryptWithLabel(ReadOnlySpan<byte> publicKey, ReadOnlySpan<byte> label, ReadOnlySpan<byte> context,
+        ReadOnlySpan<byte> plaintext)
         => HpkeSeal(publicKey, EncryptContext(label, context), default, plaintext);
 
-    internal SecretBytes DecryptWithLabel(ReadOnlySpan<byte> privateKey, ReadOnlySpan<byte> publicKey, ReadOnlySpan<byte> label, ReadOnlySpan<byte> context, ReadOnlySpan<byte> enc,
-        ReadOnlySpan<byte> ciphertext)
+    internal SecretBytes DecryptWithLabel(ReadOnlySpan<byte> privateKey, ReadOnlySpan<byte> publicKey, ReadOnlySpan<byte> label, ReadOnlySpan<byte> context,
+        ReadOnlySpan<byte> enc, ReadOnlySpan<byte> ciphertext)
         => HpkeOpen(privateKey, publicKey, enc, EncryptContext(label, context), default, ciphertext);
 
     internal SecretBytes ExpandWithLabel(ReadOnlySpan<byte> secret, ReadOnlySpan<byte> label, ReadOnlySpan<byte> context, int length)
@@ -80,7 +82,8 @@ public sealed partial class CipherSuite
         ExpandWithLabel(secret, label, context, output);
     }
 
-    /// <summary>ExpandWithLabel for "key" and "nonce" of one secret (RFC 9420, 6.3.2 and 9.1): with SHA-256 the secret is taken into the MAC once for both.</summary>
+    /// <summary>ExpandWithLabel for "key" and "nonce" of one secret (RFC 9420, 6.3.2 and 9.1): with SHA-256 the secret is taken into the MAC once for
+    /// both.</summary>
     internal void ExpandKeyAndNonce(ReadOnlySpan<byte> secret, ReadOnlySpan<byte> context, Span<byte> key, Span<byte> nonce)
     {
         if (_hash != HashAlgorithmName.SHA256 || context.Length > Hkdf.MaxHashLength)

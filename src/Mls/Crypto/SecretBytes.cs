@@ -4,9 +4,9 @@ using System.Security.Cryptography;
 namespace Marmot.Mls.Crypto;
 
 /// <summary>
-/// The one owner of secret bytes: keys, path secrets, secrets of an epoch. They live in an array that the garbage collector never moves, so that no copy is left behind, and are wiped by
-/// <see cref="Dispose"/>. Reading them afterwards is a bug and throws. What nobody disposes is wiped once the garbage collector finds that nothing points to the bytes any more, neither this object
-/// nor a span. Not thread-safe.
+/// The one owner of secret bytes: keys, path secrets, secrets of an epoch. They live in an array that the garbage collector never moves, so that no copy is
+/// left behind, and are wiped by <see cref="Dispose"/>. Reading them afterwards is a bug and throws. What nobody disposes is wiped once the garbage collector
+/// finds that nothing points to the bytes any more, neither this object nor a span. Not thread-safe.
 /// </summary>
 internal sealed class SecretBytes : IDisposable
 {
@@ -62,8 +62,8 @@ internal sealed class SecretBytes : IDisposable
     }
 
     /// <summary>
-    /// This object is dead to the collector as soon as its last span was taken, and native code may still read the bytes: wiping them here would make it compute with zeros. So the bytes get
-    /// an attendant of their own, which the table keeps alive for as long as anything points to them.
+    /// This object is dead to the collector as soon as its last span was taken, and native code may still read the bytes: wiping them here would make it
+    /// compute with zeros. So the bytes get an attendant of their own, which the table keeps alive for as long as anything points to them.
     /// </summary>
     ~SecretBytes()
     {

@@ -49,7 +49,8 @@ internal sealed class Ed25519 : SignatureScheme
         return publicKey;
     }
 
-    /// <summary>Seed and public key, 64 bytes: the library's form, which spares a multiplication a signature. The public key is computed here, because signing with a wrong one gives the key away.</summary>
+    /// <summary>Seed and public key, 64 bytes: the library's form, which spares a multiplication a signature. The public key is computed here, because signing
+    /// with a wrong one gives the key away.</summary>
     public override SecretBytes Prepare(ReadOnlySpan<byte> privateKey)
     {
         MlsException.ThrowIf(privateKey.Length != SeedLength, MlsError.InvalidKey);
@@ -72,8 +73,8 @@ internal sealed class Ed25519 : SignatureScheme
         => Sodium.Ed25519Verify(publicKey, message, signature);
 
     /// <summary>
-    /// A canonical encoding of a point on the curve whose order is not small: what the library's verification asks of a key (RFC 8032, 5.1.3 and 5.1.7). Slow; for keys that no signature comes with and
-    /// to tell why one failed.
+    /// A canonical encoding of a point on the curve whose order is not small: what the library's verification asks of a key (RFC 8032, 5.1.3 and 5.1.7). Slow;
+    /// for keys that no signature comes with and to tell why one failed.
     /// </summary>
     public override bool IsPublicKey(ReadOnlySpan<byte> publicKey)
     {
@@ -101,7 +102,8 @@ internal sealed class Ed25519 : SignatureScheme
     private static BigInteger Inverse(BigInteger value) => BigInteger.ModPow(value, Prime - 2, Prime);
 }
 
-/// <summary>ECDSA over a NIST curve. References: RFC 9420, 5.1.2 (DER signatures, uncompressed points). Parameters: private key is the scalar in big-endian.</summary>
+/// <summary>ECDSA over a NIST curve. References: RFC 9420, 5.1.2 (DER signatures, uncompressed points). Parameters: private key is the scalar in
+/// big-endian.</summary>
 internal sealed class EcdsaNist(ECCurve curve, HashAlgorithmName hash, int length) : SignatureScheme
 {
     public override KeyPair Generate()

@@ -55,8 +55,10 @@ internal static class MessageProtection
         return room;
     }
 
-    /// <summary>Encrypts with the next generation of our ratchet, which is used up whatever happens next. Padding is zero bytes up to a multiple of <paramref name="padTo"/>.</summary>
-    public static PrivateMessage ProtectPrivate(AuthenticatedContent content, CipherSuite suite, SecretTree tree, ReadOnlySpan<byte> senderDataSecret, int padTo)
+    /// <summary>Encrypts with the next generation of our ratchet, which is used up whatever happens next. Padding is zero bytes up to a multiple of
+    /// <paramref name="padTo"/>.</summary>
+    public static PrivateMessage ProtectPrivate(AuthenticatedContent content, CipherSuite suite, SecretTree tree,
+        ReadOnlySpan<byte> senderDataSecret, int padTo)
     {
         var framed = content.Content;
         var leaf = framed.Sender.Index;
@@ -88,8 +90,13 @@ internal static class MessageProtection
         if (message.EncryptedSenderData.Length != SenderDataLength + CipherSuite.TagLength) return false;
         using var key = SenderDataKey(suite, senderDataSecret, message.Ciphertext);
         Span<byte> plain = stackalloc byte[SenderDataLength];
-        if (!suite.TryOpen(key.Key, key.Nonce, Aad(message.GroupId, message.Epoch, message.ContentType, null), message.EncryptedSenderData, plain)) return false;
-        data = new SenderData(BinaryPrimitives.ReadUInt32BigEndian(plain), BinaryPrimitives.ReadUInt32BigEndian(plain[4..]), BinaryPrimitives.ReadUInt32BigEndian(plain[8..]));
+        if (!suite.TryOpen(key.Key, key.Nonce, Aad(message.GroupId, message.Epoch, message.ContentType, null), message.EncryptedSenderData, plain))
+        {
+            return false;
+        }
+
+        data = new SenderData(BinaryPrimitives.ReadUInt32BigEndian(plain), BinaryPrimitives.ReadUInt32BigEndian(plain[4..]),
+            BinaryPrimitives.ReadUInt32BigEndian(plain[8..]));
         return true;
     }
 
@@ -97,23 +104,31 @@ internal static class MessageProtection
     public static MlsError UnprotectPrivate(PrivateMessage message, SenderData sender, CipherSuite suite, SecretTree tree, out AuthenticatedContent? content)
     {
         content = null;
-        if (tree.TryFind((int)sender.Leaf, message.ContentType == ContentType.Application, sender.Generation, out var key) is not MlsError.None and var missing) return missing;
+        if (tree.TryFind((int)sender.Leaf, message.ContentType == ContentType.Application, sender.Generation, out var key) is not MlsError.None and var missing)
+        {
+            return missing;
+        }
+
         using var owned = key;
         if (message.Ciphertext.Length < CipherSuite.TagLength) return MlsError.DecryptionFailed;
         var nonce = Guarded(key!.Nonce, sender.ReuseGuard, stackalloc byte[CipherSuite.NonceLength]);
         var plaintext = new byte[message.Ciphertext.Length - CipherSuite.TagLength];
         var aad = Aad(message.GroupId, message.Epoch, message.ContentType, message.AuthenticatedData);
-        return suite.TryOpen(key.Key, nonce, aad, message.Ciphertext, plaintext) ? ReadContent(plaintext, message, sender, out content) : MlsError.DecryptionFailed;
+        return suite.TryOpen(key.Key, nonce, aad, message.Ciphertext, plaintext)
+            ? ReadContent(plaintext, message, sender, out content)
+            : MlsError.DecryptionFailed;
     }
 
-    /// <summary>PrivateMessageContent (RFC 9420, 6.3.1). A member has encrypted it: what does not decode is refused as in <see cref="MlsMessage.TryRead"/>.</summary>
+    /// <summary>PrivateMessageContent (RFC 9420, 6.3.1). A member has encrypted it: what does not decode is refused as in
+    /// <see cref="MlsMessage.TryRead"/>.</summary>
     private static MlsError ReadContent(byte[] plaintext, PrivateMessage message, SenderData sender, out AuthenticatedContent? content)
     {
         content = null;
         try
         {
             var reader = new TlsReader(plaintext);
-            var framed = FramedContent.ReadBody(ref reader, message.ContentType, message.GroupId, message.Epoch, new Sender(SenderType.Member, sender.Leaf), message.AuthenticatedData);
+            var framed = FramedContent.ReadBody(ref reader, message.ContentType, message.GroupId, message.Epoch, new Sender(SenderType.Member, sender.Leaf),
+                message.AuthenticatedData);
             var read = AuthenticatedContent.ReadAuth(ref reader, WireFormat.PrivateMessage, framed);
             if (reader.Rest.ContainsAnyExcept((byte)0)) return MlsError.BadPadding;
             content = read;

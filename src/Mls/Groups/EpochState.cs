@@ -28,8 +28,8 @@ internal sealed class EpochState
     public long EndedAt { get; set; }
 
     /// <summary>
-    /// Sender and generation of the private commit that ended the epoch. Its key is kept until the rollback window closes: after a crash before the merge, or when the winner
-    /// of a race turns out invalid, the same commit must open again.
+    /// Sender and generation of the private commit that ended the epoch. Its key is kept until the rollback window closes: after a crash before the merge, or
+    /// when the winner of a race turns out invalid, the same commit must open again.
     /// </summary>
     public (uint Leaf, uint Generation)? EndedBy { get; set; }
 
@@ -39,17 +39,18 @@ internal sealed class EpochState
     public CipherSuite Suite => Context.Suite;
     public int OwnLeaf => Keys.Leaf;
 
-    public static EpochState Create(GroupContext context, RatchetTree tree, TreeKeys keys, EpochSecrets secrets, byte[] confirmationTag, ReInitProposal? reInit = null) => new()
-    {
-        Context = context,
-        Tree = tree,
-        Keys = keys,
-        Secrets = secrets,
-        SecretTree = new SecretTree(context.Suite, tree.LeafCount, secrets.Encryption),
-        InterimHash = TranscriptHash.Interim(context.Suite, context.ConfirmedTranscriptHash, confirmationTag),
-        ConfirmationTag = confirmationTag,
-        ReInit = reInit,
-    };
+    public static EpochState Create(GroupContext context, RatchetTree tree, TreeKeys keys, EpochSecrets secrets, byte[] confirmationTag,
+        ReInitProposal? reInit = null) => new()
+        {
+            Context = context,
+            Tree = tree,
+            Keys = keys,
+            Secrets = secrets,
+            SecretTree = new SecretTree(context.Suite, tree.LeafCount, secrets.Encryption),
+            InterimHash = TranscriptHash.Interim(context.Suite, context.ConfirmedTranscriptHash, confirmationTag),
+            ConfirmationTag = confirmationTag,
+            ReInit = reInit,
+        };
 
     public PendingProposal? FindProposal(ReadOnlySpan<byte> reference)
     {
@@ -60,7 +61,8 @@ internal sealed class EpochState
         return null;
     }
 
-    /// <summary>Keeps what opens late application messages, exports and serves as resumption PSK; wipes the rest. Private keys the newer epoch still uses stay.</summary>
+    /// <summary>Keeps what opens late application messages, exports and serves as resumption PSK; wipes the rest. Private keys the newer epoch still uses
+    /// stay.</summary>
     public void Strip(EpochState newer)
     {
         if (IsStripped) return;
@@ -88,7 +90,8 @@ internal sealed class EpochState
         ClearProposals();
     }
 
-    /// <summary>The tree is written whole, or as what differs from the tree of <paramref name="reference"/>: the next newer epoch for a past one, the current one for a staged commit.</summary>
+    /// <summary>The tree is written whole, or as what differs from the tree of <paramref name="reference"/>: the next newer epoch for a past one, the current
+    /// one for a staged commit.</summary>
     public void Write(TlsWriter writer, EpochState? reference)
     {
         writer.WriteByte(IsStripped ? (byte)1 : (byte)0);
@@ -132,7 +135,9 @@ internal sealed class EpochState
         var endedAt = (long)reader.ReadUInt64();
         (uint, uint)? endedBy = reader.ReadPresence() ? (reader.ReadUInt32(), reader.ReadUInt32()) : null;
         var context = GroupContext.Read(ref reader);
-        var tree = reference is null ? RatchetTree.ReadStored(context.Suite, ref reader) : RatchetTree.ReadChanges(ref reader, reference.Tree, withParents: !stripped);
+        var tree = reference is null
+            ? RatchetTree.ReadStored(context.Suite, ref reader)
+            : RatchetTree.ReadChanges(ref reader, reference.Tree, withParents: !stripped);
         var keys = new TreeKeys { Leaf = (int)reader.ReadUInt32() };
         for (var body = reader.ReadVector(); body.Remaining > 0;) keys.ByNode[(int)body.ReadUInt32()] = body.ReadSecret();
         MlsException.ThrowIf(keys.Leaf < 0 || tree.Leaf(keys.Leaf) is null, MlsError.BadState);
@@ -143,7 +148,8 @@ internal sealed class EpochState
         var proposals = new List<PendingProposal>();
         for (var body = reader.ReadVector(); body.Remaining > 0;)
         {
-            proposals.Add(new PendingProposal(body.ReadBytes(), Proposal.Read(ref body), Sender.Read(ref body), body.ReadSecret() is { Length: > 0 } key ? key : null));
+            proposals.Add(
+                new PendingProposal(body.ReadBytes(), Proposal.Read(ref body), Sender.Read(ref body), body.ReadSecret() is { Length: > 0 } key ? key : null));
         }
         var reInit = reader.ReadPresence() ? Proposal.Read(ref reader) as ReInitProposal ?? throw new MlsException(MlsError.BadState) : null;
         return new EpochState

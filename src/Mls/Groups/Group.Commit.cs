@@ -15,8 +15,8 @@ public sealed class CommitRequest
     public IReadOnlyList<Proposal> Proposals { get; init; } = [];
 
     /// <summary>
-    /// Which pending proposals go in by reference; if they cannot be committed together the commit is refused. Null takes all that can: every valid one but own Updates, and of those that exclude
-    /// each other one, a Remove rather than an Update, the last Update, the first of others (RFC 9420, 12.4).
+    /// Which pending proposals go in by reference; if they cannot be committed together the commit is refused. Null takes all that can: every valid one but own
+    /// Updates, and of those that exclude each other one, a Remove rather than an Update, the last Update, the first of others (RFC 9420, 12.4).
     /// </summary>
     public Func<Sender, Proposal, bool>? IncludePending { get; init; }
 
@@ -45,10 +45,11 @@ public sealed class CommitRequest
 public sealed partial class Group
 {
     /// <summary>
-    /// Makes a commit (RFC 9420, 12.4.1) and stages it. Store the state, publish the message, then <see cref="Merge"/> or <see cref="Discard"/>. One at a time. Uses one generation up, as every
-    /// private message does.
+    /// Makes a commit (RFC 9420, 12.4.1) and stages it. Store the state, publish the message, then <see cref="Merge"/> or <see cref="Discard"/>. One at a time.
+    /// Uses one generation up, as every private message does.
     /// </summary>
-    /// <exception cref="MlsException">The rule that the list of proposals breaks, <see cref="MlsError.WrongState"/> when another own commit is staged, <see cref="MlsError.GroupClosed"/>.</exception>
+    /// <exception cref="MlsException">The rule that the list of proposals breaks, <see cref="MlsError.WrongState"/> when another own commit is staged,
+    /// <see cref="MlsError.GroupClosed"/>.</exception>
     public StagedCommit Commit(CommitRequest? request = null)
     {
         request ??= new CommitRequest();
@@ -63,7 +64,9 @@ public sealed partial class Group
             MlsException.ThrowIf(Epoch != 0, MlsError.WrongState);
             MlsException.ThrowIf(predecessor._closed, MlsError.GroupClosed);
             usage = predecessor._epoch.ReInit is null ? ResumptionUsage.Branch : ResumptionUsage.ReInit;
-            values.Insert(0, new PreSharedKeyProposal(PreSharedKeyId.Resumption(usage, predecessor._epoch.Context.GroupId, predecessor.Epoch, RandomNumberGenerator.GetBytes(Suite.HashLength))));
+            values.Insert(0,
+                new PreSharedKeyProposal(
+                    PreSharedKeyId.Resumption(usage, predecessor._epoch.Context.GroupId, predecessor.Epoch, RandomNumberGenerator.GetBytes(Suite.HashLength))));
         }
         var pending = Choose(values, request, usage);
         var committed = Together(pending, values);
@@ -83,14 +86,16 @@ public sealed partial class Group
         var commit = new Commit(wire, path?.Path);
         var framed = Frame(ContentType.Commit, request.AuthenticatedData, commit: commit);
         var signature = AuthenticatedContent.Sign(Suite, request.Format, framed, _epoch.Context.Encoded, _signatureKey);
-        var (next, joiner) = Advance(_epoch, list, path?.Keys ?? keys, path?.CommitSecret, _epoch.Secrets.Init, pskSecret, request.Format, framed, signature, null);
+        var (next, joiner) = Advance(_epoch, list, path?.Keys ?? keys, path?.CommitSecret, _epoch.Secrets.Init, pskSecret, request.Format, framed,
+            signature, null);
 
         // 5. Protect with the old keys; Welcome for the new members.
         var content = new AuthenticatedContent { WireFormat = request.Format, Content = framed, Signature = signature, ConfirmationTag = next.ConfirmationTag };
         var message = Send(content, request.PadTo);
         var welcome = list.Added.Count == 0 ? null : WelcomeOf(next, list, path, joiner, pskSecret, request.TreeInWelcome);
         joiner.Dispose();
-        return _staged = new StagedCommit(_epoch, next, Sender.Member(OwnLeaf), OwnLeaf, path is not null, [.. list.Added.Select(a => a.Leaf)], [.. list.Removed], [.. list.Updated])
+        return _staged = new StagedCommit(_epoch, next, Sender.Member(OwnLeaf), OwnLeaf, path is not null, [.. list.Added.Select(a => a.Leaf)],
+            [.. list.Removed], [.. list.Updated])
         {
             Message = message,
             Welcome = welcome,
@@ -103,8 +108,8 @@ public sealed partial class Group
             treeHash => _epoch.Context.With(Epoch + 1, treeHash, _epoch.Context.ConfirmedTranscriptHash, list.Extensions).Encoded);
 
     /// <summary>Derives the next epoch; with a received confirmation tag it must match.</summary>
-    private static (EpochState Next, SecretBytes Joiner) Advance(EpochState before, ProposalList list, TreeKeys keys, SecretBytes? commitSecret, SecretBytes initSecret, SecretBytes pskSecret,
-        WireFormat format, FramedContent framed, byte[] signature, byte[]? receivedTag)
+    private static (EpochState Next, SecretBytes Joiner) Advance(EpochState before, ProposalList list, TreeKeys keys, SecretBytes? commitSecret,
+        SecretBytes initSecret, SecretBytes pskSecret, WireFormat format, FramedContent framed, byte[] signature, byte[]? receivedTag)
     {
         var suite = before.Suite;
         var confirmed = TranscriptHash.Confirmed(suite, before.InterimHash, format, framed, signature);
@@ -137,7 +142,8 @@ public sealed partial class Group
             var (leaf, package, sender) = list.Added[i];
             var pathSecret = path?.PathSecrets[TreeMath.CommonAncestor(OwnLeaf, leaf)];
             new GroupSecrets(joiner, pathSecret, psks).Write(writer); // not disposed: the secrets are not its own here
-            secrets[i] = new EncryptedGroupSecrets(package.Reference(), new HpkeCiphertext(sender!.Enc, Suite.HpkeSeal(sender, infoHash, default, writer.Written)));
+            secrets[i] = new EncryptedGroupSecrets(package.Reference(),
+                new HpkeCiphertext(sender!.Enc, Suite.HpkeSeal(sender, infoHash, default, writer.Written)));
             writer.Wipe();
         }
         return new MlsMessage(WireFormat.Welcome, new Welcome(Suite.Id, secrets, sealedInfo));
@@ -158,7 +164,11 @@ public sealed partial class Group
     /// <summary>A copy, for the caller to wipe.</summary>
     private static SecretBytes FindPsk(PreSharedKeyId id, GroupRules rules, Group? current, Group? predecessor)
     {
-        if (id.IsExternal) return SecretBytes.Copy(rules.ExternalPsk?.Invoke(id.Id) ?? throw new MlsException(new MlsRefusal(MlsError.BadPsk, MayResolve: true)));
+        if (id.IsExternal)
+        {
+            return SecretBytes.Copy(rules.ExternalPsk?.Invoke(id.Id) ?? throw new MlsException(new MlsRefusal(MlsError.BadPsk, MayResolve: true)));
+        }
+
         foreach (var group in (Group?[])[current, predecessor])
         {
             if (group is null || group._closed || !id.GroupId.AsSpan().SequenceEqual(group._epoch.Context.GroupId)) continue;

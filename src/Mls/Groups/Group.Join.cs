@@ -27,8 +27,8 @@ public sealed class JoinRequest
 public sealed partial class Group
 {
     /// <summary>
-    /// Joins by a Welcome (RFC 9420, 12.4.3.1): checks the whole tree, one signature a member. The key package's secrets are copied: dispose them when they may not be used again.
-    /// Whether the group id is in use already is the caller's to know.
+    /// Joins by a Welcome (RFC 9420, 12.4.3.1): checks the whole tree, one signature a member. The key package's secrets are copied: dispose them when they may
+    /// not be used again. Whether the group id is in use already is the caller's to know.
     /// </summary>
     /// <exception cref="MlsException">The rule that was broken; nothing has changed.</exception>
     /// <exception cref="ObjectDisposedException">The key package's secrets were disposed.</exception>
@@ -82,7 +82,8 @@ public sealed partial class Group
         // 1. Our secrets.
         var reference = own.KeyPackage.Reference();
         var entry = Array.Find(welcome.Secrets, s => s.NewMember.AsSpan().SequenceEqual(reference)) ?? throw new MlsException(MlsError.NotForThisKeyPackage);
-        using var plaintext = suite.DecryptWithLabel(own.InitPrivateKey, own.KeyPackage.InitKey, "Welcome"u8, welcome.EncryptedGroupInfo, entry.Secrets.KemOutput, entry.Secrets.Ciphertext);
+        using var plaintext = suite.DecryptWithLabel(own.InitPrivateKey, own.KeyPackage.InitKey, "Welcome"u8, welcome.EncryptedGroupInfo,
+            entry.Secrets.KemOutput, entry.Secrets.Ciphertext);
         var reader = new TlsReader(plaintext);
         var secrets = GroupSecrets.Read(ref reader);
         reader.ExpectEnd();
@@ -130,32 +131,41 @@ public sealed partial class Group
         Extension.RefuseDuplicates(info.Extensions);
         Extension.RefuseDuplicates(info.Context.Extensions);
         ExternalSender.Check(info.Context.Extensions, info.Context.Suite);
-        var bytes = Extension.Find(info.Extensions, ExtensionType.RatchetTree)?.Data ?? request.RatchetTree?.ToArray() ?? throw new MlsException(MlsError.MissingTree);
+        var bytes = Extension.Find(info.Extensions, ExtensionType.RatchetTree)?.Data ?? request.RatchetTree?.ToArray()
+            ?? throw new MlsException(MlsError.MissingTree);
         var tree = RatchetTree.Read(info.Context.Suite, bytes);
         MlsException.ThrowIf(info.Signer >= tree.LeafCount, MlsError.BadSender);
         var signer = tree.Leaf((int)info.Signer) ?? throw new MlsException(MlsError.BadSender);
-        if (!info.HasValidSignature(signer.SignatureKey)) throw new MlsException(new MlsRefusal(info.Context.Suite.Signature.Refusal(signer.SignatureKey), (int)info.Signer));
+        if (!info.HasValidSignature(signer.SignatureKey))
+        {
+            throw new MlsException(new MlsRefusal(info.Context.Suite.Signature.Refusal(signer.SignatureKey), (int)info.Signer));
+        }
+
         MlsException.ThrowIf(!tree.TreeHash().AsSpan().SequenceEqual(info.Context.TreeHash), MlsError.BadTreeHash);
         tree.Validate(info.Context.GroupId, info.Context.Rules, request.Now, own);
         foreach (var (index, leaf) in tree.Members) MlsException.ThrowIf(!request.Rules.Accepts(null, leaf), MlsError.CredentialRefused, index);
         return tree;
     }
 
-    /// <summary>RFC 9420, 11.2 and 11.3: a successor names the group it comes from by a PSK, of the epoch that the ReInit began or of any that is known, and starts in epoch 1.</summary>
+    /// <summary>RFC 9420, 11.2 and 11.3: a successor names the group it comes from by a PSK, of the epoch that the ReInit began or of any that is known, and
+    /// starts in epoch 1.</summary>
     private static void CheckPredecessor(PreSharedKeyId[] psks, GroupContext context, RatchetTree tree, Group? predecessor)
     {
         var link = Array.Find(psks, p => p.Usage is ResumptionUsage.ReInit or ResumptionUsage.Branch);
         if (link is null && predecessor is null) return;
-        MlsException.ThrowIf(link is null || predecessor is null || context.Epoch != 1 || !predecessor.GroupId.Span.SequenceEqual(link.GroupId), MlsError.BadPsk);
+        MlsException.ThrowIf(link is null || predecessor is null || context.Epoch != 1
+            || !predecessor.GroupId.Span.SequenceEqual(link.GroupId), MlsError.BadPsk);
         MlsException.ThrowIf(link!.Usage == ResumptionUsage.ReInit && link.Epoch != predecessor!.Epoch, MlsError.BadPsk);
         CheckSuccession(predecessor!, link.Usage, link.Epoch, context.Suite, context.GroupId, context.Extensions, tree);
     }
 
     /// <summary>
-    /// What a successor has in common with the group it comes from. After a ReInit: the parameters that were agreed, and every member of the old group is one of the new (RFC 9420, 11.2,
-    /// 12.4.3.1). As a branch: version, suite, and no member who is not one of the old group (11.3). Members are the same when their credentials are.
+    /// What a successor has in common with the group it comes from. After a ReInit: the parameters that were agreed, and every member of the old group is one
+    /// of the new (RFC 9420, 11.2, 12.4.3.1). As a branch: version, suite, and no member who is not one of the old group (11.3). Members are the same when
+    /// their credentials are.
     /// </summary>
-    private static void CheckSuccession(Group predecessor, ResumptionUsage usage, ulong epoch, CipherSuite suite, ReadOnlySpan<byte> groupId, Extension[] extensions, RatchetTree tree)
+    private static void CheckSuccession(Group predecessor, ResumptionUsage usage, ulong epoch, CipherSuite suite, ReadOnlySpan<byte> groupId,
+        Extension[] extensions, RatchetTree tree)
     {
         var before = predecessor.StateOf(epoch).Tree.Members.Select(m => Identity(m.Leaf)).ToHashSet();
         var after = tree.Members.Select(m => Identity(m.Leaf)).ToHashSet();
@@ -175,7 +185,8 @@ public sealed partial class Group
     }
 
     /// <summary>
-    /// Joins by an external commit (RFC 9420, 12.4.3.2): needs the GroupInfo with the external key and the tree. Publish the message; the group is already in the new epoch.
+    /// Joins by an external commit (RFC 9420, 12.4.3.2): needs the GroupInfo with the external key and the tree. Publish the message; the group is already in
+    /// the new epoch.
     /// </summary>
     /// <param name="message">A GroupInfo with the external_pub extension; unverified.</param>
     /// <param name="own">The leaf to join with; its secrets are copied where they are needed.</param>
@@ -183,7 +194,8 @@ public sealed partial class Group
     /// <param name="replaces">Leaf index of the client's old leaf, which is removed.</param>
     /// <param name="psks">PSKs to mix in; external ones are found by the rules.</param>
     /// <exception cref="MlsException">The rule that was broken (RFC 9420, 12.2, 12.4.3.2).</exception>
-    public static (Group Group, MlsMessage Commit) JoinExternally(MlsMessage message, KeyPackageSecrets own, JoinRequest? request = null, int? replaces = null, IReadOnlyList<PreSharedKeyId>? psks = null)
+    public static (Group Group, MlsMessage Commit) JoinExternally(MlsMessage message, KeyPackageSecrets own, JoinRequest? request = null, int? replaces = null,
+        IReadOnlyList<PreSharedKeyId>? psks = null)
     {
         request ??= new JoinRequest();
         var info = message.GroupInfo ?? throw new MlsException(MlsError.WrongWireFormat);
@@ -206,7 +218,8 @@ public sealed partial class Group
         var list = ProposalList.Apply(before, null, [.. proposals.Select(p => new CommittedProposal(p, sender, false))], request.Rules, request.Now);
         var place = list.Tree.Reserve();
         LeafRules.CheckInGroup(own.KeyPackage.Leaf, list.Rules);
-        using var path = TreeKem.Create(list.Tree, place, own.KeyPackage.Leaf, own.SignaturePrivateKey, info.Context.GroupId, new TreeKeys { Leaf = place }, new HashSet<int>(),
+        using var path = TreeKem.Create(list.Tree, place, own.KeyPackage.Leaf, own.SignaturePrivateKey, info.Context.GroupId, new TreeKeys { Leaf = place },
+            new HashSet<int>(),
             treeHash => info.Context.With(info.Epoch + 1, treeHash, info.Context.ConfirmedTranscriptHash, list.Extensions).Encoded);
         list.Tree.CheckMembersTogether();
 
@@ -224,7 +237,13 @@ public sealed partial class Group
         var (next, joiner) = Advance(before, list, path.Keys, path.CommitSecret, init, pskSecret, WireFormat.PublicMessage, framed, signature, null);
         joiner.Dispose();
         init.Dispose();
-        var content = new AuthenticatedContent { WireFormat = WireFormat.PublicMessage, Content = framed, Signature = signature, ConfirmationTag = next.ConfirmationTag };
+        var content = new AuthenticatedContent
+        {
+            WireFormat = WireFormat.PublicMessage,
+            Content = framed,
+            Signature = signature,
+            ConfirmationTag = next.ConfirmationTag,
+        };
         var commit = new MlsMessage(WireFormat.PublicMessage, MessageProtection.ProtectPublic(content, suite, info.Context.Encoded, default));
         return (new Group(next, own.SignaturePrivateKey.Clone(), request.Rules), commit);
     }

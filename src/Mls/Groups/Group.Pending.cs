@@ -9,8 +9,8 @@ namespace Marmot.Mls.Groups;
 public sealed partial class Group
 {
     /// <summary>
-    /// What the caller wants, as it is; or, when the caller leaves it to the group, all that can be committed together with the proposals by value. Others, which any member may have sent, do not
-    /// stop a commit. In the order in which they came.
+    /// What the caller wants, as it is; or, when the caller leaves it to the group, all that can be committed together with the proposals by value. Others,
+    /// which any member may have sent, do not stop a commit. In the order in which they came.
     /// </summary>
     private List<PendingProposal> Choose(List<Proposal> values, CommitRequest request, ResumptionUsage usage)
     {
@@ -20,7 +20,9 @@ public sealed partial class Group
         var own = Sender.Member(OwnLeaf);
         List<PendingProposal> waiting = [.. _epoch.Proposals.Where(p => p.Proposal is not UpdateProposal || p.Sender != own)];
         // The last Update of a leaf comes first among them, the others keep their order.
-        List<PendingProposal> preferred = [.. Enumerable.Reverse(waiting).Where(p => p.Proposal is UpdateProposal), .. waiting.Where(p => p.Proposal is not UpdateProposal)];
+        List<PendingProposal> preferred = [
+            .. Enumerable.Reverse(waiting).Where(p => p.Proposal is UpdateProposal), .. waiting.Where(p => p.Proposal is not UpdateProposal)
+        ];
         Take(CollectionsMarshal.AsSpan([.. preferred.OrderBy(p => Precedence(p.Proposal))]));
         return [.. waiting.Where(taken.Contains)];
 
@@ -50,7 +52,11 @@ public sealed partial class Group
     };
 
     private List<CommittedProposal> Together(IEnumerable<PendingProposal> pending, List<Proposal> values)
-        => [.. pending.Select(p => new CommittedProposal(p.Proposal, p.Sender, true, p.OwnUpdateKey)), .. values.Select(p => new CommittedProposal(p, Sender.Member(OwnLeaf), false))];
+        =>
+            [
+                .. pending.Select(p => new CommittedProposal(p.Proposal, p.Sender, true, p.OwnUpdateKey)),
+                .. values.Select(p => new CommittedProposal(p, Sender.Member(OwnLeaf), false))
+            ];
 
     /// <summary>Everything that a commit of these can be refused for.</summary>
     private bool CanCommit(List<CommittedProposal> proposals, CommitRequest request, ResumptionUsage usage)
@@ -68,7 +74,8 @@ public sealed partial class Group
         }
     }
 
-    /// <summary>Refuses one more proposal than the rules allow, naming the sender; a group of proposals costs who commits them work that their sender does not have.</summary>
+    /// <summary>Refuses one more proposal than the rules allow, naming the sender; a group of proposals costs who commits them work that their sender does not
+    /// have.</summary>
     private void CheckRoom(EpochState state, Sender sender)
     {
         var own = 0;
@@ -80,7 +87,12 @@ public sealed partial class Group
         throw new MlsException(new MlsRefusal(MlsError.TooManyProposals, sender.Type == SenderType.Member ? (int)sender.Index : null));
     }
 
-    /// <summary>Leaves whose public keys are none, lowest first: only in a state stored before such keys were refused. Their members can read nothing that others commit; remove them. O(n).</summary>
+    /// <summary>Leaves whose public keys are none, lowest first: only in a state stored before such keys were refused. Their members can read nothing that
+    /// others commit; remove them. O(n).</summary>
     public IReadOnlyList<int> InvalidLeaves
-        => [.. _epoch.Tree.Members.Where(m => !Suite.Kem.IsPublicKey(m.Leaf.EncryptionKey) || !Suite.Signature.IsPublicKey(m.Leaf.SignatureKey)).Select(m => m.Index)];
+        =>
+            [
+                .. _epoch.Tree.Members.Where(m => !Suite.Kem.IsPublicKey(m.Leaf.EncryptionKey) || !Suite.Signature.IsPublicKey(m.Leaf.SignatureKey))
+                    .Select(m => m.Index)
+            ];
 }

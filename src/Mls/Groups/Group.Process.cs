@@ -32,7 +32,8 @@ public sealed partial class Group
 
         if (sender is { } used)
         {
-            // The key of a commit goes when it can no longer be rolled back; until then the same message must open again. Others go now, with everything verified.
+            // The key of a commit goes when it can no longer be rolled back; until then the same message must open again. Others go now, with everything
+            // verified.
             if (received is ReceivedCommit { Commit: var staged }) staged.Generation = used.Generation;
             else state.SecretTree.Use((int)used.Leaf, message.ContentType == ContentType.Application, used.Generation);
         }
@@ -41,18 +42,24 @@ public sealed partial class Group
 
     /// <summary><see cref="TryProcess"/>, refusing with an exception.</summary>
     /// <exception cref="MlsException">The refusal.</exception>
-    public Received Process(MlsMessage message, DateTimeOffset? now = null) => TryProcess(message, out var received, out var refusal, now) ? received : throw new MlsException(refusal);
+    public Received Process(MlsMessage message, DateTimeOffset? now = null) =>
+        TryProcess(message, out var received, out var refusal, now) ? received : throw new MlsException(refusal);
 
     /// <summary>
-    /// Who sent a private message of a known epoch and which generation of his ratchet it uses, without opening it: nothing changes. The sender data is encrypted but not signed, so this orders a batch and
-    /// proves nothing. Messages of one sender that wait together are best given in the order of their generations: only <c>100</c> skipped keys are kept (RFC 9420, 9). False for what is no private message
-    /// of a known epoch of this group, or does not open.
+    /// Who sent a private message of a known epoch and which generation of his ratchet it uses, without opening it: nothing changes. The sender data is
+    /// encrypted but not signed, so this orders a batch and proves nothing. Messages of one sender that wait together are best given in the order of their
+    /// generations: only <c>100</c> skipped keys are kept (RFC 9420, 9). False for what is no private message of a known epoch of this group, or does not open.
     /// </summary>
     public bool TryReadSender(MlsMessage message, out MessageSender sender)
     {
         sender = default;
-        if (_closed || message.Private is not { } sealedMessage || !message.GroupId.Span.SequenceEqual(_epoch.Context.GroupId) || FindState(message.Epoch) is not { } state) return false;
-        if (!MessageProtection.TryOpenSenderData(sealedMessage, Suite, state.Secrets.SenderData, out var data) || data.Leaf >= state.Tree.LeafCount) return false;
+        if (_closed || message.Private is not { } sealedMessage || !message.GroupId.Span.SequenceEqual(_epoch.Context.GroupId)
+            || FindState(message.Epoch) is not { } state) return false;
+        if (!MessageProtection.TryOpenSenderData(sealedMessage, Suite, state.Secrets.SenderData, out var data) || data.Leaf >= state.Tree.LeafCount)
+        {
+            return false;
+        }
+
         sender = new MessageSender((int)data.Leaf, data.Generation);
         return true;
     }
@@ -73,7 +80,8 @@ public sealed partial class Group
         return state is null ? new(MlsError.WrongEpoch) : MlsRefusal.None;
     }
 
-    /// <summary>Decrypts a private message, checks the membership tag of a public one. The sender is given for private ones, whose key is not used up.</summary>
+    /// <summary>Decrypts a private message, checks the membership tag of a public one. The sender is given for private ones, whose key is not used
+    /// up.</summary>
     private MlsRefusal Open(MlsMessage message, EpochState state, out AuthenticatedContent? content, out SenderData? sender)
     {
         (content, sender) = (null, null);
@@ -106,7 +114,9 @@ public sealed partial class Group
                 break;
             case SenderType.External:
                 var senders = state.Context.Rules.ExternalSenders;
-                key = isPublic && framed.ContentType == ContentType.Proposal && framed.Sender.Index < senders.Length ? senders[framed.Sender.Index].SignatureKey : null;
+                key = isPublic && framed.ContentType == ContentType.Proposal && framed.Sender.Index < senders.Length
+                    ? senders[framed.Sender.Index].SignatureKey
+                    : null;
                 break;
             case SenderType.NewMemberProposal:
                 key = isPublic && framed.Proposal is AddProposal add ? add.KeyPackage.Leaf.SignatureKey : null;
@@ -122,15 +132,16 @@ public sealed partial class Group
     }
 
     /// <summary>
-    /// What a verified message does. The many rules of proposals and commits refuse with exceptions, caught here and nowhere else: only who has signed for the group comes this far, so a stranger causes
-    /// none.
+    /// What a verified message does. The many rules of proposals and commits refuse with exceptions, caught here and nowhere else: only who has signed for the
+    /// group comes this far, so a stranger causes none.
     /// </summary>
     private MlsRefusal Handle(EpochState state, VerifiedContent content, DateTimeOffset? now, out Received? received)
     {
         var framed = content.Content;
         if (framed.ContentType == ContentType.Application)
         {
-            received = new ReceivedApplication((int)framed.Sender.Index, state.Tree.Leaf((int)framed.Sender.Index)!, framed.Application, framed.AuthenticatedData, framed.Epoch);
+            received = new ReceivedApplication((int)framed.Sender.Index, state.Tree.Leaf((int)framed.Sender.Index)!, framed.Application,
+                framed.AuthenticatedData, framed.Epoch);
             return MlsRefusal.None;
         }
         try
@@ -221,14 +232,23 @@ public sealed partial class Group
             MlsException.ThrowIf(path.Leaf.EncryptionKey.AsSpan().SequenceEqual(old?.EncryptionKey), MlsError.EncryptionKeyReused);
             TreeKem.ApplyPublic(list.Tree, committer, path, before.Context.GroupId, list.Rules, newLeaves);
         }
-        if (removesSelf) return new StagedCommit(before, null, framed.Sender, committer, commit.Path is not null, added, [.. list.Removed], [.. list.Updated]) { Proposals = proposals };
+        if (removesSelf)
+        {
+            return new StagedCommit(before, null, framed.Sender, committer, commit.Path is not null, added, [.. list.Removed], [.. list.Updated])
+            {
+                Proposals = proposals,
+            };
+        }
 
         // 4. The new epoch, confirmed by the tag. What was derived for a commit that is refused is wiped.
         var keys = before.Keys.Clone();
         try
         {
             var next = Follow(before, list, keys, committer, content);
-            return new StagedCommit(before, next, framed.Sender, committer, commit.Path is not null, added, [.. list.Removed], [.. list.Updated]) { Proposals = proposals };
+            return new StagedCommit(before, next, framed.Sender, committer, commit.Path is not null, added, [.. list.Removed], [.. list.Updated])
+            {
+                Proposals = proposals,
+            };
         }
         catch (MlsException)
         {
@@ -246,7 +266,8 @@ public sealed partial class Group
         using var commitSecret = framed.Commit!.Path is { } path ? CommitSecretOf(before, list, keys, committer, path) : null;
         using var external = list.ExternalInit is { } externalInit ? ExternalInit(before, externalInit) : null;
         using var pskSecret = PskSecretOf(list.Psks, before, null);
-        var (next, joiner) = Advance(before, list, keys, commitSecret, external ?? before.Secrets.Init, pskSecret, content.WireFormat, framed, content.Signature, content.ConfirmationTag);
+        var (next, joiner) = Advance(before, list, keys, commitSecret, external ?? before.Secrets.Init, pskSecret, content.WireFormat, framed,
+            content.Signature, content.ConfirmationTag);
         joiner.Dispose();
         return next;
     }
@@ -265,7 +286,8 @@ public sealed partial class Group
 
     private static ReadOnlySpan<byte> ExternalInitLabel => "MLS 1.0 external init secret"u8;
 
-    /// <summary>The leaf that an external commit replaces: its path's leaf must be acceptable as an Update of it (RFC 9420, 12.2). A SelfRemove beside it is someone else's.</summary>
+    /// <summary>The leaf that an external commit replaces: its path's leaf must be acceptable as an Update of it (RFC 9420, 12.2). A SelfRemove beside it is
+    /// someone else's.</summary>
     private static LeafNode? RemovedByJoiner(EpochState before, List<CommittedProposal> committed)
         => committed.Find(c => c.Proposal is RemoveProposal)?.Proposal is RemoveProposal remove ? before.Tree.Leaf((int)remove.Removed) : null;
 

@@ -11,14 +11,16 @@ public readonly record struct MessagePosition(int Leaf, uint Generation, uint Ah
 public sealed partial class Group
 {
     /// <summary>
-    /// Skipped keys kept per sender: a message further ahead than this costs keys of the messages before it (RFC 9420, 9). Whoever expects those to arrive processes them first.
+    /// Skipped keys kept per sender: a message further ahead than this costs keys of the messages before it (RFC 9420, 9). Whoever expects those to arrive
+    /// processes them first.
     /// </summary>
     public const int MaxSkippedKeys = Schedule.SecretTree.MaxSkipped;
 
     /// <summary>How far ahead of a sender's last known generation a message may be (RFC 9420, 9).</summary>
     public const int MaxForwardGenerations = Schedule.SecretTree.MaxForward;
 
-    /// <summary>Like <see cref="TryReadSender"/>, for application messages, with the distance from what was processed of the sender; false for other messages.</summary>
+    /// <summary>Like <see cref="TryReadSender"/>, for application messages, with the distance from what was processed of the sender; false for other
+    /// messages.</summary>
     public bool TryLocate(MlsMessage message, out MessagePosition position)
     {
         position = default;

@@ -9,9 +9,10 @@ public sealed partial class Group
     private const byte StateVersion = 2;
 
     /// <summary>
-    /// The whole state, secrets included: encrypt it before it is stored. Contains an own staged commit, the epoch that can be rolled back to and the past epochs, so a new process goes on
-    /// at exactly this point. Store it after every call that changed the group and before what came out of that call is sent: then no generation is ever used twice.
-    /// Size: about 200 bytes a member, 1 KB, and what past epochs and a staged commit add. The array is the caller's to wipe.
+    /// The whole state, secrets included: encrypt it before it is stored. Contains an own staged commit, the epoch that can be rolled back to and the past
+    /// epochs, so a new process goes on at exactly this point. Store it after every call that changed the group and before what came out of that call is sent:
+    /// then no generation is ever used twice. Size: about 200 bytes a member, 1 KB, and what past epochs and a staged commit add. The array is the caller's to
+    /// wipe.
     /// </summary>
     public byte[] Serialize()
     {
@@ -30,8 +31,8 @@ public sealed partial class Group
     }
 
     /// <summary>
-    /// Reads what <see cref="Serialize"/> wrote in this version; false for anything else. The bytes are trusted as the client's own: whoever stores them keeps them secret and unchanged. A group
-    /// must not be restored from an older state than the last one from which something was sent.
+    /// Reads what <see cref="Serialize"/> wrote in this version; false for anything else. The bytes are trusted as the client's own: whoever stores them keeps
+    /// them secret and unchanged. A group must not be restored from an older state than the last one from which something was sent.
     /// </summary>
     public static bool TryRestore(ReadOnlySpan<byte> state, GroupRules? rules, out Group? group)
     {
@@ -43,8 +44,15 @@ public sealed partial class Group
             var closed = reader.ReadPresence();
             var signatureKey = reader.ReadOpaque();
             var epoch = EpochState.Read(ref reader, null);
-            var restored = new Group(epoch, closed ? SecretBytes.Wiped() : epoch.Suite.Signature.Prepare(signatureKey), rules ?? new GroupRules()) { _closed = closed };
-            for (var body = reader.ReadVector(); body.Remaining > 0;) restored._past.Insert(0, EpochState.Read(ref body, restored._past.Count == 0 ? restored._epoch : restored._past[0]));
+            var restored = new Group(epoch, closed ? SecretBytes.Wiped() : epoch.Suite.Signature.Prepare(signatureKey), rules ?? new GroupRules())
+            {
+                _closed = closed,
+            };
+            for (var body = reader.ReadVector(); body.Remaining > 0;)
+            {
+                restored._past.Insert(0, EpochState.Read(ref body, restored._past.Count == 0 ? restored._epoch : restored._past[0]));
+            }
+
             if (reader.ReadPresence()) restored._staged = restored.ReadStaged(ref reader);
             reader.ExpectEnd();
             group = restored;
@@ -67,7 +75,12 @@ public sealed partial class Group
         var updated = ReadIndexes(ref reader);
         var proposals = new List<(Proposal, Sender)>();
         for (var body = reader.ReadVector(); body.Remaining > 0;) proposals.Add((Proposal.Read(ref body), Sender.Read(ref body)));
-        return new StagedCommit(_epoch, next, Sender.Member(OwnLeaf), OwnLeaf, hasPath, added, removed, updated) { Message = message, Welcome = welcome, Proposals = proposals };
+        return new StagedCommit(_epoch, next, Sender.Member(OwnLeaf), OwnLeaf, hasPath, added, removed, updated)
+        {
+            Message = message,
+            Welcome = welcome,
+            Proposals = proposals,
+        };
     }
 
     private static int[] ReadIndexes(ref TlsReader reader) => [.. reader.ReadUInt32Vector().Select(i => (int)i)];

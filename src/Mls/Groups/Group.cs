@@ -8,8 +8,9 @@ using Marmot.Mls.Tree;
 namespace Marmot.Mls.Groups;
 
 /// <summary>
-/// One client's view of one MLS group (RFC 9420). Sending and receiving change it; store <see cref="Serialize"/> before anything that came out leaves the process.
-/// Refusals throw <see cref="MlsException"/> (or come as <see cref="MlsError"/> from the Try methods) and leave the group as it was. Not thread-safe: one owner.
+/// One client's view of one MLS group (RFC 9420). Sending and receiving change it; store <see cref="Serialize"/> before anything that came out leaves the
+/// process. Refusals throw <see cref="MlsException"/> (or come as <see cref="MlsError"/> from the Try methods) and leave the group as it was. Not thread-safe:
+/// one owner.
 /// </summary>
 public sealed partial class Group : IDisposable
 {
@@ -49,7 +50,8 @@ public sealed partial class Group : IDisposable
     /// <summary>Proposals of this epoch not yet committed.</summary>
     public IReadOnlyList<(Sender Sender, Proposal Proposal)> PendingProposals => [.. _epoch.Proposals.Select(p => (p.Sender, p.Proposal))];
 
-    /// <summary>epoch_authenticator (RFC 9420, 8.7): equal for all members that agree; Nh bytes, a copy. Throws <see cref="MlsError.GroupClosed"/> once the secrets are wiped.</summary>
+    /// <summary>epoch_authenticator (RFC 9420, 8.7): equal for all members that agree; Nh bytes, a copy. Throws <see cref="MlsError.GroupClosed"/> once the
+    /// secrets are wiped.</summary>
     public byte[] EpochAuthenticator
     {
         get
@@ -67,7 +69,8 @@ public sealed partial class Group : IDisposable
     /// <summary>A member's leaf, or null.</summary>
     public LeafNode? Leaf(int index) => _epoch.Tree.Leaf(index);
 
-    /// <summary>Creates a group of one in epoch 0 (RFC 9420, 11). The keys' leaf becomes the first member; its private keys are copied, so the key package may be disposed.</summary>
+    /// <summary>Creates a group of one in epoch 0 (RFC 9420, 11). The keys' leaf becomes the first member; its private keys are copied, so the key package may
+    /// be disposed.</summary>
     /// <param name="groupId">Unique among the groups of its members; copied.</param>
     /// <param name="creator">Key package with secrets; its suite is the group's.</param>
     /// <param name="extensions">Extensions of the group context, such as required capabilities; the creator must support them.</param>
@@ -80,7 +83,15 @@ public sealed partial class Group : IDisposable
         ExternalSender.Check(extensions, suite);
         LeafRules.CheckInGroup(creator.KeyPackage.Leaf, new ContextRules(extensions));
         var tree = new RatchetTree(suite, creator.KeyPackage.Leaf);
-        var context = new GroupContext { Suite = suite, GroupId = [.. groupId], Epoch = 0, TreeHash = tree.TreeHash(), ConfirmedTranscriptHash = [], Extensions = extensions };
+        var context = new GroupContext
+        {
+            Suite = suite,
+            GroupId = [.. groupId],
+            Epoch = 0,
+            TreeHash = tree.TreeHash(),
+            ConfirmedTranscriptHash = [],
+            Extensions = extensions,
+        };
         using var epochSecret = SecretBytes.Random(suite.HashLength);
         var secrets = EpochSecrets.FromEpochSecret(suite, epochSecret);
         var keys = new TreeKeys { Leaf = 0 };
@@ -94,7 +105,8 @@ public sealed partial class Group : IDisposable
     /// <param name="context">Context; any length.</param>
     /// <param name="length">Bytes wanted; at most 255 times the suite's hash length.</param>
     /// <param name="epoch">One of <see cref="KnownEpochs"/>; null is the current one.</param>
-    /// <exception cref="MlsException"><see cref="MlsError.WrongEpoch"/> when the epoch is not kept, <see cref="MlsError.GroupClosed"/> once the secrets are wiped.</exception>
+    /// <exception cref="MlsException"><see cref="MlsError.WrongEpoch"/> when the epoch is not kept, <see cref="MlsError.GroupClosed"/> once the secrets are
+    /// wiped.</exception>
     public byte[] Export(string label, ReadOnlySpan<byte> context, int length, ulong? epoch = null)
     {
         MlsException.ThrowIf(_closed, MlsError.GroupClosed);
@@ -124,17 +136,18 @@ public sealed partial class Group : IDisposable
         return Send(Sign(framed, WireFormat.PrivateMessage), padTo);
     }
 
-    private FramedContent Frame(ContentType type, byte[]? authenticatedData, byte[]? application = null, Proposal? proposal = null, Commit? commit = null) => new()
-    {
-        GroupId = _epoch.Context.GroupId,
-        Epoch = Epoch,
-        Sender = Sender.Member(OwnLeaf),
-        AuthenticatedData = authenticatedData ?? [],
-        ContentType = type,
-        Application = application ?? [],
-        Proposal = proposal,
-        Commit = commit,
-    };
+    private FramedContent Frame(ContentType type, byte[]? authenticatedData, byte[]? application = null, Proposal? proposal = null, Commit? commit = null) =>
+        new()
+        {
+            GroupId = _epoch.Context.GroupId,
+            Epoch = Epoch,
+            Sender = Sender.Member(OwnLeaf),
+            AuthenticatedData = authenticatedData ?? [],
+            ContentType = type,
+            Application = application ?? [],
+            Proposal = proposal,
+            Commit = commit,
+        };
 
     private AuthenticatedContent Sign(FramedContent framed, WireFormat format, byte[]? confirmationTag = null) => new()
     {
@@ -157,7 +170,8 @@ public sealed partial class Group : IDisposable
     public MlsMessage Propose(Proposal proposal, WireFormat format = WireFormat.PrivateMessage, byte[]? authenticatedData = null, int padTo = 0)
         => Propose(proposal, null, format, authenticatedData, padTo);
 
-    /// <summary>Proposes to replace the own leaf with fresh keys (RFC 9420, 12.1.2). Another member must commit it; the private key is kept with the pending proposal.</summary>
+    /// <summary>Proposes to replace the own leaf with fresh keys (RFC 9420, 12.1.2). Another member must commit it; the private key is kept with the pending
+    /// proposal.</summary>
     /// <param name="format">PrivateMessage or PublicMessage.</param>
     /// <param name="padTo">Pads the content of a PrivateMessage to a multiple of this many bytes.</param>
     public MlsMessage ProposeUpdate(WireFormat format = WireFormat.PrivateMessage, int padTo = 0)
@@ -188,8 +202,8 @@ public sealed partial class Group : IDisposable
     }
 
     /// <summary>
-    /// The GroupInfo of the current epoch, signed, with the key for external commits and on demand the tree (RFC 9420, 12.4.3): O(n) bytes. Whoever has it can join by
-    /// <see cref="JoinExternally"/>.
+    /// The GroupInfo of the current epoch, signed, with the key for external commits and on demand the tree (RFC 9420, 12.4.3): O(n) bytes. Whoever has it can
+    /// join by <see cref="JoinExternally"/>.
     /// </summary>
     public MlsMessage GroupInfo(bool withTree = true)
     {
@@ -214,8 +228,8 @@ public sealed partial class Group : IDisposable
     public byte[] RatchetTreeBytes() => _epoch.Tree.ToBytes();
 
     /// <summary>
-    /// Puts a staged commit in force. The state before is kept whole until the next merge or <see cref="ForgetRollback"/>. A commit that removes this client closes the group and wipes
-    /// every secret.
+    /// Puts a staged commit in force. The state before is kept whole until the next merge or <see cref="ForgetRollback"/>. A commit that removes this client
+    /// closes the group and wipes every secret.
     /// </summary>
     /// <param name="commit">Of the current epoch, from <see cref="Commit"/> or <see cref="Process"/> of this object.</param>
     /// <param name="now">When the past epoch ended, for <see cref="ForgetPastEpochs"/>; null counts as 1970.</param>
@@ -252,7 +266,8 @@ public sealed partial class Group : IDisposable
     /// <summary>True when the last merge can be undone.</summary>
     public bool CanRollBack => !_closed && _past.Count > 0 && !_past[^1].IsStripped;
 
-    /// <summary>Undoes the last merge: the commit that was merged lost a race. Its secrets are wiped. False when <see cref="CanRollBack"/> is; messages sent in the lost epoch are lost.</summary>
+    /// <summary>Undoes the last merge: the commit that was merged lost a race. Its secrets are wiped. False when <see cref="CanRollBack"/> is; messages sent in
+    /// the lost epoch are lost.</summary>
     public bool TryRollBack()
     {
         if (!CanRollBack) return false;
@@ -271,7 +286,8 @@ public sealed partial class Group : IDisposable
         if (_past.Count > 0) _past[^1].Strip(_epoch);
     }
 
-    /// <summary>Forgets past epochs that ended before this time, as told to <see cref="Merge"/> (whole seconds). Their late messages and exports are gone, and so is the chance to roll back to them.</summary>
+    /// <summary>Forgets past epochs that ended before this time, as told to <see cref="Merge"/> (whole seconds). Their late messages and exports are gone, and
+    /// so is the chance to roll back to them.</summary>
     public void ForgetPastEpochs(DateTimeOffset endedBefore)
     {
         while (_past.Count > 0 && _past[0].EndedAt < endedBefore.ToUnixTimeSeconds()) DropOldest();
@@ -292,7 +308,8 @@ public sealed partial class Group : IDisposable
         _signatureKey.Dispose();
     }
 
-    /// <summary>Wipes every secret at once; the group is closed afterwards. Secrets of a group that is only dropped are wiped some time after the garbage collector has found it.</summary>
+    /// <summary>Wipes every secret at once; the group is closed afterwards. Secrets of a group that is only dropped are wiped some time after the garbage
+    /// collector has found it.</summary>
     public void Dispose()
     {
         if (!_closed) WipeSecrets();

@@ -2,18 +2,20 @@ using Marmot.Mls.Messages;
 
 namespace Marmot.Mls.Groups;
 
-/// <summary>What the application decides: which leaves it accepts, which external PSKs it knows, how long past epochs are kept. Not stored with the group.</summary>
+/// <summary>What the application decides: which leaves it accepts, which external PSKs it knows, how long past epochs are kept. Not stored with the
+/// group.</summary>
 public sealed class GroupRules
 {
-    /// <summary>Past epochs kept for late application messages and exports; 5, as in the Marmot profile. At least one is always kept, to roll back to.</summary>
+    /// <summary>Past epochs kept for late application messages and exports; 5, as in the Marmot profile. At least one is always kept, to roll back
+    /// to.</summary>
     public int MaxPastEpochs { get; init; } = 5;
 
     /// <summary>Proposals that may be pending in one epoch, of all senders together; 1,000. The bound is ours: RFC 9420 has none.</summary>
     public int MaxPendingProposals { get; init; } = 1000;
 
     /// <summary>
-    /// Proposals of one sender that may be pending in one epoch; 50. The bound is ours. Far more than a client sends by itself, because a commit may refer to a proposal that was refused here, and
-    /// cannot be followed then.
+    /// Proposals of one sender that may be pending in one epoch; 50. The bound is ours. Far more than a client sends by itself, because a commit may refer to a
+    /// proposal that was refused here, and cannot be followed then.
     /// </summary>
     public int MaxPendingProposalsPerSender { get; init; } = 50;
 
@@ -21,8 +23,9 @@ public sealed class GroupRules
     public Func<LeafNode?, LeafNode, bool>? AcceptLeaf { get; init; }
 
     /// <summary>
-    /// What an AppDataUpdate makes of a component's state (draft-ietf-mls-extensions, 4.7): the component, its state so far (null for none), the update; gives the new state, or null when the component does
-    /// not accept it. Several updates of one component come in the commit's order, each on what the one before made. Every member must come to the same bytes. Null takes the update as the new state.
+    /// What an AppDataUpdate makes of a component's state (draft-ietf-mls-extensions, 4.7): the component, its state so far (null for none), the update; gives
+    /// the new state, or null when the component does not accept it. Several updates of one component come in the commit's order, each on what the one before
+    /// made. Every member must come to the same bytes. Null takes the update as the new state.
     /// </summary>
     public Func<ushort, byte[]?, byte[], byte[]?>? UpdateComponent { get; init; }
 

@@ -32,8 +32,8 @@ internal sealed class ProposalList : IDisposable
     public ISet<int> NewLeaves => Added.Select(a => a.Leaf).ToHashSet();
 
     /// <summary>
-    /// Validates and applies. <paramref name="committer"/> is null for an external commit. With <paramref name="forWelcome"/> the encapsulations to the new members are made too, so that all
-    /// public-key operations that adding takes are shared out in one go.
+    /// Validates and applies. <paramref name="committer"/> is null for an external commit. With <paramref name="forWelcome"/> the encapsulations to the new
+    /// members are made too, so that all public-key operations that adding takes are shared out in one go.
     /// </summary>
     public static ProposalList Apply(EpochState epoch, int? committer, IReadOnlyList<CommittedProposal> proposals, GroupRules rules, DateTimeOffset? now,
         ResumptionUsage allowedUsage = ResumptionUsage.Application, bool forWelcome = false)
@@ -50,10 +50,18 @@ internal sealed class ProposalList : IDisposable
             Extension.RefuseDuplicates(change.Extensions);
             ExternalSender.Check(change.Extensions, epoch.Suite);
             var changed = new ContextRules(change.Extensions);
-            if (epoch.Context.Rules.RequiresAppDataUpdate) MlsException.ThrowIf(!SameAppData(epoch.Context.Extensions, change.Extensions), MlsError.AppDataByExtensions);
+            if (epoch.Context.Rules.RequiresAppDataUpdate)
+            {
+                MlsException.ThrowIf(!SameAppData(epoch.Context.Extensions, change.Extensions), MlsError.AppDataByExtensions);
+            }
+
             (result.Rules, needsMore) = (changed, true);
         }
-        foreach (var p in proposals) if (p.Proposal is UpdateProposal update) result.ApplyUpdate(epoch, update.Leaf, (int)p.Sender.Index, p.OwnUpdateKey, rules);
+        foreach (var p in proposals) if (p.Proposal is UpdateProposal update)
+        {
+            result.ApplyUpdate(epoch, update.Leaf, (int)p.Sender.Index, p.OwnUpdateKey, rules);
+        }
+
         foreach (var p in proposals) result.ApplyRemove(p);
         var adds = proposals.Select(p => p.Proposal).OfType<AddProposal>().ToArray();
         var senders = CheckAdds(epoch, adds, now, forWelcome);
@@ -81,7 +89,8 @@ internal sealed class ProposalList : IDisposable
         return result;
     }
 
-    /// <summary>The dictionary after the AppDataUpdate proposals, or null when there are none: for each component one remove of what is there, or updates in order (draft-ietf-mls-extensions, 4.7).</summary>
+    /// <summary>The dictionary after the AppDataUpdate proposals, or null when there are none: for each component one remove of what is there, or updates in
+    /// order (draft-ietf-mls-extensions, 4.7).</summary>
     private AppDataDictionary? AppDataAfter(IReadOnlyList<CommittedProposal> proposals, GroupRules rules)
     {
         AppDataDictionary? changed = null;
@@ -95,7 +104,8 @@ internal sealed class ProposalList : IDisposable
             touched[update.ComponentId] = removes;
             if (update.Update is { } bytes)
             {
-                changed = changed.With(update.ComponentId, rules.Update(update.ComponentId, changed[update.ComponentId], bytes) ?? throw new MlsException(MlsError.BadAppDataUpdate));
+                changed = changed.With(update.ComponentId, rules.Update(update.ComponentId, changed[update.ComponentId], bytes)
+                    ?? throw new MlsException(MlsError.BadAppDataUpdate));
             }
             else
             {
@@ -161,10 +171,15 @@ internal sealed class ProposalList : IDisposable
         Added.Add(new AddedMember(Tree.Add(package.Leaf), package, sender));
     }
 
-    /// <summary>Key packages on their own, each in two halves of one signature, and the encapsulations, if wanted: pieces that spread evenly over the cores, the longer ones first.</summary>
+    /// <summary>Key packages on their own, each in two halves of one signature, and the encapsulations, if wanted: pieces that spread evenly over the cores,
+    /// the longer ones first.</summary>
     internal static HpkeSender?[] CheckAdds(EpochState epoch, AddProposal[] adds, DateTimeOffset? now, bool forWelcome = false)
     {
-        foreach (var add in adds) MlsException.ThrowIf(add.KeyPackage.Version != 1 || add.KeyPackage.CipherSuite != epoch.Suite.Id, MlsError.KeyPackageMismatch);
+        foreach (var add in adds)
+        {
+            MlsException.ThrowIf(add.KeyPackage.Version != 1 || add.KeyPackage.CipherSuite != epoch.Suite.Id, MlsError.KeyPackageMismatch);
+        }
+
         var senders = new HpkeSender?[adds.Length];
         Each.Do((forWelcome ? 3 : 2) * adds.Length, i =>
         {
@@ -231,15 +246,21 @@ internal sealed class ProposalList : IDisposable
     }
 
     internal static void CheckPsk(EpochState epoch, PreSharedKeyId psk, ResumptionUsage allowedUsage)
-        => MlsException.ThrowIf(psk.Nonce.Length != epoch.Suite.HashLength || (!psk.IsExternal && psk.Usage != ResumptionUsage.Application && psk.Usage != allowedUsage), MlsError.BadPsk);
+        =>
+            MlsException.ThrowIf(psk.Nonce.Length != epoch.Suite.HashLength
+                || (!psk.IsExternal && psk.Usage != ResumptionUsage.Application && psk.Usage != allowedUsage), MlsError.BadPsk);
 
-    /// <summary>RFC 9420, 12.2: exactly one ExternalInit, at most one Remove, PSKs, and of draft-ietf-mls-extensions AppDataUpdate and AppEphemeral; all by value, except SelfRemove which always comes by reference.</summary>
+    /// <summary>RFC 9420, 12.2: exactly one ExternalInit, at most one Remove, PSKs, and of draft-ietf-mls-extensions AppDataUpdate and AppEphemeral; all by
+    /// value, except SelfRemove which always comes by reference.</summary>
     private static void CheckExternal(IReadOnlyList<CommittedProposal> proposals)
     {
-        MlsException.ThrowIf(proposals.Count(p => p.Proposal is ExternalInitProposal) != 1 || proposals.Count(p => p.Proposal is RemoveProposal) > 1, MlsError.NotAllowedInExternalCommit);
+        MlsException.ThrowIf(proposals.Count(p => p.Proposal is ExternalInitProposal) != 1
+            || proposals.Count(p => p.Proposal is RemoveProposal) > 1, MlsError.NotAllowedInExternalCommit);
         foreach (var p in proposals)
         {
-            var allowed = p.Proposal is ExternalInitProposal or RemoveProposal or PreSharedKeyProposal or AppDataUpdateProposal or AppEphemeralProposal ? !p.ByReference : p.Proposal is SelfRemoveProposal && p.ByReference;
+            var allowed = p.Proposal is ExternalInitProposal or RemoveProposal or PreSharedKeyProposal or AppDataUpdateProposal or AppEphemeralProposal
+                ? !p.ByReference
+                : p.Proposal is SelfRemoveProposal && p.ByReference;
             MlsException.ThrowIf(!allowed, MlsError.NotAllowedInExternalCommit);
         }
     }

@@ -9,8 +9,9 @@ namespace Marmot.Mls.Groups;
 public sealed record Member(int Index, LeafNode Leaf);
 
 /// <summary>
-/// A commit that has passed every check of RFC 9420, 12.4, and is not in force: the last ticket. Look at what it changes, then give it to <see cref="Group.Merge"/> or <see cref="Group.Discard"/>.
-/// Holds secrets of the next epoch until then. Not thread-safe, as the group it belongs to. The lists are made anew each time.
+/// A commit that has passed every check of RFC 9420, 12.4, and is not in force: the last ticket. Look at what it changes, then give it to
+/// <see cref="Group.Merge"/> or <see cref="Group.Discard"/>. Holds secrets of the next epoch until then. Not thread-safe, as the group it belongs to. The lists
+/// are made anew each time.
 /// </summary>
 public sealed class StagedCommit
 {

@@ -22,7 +22,8 @@ public static class ComponentId
 }
 
 /// <summary>
-/// The content of the app_data_dictionary extension (draft-ietf-mls-extensions, 4.6): the data of application components by their number, ascending, each at most once. Immutable, thread-safe.
+/// The content of the app_data_dictionary extension (draft-ietf-mls-extensions, 4.6): the data of application components by their number, ascending, each at
+/// most once. Immutable, thread-safe.
 /// </summary>
 [System.Diagnostics.CodeAnalysis.SuppressMessage("Naming", "CA1711", Justification = "The draft's own name of the extension.")]
 public sealed class AppDataDictionary : IWireValue
@@ -101,7 +102,8 @@ public sealed class AppDataDictionary : IWireValue
     }
 
     /// <summary>The dictionary among these extensions; null when there is none. Throws <see cref="MlsError.Malformed"/>.</summary>
-    internal static AppDataDictionary? Find(IEnumerable<Extension> extensions) => Extension.Find(extensions, ExtensionType.AppDataDictionary) is { } found ? Read(found.Data) : null;
+    internal static AppDataDictionary? Find(IEnumerable<Extension> extensions) =>
+        Extension.Find(extensions, ExtensionType.AppDataDictionary) is { } found ? Read(found.Data) : null;
 
     /// <summary>The dictionary among these extensions; false when there is none or it cannot be read.</summary>
     public static bool TryFind(IEnumerable<Extension> extensions, out AppDataDictionary dictionary)
@@ -111,7 +113,8 @@ public sealed class AppDataDictionary : IWireValue
     }
 }
 
-/// <summary>A list of components (draft-ietf-mls-extensions, 5): ascending, each once. The data of <see cref="ComponentId.AppComponents"/> and <see cref="ComponentId.SafeAad"/>. Immutable, thread-safe.</summary>
+/// <summary>A list of components (draft-ietf-mls-extensions, 5): ascending, each once. The data of <see cref="ComponentId.AppComponents"/> and
+/// <see cref="ComponentId.SafeAad"/>. Immutable, thread-safe.</summary>
 public sealed class ComponentsList : IWireValue
 {
     private readonly ushort[] _components;

@@ -104,7 +104,9 @@ internal sealed class FramedContent : IWireValue
             Epoch = epoch,
             Sender = sender,
             AuthenticatedData = authenticatedData,
-            ContentType = type is ContentType.Application or ContentType.Proposal or ContentType.Commit ? type : throw new MlsException(MlsError.Malformed, "content type"),
+            ContentType = type is ContentType.Application or ContentType.Proposal or ContentType.Commit
+                ? type
+                : throw new MlsException(MlsError.Malformed, "content type"),
             Application = type == ContentType.Application ? reader.ReadBytes() : [],
             Proposal = type == ContentType.Proposal ? Proposal.Read(ref reader) : null,
             Commit = type == ContentType.Commit ? Commit.Read(ref reader) : null,
@@ -134,8 +136,8 @@ internal sealed class FramedContent : IWireValue
 }
 
 /// <summary>
-/// FramedContent with its signature and, for commits, its confirmation tag (RFC 9420, 6.1): as it was decoded, or signed here to be sent. Nothing of a received one is used before
-/// <see cref="TryVerify"/> has made a <see cref="VerifiedContent"/> of it.
+/// FramedContent with its signature and, for commits, its confirmation tag (RFC 9420, 6.1): as it was decoded, or signed here to be sent. Nothing of a received
+/// one is used before <see cref="TryVerify"/> has made a <see cref="VerifiedContent"/> of it.
 /// </summary>
 internal sealed class AuthenticatedContent : IWireValue
 {
@@ -209,7 +211,8 @@ internal sealed class AuthenticatedContent : IWireValue
     public byte[] ProposalReference(CipherSuite suite) => suite.RefHash("MLS 1.0 Proposal Reference"u8, TlsWriter.Encode(this));
 }
 
-/// <summary>Received content whose signature is its sender's: the second ticket. Made by <see cref="AuthenticatedContent.TryVerify"/> and nowhere else.</summary>
+/// <summary>Received content whose signature is its sender's: the second ticket. Made by <see cref="AuthenticatedContent.TryVerify"/> and nowhere
+/// else.</summary>
 internal sealed class VerifiedContent
 {
     private readonly AuthenticatedContent _content;

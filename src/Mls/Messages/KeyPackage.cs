@@ -20,8 +20,8 @@ public sealed class KeyPackage : IWireValue
     public byte[] Signature { get; init; } = [];
 
     /// <summary>
-    /// True when it may be used more than once: the last_resort extension, or the component last_resort_key_package in the dictionary (draft-ietf-mls-extensions). A dictionary that cannot be read holds
-    /// no mark; <see cref="Verify"/> refuses it.
+    /// True when it may be used more than once: the last_resort extension, or the component last_resort_key_package in the dictionary
+    /// (draft-ietf-mls-extensions). A dictionary that cannot be read holds no mark; <see cref="Verify"/> refuses it.
     /// </summary>
     public bool IsLastResort => Extension.Find(Extensions, ExtensionType.LastResort) is not null
         || (AppDataDictionary.TryFind(Extensions, out var dictionary) && dictionary.Contains(ComponentId.LastResortKeyPackage));
@@ -89,7 +89,8 @@ public sealed class KeyPackage : IWireValue
     /// <summary>KeyPackageRef (RFC 9420, 5.2); Nh bytes. Throws <see cref="MlsError.UnsupportedCipherSuite"/> for a suite that is not built in.</summary>
     public byte[] Reference() => Crypto.CipherSuite.Get(CipherSuite).RefHash("MLS 1.0 KeyPackage Reference"u8, Encoded);
 
-    /// <summary>Version, suite, both signatures, leaf source, keys and the leaf against itself (RFC 9420, 10.1). A time also checks the lifetime. Signatures that have verified once are not verified again.</summary>
+    /// <summary>Version, suite, both signatures, leaf source, keys and the leaf against itself (RFC 9420, 10.1). A time also checks the lifetime. Signatures
+    /// that have verified once are not verified again.</summary>
     public MlsError Verify(DateTimeOffset? now)
     {
         try
@@ -146,7 +147,8 @@ public sealed class KeyPackage : IWireValue
     }
 }
 
-/// <summary>A key package with its private keys, as its owner keeps it until a Welcome comes (RFC 9420, 10). Dispose wipes the keys; using them afterwards throws. Not thread-safe.</summary>
+/// <summary>A key package with its private keys, as its owner keeps it until a Welcome comes (RFC 9420, 10). Dispose wipes the keys; using them afterwards
+/// throws. Not thread-safe.</summary>
 public sealed class KeyPackageSecrets : IDisposable, IWireValue
 {
     /// <summary>The public part.</summary>

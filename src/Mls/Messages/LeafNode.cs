@@ -9,7 +9,8 @@ public sealed record Capabilities(ushort[] Versions, ushort[] CipherSuites, usho
     /// <summary>Version mls10, the suites of this library, basic credentials, and these extension and proposal types.</summary>
     public static Capabilities Of(ushort[] extensions, ushort[] proposals) => new([1], [1, 2, 3, 5, 7], extensions, proposals, [CredentialType.Basic]);
 
-    internal static Capabilities Read(ref TlsReader reader) => new(Types(ref reader), Types(ref reader), Types(ref reader), Types(ref reader), Types(ref reader));
+    internal static Capabilities Read(ref TlsReader reader) =>
+        new(Types(ref reader), Types(ref reader), Types(ref reader), Types(ref reader), Types(ref reader));
 
     private static ushort[] Types(ref TlsReader reader) => reader.ReadUInt16Vector(MaxCount.CapabilityTypes);
 
@@ -59,7 +60,8 @@ public readonly record struct Lifetime(ulong NotBefore, ulong NotAfter)
     public bool Contains(DateTimeOffset time) => time.ToUnixTimeSeconds() is var t and >= 0 && (ulong)t >= NotBefore && (ulong)t <= NotAfter;
 }
 
-/// <summary>A leaf of the ratchet tree: one member (RFC 9420, 7.2). Immutable, thread-safe; the bytes it was read from are kept, so hashing and verifying do not encode again. Arrays are owned by it: do not change them.</summary>
+/// <summary>A leaf of the ratchet tree: one member (RFC 9420, 7.2). Immutable, thread-safe; the bytes it was read from are kept, so hashing and verifying do
+/// not encode again. Arrays are owned by it: do not change them.</summary>
 public sealed class LeafNode : IWireValue
 {
     /// <summary>HPKE public key.</summary>
@@ -179,11 +181,20 @@ public sealed class LeafNode : IWireValue
 
     private sealed record VerifiedPlace(byte[] GroupId, int LeafIndex);
 
-    /// <summary>Refuses a signature that does not verify, naming the leaf; a signature key that is none is told apart. One that has verified for this place is not verified again.</summary>
+    /// <summary>Refuses a signature that does not verify, naming the leaf; a signature key that is none is told apart. One that has verified for this place is
+    /// not verified again.</summary>
     internal void CheckSignature(CipherSuite suite, byte[] groupId, int leafIndex)
     {
-        if (_verified is { } known && (Source == LeafNodeSource.KeyPackage || (known.LeafIndex == leafIndex && known.GroupId.AsSpan().SequenceEqual(groupId)))) return;
-        if (!HasValidSignature(suite, groupId, leafIndex)) throw new MlsException(new MlsRefusal(suite.Signature.Refusal(SignatureKey), leafIndex < 0 ? null : leafIndex));
+        if (_verified is { } known && (Source == LeafNodeSource.KeyPackage || (known.LeafIndex == leafIndex && known.GroupId.AsSpan().SequenceEqual(groupId))))
+        {
+            return;
+        }
+
+        if (!HasValidSignature(suite, groupId, leafIndex))
+        {
+            throw new MlsException(new MlsRefusal(suite.Signature.Refusal(SignatureKey), leafIndex < 0 ? null : leafIndex));
+        }
+
         _verified = new VerifiedPlace(groupId, leafIndex);
     }
 

@@ -21,11 +21,13 @@ internal sealed record PublicMessage(AuthenticatedContent Content, byte[]? Membe
 }
 
 /// <summary>PrivateMessage (RFC 9420, 6.3).</summary>
-internal sealed record PrivateMessage(byte[] GroupId, ulong Epoch, ContentType ContentType, byte[] AuthenticatedData, byte[] EncryptedSenderData, byte[] Ciphertext) : IWireValue
+internal sealed record PrivateMessage(byte[] GroupId, ulong Epoch, ContentType ContentType, byte[] AuthenticatedData, byte[] EncryptedSenderData,
+    byte[] Ciphertext) : IWireValue
 {
     public static PrivateMessage Read(ref TlsReader reader)
     {
-        var message = new PrivateMessage(reader.ReadBytes(), reader.ReadUInt64(), (ContentType)reader.ReadByte(), reader.ReadBytes(), reader.ReadBytes(), reader.ReadBytes());
+        var message = new PrivateMessage(reader.ReadBytes(), reader.ReadUInt64(), (ContentType)reader.ReadByte(), reader.ReadBytes(), reader.ReadBytes(),
+            reader.ReadBytes());
         MlsException.ThrowIf(message.ContentType is < ContentType.Application or > ContentType.Commit, MlsError.Malformed);
         return message;
     }
@@ -41,7 +43,8 @@ internal sealed record PrivateMessage(byte[] GroupId, ulong Epoch, ContentType C
     }
 }
 
-/// <summary>MLSMessage (RFC 9420, 6): decoded, nothing verified. The first ticket: only <c>Group</c> turns it into something that may be used. Immutable, thread-safe.</summary>
+/// <summary>MLSMessage (RFC 9420, 6): decoded, nothing verified. The first ticket: only <c>Group</c> turns it into something that may be used. Immutable,
+/// thread-safe.</summary>
 public sealed class MlsMessage : IWireValue
 {
     /// <summary>Bytes above this are refused before decoding; 16 MiB.</summary>
@@ -93,7 +96,8 @@ public sealed class MlsMessage : IWireValue
         return new MlsMessage(format, body);
     }
 
-    /// <summary>Decodes one message of at most <see cref="MaxBytes"/>, refusing trailing bytes. Memory taken is bounded by a small multiple of the bytes.</summary>
+    /// <summary>Decodes one message of at most <see cref="MaxBytes"/>, refusing trailing bytes. Memory taken is bounded by a small multiple of the
+    /// bytes.</summary>
     public static bool TryRead(ReadOnlySpan<byte> bytes, out MlsMessage? message, out MlsError error)
     {
         try

@@ -46,7 +46,8 @@ public abstract record Proposal : IWireValue
     }
 
     /// <summary>True when a commit with it must carry an update path (RFC 9420, 12.4, and the SelfRemove of the extensions draft).</summary>
-    internal bool NeedsPath => Type is ProposalType.Update or ProposalType.Remove or ProposalType.ExternalInit or ProposalType.GroupContextExtensions or ProposalType.SelfRemove;
+    internal bool NeedsPath =>
+        Type is ProposalType.Update or ProposalType.Remove or ProposalType.ExternalInit or ProposalType.GroupContextExtensions or ProposalType.SelfRemove;
 
     internal static Proposal Read(ref TlsReader reader)
     {
@@ -147,8 +148,8 @@ public sealed record SelfRemoveProposal : Proposal
 }
 
 /// <summary>
-/// Changes the state that one component keeps in the group context's dictionary (draft-ietf-mls-extensions, 4.7). Needs no path. What an update means is the component's business:
-/// <c>GroupRules.UpdateComponent</c>; without it the update is the new state.
+/// Changes the state that one component keeps in the group context's dictionary (draft-ietf-mls-extensions, 4.7). Needs no path. What an update means is the
+/// component's business: <c>GroupRules.UpdateComponent</c>; without it the update is the new state.
 /// </summary>
 /// <param name="ComponentId">Whose state.</param>
 /// <param name="Update">What the component gets; null removes its state.</param>
@@ -179,7 +180,8 @@ public sealed record AppDataUpdateProposal(ushort ComponentId, byte[]? Update) :
     }
 }
 
-/// <summary>Data of one component that goes with a commit and changes nothing (draft-ietf-mls-extensions, 4.8). Needs no path; look at <c>StagedCommit.Proposals</c>.</summary>
+/// <summary>Data of one component that goes with a commit and changes nothing (draft-ietf-mls-extensions, 4.8). Needs no path; look at
+/// <c>StagedCommit.Proposals</c>.</summary>
 /// <param name="ComponentId">Whose data.</param>
 /// <param name="Data">The data.</param>
 public sealed record AppEphemeralProposal(ushort ComponentId, byte[] Data) : Proposal
@@ -271,7 +273,8 @@ public sealed record PreSharedKeyId : IWireValue
 
     /// <summary>Same id, nonce included: one key may be used twice under two nonces (RFC 9420, 8.4).</summary>
     internal static IEqualityComparer<PreSharedKeyId> ByContent { get; } = EqualityComparer<PreSharedKeyId>.Create(
-        (a, b) => a!.IsExternal == b!.IsExternal && a.Usage == b.Usage && a.Epoch == b.Epoch && a.Id.AsSpan().SequenceEqual(b.Id) && a.GroupId.AsSpan().SequenceEqual(b.GroupId)
+        (a, b) => a!.IsExternal == b!.IsExternal && a.Usage == b.Usage && a.Epoch == b.Epoch && a.Id.AsSpan().SequenceEqual(b.Id)
+            && a.GroupId.AsSpan().SequenceEqual(b.GroupId)
             && a.Nonce.AsSpan().SequenceEqual(b.Nonce),
         id =>
         {

@@ -131,7 +131,8 @@ public sealed class GroupInfo : IWireValue
 /// <summary>GroupSecrets (RFC 9420, 12.4.3.1): what a Welcome hides for one joiner.</summary>
 internal sealed record GroupSecrets(SecretBytes JoinerSecret, SecretBytes? PathSecret, PreSharedKeyId[] Psks) : IWireValue, IDisposable
 {
-    public static GroupSecrets Read(ref TlsReader reader) => new(reader.ReadSecret(), reader.ReadPresence() ? reader.ReadSecret() : null, PreSharedKeyId.ReadList(ref reader));
+    public static GroupSecrets Read(ref TlsReader reader) =>
+        new(reader.ReadSecret(), reader.ReadPresence() ? reader.ReadSecret() : null, PreSharedKeyId.ReadList(ref reader));
 
     public void Dispose()
     {

@@ -4,7 +4,8 @@ using Marmot.Mls.Messages;
 
 namespace Marmot.Mls.Schedule;
 
-/// <summary>The secrets of one epoch (RFC 9420, 8). The owner wipes them; the joiner secret and the epoch secret are wiped as soon as everything is derived.</summary>
+/// <summary>The secrets of one epoch (RFC 9420, 8). The owner wipes them; the joiner secret and the epoch secret are wiped as soon as everything is
+/// derived.</summary>
 internal sealed class EpochSecrets : IWireValue
 {
     public required SecretBytes SenderData { get; init; }

@@ -29,8 +29,8 @@ internal sealed class MessageKey(SecretBytes material) : IDisposable
 }
 
 /// <summary>
-/// The secret tree of an epoch (RFC 9420, 9). A secret is deleted once both children are derived from it, a key once it was used. Looking a key up changes nothing:
-/// the caller uses it up after the message opened and verified, so that forged messages cannot burn generations.
+/// The secret tree of an epoch (RFC 9420, 9). A secret is deleted once both children are derived from it, a key once it was used. Looking a key up changes
+/// nothing: the caller uses it up after the message opened and verified, so that forged messages cannot burn generations.
 /// </summary>
 internal sealed class SecretTree
 {

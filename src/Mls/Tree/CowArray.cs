@@ -44,7 +44,11 @@ internal sealed class CowArray<T> where T : class
     /// <summary>New entries are null.</summary>
     public void Resize(int length)
     {
-        if (length < Length && (length & (ChunkLength - 1)) != 0 && _chunks[length >> Shift] is not null) Array.Clear(Writable(length >> Shift), length & (ChunkLength - 1), ChunkLength - (length & (ChunkLength - 1)));
+        if (length < Length && (length & (ChunkLength - 1)) != 0 && _chunks[length >> Shift] is not null)
+        {
+            Array.Clear(Writable(length >> Shift), length & (ChunkLength - 1), ChunkLength - (length & (ChunkLength - 1)));
+        }
+
         Array.Resize(ref _chunks, Chunks(length));
         Length = length;
     }
@@ -82,7 +86,11 @@ internal sealed class CowArray<T> where T : class
     private T?[] Writable(int chunk)
     {
         var current = _chunks[chunk];
-        if (current is null || !ReferenceEquals(current.Owner, _owner)) _chunks[chunk] = current = new Chunk(_owner, current is null ? new T?[ChunkLength] : [.. current.Entries]);
+        if (current is null || !ReferenceEquals(current.Owner, _owner))
+        {
+            _chunks[chunk] = current = new Chunk(_owner, current is null ? new T?[ChunkLength] : [.. current.Entries]);
+        }
+
         return current.Entries;
     }
 

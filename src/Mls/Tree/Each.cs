@@ -19,8 +19,9 @@ internal static class Each
     }
 
     /// <summary>
-    /// The caller works from the start; threads of the pool that come in time take items from it, one by one, and those that come too late find none. The caller waits for nothing but items that were
-    /// taken. Parallel.For waits for helpers that have not come yet, and takes some 50 us for itself, as long as an item.
+    /// The caller works from the start; threads of the pool that come in time take items from it, one by one, and those that come too late find none. The
+    /// caller waits for nothing but items that were taken. Parallel.For waits for helpers that have not come yet, and takes some 50 us for itself, as long as
+    /// an item.
     /// </summary>
     private sealed class Sharing(int count, Action<int> action) : IThreadPoolWorkItem
     {
@@ -30,7 +31,11 @@ internal static class Each
 
         public void Run()
         {
-            for (var helpers = Math.Min(Environment.ProcessorCount, count) - 1; helpers > 0; helpers--) ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+            for (var helpers = Math.Min(Environment.ProcessorCount, count) - 1; helpers > 0; helpers--)
+            {
+                ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+            }
+
             Execute();
             // At most one item a helper is left, which it has begun.
             for (var wait = new SpinWait(); Volatile.Read(ref _done) < count;) wait.SpinOnce(sleep1Threshold: -1);

@@ -1,8 +1,9 @@
 namespace Marmot.Mls.Tree;
 
 /// <summary>
-/// The public keys of one kind that stand in a tree, so that uniqueness (RFC 9420, 7.3) costs one look-up a changed node instead of a pass over all. A key may be in it more than once while
-/// proposals are applied one after the other; <see cref="HasDuplicates"/> tells whether one is left at the end. Clones share buckets. Not thread-safe.
+/// The public keys of one kind that stand in a tree, so that uniqueness (RFC 9420, 7.3) costs one look-up a changed node instead of a pass over all. A key may
+/// be in it more than once while proposals are applied one after the other; <see cref="HasDuplicates"/> tells whether one is left at the end. Clones share
+/// buckets. Not thread-safe.
 /// </summary>
 internal sealed class KeyIndex
 {

@@ -18,7 +18,8 @@ internal static class LeafRules
         }
     }
 
-    /// <summary>Against the group: required capabilities and every extension of the group context. The suite list is not judged: the official vectors for suite 7 leave it out.</summary>
+    /// <summary>Against the group: required capabilities and every extension of the group context. The suite list is not judged: the official vectors for suite
+    /// 7 leave it out.</summary>
     public static void CheckInGroup(LeafNode leaf, ContextRules rules, int? index = null)
     {
         CheckOwn(leaf, index);
@@ -51,8 +52,8 @@ internal sealed class ContextRules(Extension[] extensions)
 internal sealed partial class RatchetTree
 {
     /// <summary>
-    /// Keys are unique, and every member supports every credential type in use (RFC 9420, 7.3). Looks at what changed since the last time, no cryptography; a type that was not in use
-    /// before is looked for in every leaf.
+    /// Keys are unique, and every member supports every credential type in use (RFC 9420, 7.3). Looks at what changed since the last time, no cryptography; a
+    /// type that was not in use before is looked for in every leaf.
     /// </summary>
     public void CheckMembersTogether()
     {
@@ -64,7 +65,10 @@ internal sealed partial class RatchetTree
         }
         foreach (var index in _changedLeaves)
         {
-            foreach (var type in _credentialTypes.Keys) MlsException.ThrowIf(!_leaves[index]!.Capabilities.SupportsCredential(type), MlsError.MissingCapability, index);
+            foreach (var type in _credentialTypes.Keys)
+            {
+                MlsException.ThrowIf(!_leaves[index]!.Capabilities.SupportsCredential(type), MlsError.MissingCapability, index);
+            }
         }
         TrustMembers();
     }
@@ -77,8 +81,9 @@ internal sealed partial class RatchetTree
     }
 
     /// <summary>
-    /// Everything a joiner checks of a tree (RFC 9420, 12.4.3.1): shape, unmerged leaves, every leaf, every public key, parent hashes, signatures. What needs hashes and public-key operations is shared
-    /// out over the cores; the refusal is that of the first node that breaks a rule, whatever the order they are looked at.
+    /// Everything a joiner checks of a tree (RFC 9420, 12.4.3.1): shape, unmerged leaves, every leaf, every public key, parent hashes, signatures. What needs
+    /// hashes and public-key operations is shared out over the cores; the refusal is that of the first node that breaks a rule, whatever the order they are
+    /// looked at.
     /// </summary>
     /// <param name="groupId">What the leaves' signatures cover.</param>
     /// <param name="rules">What the group context asks.</param>
@@ -104,7 +109,8 @@ internal sealed partial class RatchetTree
         {
             if (i < batches)
             {
-                foreach (var (index, parent) in parents.AsSpan(i * ParentsPerItem, Math.Min(ParentsPerItem, parents.Length - (i * ParentsPerItem)))) CheckParent((2 * index) + 1, parent);
+                foreach (var (index, parent) in parents.AsSpan(i * ParentsPerItem,
+                    Math.Min(ParentsPerItem, parents.Length - (i * ParentsPerItem)))) CheckParent((2 * index) + 1, parent);
                 return;
             }
             var (at, leaf) = members[i - batches];

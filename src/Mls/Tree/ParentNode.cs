@@ -30,6 +30,11 @@ internal sealed class ParentNode : IWireValue
     {
         var at = ~UnmergedLeaves.AsSpan().BinarySearch(leaf);
         if (at < 0) return this;
-        return new() { EncryptionKey = EncryptionKey, ParentHash = ParentHash, UnmergedLeaves = [.. UnmergedLeaves.AsSpan(0, at), leaf, .. UnmergedLeaves.AsSpan(at)] };
+        return new()
+        {
+            EncryptionKey = EncryptionKey,
+            ParentHash = ParentHash,
+            UnmergedLeaves = [.. UnmergedLeaves.AsSpan(0, at), leaf, .. UnmergedLeaves.AsSpan(at)]
+        };
     }
 }

@@ -6,8 +6,9 @@ using Marmot.Mls.Messages;
 namespace Marmot.Mls.Tree;
 
 /// <summary>
-/// The public ratchet tree (RFC 9420, 7): nodes in an array, always full. Nodes are immutable; clones share them, their places and their hashes until one side changes, so that a staged
-/// commit costs what it changes. Tree hashes are recomputed from a changed leaf to the root only, uniqueness is kept in an index. Not thread-safe.
+/// The public ratchet tree (RFC 9420, 7): nodes in an array, always full. Nodes are immutable; clones share them, their places and their hashes until one side
+/// changes, so that a staged commit costs what it changes. Tree hashes are recomputed from a changed leaf to the root only, uniqueness is kept in an index. Not
+/// thread-safe.
 /// </summary>
 internal sealed partial class RatchetTree : IWireValue
 {

@@ -3,7 +3,8 @@ using Marmot.Mls.Messages;
 
 namespace Marmot.Mls.Tree;
 
-/// <summary>A tree stored as what differs from another one that is stored whole: how past epochs and staged commits are kept small. A format of this library, not of RFC 9420.</summary>
+/// <summary>A tree stored as what differs from another one that is stored whole: how past epochs and staged commits are kept small. A format of this library,
+/// not of RFC 9420.</summary>
 internal sealed partial class RatchetTree
 {
     /// <summary>Leaf count, then leaves and (on demand) parents that are not the same objects in <paramref name="reference"/>.</summary>

@@ -10,7 +10,8 @@ internal sealed partial class RatchetTree
     public byte[] TreeHash(int node) => _hashes[node] ??= HashNode(node, default);
 
     /// <summary>
-    /// The hash of a subtree as if these leaves (sorted) had not been added: the original sibling tree hash of 7.9. Only nodes above such leaves are hashed anew.
+    /// The hash of a subtree as if these leaves (sorted) had not been added: the original sibling tree hash of 7.9. Only nodes above such leaves are hashed
+    /// anew.
     /// </summary>
     private byte[] TreeHashWithout(int node, ReadOnlySpan<uint> leaves)
     {

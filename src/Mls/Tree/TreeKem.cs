@@ -23,7 +23,8 @@ internal sealed class TreeKeys
     }
 
     /// <summary>
-    /// Adds the keys from a path secret upward from <paramref name="node"/> and refuses when a derived key is not the tree's. Gives the commit secret. The path secret is wiped.
+    /// Adds the keys from a path secret upward from <paramref name="node"/> and refuses when a derived key is not the tree's. Gives the commit secret. The path
+    /// secret is wiped.
     /// </summary>
     public SecretBytes AddFrom(RatchetTree tree, int node, int pathLeaf, SecretBytes pathSecret)
     {
@@ -53,7 +54,8 @@ internal sealed class TreeKeys
     }
 }
 
-/// <summary>What making a path yields: the path, the secrets of its nodes (for Welcomes), the commit secret, all of which this value owns, and the keys, which the next epoch takes over.</summary>
+/// <summary>What making a path yields: the path, the secrets of its nodes (for Welcomes), the commit secret, all of which this value owns, and the keys, which
+/// the next epoch takes over.</summary>
 internal sealed record CreatedPath(UpdatePath Path, Dictionary<int, SecretBytes> PathSecrets, SecretBytes CommitSecret, TreeKeys Keys) : IDisposable
 {
     public void Dispose()
@@ -73,8 +75,8 @@ internal static class TreeKem
     }
 
     /// <summary>
-    /// Makes a path for <paramref name="sender"/> in a tree to which the proposals were applied, and changes that tree. Order: keys, parent hashes, leaf, signature,
-    /// tree hash, provisional context, encryption. Leaves in <paramref name="newLeaves"/> get nothing: they have their Welcome.
+    /// Makes a path for <paramref name="sender"/> in a tree to which the proposals were applied, and changes that tree. Order: keys, parent hashes, leaf,
+    /// signature, tree hash, provisional context, encryption. Leaves in <paramref name="newLeaves"/> get nothing: they have their Welcome.
     /// </summary>
     public static CreatedPath Create(RatchetTree tree, int sender, LeafNode template, SecretBytes signatureKey, byte[] groupId, TreeKeys keys,
         ISet<int> newLeaves, Func<byte[], byte[]> contextForTreeHash)
@@ -130,8 +132,9 @@ internal static class TreeKem
     }
 
     /// <summary>
-    /// A leaf whose key is none (a tree stored before such keys were refused) does not stop the others: its member, who has no private key, gets a ciphertext for a key that nobody holds, because the
-    /// number of ciphertexts is fixed (RFC 9420, 7.6). A parent without a key would cut off honest members below it: such a commit is refused, naming a leaf whose removal blanks the parent.
+    /// A leaf whose key is none (a tree stored before such keys were refused) does not stop the others: its member, who has no private key, gets a ciphertext
+    /// for a key that nobody holds, because the number of ciphertexts is fixed (RFC 9420, 7.6). A parent without a key would cut off honest members below it:
+    /// such a commit is refused, naming a leaf whose removal blanks the parent.
     /// </summary>
     private static HpkeCiphertext SealTo(RatchetTree tree, int target, byte[] infoHash, SecretBytes pathSecret)
     {
@@ -221,7 +224,8 @@ internal static class TreeKem
         MlsException.ThrowIf(mine < 0, MlsError.BadPath);
         var sealedSecret = path.Nodes[at].EncryptedPathSecret[mine];
         suite.Kem.CheckPublicKey(sealedSecret.KemOutput, sender);
-        var secret = suite.DecryptWithLabel(keys.ByNode[targets[mine]], tree.PublicKey(targets[mine])!, "UpdatePathNode"u8, context, sealedSecret.KemOutput, sealedSecret.Ciphertext);
+        var secret = suite.DecryptWithLabel(keys.ByNode[targets[mine]], tree.PublicKey(targets[mine])!, "UpdatePathNode"u8, context, sealedSecret.KemOutput,
+            sealedSecret.Ciphertext);
         foreach (var node in TreeMath.DirectPath(sender, tree.LeafCount)) keys.ByNode.Remove(node);
         return keys.AddFrom(tree, filtered[at].Node, sender, secret);
     }

@@ -2,7 +2,8 @@ using System.Numerics;
 
 namespace Marmot.Mls.Tree;
 
-/// <summary>Index arithmetic of full binary trees kept in an array (RFC 9420, appendix C). Leaf i is node 2i; the number of leaves is always a power of two.</summary>
+/// <summary>Index arithmetic of full binary trees kept in an array (RFC 9420, appendix C). Leaf i is node 2i; the number of leaves is always a power of
+/// two.</summary>
 internal static class TreeMath
 {
     public static int Level(int node) => BitOperations.TrailingZeroCount(~node);

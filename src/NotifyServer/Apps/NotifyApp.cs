@@ -41,11 +41,13 @@ internal sealed class NotifyApp : IAsyncDisposable
     public IEnumerable<PushLane> Lanes => new[] { Volatile.Read(ref _apns), Volatile.Read(ref _fcm) }.OfType<PushLane>();
 
     /// <summary>Reads keys and credentials; makes the key file on first run.</summary>
-    public static NotifyApp Load(NotifyAppOptions options, NotifyOptions notify, AppCredentials credentials, NotifyMetrics metrics, TimeProvider time, out bool keyMade)
+    public static NotifyApp Load(NotifyAppOptions options, NotifyOptions notify, AppCredentials credentials, NotifyMetrics metrics, TimeProvider time,
+        out bool keyMade)
     {
         var keys = new List<SecretKey> { KeyFile.LoadOrCreate(options.KeyFile, out keyMade) };
         keys.AddRange(options.RetiringKeyFiles.Select(KeyFile.Load));
-        var app = new NotifyApp(options.Name, keys, credentials, provider => new PushLane(options.Name, provider, notify.QueueCapacity, notify.Concurrency, metrics, time));
+        var app = new NotifyApp(options.Name, keys, credentials,
+            provider => new PushLane(options.Name, provider, notify.QueueCapacity, notify.Concurrency, metrics, time));
         app.Reload(options, notify);
         return app;
     }

@@ -115,7 +115,8 @@ internal sealed class SharedClaims(ReplayCache own, IClaimLedger ledger, TimeSpa
         }
     }
 
-    /// <summary>Asks the ledger now, by a claim of its own that is given back: a server that takes no writes cannot be asked. What it says shows in <see cref="IsAlone"/>.</summary>
+    /// <summary>Asks the ledger now, by a claim of its own that is given back: a server that takes no writes cannot be asked. What it says shows in
+    /// <see cref="IsAlone"/>.</summary>
     public async Task ProbeAsync(CancellationToken cancellationToken)
     {
         try
@@ -141,7 +142,8 @@ internal sealed class SharedClaims(ReplayCache own, IClaimLedger ledger, TimeSpa
         return time.GetElapsedTime(Volatile.Read(ref _awaySince), now);
     }
 
-    /// <summary>True while it is not worth asking: a ledger that has been away for long is asked by one trigger a second, so that a server which does not even answer holds up no others.</summary>
+    /// <summary>True while it is not worth asking: a ledger that has been away for long is asked by one trigger a second, so that a server which does not even
+    /// answer holds up no others.</summary>
     internal bool IsKnownAway()
     {
         var since = Volatile.Read(ref _awaySince);
@@ -164,7 +166,9 @@ internal sealed class SharedClaims(ReplayCache own, IClaimLedger ledger, TimeSpa
         {
             try
             {
-                await (done ? ledger.CompleteAsync(content, owner, window, CancellationToken.None) : ledger.ReleaseAsync(content, owner, CancellationToken.None));
+                await (done
+                    ? ledger.CompleteAsync(content, owner, window, CancellationToken.None)
+                    : ledger.ReleaseAsync(content, owner, CancellationToken.None));
                 return;
             }
             catch (Exception e) when (e is not OperationCanceledException)

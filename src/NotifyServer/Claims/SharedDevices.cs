@@ -20,12 +20,14 @@ namespace Marmot.NotifyServer.Claims;
 internal sealed class SharedDevices(IClaimLedger ledger, SharedClaims claims, NotifyMetrics metrics, TimeProvider time) : IDisposable
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
-    private readonly Bytes32 _self = new(RandomNumberGenerator.GetBytes(Bytes32.Size)); // our own claim never stands in our way: what we may send is the device gate's business
+    // Our own claim never stands in our way: what we may send is the device gate's business.
+    private readonly Bytes32 _self = new(RandomNumberGenerator.GetBytes(Bytes32.Size));
     private readonly ConcurrentDictionary<Bytes32, byte[]> _keys = new();
 
     /// <summary>Claims the devices of those jobs that would go now. All jobs learn whom to ask when their hold ends.</summary>
     /// <returns>For each job false when another replica has rung its device within the window.</returns>
-    public async ValueTask<bool[]> ClaimAsync(NotifyApp app, IReadOnlyList<(DevicePlatform Platform, PushJob Job, Bytes32)> jobs, TimeSpan window, CancellationToken cancellationToken)
+    public async ValueTask<bool[]> ClaimAsync(NotifyApp app, IReadOnlyList<(DevicePlatform Platform, PushJob Job, Bytes32)> jobs, TimeSpan window,
+        CancellationToken cancellationToken)
     {
         var asked = new Task<bool>[jobs.Count];
         for (var i = 0; i < asked.Length; i++)

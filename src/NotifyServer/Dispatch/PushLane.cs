@@ -52,7 +52,8 @@ internal sealed class PushLane : IAsyncDisposable
     /// <summary>Jobs given up by a stop.</summary>
     public int Abandoned => Volatile.Read(ref _abandoned);
 
-    /// <summary>Sends through another provider from now on; requests under way end on the old one. The circuit starts anew, since the credentials did.</summary>
+    /// <summary>Sends through another provider from now on; requests under way end on the old one. The circuit starts anew, since the credentials
+    /// did.</summary>
     public void Replace(IPushProvider provider)
     {
         var old = Interlocked.Exchange(ref _lease, new ProviderLease(provider));

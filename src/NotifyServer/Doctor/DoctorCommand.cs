@@ -3,7 +3,8 @@ using Microsoft.Extensions.Options;
 
 namespace Marmot.NotifyServer.Doctor;
 
-/// <summary><c>notify doctor</c>: the server's own settings, credentials and relays looked at from where it runs. Exit codes: 0 nothing failed, 1 something did, 2 wrong settings.</summary>
+/// <summary><c>notify doctor</c>: the server's own settings, credentials and relays looked at from where it runs. Exit codes: 0 nothing failed, 1 something
+/// did, 2 wrong settings.</summary>
 internal static class DoctorCommand
 {
     public static async Task<int> RunAsync(string[] args, TextWriter output, TextWriter error)

@@ -35,9 +35,10 @@ public enum DoctorVerdict
 /// <param name="Took">How long it took.</param>
 public sealed record DoctorFinding(string Check, DoctorVerdict Verdict, string Detail, TimeSpan Took);
 
-/// <summary>Looks at everything outside the process that a push server depends on: keys, clock, names, TLS, ALPN, credentials at both providers, relays.</summary>
-/// <remarks>Rings nobody: APNs is asked with a device token that nobody has, FCM with <c>validate_only</c>, relays with a trigger of padding. Changes nothing but what a
-/// start would: no key is made, no inbox list published. Checks go on after one has failed.</remarks>
+/// <summary>Looks at everything outside the process that a push server depends on: keys, clock, names, TLS, ALPN, credentials at both providers,
+/// relays.</summary>
+/// <remarks>Rings nobody: APNs is asked with a device token that nobody has, FCM with <c>validate_only</c>, relays with a trigger of padding. Changes nothing
+/// but what a start would: no key is made, no inbox list published. Checks go on after one has failed.</remarks>
 public sealed class NotifyDoctor(NotifyOptions options, TimeProvider time)
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(15);
@@ -131,7 +132,8 @@ public sealed class NotifyDoctor(NotifyOptions options, TimeProvider time)
         {
             result = (DoctorVerdict.Failed, $"no answer within {Patience.TotalSeconds:0} s");
         }
-        catch (Exception e) when (e is SocketException or IOException or AuthenticationException or HttpRequestException or InvalidDataException or UnauthorizedAccessException
+        catch (Exception e)
+            when (e is SocketException or IOException or AuthenticationException or HttpRequestException or InvalidDataException or UnauthorizedAccessException
             or CryptographicException)
         {
             result = (DoctorVerdict.Failed, e.Message); // of the network or of our own readers, which quote no file

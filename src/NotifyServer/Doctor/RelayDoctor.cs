@@ -17,7 +17,8 @@ internal static class RelayDoctor
     {
         var name = RelayUrl.Normalise(relay);
         var roots = ProviderHttp.LoadRoots(options.RelayCaFile);
-        yield return await NotifyDoctor.CheckAsync($"relay {name}: limits", async token => await RelayLimits.ReadAsync(new Uri(relay), roots, time, token) switch
+        yield return await NotifyDoctor.CheckAsync($"relay {name}: limits",
+            async token => await RelayLimits.ReadAsync(new Uri(relay), roots, time, token) switch
         {
             null => (DoctorVerdict.Warning, "no information document"),
             { Count: 0 } => (DoctorVerdict.Passed, "none that hurts"),
@@ -57,7 +58,9 @@ internal static class RelayDoctor
             return observer.EoseMissing ? (DoctorVerdict.Warning, "live, but without EOSE")
                 : (DoctorVerdict.Passed, connection.IsAuthenticated ? "live, authenticated" : "live, no authentication asked for");
         }, stop);
-        yield return subscription.Verdict == DoctorVerdict.Failed ? subscription with { Detail = $"{connection.State.Label()}: {subscription.Detail}" } : subscription;
+        yield return subscription.Verdict == DoctorVerdict.Failed
+            ? subscription with { Detail = $"{connection.State.Label()}: {subscription.Detail}" }
+            : subscription;
         if (subscription.Verdict != DoctorVerdict.Failed)
         {
             yield return await NotifyDoctor.CheckAsync($"relay {name}: trigger there and back ({app})", async token =>

@@ -9,7 +9,8 @@ using Marmot.Protocol.Push;
 namespace Marmot.NotifyServer.Inbox;
 
 /// <summary>Our own triggers under way: padding only, so that they can ring nobody, each through one relay, known again by event id and by content.</summary>
-/// <remarks>The only way to notice a relay that keeps the connection and delivers nothing. To a relay and to everybody else they look like any trigger. Thread-safe.</remarks>
+/// <remarks>The only way to notice a relay that keeps the connection and delivers nothing. To a relay and to everybody else they look like any trigger.
+/// Thread-safe.</remarks>
 internal sealed class Canaries(NotifyMetrics metrics, TimeProvider time)
 {
     private readonly Lock _gate = new();

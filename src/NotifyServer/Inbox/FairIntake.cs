@@ -24,7 +24,8 @@ internal sealed class IntakeItem(byte[] buffer, int length, int relay, TimeSpan 
 }
 
 /// <summary>The waiting events of all relays. The relay that has had the least work done is served next, so a flood on one delays nobody on another.</summary>
-/// <remarks>Start-time fair queueing by cost in elliptic-curve operations. Each relay's queue is bounded and refuses the newest when full. Thread-safe.</remarks>
+/// <remarks>Start-time fair queueing by cost in elliptic-curve operations. Each relay's queue is bounded and refuses the newest when full.
+/// Thread-safe.</remarks>
 internal sealed class FairIntake : IDisposable
 {
     private readonly Lock _gate = new();

@@ -14,7 +14,8 @@ namespace Marmot.NotifyServer.Inbox;
 internal sealed class InboxRelay : IRelayConnectionObserver, IDisposable
 {
     private const int AuthorListKind = 10050; // NIP-17, inbox relays
-    internal const double ReconnectGrowth = 1.25; // the longer a relay has been away the longer it may take to notice that it is back, but by a share of that time only
+    // The longer a relay has been away the longer it may take to notice that it is back, but by a share of that time only.
+    internal const double ReconnectGrowth = 1.25;
     private const string Published = "published";
     private const string Present = "present";
     private const string NoAnswer = "no-answer";
@@ -254,7 +255,8 @@ internal sealed class InboxRelay : IRelayConnectionObserver, IDisposable
         var now = _context.Time.GetUtcNow().ToUnixTimeSeconds();
         if (newest is not null)
         {
-            var listed = newest.Tags.Where(tag => tag.Length >= 2 && tag[0] == "relay").Select(tag => RelayUrl.Normalise(tag[1])).ToHashSet(StringComparer.Ordinal);
+            var listed = newest.Tags.Where(tag => tag.Length >= 2 && tag[0] == "relay").Select(tag => RelayUrl.Normalise(tag[1]))
+                .ToHashSet(StringComparer.Ordinal);
             if (listed.SetEquals(wanted.Select(RelayUrl.Normalise)))
             {
                 return Present;

@@ -24,7 +24,8 @@ internal static class RelayLimits
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
 
     /// <summary>The limits that hurt; null when the relay has no readable document.</summary>
-    public static async Task<IReadOnlyList<RelayLimit>?> ReadAsync(Uri relay, X509Certificate2Collection? roots, TimeProvider time, CancellationToken cancellationToken)
+    public static async Task<IReadOnlyList<RelayLimit>?> ReadAsync(Uri relay, X509Certificate2Collection? roots, TimeProvider time,
+        CancellationToken cancellationToken)
     {
         var address = new UriBuilder(relay) { Scheme = relay.Scheme == "wss" ? Uri.UriSchemeHttps : Uri.UriSchemeHttp, Port = relay.Port }.Uri;
         using var deadline = new CancellationTokenSource(Patience, time);
@@ -66,7 +67,9 @@ internal static class RelayLimits
                 return null;
             }
 
-            return json.RootElement.TryGetProperty("limitation", out var limitation) && limitation.ValueKind == JsonValueKind.Object ? [.. Find(limitation)] : [];
+            return json.RootElement.TryGetProperty("limitation", out var limitation) && limitation.ValueKind == JsonValueKind.Object
+                ? [.. Find(limitation)]
+                : [];
         }
         catch (Exception exception) when (exception is JsonException or InvalidOperationException) // the latter for half a surrogate pair
         {
@@ -111,7 +114,8 @@ internal static class RelayLimits
             yield return new("payment_required", "wants payment; clients' triggers come from throw-away keys");
         }
 
-        long? Number(string name) => limitation.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.Number && value.TryGetInt64(out var number) ? number : null;
+        long? Number(string name) =>
+            limitation.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.Number && value.TryGetInt64(out var number) ? number : null;
 
         bool IsTrue(string name) => limitation.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.True;
     }

@@ -22,7 +22,8 @@ internal sealed class ApnsJwt : IDisposable
     // A clock that is a little ahead of Apple's must not make a token from the future.
     private static readonly TimeSpan Backdate = TimeSpan.FromSeconds(30);
 
-    // Below the floor a refused token is replaced only when our clock was set since it was made: then its date is wrong by more than Apple forgives, and no later one would be.
+    // Below the floor a refused token is replaced only when our clock was set since it was made: then its date is wrong by more than Apple forgives, and no
+    // later one would be.
     private static readonly TimeSpan ClockMoved = TimeSpan.FromMinutes(1);
     private static readonly TimeSpan ClockMovedFloor = TimeSpan.FromMinutes(1);
 

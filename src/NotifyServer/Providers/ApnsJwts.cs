@@ -2,7 +2,8 @@ using System.Security.Cryptography;
 
 namespace Marmot.NotifyServer.Providers;
 
-/// <summary>The provider tokens of all apps: one schedule for each team and key, kept over a reload, since Apple counts by key and not by our objects.</summary>
+/// <summary>The provider tokens of all apps: one schedule for each team and key, kept over a reload, since Apple counts by key and not by our
+/// objects.</summary>
 /// <remarks>Thread-safe. Lives as long as the server.</remarks>
 internal sealed class ApnsJwts(TimeProvider time) : IDisposable
 {

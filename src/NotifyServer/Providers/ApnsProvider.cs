@@ -26,7 +26,8 @@ internal sealed class ApnsProvider : IPushProvider
     private readonly TimeSpan _timeout;
     private readonly bool _ownsJwt;
 
-    public ApnsProvider(ApnsOptions options, ApnsJwt jwt, bool ownsJwt, ApnsConnections connections, TimeSpan timeout, int repeatsAfterTimeout, TimeProvider time)
+    public ApnsProvider(ApnsOptions options, ApnsJwt jwt, bool ownsJwt, ApnsConnections connections, TimeSpan timeout, int repeatsAfterTimeout,
+        TimeProvider time)
     {
         _options = options;
         _ownsJwt = ownsJwt;
@@ -54,7 +55,8 @@ internal sealed class ApnsProvider : IPushProvider
     /// <param name="time">The clock.</param>
     /// <param name="repeatsAfterTimeout">For silent pushes.</param>
     /// <param name="jwts">Shares provider tokens with other apps and other lives of this one; null: its own.</param>
-    public static ApnsProvider Create(ApnsOptions options, string caFile, TimeSpan timeout, TimeProvider time, int repeatsAfterTimeout = 1, ApnsJwts? jwts = null)
+    public static ApnsProvider Create(ApnsOptions options, string caFile, TimeSpan timeout, TimeProvider time, int repeatsAfterTimeout = 1,
+        ApnsJwts? jwts = null)
     {
         var key = ECDsa.Create();
         try
@@ -68,7 +70,8 @@ internal sealed class ApnsProvider : IPushProvider
         }
 
         var jwt = jwts?.Get(key, options.TeamId, options.KeyId) ?? new ApnsJwt(key, options.TeamId, options.KeyId, time);
-        return new ApnsProvider(options, jwt, jwts is null, new ApnsConnections(options.Connections, ProviderHttp.LoadRoots(caFile), time), timeout, repeatsAfterTimeout, time);
+        return new ApnsProvider(options, jwt, jwts is null, new ApnsConnections(options.Connections, ProviderHttp.LoadRoots(caFile), time), timeout,
+            repeatsAfterTimeout, time);
     }
 
     /// <summary>The endpoint these settings mean.</summary>
@@ -84,7 +87,9 @@ internal sealed class ApnsProvider : IPushProvider
         if (verdict.Reason is PushReason.ExpiredProviderToken or PushReason.InvalidProviderToken)
         {
             // One fresh token, one repeat; below the floor the old one stays and the lane's circuit waits.
-            return _jwt.TryReplace(jwt, expired: verdict.Reason == PushReason.ExpiredProviderToken) ? await SendOnceAsync(job, _jwt.Current(), cancellationToken) : verdict;
+            return _jwt.TryReplace(jwt, expired: verdict.Reason == PushReason.ExpiredProviderToken)
+                ? await SendOnceAsync(job, _jwt.Current(), cancellationToken)
+                : verdict;
         }
 
         if (verdict.Reason != PushReason.TooManyProviderTokenUpdates)
@@ -93,7 +98,9 @@ internal sealed class ApnsProvider : IPushProvider
         }
 
         // The token before it may still be good: Apple takes one for an hour, whatever came after it.
-        return _jwt.TryFallBack(jwt) ? await SendOnceAsync(job, _jwt.Current(), cancellationToken) : verdict with { RetryAfter = verdict.RetryAfter ?? ApnsJwt.MintFloor };
+        return _jwt.TryFallBack(jwt)
+            ? await SendOnceAsync(job, _jwt.Current(), cancellationToken)
+            : verdict with { RetryAfter = verdict.RetryAfter ?? ApnsJwt.MintFloor };
     }
 
     public void Dispose()

@@ -3,16 +3,17 @@ using System.Text.Json;
 
 namespace Marmot.NotifyServer.Providers;
 
-/// <summary>Sorts FCM HTTP v1 answers into whose matter they are. The same status can be either side's: what decides is whether a FcmError detail is there.</summary>
+/// <summary>Sorts FCM HTTP v1 answers into whose matter they are. The same status can be either side's: what decides is whether a FcmError detail is
+/// there.</summary>
 internal static class FcmErrors
 {
     // Google: without Retry-After a quota answer waits at least a minute, an unavailable one at least a second.
     private static readonly TimeSpan QuotaFloor = TimeSpan.FromMinutes(1);
     private static readonly TimeSpan UnavailableFloor = TimeSpan.FromSeconds(1);
 
-    // firebase.google.com/docs/cloud-messaging/error-codes, example 2, and .../reference/fcm/rest/v1/ErrorCode (read in 2026): INVALID_ARGUMENT is for "invalid registration,
-    // invalid package name, message too big, invalid data key, invalid TTL, or other invalid parameters". A BadRequest names the field; for a token there is this sentence
-    // instead. Without either it may be our own mistake, which must not be taken for the end of every token.
+    // firebase.google.com/docs/cloud-messaging/error-codes, example 2, and .../reference/fcm/rest/v1/ErrorCode (read in 2026): INVALID_ARGUMENT is for "invalid
+    // registration, invalid package name, message too big, invalid data key, invalid TTL, or other invalid parameters". A BadRequest names the field; for a
+    // token there is this sentence instead. Without either it may be our own mistake, which must not be taken for the end of every token.
     private static ReadOnlySpan<byte> InvalidToken => "The registration token is not a valid FCM registration token"u8;
 
     public static PushVerdict Sort(HttpStatusCode status, ReadOnlySpan<byte> body, TimeSpan? retryAfter)
@@ -42,7 +43,8 @@ internal static class FcmErrors
         };
     }
 
-    /// <summary>The errorCode of the FcmError detail, if there is one, and whether the complaint is about the device's token or about another field of the request.</summary>
+    /// <summary>The errorCode of the FcmError detail, if there is one, and whether the complaint is about the device's token or about another field of the
+    /// request.</summary>
     private static (string Code, bool NamesToken, bool FieldIsOurs) Read(ReadOnlySpan<byte> body)
     {
         var code = "";
@@ -61,13 +63,15 @@ internal static class FcmErrors
                 {
                     code = reader.GetString()!;
                 }
-                else if (reader.TokenType == JsonTokenType.PropertyName && reader.ValueTextEquals("field"u8) && reader.Read() && reader.TokenType == JsonTokenType.String)
+                else if (reader.TokenType == JsonTokenType.PropertyName && reader.ValueTextEquals("field"u8) && reader.Read()
+                    && reader.TokenType == JsonTokenType.String)
                 {
                     var isToken = reader.ValueTextEquals("message.token"u8);
                     namesToken |= isToken;
                     fieldIsOurs |= !isToken;
                 }
-                else if (reader.TokenType == JsonTokenType.PropertyName && reader.ValueTextEquals("message"u8) && reader.Read() && reader.TokenType == JsonTokenType.String)
+                else if (reader.TokenType == JsonTokenType.PropertyName && reader.ValueTextEquals("message"u8) && reader.Read()
+                    && reader.TokenType == JsonTokenType.String)
                 {
                     namesToken |= reader.ValueTextEquals(InvalidToken);
                 }

@@ -25,7 +25,8 @@ internal sealed class FcmProvider : IPushProvider
     private readonly TimeProvider _time;
     private bool _validateOnly; // a dry run, for the doctor
 
-    public FcmProvider(FcmOptions options, string projectId, OAuthTokens tokens, HttpClient client, TimeSpan timeout, int repeatsAfterTimeout, TimeProvider time)
+    public FcmProvider(FcmOptions options, string projectId, OAuthTokens tokens, HttpClient client, TimeSpan timeout, int repeatsAfterTimeout,
+        TimeProvider time)
     {
         RepeatsAfterTimeout = repeatsAfterTimeout;
         _options = options;
@@ -43,7 +44,8 @@ internal sealed class FcmProvider : IPushProvider
 
     public OAuthTokens Tokens => _tokens;
 
-    public static FcmProvider Create(FcmOptions options, string caFile, TimeSpan timeout, TimeProvider time, int repeatsAfterTimeout = 1, bool validateOnly = false)
+    public static FcmProvider Create(FcmOptions options, string caFile, TimeSpan timeout, TimeProvider time, int repeatsAfterTimeout = 1,
+        bool validateOnly = false)
     {
         var account = ServiceAccount.Load(options.ServiceAccountFile);
         var roots = ProviderHttp.LoadRoots(caFile);
@@ -51,7 +53,10 @@ internal sealed class FcmProvider : IPushProvider
         handler.EnableMultipleHttp2Connections = true;
         var client = OutgoingHttp.CreateClient(timeout: null, handler);
         var project = options.ProjectId.Length > 0 ? options.ProjectId : account.ProjectId;
-        return new FcmProvider(options, project, new OAuthTokens(account, roots, time), client, timeout, repeatsAfterTimeout, time) { _validateOnly = validateOnly };
+        return new FcmProvider(options, project, new OAuthTokens(account, roots, time), client, timeout, repeatsAfterTimeout, time)
+        {
+            _validateOnly = validateOnly,
+        };
     }
 
     public bool IsPlausible(ReadOnlySpan<byte> deviceToken) =>

@@ -11,8 +11,8 @@ using Marmot.Hosting.Outgoing;
 namespace Marmot.NotifyServer.Providers;
 
 /// <summary>FCM's bearer tokens: a signed assertion for a token (RFC 7523), on a pace of our own.</summary>
-/// <remarks>One request at a time, the old token served while a new one is fetched, a pause after a failure, a floor between tokens (a lifetime of one second must
-/// not mean one request a push), answers read to 8 KiB. Written with the framework's RSA; docs/decisions/0002-packages-of-the-card.md says why.</remarks>
+/// <remarks>One request at a time, the old token served while a new one is fetched, a pause after a failure, a floor between tokens (a lifetime of one second
+/// must not mean one request a push), answers read to 8 KiB. Written with the framework's RSA; docs/decisions/0002-packages-of-the-card.md says why.</remarks>
 internal sealed class OAuthTokens : IDisposable
 {
     private const string Scope = "https://www.googleapis.com/auth/firebase.messaging";
@@ -111,12 +111,17 @@ internal sealed class OAuthTokens : IDisposable
         try
         {
             Requested++;
-            using var request = new FormUrlEncodedContent(new Dictionary<string, string> { ["grant_type"] = GrantType, ["assertion"] = Assert(_time.GetUtcNow()) });
+            using var request = new FormUrlEncodedContent(new Dictionary<string, string>
+            {
+                ["grant_type"] = GrantType,
+                ["assertion"] = Assert(_time.GetUtcNow()),
+            });
             using var response = await _client.PostAsync(_account.TokenUri, request, cancellationToken);
             var (buffer, length) = await ProviderHttp.ReadAnswerAsync(response, cancellationToken);
             try
             {
-                return Take(response.StatusCode, buffer.AsSpan(0, length), ProviderHttp.RetryAfter(response.Headers, _time.GetUtcNow()), _time.GetUptime(), usable);
+                return Take(response.StatusCode, buffer.AsSpan(0, length), ProviderHttp.RetryAfter(response.Headers, _time.GetUtcNow()),
+                    _time.GetUptime(), usable);
             }
             finally
             {
@@ -151,7 +156,8 @@ internal sealed class OAuthTokens : IDisposable
         };
         return credential != PushReason.None
             ? Fail(new PushVerdict(PushOutcome.Credential, credential), PermanentPause, usable)
-            : Fail(new PushVerdict(PushOutcome.Transient, status == HttpStatusCode.OK ? PushReason.OAuthEmpty : PushReason.OAuthRefused), retryAfter ?? TransientPause, usable);
+            : Fail(new PushVerdict(PushOutcome.Transient, status == HttpStatusCode.OK ? PushReason.OAuthEmpty : PushReason.OAuthRefused), retryAfter
+                ?? TransientPause, usable);
     }
 
     private static (string Token, double ExpiresIn, string Error) Read(ReadOnlySpan<byte> body)
@@ -193,7 +199,12 @@ internal sealed class OAuthTokens : IDisposable
     private string Assert(DateTimeOffset now)
     {
         var issued = now.ToUnixTimeSeconds();
-        var header = JsonSerializer.SerializeToUtf8Bytes(new Dictionary<string, string> { ["alg"] = "RS256", ["typ"] = "JWT", ["kid"] = _account.PrivateKeyId });
+        var header = JsonSerializer.SerializeToUtf8Bytes(new Dictionary<string, string>
+        {
+            ["alg"] = "RS256",
+            ["typ"] = "JWT",
+            ["kid"] = _account.PrivateKeyId,
+        });
         var claims = JsonSerializer.SerializeToUtf8Bytes(new Dictionary<string, object>
         {
             ["iss"] = _account.ClientEmail,

@@ -57,7 +57,8 @@ internal static class ProviderHttp
         }
     }
 
-    /// <summary>Seconds or an HTTP date, at least 100 ms, at most an hour; null when absent or garbage. A date is counted from the answer's own Date, so that a wrong clock of ours does not matter.</summary>
+    /// <summary>Seconds or an HTTP date, at least 100 ms, at most an hour; null when absent or garbage. A date is counted from the answer's own Date, so that a
+    /// wrong clock of ours does not matter.</summary>
     public static TimeSpan? RetryAfter(HttpResponseHeaders headers, DateTimeOffset now)
     {
         if (!headers.NonValidated.TryGetValues("Retry-After", out var values) || values.Count != 1)

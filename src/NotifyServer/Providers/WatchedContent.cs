@@ -2,7 +2,8 @@ using System.Net;
 
 namespace Marmot.NotifyServer.Providers;
 
-/// <summary>A request body that remembers whether any of it went out: a push without a body sent was certainly not taken, and may be sent again at will.</summary>
+/// <summary>A request body that remembers whether any of it went out: a push without a body sent was certainly not taken, and may be sent again at
+/// will.</summary>
 internal sealed class WatchedContent : HttpContent
 {
     private readonly ReadOnlyMemory<byte> _body;

@@ -6,7 +6,8 @@ using Marmot.Protocol.Push;
 
 namespace Marmot.NotifyServer.Triggers;
 
-/// <summary>One hint for a device in a coalescing window and one at its end if more came, and at most so many a minute and an hour; the rates also for each encrypted token, before it is decrypted.</summary>
+/// <summary>One hint for a device in a coalescing window and one at its end if more came, and at most so many a minute and an hour; the rates also for each
+/// encrypted token, before it is decrypted.</summary>
 /// <remarks>Knows devices and tokens by keyed hash only. Two tables of fixed size: their memory is the same at one device and at a million.</remarks>
 internal sealed class DeviceGate
 {
@@ -57,7 +58,8 @@ internal sealed class DeviceGate
 
     /// <summary>Null when the device may get a hint, else why not.</summary>
     /// <param name="device">Its name by <see cref="Identify(string, DevicePlatform, ReadOnlySpan{byte})"/>.</param>
-    /// <param name="wait">How long the hint has to wait: a device that was rung within the window is rung again when it ends, since it may sleep again by now.</param>
+    /// <param name="wait">How long the hint has to wait: a device that was rung within the window is rung again when it ends, since it may sleep again by
+    /// now.</param>
     public TokenLoss? TryTake(in Bytes32 device, out TimeSpan wait) =>
         _devices.TryAdmit(device, out var refusedBy, out wait) ? null
         : refusedBy == 0 ? TokenLoss.Coalesced // a hint carries nothing: the one that waits stands for this one too
@@ -75,7 +77,8 @@ internal sealed class DeviceGate
     private static Rate Minute(NotifyOptions options) => Rate.Per(TimeSpan.FromMinutes(1), options.DeviceHintsPerMinute, options.DeviceHintsPerMinute / 10);
 
     // A minute's worth may come at once: the rate of the minute is the stricter one then.
-    private static Rate Hour(NotifyOptions options) => Rate.Per(TimeSpan.FromHours(1), options.DeviceHintsPerHour, Math.Min(options.DeviceHintsPerMinute, options.DeviceHintsPerHour));
+    private static Rate Hour(NotifyOptions options) =>
+        Rate.Per(TimeSpan.FromHours(1), options.DeviceHintsPerHour, Math.Min(options.DeviceHintsPerMinute, options.DeviceHintsPerHour));
 
     private Bytes32 Identify(ReadOnlySpan<byte> text)
     {

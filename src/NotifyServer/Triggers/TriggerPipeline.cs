@@ -46,7 +46,8 @@ internal sealed class TriggerPipelineContext(
     public SharedDevices? SharedDevices { get; } = sharedDevices;
 }
 
-/// <summary>One worker's way of an event: gift wrap, seal, rumor, trigger, replay cache, encrypted tokens, device tokens, lanes. Not thread-safe; one for each worker.</summary>
+/// <summary>One worker's way of an event: gift wrap, seal, rumor, trigger, replay cache, encrypted tokens, device tokens, lanes. Not thread-safe; one for each
+/// worker.</summary>
 /// <remarks>Plaintext lives in this worker's own pinned buffers and in the jobs, each of which wipes itself. Nothing is answered to the sender.</remarks>
 internal sealed class TriggerPipeline : IDisposable
 {

@@ -4,10 +4,12 @@ using System.Security.Cryptography;
 
 namespace Marmot.Platform.Files;
 
-/// <summary>Puts a file in place as a whole. After a crash or a power cut the path holds the old content or the new, never a part; once a method has returned, the new content is on disk.</summary>
+/// <summary>Puts a file in place as a whole. After a crash or a power cut the path holds the old content or the new, never a part; once a method has returned,
+/// the new content is on disk.</summary>
 /// <remarks>
-/// The content is written to a draft in the same folder (<c>PATH.HEX.new</c>), flushed, renamed to the path, and the folder is flushed. A crash can leave a draft behind; the next
-/// replacement or creation of the path deletes it. Two processes that replace one path at the same time: one of them may get an exception, and the path holds the whole content of one.
+/// The content is written to a draft in the same folder (<c>PATH.HEX.new</c>), flushed, renamed to the path, and the folder is flushed. A crash can leave a
+/// draft behind; the next replacement or creation of the path deletes it. Two processes that replace one path at the same time: one of them may get an
+/// exception, and the path holds the whole content of one.
 /// </remarks>
 public static partial class AtomicFile
 {
@@ -20,7 +22,8 @@ public static partial class AtomicFile
     /// <param name="path">The file.</param>
     /// <param name="content">Its new content.</param>
     /// <param name="mode">The new file's mode; null: as the umask says.</param>
-    /// <exception cref="IOException">The file could not be written or flushed; the old content is still there, unless only the flush of the folder failed.</exception>
+    /// <exception cref="IOException">The file could not be written or flushed; the old content is still there, unless only the flush of the folder
+    /// failed.</exception>
     public static void Replace(string path, ReadOnlySpan<byte> content, UnixFileMode? mode = null)
     {
         DeleteDrafts(path);
@@ -66,14 +69,16 @@ public static partial class AtomicFile
         return true;
     }
 
-    /// <summary>Opens a draft of a file, to be filled and given to <see cref="Place"/>; what earlier crashes left is deleted. For content that is written in steps, or a file that stays open afterwards.</summary>
+    /// <summary>Opens a draft of a file, to be filled and given to <see cref="Place"/>; what earlier crashes left is deleted. For content that is written in
+    /// steps, or a file that stays open afterwards.</summary>
     public static FileStream OpenDraft(string path, UnixFileMode? mode = null)
     {
         DeleteDrafts(path);
         return NewDraft(path, mode);
     }
 
-    /// <summary>Flushes a draft and puts it in the file's place. The stream stays open and now is the file. The new name is on disk after <see cref="Folders.FlushFolderOf"/>.</summary>
+    /// <summary>Flushes a draft and puts it in the file's place. The stream stays open and now is the file. The new name is on disk after
+    /// <see cref="Folders.FlushFolderOf"/>.</summary>
     /// <exception cref="IOException">The draft could not be flushed or renamed; the old file is still in place.</exception>
     public static void Place(FileStream draft, string path)
     {
@@ -128,7 +133,8 @@ public static partial class AtomicFile
         return new FileStream($"{Path.GetFullPath(path)}.{RandomNumberGenerator.GetHexString(RandomLength, lowercase: true)}{DraftSuffix}", options);
     }
 
-    // link(2) refuses a name that is taken in one step; the base class library looks first and renames then. Where links cannot be made (FAT, some network shares) that has to do.
+    // link(2) refuses a name that is taken in one step; the base class library looks first and renames then. Where links cannot be made (FAT, some network
+    // shares) that has to do.
     private static bool TryLink(string draft, string path)
     {
         if (!OperatingSystem.IsWindows())

@@ -21,7 +21,8 @@ public static partial class FileData
         }
     }
 
-    /// <summary>Lets the disk begin with a part, without waiting for it and without any promise: <see cref="Flush"/> follows. Does nothing but on Linux.</summary>
+    /// <summary>Lets the disk begin with a part, without waiting for it and without any promise: <see cref="Flush"/> follows. Does nothing but on
+    /// Linux.</summary>
     public static void StartFlush(SafeFileHandle file, long offset, long length)
     {
         const uint Write = 2; // SYNC_FILE_RANGE_WRITE

@@ -21,7 +21,8 @@ public static partial class Folders
         }
     }
 
-    /// <summary>Waits until the folder's entries (created, renamed, deleted) are on disk. Does nothing on Windows, and on a file system that cannot do it.</summary>
+    /// <summary>Waits until the folder's entries (created, renamed, deleted) are on disk. Does nothing on Windows, and on a file system that cannot do
+    /// it.</summary>
     /// <exception cref="IOException">The folder is missing or the disk failed.</exception>
     public static void Flush(string folder)
     {

@@ -4,7 +4,8 @@ using System.Text;
 namespace Marmot.Platform.Files;
 
 /// <summary>Files that hold secrets: read only when nobody else may read them, made with mode 0600, never overwritten.</summary>
-/// <remarks>A file of root may be readable by its group (0440) when we are not root: that is how Kubernetes mounts a Secret for a pod that is not root.</remarks>
+/// <remarks>A file of root may be readable by its group (0440) when we are not root: that is how Kubernetes mounts a Secret for a pod that is not
+/// root.</remarks>
 public static class SecretFile
 {
     /// <summary>The longest secret that is read, in bytes: a wrong path must not read a disk image.</summary>

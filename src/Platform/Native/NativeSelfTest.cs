@@ -2,7 +2,8 @@ using System.Security.Cryptography;
 
 namespace Marmot.Platform.Native;
 
-/// <summary>Tries the native libraries against known answers, so that one that is missing, too old or broken is known before the first message, not dropped with each.</summary>
+/// <summary>Tries the native libraries against known answers, so that one that is missing, too old or broken is known before the first message, not dropped
+/// with each.</summary>
 public static class NativeSelfTest
 {
     // BIP-340, test vector 0: public key, then the signature of 32 zero bytes.
@@ -11,7 +12,9 @@ public static class NativeSelfTest
         + "25F66A4A85EA8B71E482A74F382D2CE5EBEEE8FDB2172F477DF4900D310536C0";
 
     /// <summary>The libraries that every server needs, each by its name with what to try.</summary>
-    public static IReadOnlyList<(string Library, Action Try)> Probes { get; } = [(NativeLibraries.Secp256k1, TrySecp256k1), (NativeLibraries.Sodium, TrySodium)];
+    public static IReadOnlyList<(string Library, Action Try)> Probes { get; } = [
+        (NativeLibraries.Secp256k1, TrySecp256k1), (NativeLibraries.Sodium, TrySodium)
+    ];
 
     /// <summary>What to install for a library, by the name of <see cref="NativeLibraries"/>.</summary>
     public static string InstallAdvice(string library) => NativeLibraries.InstallAdvice(library);

@@ -40,5 +40,6 @@ public static unsafe partial class PasswordHash
     }
 
     [LibraryImport(NativeLibraries.Sodium)]
-    private static partial int crypto_pwhash(byte* output, ulong outputSize, byte* password, ulong passwordSize, byte* salt, ulong passes, nuint memory, int algorithm);
+    private static partial int crypto_pwhash(byte* output, ulong outputSize, byte* password, ulong passwordSize, byte* salt, ulong passes,
+        nuint memory, int algorithm);
 }

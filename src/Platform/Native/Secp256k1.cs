@@ -38,7 +38,8 @@ public static unsafe partial class Secp256k1
         RandomNumberGenerator.Fill(seed);
         fixed (byte* s = seed)
         {
-            // Blinds the signing and ECDH multiplications against side channels. Done once, before any other use: afterwards the context is constant and shared.
+            // Blinds the signing and ECDH multiplications against side channels. Done once, before any other use: afterwards the context is constant and
+            // shared.
             _ = secp256k1_context_randomize(Context, s);
         }
 
@@ -171,5 +172,6 @@ public static unsafe partial class Secp256k1
     private static partial int secp256k1_ec_pubkey_parse(nint context, byte* key, byte* input, nuint inputSize);
 
     [LibraryImport(NativeLibraries.Secp256k1)]
-    private static partial int secp256k1_ecdh(nint context, byte* output, byte* key, byte* secretKey, delegate* unmanaged[Cdecl]<byte*, byte*, byte*, void*, int> hash, void* data);
+    private static partial int secp256k1_ecdh(nint context, byte* output, byte* key, byte* secretKey, delegate* unmanaged[Cdecl]<byte*, byte*, byte*, void*,
+        int> hash, void* data);
 }

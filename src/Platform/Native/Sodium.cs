@@ -6,8 +6,8 @@ namespace Marmot.Platform.Native;
 
 /// <summary>libsodium (1.0.18 or later): ChaCha20 and its Poly1305 AEAD in their IETF forms, SipHash, HMAC-SHA256, X25519 and Ed25519.</summary>
 /// <remarks>
-/// References: RFC 8439, RFC 2104, RFC 7748, RFC 8032. Parameters: cipher key 32 bytes, nonce 12 bytes, tag 16 bytes, counter starting at 0 for the bare cipher; curve keys 32 bytes,
-/// Ed25519 signature 64 bytes. Nothing here allocates; thread-safe.
+/// References: RFC 8439, RFC 2104, RFC 7748, RFC 8032. Parameters: cipher key 32 bytes, nonce 12 bytes, tag 16 bytes, counter starting at 0 for the bare
+/// cipher; curve keys 32 bytes, Ed25519 signature 64 bytes. Nothing here allocates; thread-safe.
 /// </remarks>
 public static unsafe partial class Sodium
 {
@@ -117,7 +117,8 @@ public static unsafe partial class Sodium
 
     /// <summary>Encrypts; the output is 16 bytes longer than the plaintext.</summary>
     /// <exception cref="ArgumentException">A length is wrong.</exception>
-    public static void ChaCha20Poly1305Encrypt(ReadOnlySpan<byte> key, ReadOnlySpan<byte> nonce, ReadOnlySpan<byte> associatedData, ReadOnlySpan<byte> plaintext, Span<byte> ciphertextAndTag)
+    public static void ChaCha20Poly1305Encrypt(ReadOnlySpan<byte> key, ReadOnlySpan<byte> nonce, ReadOnlySpan<byte> associatedData,
+        ReadOnlySpan<byte> plaintext, Span<byte> ciphertextAndTag)
     {
         RequireKeyAndNonce(key, nonce);
         RequireLength(ciphertextAndTag.Length, plaintext.Length + TagSize, nameof(ciphertextAndTag));
@@ -130,7 +131,8 @@ public static unsafe partial class Sodium
 
     /// <summary>Decrypts; false when the tag does not match or the ciphertext is shorter than a tag, and the plaintext is then zeros.</summary>
     /// <exception cref="ArgumentException">The plaintext is not 16 bytes shorter than the ciphertext, or a key or nonce length is wrong.</exception>
-    public static bool ChaCha20Poly1305Decrypt(ReadOnlySpan<byte> key, ReadOnlySpan<byte> nonce, ReadOnlySpan<byte> associatedData, ReadOnlySpan<byte> ciphertextAndTag, Span<byte> plaintext)
+    public static bool ChaCha20Poly1305Decrypt(ReadOnlySpan<byte> key, ReadOnlySpan<byte> nonce, ReadOnlySpan<byte> associatedData,
+        ReadOnlySpan<byte> ciphertextAndTag, Span<byte> plaintext)
     {
         RequireKeyAndNonce(key, nonce);
         if (ciphertextAndTag.Length < TagSize)
@@ -158,7 +160,8 @@ public static unsafe partial class Sodium
     {
         fixed (byte* n = privateKey, p = publicKey, q = sharedSecret)
         {
-            return privateKey.Length == CurveKeySize && publicKey.Length == CurveKeySize && sharedSecret.Length == CurveKeySize && crypto_scalarmult(q, n, p) == 0;
+            return privateKey.Length == CurveKeySize && publicKey.Length == CurveKeySize && sharedSecret.Length == CurveKeySize
+                && crypto_scalarmult(q, n, p) == 0;
         }
     }
 
@@ -178,7 +181,8 @@ public static unsafe partial class Sodium
     {
         fixed (byte* s = seed, pk = publicKey, sk = prepared)
         {
-            return seed.Length == CurveKeySize && publicKey.Length == CurveKeySize && prepared.Length == Ed25519PreparedSize && crypto_sign_seed_keypair(pk, sk, s) == 0;
+            return seed.Length == CurveKeySize && publicKey.Length == CurveKeySize && prepared.Length == Ed25519PreparedSize
+                && crypto_sign_seed_keypair(pk, sk, s) == 0;
         }
     }
 
@@ -199,7 +203,8 @@ public static unsafe partial class Sodium
     {
         fixed (byte* pk = publicKey, m = message, s = signature)
         {
-            return publicKey.Length == CurveKeySize && signature.Length == Ed25519SignatureSize && crypto_sign_verify_detached(s, m, (ulong)message.Length, pk) == 0;
+            return publicKey.Length == CurveKeySize && signature.Length == Ed25519SignatureSize
+                && crypto_sign_verify_detached(s, m, (ulong)message.Length, pk) == 0;
         }
     }
 
@@ -224,10 +229,12 @@ public static unsafe partial class Sodium
     private static partial int crypto_stream_chacha20_ietf_xor(byte* output, byte* input, ulong size, byte* nonce, byte* key);
 
     [LibraryImport(NativeLibraries.Sodium)]
-    private static partial int crypto_aead_chacha20poly1305_ietf_encrypt(byte* ciphertext, ulong* written, byte* plaintext, ulong plaintextSize, byte* ad, ulong adSize, byte* nsec, byte* nonce, byte* key);
+    private static partial int crypto_aead_chacha20poly1305_ietf_encrypt(byte* ciphertext, ulong* written, byte* plaintext, ulong plaintextSize, byte* ad,
+        ulong adSize, byte* nsec, byte* nonce, byte* key);
 
     [LibraryImport(NativeLibraries.Sodium)]
-    private static partial int crypto_aead_chacha20poly1305_ietf_decrypt(byte* plaintext, ulong* written, byte* nsec, byte* ciphertext, ulong ciphertextSize, byte* ad, ulong adSize, byte* nonce, byte* key);
+    private static partial int crypto_aead_chacha20poly1305_ietf_decrypt(byte* plaintext, ulong* written, byte* nsec, byte* ciphertext, ulong ciphertextSize,
+        byte* ad, ulong adSize, byte* nonce, byte* key);
 
     [LibraryImport(NativeLibraries.Sodium)]
     private static partial int crypto_shorthash_siphashx24(byte* output, byte* input, ulong size, byte* key);

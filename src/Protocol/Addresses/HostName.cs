@@ -75,7 +75,8 @@ public readonly struct HostName : IEquatable<HostName>
         return TryParseName(lower, out host);
     }
 
-    /// <summary>Reads the value of a Host header or the authority of a URL without user information: a host, and a port from 0 to 65535 if one stands there.</summary>
+    /// <summary>Reads the value of a Host header or the authority of a URL without user information: a host, and a port from 0 to 65535 if one stands
+    /// there.</summary>
     public static bool TryParseWithPort(ReadOnlySpan<char> text, out HostName host, out int? port)
     {
         port = null;
@@ -223,7 +224,8 @@ public readonly struct HostName : IEquatable<HostName>
         ascii = string.Empty;
         for (var rest = text; !rest.IsEmpty;)
         {
-            if (Rune.DecodeFromUtf16(rest, out var rune, out var used) != OperationStatus.Done || !(Rune.IsLetterOrDigit(rune) || IsMark(rune) || rune.Value is '.' or '-' or '_'))
+            if (Rune.DecodeFromUtf16(rest, out var rune, out var used) != OperationStatus.Done
+                || !(Rune.IsLetterOrDigit(rune) || IsMark(rune) || rune.Value is '.' or '-' or '_'))
             {
                 return false;
             }

@@ -9,8 +9,8 @@ namespace Marmot.Protocol.Components;
 
 /// <summary>Component 0x8009: an account's word that an MLS leaf with this signature key is its own. Stands in every leaf, never in the group.</summary>
 /// <remarks>
-/// 104 bytes: x-only key 32 | created_at u64 big-endian | BIP-340 signature 64 over the NIP-01 id of a kind 450 event that is never published. Its age does not matter. A new signature key needs a
-/// new proof. Immutable and thread-safe.
+/// 104 bytes: x-only key 32 | created_at u64 big-endian | BIP-340 signature 64 over the NIP-01 id of a kind 450 event that is never published. Its age does not
+/// matter. A new signature key needs a new proof. Immutable and thread-safe.
 /// </remarks>
 public sealed class AccountIdentityProof
 {
@@ -56,11 +56,13 @@ public sealed class AccountIdentityProof
         return new AccountIdentityProof(account.PublicKey, createdAt, signature);
     }
 
-    /// <summary>Takes what a remote signer (NIP-46) made of <see cref="Authorization"/>; false when it changed anything or its signature does not verify.</summary>
+    /// <summary>Takes what a remote signer (NIP-46) made of <see cref="Authorization"/>; false when it changed anything or its signature does not
+    /// verify.</summary>
     public static bool TryTake(NostrEvent signedEvent, ReadOnlySpan<byte> mlsSignatureKey, [NotNullWhen(true)] out AccountIdentityProof? proof)
     {
         proof = null;
-        if (!IsCreatedAt(signedEvent.CreatedAt) || signedEvent.Id != Authorization(signedEvent.PublicKey, mlsSignatureKey, signedEvent.CreatedAt).Id || !signedEvent.TryVerify(out _))
+        if (!IsCreatedAt(signedEvent.CreatedAt) || signedEvent.Id != Authorization(signedEvent.PublicKey, mlsSignatureKey, signedEvent.CreatedAt).Id
+            || !signedEvent.TryVerify(out _))
         {
             return false;
         }
@@ -92,7 +94,8 @@ public sealed class AccountIdentityProof
 
     /// <summary>True when this account signed for a leaf with this credential identity and this signature key.</summary>
     public bool Verifies(ReadOnlySpan<byte> credentialIdentity, ReadOnlySpan<byte> mlsSignatureKey)
-        => credentialIdentity.SequenceEqual(Account.Span) && Secp256k1.VerifySchnorr(_signature, Authorization(Account, mlsSignatureKey, CreatedAt).Id.Span, Account.Span);
+        => credentialIdentity.SequenceEqual(Account.Span)
+            && Secp256k1.VerifySchnorr(_signature, Authorization(Account, mlsSignatureKey, CreatedAt).Id.Span, Account.Span);
 
     /// <summary>The body.</summary>
     public byte[] ToBytes() => new VectorWriter().Fixed(Account.Span).UInt64((ulong)CreatedAt).Fixed(_signature).ToArray();

@@ -22,13 +22,15 @@ public static class AdoptedGroupEvent
         return fault is null && GroupEvent.TryParse(evt, out group, out reason);
     }
 
-    /// <summary>Seals an application message. The event is dated like the event inside, however late it goes out, and under retention says when it is due.</summary>
+    /// <summary>Seals an application message. The event is dated like the event inside, however late it goes out, and under retention says when it is
+    /// due.</summary>
     /// <param name="key">Exporter key of the state the message is made in, 32 bytes.</param>
     /// <param name="nostrGroupId">Routing id of that state.</param>
     /// <param name="mlsMessage">A PrivateMessage.</param>
     /// <param name="innerCreatedAt">The <c>created_at</c> of the event inside, Unix seconds.</param>
     /// <param name="retention">Retention of that state.</param>
-    public static NostrEvent CreateMessage(ReadOnlySpan<byte> key, in Bytes32 nostrGroupId, ReadOnlySpan<byte> mlsMessage, long innerCreatedAt, MessageRetention retention)
+    public static NostrEvent CreateMessage(ReadOnlySpan<byte> key, in Bytes32 nostrGroupId, ReadOnlySpan<byte> mlsMessage, long innerCreatedAt,
+        MessageRetention retention)
     {
         List<string[]> tags = [["h", nostrGroupId.ToString()]];
         if (retention.DueAt(innerCreatedAt) is { } due)

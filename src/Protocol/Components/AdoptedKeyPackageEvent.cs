@@ -9,8 +9,8 @@ namespace Marmot.Protocol.Components;
 
 /// <summary>Kind 30443 as the adopted profile writes it: exactly seven tags, whose lists equal what the leaf inside says.</summary>
 /// <remarks>
-/// Reads the event, not the key package: whoever has MLS at hand compares with <see cref="Agrees"/>. One event of another form by the same account makes that account impossible to invite for MDK, so an
-/// account never writes two profiles under this kind. Immutable and thread-safe.
+/// Reads the event, not the key package: whoever has MLS at hand compares with <see cref="Agrees"/>. One event of another form by the same account makes that
+/// account impossible to invite for MDK, so an account never writes two profiles under this kind. Immutable and thread-safe.
 /// </remarks>
 public sealed class AdoptedKeyPackageEvent
 {
@@ -53,8 +53,8 @@ public sealed class AdoptedKeyPackageEvent
     /// <param name="components">What the leaf's list of components says, in any order.</param>
     /// <param name="mlsMessage">The MLSMessage that holds the key package.</param>
     /// <param name="createdAt">Unix seconds; larger than that of the event it replaces.</param>
-    public static NostrEvent Create(SecretKey account, in Bytes32 slot, in Bytes32 reference, IEnumerable<ushort> extensions, IEnumerable<ushort> proposals, IEnumerable<ushort> components,
-        ReadOnlySpan<byte> mlsMessage, long createdAt)
+    public static NostrEvent Create(SecretKey account, in Bytes32 slot, in Bytes32 reference, IEnumerable<ushort> extensions, IEnumerable<ushort> proposals,
+        IEnumerable<ushort> components, ReadOnlySpan<byte> mlsMessage, long createdAt)
         => NostrEvent.Create(account, Kind,
             [
                 ["d", slot.ToString()],
@@ -81,7 +81,8 @@ public sealed class AdoptedKeyPackageEvent
     /// <param name="extensions">Extension types of its leaf's capabilities; values of the GREASE pattern do not count.</param>
     /// <param name="proposals">Proposal types of its leaf's capabilities; likewise.</param>
     /// <param name="components">What its leaf's list of components says; those below 0x8000 do not count.</param>
-    public bool Agrees(ReadOnlySpan<byte> reference, ReadOnlySpan<byte> credentialIdentity, IEnumerable<ushort> extensions, IEnumerable<ushort> proposals, IEnumerable<ushort> components)
+    public bool Agrees(ReadOnlySpan<byte> reference, ReadOnlySpan<byte> credentialIdentity, IEnumerable<ushort> extensions, IEnumerable<ushort> proposals,
+        IEnumerable<ushort> components)
         => reference.SequenceEqual(Reference.Span)
             && credentialIdentity.SequenceEqual(Event.PublicKey.Span)
             && Advertised(extensions).SequenceEqual(Extensions)
@@ -176,7 +177,8 @@ public sealed class AdoptedKeyPackageEvent
 
     private static IEnumerable<ushort> Advertised(IEnumerable<ushort> types) => types.Where(type => !IsGrease(type)).Distinct().Order();
 
-    private static IEnumerable<ushort> Private(IEnumerable<ushort> components) => components.Where(component => component >= ComponentType.FirstPrivate).Distinct().Order();
+    private static IEnumerable<ushort> Private(IEnumerable<ushort> components) =>
+        components.Where(component => component >= ComponentType.FirstPrivate).Distinct().Order();
 
     // RFC 9420, 13.5: 0x0a0a, 0x1a1a, ... 0xeaea.
     private static bool IsGrease(ushort type) => (type & 0x0f0f) == 0x0a0a && type >> 8 == (type & 0xff) && type != 0xfafa;

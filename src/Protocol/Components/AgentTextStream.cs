@@ -49,10 +49,15 @@ public sealed record AgentTextStream(StreamRoles Required, StreamRoles Allowed, 
     public static bool TryRead(ReadOnlySpan<byte> body, [NotNullWhen(true)] out AgentTextStream? stream, out RejectReason reason)
     {
         stream = body.Length == Size
-            ? new AgentTextStream((StreamRoles)body[0], (StreamRoles)body[1], BinaryPrimitives.ReadUInt32BigEndian(body[2..]), BinaryPrimitives.ReadUInt32BigEndian(body[6..]),
+            ? new AgentTextStream((StreamRoles)body[0], (StreamRoles)body[1], BinaryPrimitives.ReadUInt32BigEndian(body[2..]),
+                BinaryPrimitives.ReadUInt32BigEndian(body[6..]),
                 BinaryPrimitives.ReadUInt16BigEndian(body[10..]))
             : null;
-        bool good = stream is { MaxPlaintextFrame: > 0 and <= MaxFrameSize, ReplaySeconds: <= MaxReplaySeconds, Padding: <= MaxPadding, Required: not StreamRoles.None }
+        bool good = stream is
+        {
+            MaxPlaintextFrame: > 0
+            and <= MaxFrameSize, ReplaySeconds: <= MaxReplaySeconds, Padding: <= MaxPadding, Required: not StreamRoles.None
+        }
             && (stream.Allowed & ~Known) == 0 && (stream.Required & ~stream.Allowed) == 0;
         reason = good ? default : RejectReason.Invalid("the text stream settings are malformed or out of range");
         stream = good ? stream : null;
@@ -60,5 +65,6 @@ public sealed record AgentTextStream(StreamRoles Required, StreamRoles Allowed, 
     }
 
     /// <summary>The body.</summary>
-    public byte[] ToBytes() => new VectorWriter().Fixed([(byte)Required, (byte)Allowed]).UInt32(MaxPlaintextFrame).UInt32(ReplaySeconds).UInt16(Padding).ToArray();
+    public byte[] ToBytes() =>
+        new VectorWriter().Fixed([(byte)Required, (byte)Allowed]).UInt32(MaxPlaintextFrame).UInt32(ReplaySeconds).UInt16(Padding).ToArray();
 }

@@ -1,6 +1,7 @@
 namespace Marmot.Protocol.Components;
 
-/// <summary>Numbers of Marmot's application components in the dictionary of a group context or leaf (adopted profile; draft-ietf-mls-extensions, component ids).</summary>
+/// <summary>Numbers of Marmot's application components in the dictionary of a group context or leaf (adopted profile; draft-ietf-mls-extensions, component
+/// ids).</summary>
 public static class ComponentType
 {
     /// <summary>marmot.group.profile.v1: name and description.</summary>
@@ -40,8 +41,8 @@ public static class ComponentType
     public const ushort FirstPrivate = 0x8000;
 
     /// <summary>
-    /// Checks the body of one component of the group context: null when it may stand there. Unknown components are kept byte for byte, so any body of them is good; the proof, the frozen media policy
-    /// and safe_aad are never state of a group.
+    /// Checks the body of one component of the group context: null when it may stand there. Unknown components are kept byte for byte, so any body of them is
+    /// good; the proof, the frozen media policy and safe_aad are never state of a group.
     /// </summary>
     public static string? FaultInGroup(ushort component, ReadOnlySpan<byte> body)
     {

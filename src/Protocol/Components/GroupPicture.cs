@@ -10,8 +10,8 @@ namespace Marmot.Protocol.Components;
 
 /// <summary>Component 0x8002: the group's encrypted picture in Blossom, and the keys around it.</summary>
 /// <remarks>
-/// ChaCha20-Poly1305 with the key itself, associated data "marmot-group-image-v1" | 00 | media type; the blob's SHA-256 is its address; the upload key signs the upload and a later deletion. Fresh
-/// key, nonce and upload key for every picture. Immutable and thread-safe; holds keys, prints none.
+/// ChaCha20-Poly1305 with the key itself, associated data "marmot-group-image-v1" | 00 | media type; the blob's SHA-256 is its address; the upload key signs
+/// the upload and a later deletion. Fresh key, nonce and upload key for every picture. Immutable and thread-safe; holds keys, prints none.
 /// </remarks>
 public sealed class GroupPicture
 {
@@ -102,7 +102,8 @@ public sealed class GroupPicture
     }
 
     /// <summary>The key that signs the upload and the deletion; the caller disposes it.</summary>
-    public SecretKey CreateUploadKey() => SecretKey.TryCreate(UploadKeyBytes, out var key) ? key : throw new InvalidOperationException("checked when it was read");
+    public SecretKey CreateUploadKey() =>
+        SecretKey.TryCreate(UploadKeyBytes, out var key) ? key : throw new InvalidOperationException("checked when it was read");
 
     /// <summary>Does not print keys.</summary>
     public override string ToString() => $"{nameof(GroupPicture)} {Hash}";

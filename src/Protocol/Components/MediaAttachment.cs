@@ -15,9 +15,9 @@ public readonly record struct MediaLocator(string Kind, string Value);
 
 /// <summary>An <c>imeta</c> tag of encrypted-media-v2: an encrypted file in a group message.</summary>
 /// <remarks>
-/// Secret = MLS-Exporter("marmot", "encrypted-media", 32) of the state the message is made in, kept as long as the message. Key = HKDF-Expand-SHA256(secret, context | 00 | "key"), no Extract; context =
-/// "encrypted-media-v2" | 00 | SHA-256(file) | 00 | media type | 00 | file name, also the associated data; ChaCha20-Poly1305. A tag that breaks a rule means: this attachment is not shown, others are.
-/// Immutable and thread-safe.
+/// Secret = MLS-Exporter("marmot", "encrypted-media", 32) of the state the message is made in, kept as long as the message. Key = HKDF-Expand-SHA256(secret,
+/// context | 00 | "key"), no Extract; context = "encrypted-media-v2" | 00 | SHA-256(file) | 00 | media type | 00 | file name, also the associated data;
+/// ChaCha20-Poly1305. A tag that breaks a rule means: this attachment is not shown, others are. Immutable and thread-safe.
 /// </remarks>
 public sealed record MediaAttachment
 {
@@ -52,14 +52,16 @@ public sealed record MediaAttachment
     public string? Thumbhash { get; init; }
 
     /// <summary>Encrypts a file under the current state's secret.</summary>
-    /// <param name="mediaSecret">Media secret of the state that the message will be made in, 32 bytes; when the state changes before it is sent, encrypt anew.</param>
+    /// <param name="mediaSecret">Media secret of the state that the message will be made in, 32 bytes; when the state changes before it is sent, encrypt
+    /// anew.</param>
     /// <param name="file">1 to <see cref="MaxFileSize"/> bytes.</param>
     /// <param name="mediaType">In any spelling.</param>
     /// <param name="filename">The name.</param>
     /// <param name="toUrl">Gives the Blossom URL for a blob's SHA-256.</param>
     /// <param name="blob">What to upload.</param>
     /// <exception cref="ArgumentException">The type, the name or the size breaks its rule.</exception>
-    public static MediaAttachment Encrypt(ReadOnlySpan<byte> mediaSecret, ReadOnlySpan<byte> file, string mediaType, string filename, Func<Bytes32, string> toUrl, out byte[] blob)
+    public static MediaAttachment Encrypt(ReadOnlySpan<byte> mediaSecret, ReadOnlySpan<byte> file, string mediaType, string filename,
+        Func<Bytes32, string> toUrl, out byte[] blob)
     {
         if (file.Length is 0 or > MaxFileSize || !MediaType.TryMakeCanonical(mediaType, out string? canonical) || !IsFilename(filename))
         {
@@ -106,14 +108,15 @@ public sealed record MediaAttachment
     }
 
     /// <summary>
-    /// The URLs to try in order: own Blossom locators whose path names the blob, then the policy's endpoints. https and no loopback host only; that a name does not lead to a private address is for whoever
-    /// connects.
+    /// The URLs to try in order: own Blossom locators whose path names the blob, then the policy's endpoints. https and no loopback host only; that a name does
+    /// not lead to a private address is for whoever connects.
     /// </summary>
     public IEnumerable<string> FetchUrls(MediaPolicy policy)
     {
         string hash = CiphertextHash.ToString();
         var own = policy.Kinds.Contains(MediaPolicy.Blossom)
-            ? Locators.Where(one => one.Kind == MediaPolicy.Blossom).Select(one => one.Value).Where(url => new Uri(url).AbsolutePath.Contains(hash, StringComparison.Ordinal))
+            ? Locators.Where(one => one.Kind == MediaPolicy.Blossom).Select(one => one.Value)
+                .Where(url => new Uri(url).AbsolutePath.Contains(hash, StringComparison.Ordinal))
             : [];
         var defaults = policy.Endpoints.Where(one => one.Kind == MediaPolicy.Blossom).Select(one => $"{one.BaseUrl.TrimEnd('/')}/{hash}");
         return own.Concat(defaults).Where(IsFetchable).Distinct(StringComparer.Ordinal);
@@ -132,7 +135,10 @@ public sealed record MediaAttachment
     public string[] ToTag()
     {
         List<string> tag = ["imeta", $"v {MediaPolicy.Format}", .. Locators.Select(one => $"locator {one.Kind} {one.Value}")];
-        tag.AddRange([$"ciphertext_sha256 {CiphertextHash}", $"plaintext_sha256 {PlaintextHash}", $"nonce {Convert.ToHexStringLower(Nonce)}", $"m {MimeType}", $"filename {Filename}"]);
+        tag.AddRange([
+            $"ciphertext_sha256 {CiphertextHash}", $"plaintext_sha256 {PlaintextHash}", $"nonce {Convert.ToHexStringLower(Nonce)}", $"m {MimeType}",
+            $"filename {Filename}"
+        ]);
         if (Dimensions is not null)
         {
             tag.Add($"dim {Dimensions}");
@@ -157,11 +163,13 @@ public sealed record MediaAttachment
         return blob;
     }
 
-    internal static void DeriveKey(ReadOnlySpan<byte> mediaSecret, byte[] context, Span<byte> key) => HkdfSha256.Expand(mediaSecret, (byte[])[.. context, 0, .. "key"u8], key);
+    internal static void DeriveKey(ReadOnlySpan<byte> mediaSecret, byte[] context, Span<byte> key) =>
+        HkdfSha256.Expand(mediaSecret, (byte[])[.. context, 0, .. "key"u8], key);
 
     internal byte[] Context() =>
     [
-        .. System.Text.Encoding.UTF8.GetBytes(MediaPolicy.Format), 0, .. PlaintextHash.Span, 0, .. System.Text.Encoding.UTF8.GetBytes(MimeType), 0, .. System.Text.Encoding.UTF8.GetBytes(Filename),
+        .. System.Text.Encoding.UTF8.GetBytes(MediaPolicy.Format), 0, .. PlaintextHash.Span, 0, .. System.Text.Encoding.UTF8.GetBytes(MimeType), 0,
+        .. System.Text.Encoding.UTF8.GetBytes(Filename),
     ];
 
     private static string? Parse(IReadOnlyList<string> tag, ref MediaAttachment? attachment)
@@ -205,7 +213,8 @@ public sealed record MediaAttachment
         byte[] nonce = new byte[Sodium.NonceSize];
         byte[] ciphertextHash = new byte[Bytes32.Size];
         byte[] plaintextHash = new byte[Bytes32.Size];
-        if (!TryReadHex(fields, "nonce", nonce) || !TryReadHex(fields, "ciphertext_sha256", ciphertextHash) || !TryReadHex(fields, "plaintext_sha256", plaintextHash))
+        if (!TryReadHex(fields, "nonce", nonce) || !TryReadHex(fields, "ciphertext_sha256", ciphertextHash)
+            || !TryReadHex(fields, "plaintext_sha256", plaintextHash))
         {
             return "a media hash or the nonce is missing or wrong";
         }
@@ -249,7 +258,8 @@ public sealed record MediaAttachment
 
     // Either case is read; lower case is written.
     private static bool TryReadHex(Dictionary<string, string> fields, string name, Span<byte> bytes)
-        => fields.TryGetValue(name, out string? text) && text.Length == bytes.Length * 2 && Convert.FromHexString(text, bytes, out _, out _) == System.Buffers.OperationStatus.Done;
+        => fields.TryGetValue(name, out string? text) && text.Length == bytes.Length * 2
+            && Convert.FromHexString(text, bytes, out _, out _) == System.Buffers.OperationStatus.Done;
 
     private static bool IsFilename(string filename)
         => filename.Length > 0 && System.Text.Encoding.UTF8.GetByteCount(filename) <= MaxFilenameSize && !filename.Contains('\0', StringComparison.Ordinal);

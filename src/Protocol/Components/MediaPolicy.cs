@@ -39,7 +39,9 @@ public sealed class MediaPolicy
     public static MediaPolicy OfBlossom(IEnumerable<string> baseUrls)
     {
         MediaEndpoint[] endpoints = [.. baseUrls.Select(url => new MediaEndpoint(Blossom, url))];
-        return Fault([Blossom], endpoints) is null ? new MediaPolicy([Blossom], endpoints) : throw new ArgumentException("1 to 16 different normalised URLs", nameof(baseUrls));
+        return Fault([Blossom], endpoints) is null
+            ? new MediaPolicy([Blossom], endpoints)
+            : throw new ArgumentException("1 to 16 different normalised URLs", nameof(baseUrls));
     }
 
     /// <summary>True for a locator kind by its characters: 1 to 64 of a-z, 0-9 and the hyphen.</summary>
@@ -102,7 +104,8 @@ public sealed class MediaPolicy
 
     private static string? Fault(string[] kinds, MediaEndpoint[] endpoints)
     {
-        if (kinds.Length is 0 or > MaxEntries || !Array.TrueForAll(kinds, kind => IsKind(kind)) || kinds.Distinct(StringComparer.Ordinal).Count() != kinds.Length)
+        if (kinds.Length is 0 or > MaxEntries || !Array.TrueForAll(kinds, kind => IsKind(kind))
+            || kinds.Distinct(StringComparer.Ordinal).Count() != kinds.Length)
         {
             return "the media policy has no kind, too many, one twice or one with other characters";
         }

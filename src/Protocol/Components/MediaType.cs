@@ -14,7 +14,8 @@ public static class MediaType
     // RFC 9110, 5.6.2.
     private static readonly SearchValues<char> Token = SearchValues.Create("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz");
 
-    /// <summary>Cuts parameters off, trims tab, line feed, form feed, carriage return and blank, lower-cases, image/jpg becomes image/jpeg. False when that is no media type.</summary>
+    /// <summary>Cuts parameters off, trims tab, line feed, form feed, carriage return and blank, lower-cases, image/jpg becomes image/jpeg. False when that is
+    /// no media type.</summary>
     public static bool TryMakeCanonical(string text, [NotNullWhen(true)] out string? canonical)
     {
         int end = text.IndexOf(';', StringComparison.Ordinal);

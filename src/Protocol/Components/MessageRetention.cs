@@ -24,8 +24,8 @@ public sealed record MessageRetention(ulong Seconds)
     public byte[] ToBytes() => new VectorWriter().UInt64(Seconds).ToArray();
 
     /// <summary>
-    /// When a message made in a state with this retention is due, in Unix seconds: its inner <c>created_at</c> plus the seconds, whatever the outer event says. Null when it is never due: switched
-    /// off, or the sum does not fit into 64 bits.
+    /// When a message made in a state with this retention is due, in Unix seconds: its inner <c>created_at</c> plus the seconds, whatever the outer event says.
+    /// Null when it is never due: switched off, or the sum does not fit into 64 bits.
     /// </summary>
     public ulong? DueAt(long innerCreatedAt)
         => Seconds == 0 || innerCreatedAt < 0 || Seconds > ulong.MaxValue - (ulong)innerCreatedAt ? null : (ulong)innerCreatedAt + Seconds;

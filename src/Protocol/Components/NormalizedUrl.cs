@@ -6,8 +6,8 @@ using Marmot.Protocol.Addresses;
 namespace Marmot.Protocol.Components;
 
 /// <summary>
-/// Tells whether a URL is written exactly as a WHATWG URL parser writes it back, which is the canonical form of URLs in components. Not by <see cref="Uri"/>, which changes other things: it
-/// decodes, completes and lower-cases differently.
+/// Tells whether a URL is written exactly as a WHATWG URL parser writes it back, which is the canonical form of URLs in components. Not by <see cref="Uri"/>,
+/// which changes other things: it decodes, completes and lower-cases differently.
 /// </summary>
 internal static class NormalizedUrl
 {
@@ -18,7 +18,8 @@ internal static class NormalizedUrl
     private static readonly SearchValues<char> NeverInPath = SearchValues.Create(" \"#<>?^`{}\\");
     private static readonly SearchValues<char> NeverInQuery = SearchValues.Create(" \"#<>'");
 
-    /// <summary>https, or http where that is allowed; lower-case host, no default port, no dot segments, no user, no fragment; a query only where that is allowed.</summary>
+    /// <summary>https, or http where that is allowed; lower-case host, no default port, no dot segments, no user, no fragment; a query only where that is
+    /// allowed.</summary>
     public static bool IsNormalized(string url, bool allowHttp, bool allowQuery)
     {
         if (url.Length > MaxSize || !url.All(c => c is > ' ' and < (char)127))

@@ -7,7 +7,8 @@ using Marmot.Protocol.Push;
 
 namespace Marmot.Protocol.Components;
 
-/// <summary>Push tokens told inside a group in marmot-push-v1: kinds 447 (own tokens), 448 (all known ones) and 449 (removals) as inner events. Thread-safe.</summary>
+/// <summary>Push tokens told inside a group in marmot-push-v1: kinds 447 (own tokens), 448 (all known ones) and 449 (removals) as inner events.
+/// Thread-safe.</summary>
 public static class PushGossip
 {
     /// <summary>Own tokens.</summary>
@@ -29,14 +30,15 @@ public static class PushGossip
     public static string[][] Tags => [["v", Version]];
 
     /// <summary>
-    /// Reads the entries of an inner event that their owners signed for this group. A wrong version, a wrong tag or too many entries make all of it invalid, before any signature is looked at; an entry
-    /// that is malformed or not signed is left out by itself.
+    /// Reads the entries of an inner event that their owners signed for this group. A wrong version, a wrong tag or too many entries make all of it invalid,
+    /// before any signature is looked at; an entry that is malformed or not signed is left out by itself.
     /// </summary>
     /// <param name="inner">The inner event; its author need not own the entries.</param>
     /// <param name="mlsGroupId">The MLS group id.</param>
     /// <param name="entries">The entries. That the member is at that leaf now is the caller's to check.</param>
     /// <param name="reason">Why all of it is invalid.</param>
-    public static bool TryRead(Rumor inner, ReadOnlySpan<byte> mlsGroupId, [NotNullWhen(true)] out IReadOnlyList<PushTokenEntry>? entries, out RejectReason reason)
+    public static bool TryRead(Rumor inner, ReadOnlySpan<byte> mlsGroupId, [NotNullWhen(true)] out IReadOnlyList<PushTokenEntry>? entries,
+        out RejectReason reason)
     {
         entries = null;
         reason = RejectReason.Invalid("not a marmot-push-v1 token event");
@@ -136,7 +138,8 @@ public static class PushGossip
             || !PushTokenEntry.TryReadPlatform(Text(item, "platform"), out var platform)
             || !PushTokenEntry.TryReadFingerprint(Text(item, "token_fingerprint"), out byte[]? fingerprint)
             || !item.TryGetProperty("leaf_index", out var leaf) || leaf.ValueKind != JsonValueKind.Number || !leaf.TryGetUInt32(out uint leafIndex)
-            || !item.TryGetProperty("owner_ts", out var date) || date.ValueKind != JsonValueKind.Number || !date.TryGetInt64(out long timestamp) || timestamp < 0
+            || !item.TryGetProperty("owner_ts", out var date) || date.ValueKind != JsonValueKind.Number || !date.TryGetInt64(out long timestamp)
+            || timestamp < 0
             || !Hex.TryDecodeLower(System.Text.Encoding.UTF8.GetBytes(Text(item, "owner_sig") ?? string.Empty), signature))
         {
             return null;
@@ -165,5 +168,6 @@ public static class PushGossip
         };
     }
 
-    private static string? Text(JsonElement item, string name) => item.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
+    private static string? Text(JsonElement item, string name) =>
+        item.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
 }

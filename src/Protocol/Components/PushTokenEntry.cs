@@ -18,8 +18,9 @@ public readonly record struct PushTokenKey(Bytes32 Member, uint LeafIndex, Devic
 
 /// <summary>One entry of marmot-push-v1 gossip: a member's encrypted device token, or its removal, signed by its owner, carried by anybody.</summary>
 /// <remarks>
-/// The owner signs the id of a kind 451 event that is never published, dated 0, bound to the MLS group id. Of two entries with one <see cref="PushTokenKey"/> the one with the larger
-/// (<see cref="OwnerTimestamp"/>, <see cref="OrderingDigest"/>) holds; a removal leaves a tombstone until the leaf goes. Immutable and thread-safe.
+/// The owner signs the id of a kind 451 event that is never published, dated 0, bound to the MLS group id. Of two entries with one <see cref="PushTokenKey"/>
+/// the one with the larger (<see cref="OwnerTimestamp"/>, <see cref="OrderingDigest"/>) holds; a removal leaves a tombstone until the leaf goes. Immutable and
+/// thread-safe.
 /// </remarks>
 public sealed record PushTokenEntry
 {
@@ -40,7 +41,8 @@ public sealed record PushTokenEntry
     /// <summary>The first 12 bytes of SHA-256(platform byte | device token).</summary>
     public required byte[] Fingerprint { get; init; }
 
-    /// <summary>Where the server is reached, signed exactly as written; null for none. Never with blanks at its ends: MDK trims them before it verifies.</summary>
+    /// <summary>Where the server is reached, signed exactly as written; null for none. Never with blanks at its ends: MDK trims them before it
+    /// verifies.</summary>
     public string? RelayHint { get; init; }
 
     /// <summary>1,084 bytes; null for a removal.</summary>
@@ -56,7 +58,8 @@ public sealed record PushTokenEntry
     public bool IsRemoval => EncryptedToken is null;
 
     /// <summary>The fingerprint of a device token.</summary>
-    public static byte[] FingerprintOf(DevicePlatform platform, ReadOnlySpan<byte> deviceToken) => SHA256.HashData((byte[])[(byte)platform, .. deviceToken])[..FingerprintSize];
+    public static byte[] FingerprintOf(DevicePlatform platform, ReadOnlySpan<byte> deviceToken) =>
+        SHA256.HashData((byte[])[(byte)platform, .. deviceToken])[..FingerprintSize];
 
     /// <summary>Makes and signs an entry; without a token it is a removal, which has no relay hint.</summary>
     /// <param name="owner">The owner's key.</param>
@@ -68,8 +71,8 @@ public sealed record PushTokenEntry
     /// <param name="encryptedToken">1,084 bytes, or null.</param>
     /// <param name="relayHint">Where the server is reached, or null.</param>
     /// <param name="ownerTimestamp">Unix milliseconds; larger than that of the entry it replaces.</param>
-    public static PushTokenEntry Create(SecretKey owner, ReadOnlySpan<byte> mlsGroupId, uint leafIndex, DevicePlatform platform, in Bytes32 server, byte[] fingerprint, byte[]? encryptedToken,
-        string? relayHint, long ownerTimestamp)
+    public static PushTokenEntry Create(SecretKey owner, ReadOnlySpan<byte> mlsGroupId, uint leafIndex, DevicePlatform platform, in Bytes32 server,
+        byte[] fingerprint, byte[]? encryptedToken, string? relayHint, long ownerTimestamp)
     {
         var entry = new PushTokenEntry
         {

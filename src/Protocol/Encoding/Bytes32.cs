@@ -7,7 +7,8 @@ using System.Runtime.InteropServices;
 namespace Marmot.Protocol.Encoding;
 
 /// <summary>Thirty-two bytes by value: an event id, an x-only public key, a SHA-256 (NIP-01, BIP-340).</summary>
-/// <remarks>Compares as unsigned bytes, first byte first, which is the order of the lower-case hex form. Not for secrets: it is copied freely and never wiped.</remarks>
+/// <remarks>Compares as unsigned bytes, first byte first, which is the order of the lower-case hex form. Not for secrets: it is copied freely and never
+/// wiped.</remarks>
 [InlineArray(Size)]
 public struct Bytes32 : IEquatable<Bytes32>, IComparable<Bytes32>
 {

@@ -68,7 +68,8 @@ public static class HkdfSha256
         }
     }
 
-    /// <summary>HKDF-Expand for short info and output, which the calls of a general HMAC would cost more than the hashing: the key is taken in once for all blocks.</summary>
+    /// <summary>HKDF-Expand for short info and output, which the calls of a general HMAC would cost more than the hashing: the key is taken in once for all
+    /// blocks.</summary>
     internal static void ExpandShort(ReadOnlySpan<byte> pseudorandomKey, ReadOnlySpan<byte> info, Span<byte> output)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan(output.Length, MaxOutputSize, nameof(output));

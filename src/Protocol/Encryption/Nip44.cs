@@ -62,7 +62,8 @@ public static class Nip44
         return derived;
     }
 
-    /// <summary>Bytes of buffer that <see cref="TryDecrypt(ReadOnlySpan{byte}, ReadOnlySpan{byte}, Span{byte}, out ReadOnlySpan{byte}, int)"/> needs for a payload of so many characters.</summary>
+    /// <summary>Bytes of buffer that <see cref="TryDecrypt(ReadOnlySpan{byte}, ReadOnlySpan{byte}, Span{byte}, out ReadOnlySpan{byte}, int)"/> needs for a
+    /// payload of so many characters.</summary>
     public static int GetDecryptBufferSize(int payloadLength) => payloadLength / 4 * 3;
 
     /// <summary>Decrypts a payload inside <paramref name="buffer"/>, without allocation.</summary>

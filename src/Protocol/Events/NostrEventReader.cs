@@ -56,7 +56,8 @@ public static class NostrEventReader
         TryReadCore(utf8Json, Members.Signed, out view, out consumed, out _, out reason);
 
     /// <summary>Reads an unsigned event (NIP-59): a signature is refused, <c>id</c> may be absent.</summary>
-    /// <remarks>NIP-59: a rumor "is a regular nostr event, but is not signed". <c>"sig":""</c>, which clients write that keep rumors in their event type, signs nothing and is taken.</remarks>
+    /// <remarks>NIP-59: a rumor "is a regular nostr event, but is not signed". <c>"sig":""</c>, which clients write that keep rumors in their event type, signs
+    /// nothing and is taken.</remarks>
     internal static bool TryReadUnsigned(ReadOnlySpan<byte> utf8Json, out NostrEventView view, out bool hasId, out RejectReason reason)
     {
         if (!TryReadCore(utf8Json, Members.Signed & ~(Members.Signature | Members.Id), out view, out var consumed, out var seen, out reason))
@@ -188,7 +189,8 @@ public static class NostrEventReader
                     fault = cursor.TryReadString(out content, out contentCanonical) ? null : "content is not a valid string";
                     break;
                 default:
-                    fault = cursor.TryReadString(out signature, out _) && (Hex.IsLower(signature, NostrEventView.SignatureHexSize) || (signature.IsEmpty && (required & Members.Signature) == 0))
+                    fault = cursor.TryReadString(out signature, out _)
+                        && (Hex.IsLower(signature, NostrEventView.SignatureHexSize) || (signature.IsEmpty && (required & Members.Signature) == 0))
                         ? null : "sig is not 128 lower-case hex digits";
                     break;
             }

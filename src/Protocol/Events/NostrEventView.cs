@@ -5,7 +5,8 @@ using Marmot.Protocol.Encoding;
 namespace Marmot.Protocol.Events;
 
 /// <summary>A well-formed event in place (NIP-01): spans over the caller's bytes, nothing copied but the two 32-byte values.</summary>
-/// <remarks>Made by <see cref="NostrEventReader"/>, so the shape is right; id and signature are checked by <see cref="EventVerifier"/>. Valid as long as the bytes.</remarks>
+/// <remarks>Made by <see cref="NostrEventReader"/>, so the shape is right; id and signature are checked by <see cref="EventVerifier"/>. Valid as long as the
+/// bytes.</remarks>
 public readonly ref struct NostrEventView
 {
     /// <summary>Length of the signature as hex.</summary>

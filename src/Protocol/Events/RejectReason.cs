@@ -1,7 +1,8 @@
 namespace Marmot.Protocol.Events;
 
 /// <summary>Why something was refused: a machine-readable prefix and a text for people (NIP-01, OK and CLOSED).</summary>
-/// <remarks>The wire form is made by <see cref="ToString"/> and nowhere else. Texts are constants or name a rule; they never repeat what the sender wrote.</remarks>
+/// <remarks>The wire form is made by <see cref="ToString"/> and nowhere else. Texts are constants or name a rule; they never repeat what the sender
+/// wrote.</remarks>
 /// <param name="Prefix">One of the NIP-01 prefixes in <see cref="RejectPrefix"/>.</param>
 /// <param name="Text">One sentence without the prefix.</param>
 public readonly record struct RejectReason(string Prefix, string Text)

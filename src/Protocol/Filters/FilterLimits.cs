@@ -6,7 +6,8 @@ public sealed record FilterLimits
     /// <summary>The defaults.</summary>
     public static FilterLimits Default { get; } = new();
 
-    /// <summary>Most values in one list (ids, authors, kinds or one tag). Default 1,000, our own choice: a follow list fits, and a filter stays below 128 KiB.</summary>
+    /// <summary>Most values in one list (ids, authors, kinds or one tag). Default 1,000, our own choice: a follow list fits, and a filter stays below 128
+    /// KiB.</summary>
     public int MaxValuesPerList { get; init; } = 1000;
 
     /// <summary>Most different tag letters in one filter. Default 10.</summary>

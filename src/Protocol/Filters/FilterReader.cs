@@ -222,7 +222,8 @@ internal static class FilterReader
         return char.IsAsciiLetter(letter);
     }
 
-    private static bool TryReadTagValues(ref Utf8JsonReader reader, char letter, FilterLimits limits, ref string? limitHit, [NotNullWhen(true)] out string[]? values)
+    private static bool TryReadTagValues(ref Utf8JsonReader reader, char letter, FilterLimits limits, ref string? limitHit,
+        [NotNullWhen(true)] out string[]? values)
     {
         values = null;
         if (!reader.Read() || reader.TokenType != JsonTokenType.StartArray)

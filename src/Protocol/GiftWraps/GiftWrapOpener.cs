@@ -185,7 +185,8 @@ public sealed class GiftWrapOpener(int maxContentLength = Nip44.DefaultMaxPayloa
             if (_buffer.Length < size)
             {
                 Wipe();
-                _buffer = GC.AllocateUninitializedArray<byte>((int)Math.Min(Array.MaxLength, System.Numerics.BitOperations.RoundUpToPowerOf2((uint)size)), pinned: true);
+                _buffer = GC.AllocateUninitializedArray<byte>(
+                    (int)Math.Min(Array.MaxLength, System.Numerics.BitOperations.RoundUpToPowerOf2((uint)size)), pinned: true);
             }
 
             _used = size;

@@ -2,7 +2,8 @@ using System.Buffers.Binary;
 
 namespace Marmot.Protocol.Groups;
 
-/// <summary>Reads MLS variable-length vectors (RFC 9420, 2.1.2) and fixed fields; every failure leaves <see cref="Failed"/> set and gives empty values.</summary>
+/// <summary>Reads MLS variable-length vectors (RFC 9420, 2.1.2) and fixed fields; every failure leaves <see cref="Failed"/> set and gives empty
+/// values.</summary>
 internal ref struct VectorCursor(ReadOnlySpan<byte> bytes)
 {
     private ReadOnlySpan<byte> _rest = bytes;

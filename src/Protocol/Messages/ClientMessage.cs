@@ -54,7 +54,8 @@ public readonly ref struct ClientMessage
     /// <summary>True when <see cref="EventId"/> could be read.</summary>
     public bool HasEventId { get; internal init; }
 
-    /// <summary>1 to 64 characters; null for EVENT and AUTH, and when there was no string. After a refusal also one of another length, so that the answer finds it.</summary>
+    /// <summary>1 to 64 characters; null for EVENT and AUTH, and when there was no string. After a refusal also one of another length, so that the answer finds
+    /// it.</summary>
     public string? SubscriptionId { get; internal init; }
 
     /// <summary>The filters of REQ, COUNT (at least one) and NEG-OPEN (one); empty otherwise.</summary>

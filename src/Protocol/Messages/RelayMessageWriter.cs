@@ -5,7 +5,8 @@ using Marmot.Protocol.Events;
 namespace Marmot.Protocol.Messages;
 
 /// <summary>Writes what relays send (NIP-01, NIP-42, NIP-45, NIP-77).</summary>
-/// <remarks>Writes to the caller's buffer and keeps nothing. A subscription id is encoded once with <see cref="EncodeSubscriptionId"/> and reused for each event.</remarks>
+/// <remarks>Writes to the caller's buffer and keeps nothing. A subscription id is encoded once with <see cref="EncodeSubscriptionId"/> and reused for each
+/// event.</remarks>
 public static class RelayMessageWriter
 {
     /// <summary>The id as a JSON string with its quotes, for <see cref="WriteEvent"/> and its siblings.</summary>
@@ -78,7 +79,8 @@ public static class RelayMessageWriter
     /// <param name="isApproximate">True when the number is an estimate.</param>
     /// <param name="hyperLogLogHex">512 hex digits of registers, or empty.</param>
     public static void WriteCount(
-        IBufferWriter<byte> output, ReadOnlySpan<byte> encodedSubscriptionId, long count, bool isApproximate = false, ReadOnlySpan<byte> hyperLogLogHex = default)
+        IBufferWriter<byte> output, ReadOnlySpan<byte> encodedSubscriptionId, long count, bool isApproximate = false,
+        ReadOnlySpan<byte> hyperLogLogHex = default)
     {
         output.Write("[\"COUNT\","u8);
         output.Write(encodedSubscriptionId);

@@ -25,7 +25,8 @@ public static class Reconciliation
     /// <summary>Parts that a range is split into; up to twice as many records are listed by id.</summary>
     private const int Buckets = 16;
 
-    /// <summary>Room kept for what is being written when the limit is met, at most 31 ids or 16 fingerprints with their bounds, and the last fingerprint.</summary>
+    /// <summary>Room kept for what is being written when the limit is met, at most 31 ids or 16 fingerprints with their bounds, and the last
+    /// fingerprint.</summary>
     private const int TailBytes = 1200;
 
     /// <summary>The client's first message.</summary>

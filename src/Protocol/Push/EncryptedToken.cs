@@ -93,7 +93,8 @@ public static class EncryptedToken
     }
 
     /// <summary>Encrypts a whole plaintext under a given key and nonce: for published vectors.</summary>
-    internal static bool TryEncrypt(TokenDialect dialect, ReadOnlySpan<byte> plaintext, in Bytes32 server, SecretKey ephemeral, ReadOnlySpan<byte> nonce, Span<byte> destination)
+    internal static bool TryEncrypt(TokenDialect dialect, ReadOnlySpan<byte> plaintext, in Bytes32 server, SecretKey ephemeral, ReadOnlySpan<byte> nonce,
+        Span<byte> destination)
     {
         if (destination.Length != dialect.TokenSize || plaintext.Length != dialect.PlaintextSize)
         {
@@ -137,8 +138,8 @@ public static class EncryptedToken
         return true;
     }
 
-    // The length stands in the plaintext (MIP-05, Token Encryption). An APNs token has 32 bytes today, but Apple: "APNs device tokens are of variable length. Do not hard-code
-    // their size" (UIKit, didRegisterForRemoteNotificationsWithDeviceToken). So every length that fits is taken, in every dialect.
+    // The length stands in the plaintext (MIP-05, Token Encryption). An APNs token has 32 bytes today, but Apple: "APNs device tokens are of variable length.
+    // Do not hard-code their size" (UIKit, didRegisterForRemoteNotificationsWithDeviceToken). So every length that fits is taken, in every dialect.
     private static bool TryParse(ReadOnlySpan<byte> plaintext, out DeviceToken token)
     {
         var platform = (DevicePlatform)plaintext[0];

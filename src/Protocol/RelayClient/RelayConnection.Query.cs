@@ -10,11 +10,13 @@ public sealed partial class RelayConnection
     public async Task<IReadOnlyList<NostrEvent>> QueryAsync(Filter filter, CancellationToken cancellationToken) =>
         _session is { } session ? (await AskAsync(session, filter, cancellationToken)).Read() : [];
 
-    /// <summary>As <see cref="QueryAsync"/>, but null when the relay did not answer to the end: then what came says nothing about what it does not have.</summary>
+    /// <summary>As <see cref="QueryAsync"/>, but null when the relay did not answer to the end: then what came says nothing about what it does not
+    /// have.</summary>
     public async Task<IReadOnlyList<NostrEvent>?> TryQueryAsync(Filter filter, CancellationToken cancellationToken) =>
         _session is { } session && await AskAsync(session, filter, cancellationToken) is { IsComplete: true } query ? query.Read() : null;
 
-    /// <summary>Gets the relay's verdict on our key (NIP-42), whether it challenges by itself or only when a request needs it: it is asked for our gift wraps.</summary>
+    /// <summary>Gets the relay's verdict on our key (NIP-42), whether it challenges by itself or only when a request needs it: it is asked for our gift
+    /// wraps.</summary>
     /// <returns>Null when the relay asks nobody who he is, so that there is no verdict; false also without a key or a connection.</returns>
     public async Task<bool?> AuthenticateAsync(CancellationToken cancellationToken)
     {

@@ -7,10 +7,10 @@ namespace Marmot.Protocol.RelayClient;
 
 /// <summary>A standing connection to one relay that keeps one subscription alive whatever the relay does (NIP-01, NIP-42).</summary>
 /// <remarks>
-/// <see cref="RunAsync"/> connects, subscribes, repeats a REQ that was closed, and reconnects for ever with growing, jittered pauses; one connection while it lasts is a
-/// <see cref="RelaySession"/>, which answers challenges. Relays challenge when a client connects, with a refusal, or when a request needs it, which then waits: after an authentication
-/// the REQ is always sent again, since the relay may have answered the first one as to a stranger; the old
-/// subscription stays until the new one is live, so nothing falls between. <see cref="PublishAsync"/> and <see cref="QueryAsync"/> may be called from any thread.
+/// <see cref="RunAsync"/> connects, subscribes, repeats a REQ that was closed, and reconnects for ever with growing, jittered pauses; one connection while it
+/// lasts is a <see cref="RelaySession"/>, which answers challenges. Relays challenge when a client connects, with a refusal, or when a request needs it, which
+/// then waits: after an authentication the REQ is always sent again, since the relay may have answered the first one as to a stranger; the old subscription
+/// stays until the new one is live, so nothing falls between. <see cref="PublishAsync"/> and <see cref="QueryAsync"/> may be called from any thread.
 /// </remarks>
 public sealed partial class RelayConnection
 {
@@ -73,7 +73,8 @@ public sealed partial class RelayConnection
         }
     }
 
-    /// <summary>Ends the present socket, if there is one; <see cref="RunAsync"/> connects and subscribes anew after its pause. For a relay that is connected and yet does not deliver.</summary>
+    /// <summary>Ends the present socket, if there is one; <see cref="RunAsync"/> connects and subscribes anew after its pause. For a relay that is connected
+    /// and yet does not deliver.</summary>
     public void Restart() => _session?.Abort();
 
     /// <summary>Publishes an event and waits for the OK; <c>disconnected</c> when there is no socket.</summary>

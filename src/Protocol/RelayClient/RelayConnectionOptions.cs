@@ -13,7 +13,8 @@ public sealed class RelayConnectionOptions
     /// <summary>The URL written into NIP-42 answers. Default: <see cref="Url"/>; another one when the relay is reached by an inner name.</summary>
     public string? AuthUrl { get; init; }
 
-    /// <summary>Answers NIP-42 challenges. One key a connection, since some relays accept only one. The caller keeps ownership. Default: none, challenges go unanswered.</summary>
+    /// <summary>Answers NIP-42 challenges. One key a connection, since some relays accept only one. The caller keeps ownership. Default: none, challenges go
+    /// unanswered.</summary>
     public SecretKey? AuthKey { get; init; }
 
     /// <summary>Makes the standing subscription's filters anew for each REQ, so that <c>since</c> moves on. Default: none, nothing is subscribed.</summary>
@@ -37,7 +38,8 @@ public sealed class RelayConnectionOptions
     /// <summary>First pause before a reconnect or another REQ; multiplied by <see cref="BackoffGrowth"/> each time. Default: 1 s.</summary>
     public TimeSpan BackoffBase { get; init; } = TimeSpan.FromSeconds(1);
 
-    /// <summary>What a pause is multiplied by each time, above 1. Default: 2. With 1.25 a relay that was away for a minute is found within half a minute of its return, with 2 within one.</summary>
+    /// <summary>What a pause is multiplied by each time, above 1. Default: 2. With 1.25 a relay that was away for a minute is found within half a minute of its
+    /// return, with 2 within one.</summary>
     public double BackoffGrowth { get; init; } = 2;
 
     /// <summary>Longest pause. Default: 1 min.</summary>

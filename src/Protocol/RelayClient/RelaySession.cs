@@ -34,10 +34,11 @@ public abstract class RelayListener
     }
 }
 
-/// <summary>One connection to a relay while it lasts: requests and their answers, published events and their OKs, challenges and their answers (NIP-01, NIP-42).</summary>
+/// <summary>One connection to a relay while it lasts: requests and their answers, published events and their OKs, challenges and their answers (NIP-01,
+/// NIP-42).</summary>
 /// <remarks>
-/// What both kinds of clients stand on: <see cref="RelayConnection"/>, which listens for ever, and one that asks many short questions. <see cref="RunAsync"/> reads; everything else may
-/// be called from any thread. A challenge is answered whenever it comes: on connect, with a refusal, or when a request needs it.
+/// What both kinds of clients stand on: <see cref="RelayConnection"/>, which listens for ever, and one that asks many short questions. <see cref="RunAsync"/>
+/// reads; everything else may be called from any thread. A challenge is answered whenever it comes: on connect, with a refusal, or when a request needs it.
 /// </remarks>
 public sealed class RelaySession : IDisposable
 {
@@ -112,7 +113,8 @@ public sealed class RelaySession : IDisposable
         RelayConnectionOptions options, TimeProvider time, Func<RelaySession, bool, ValueTask>? onVerdict, CancellationToken cancellationToken) =>
         new(await RelaySocket.ConnectAsync(options, time, cancellationToken), options, time, onVerdict);
 
-    /// <summary>An id for a subscription: 16 random bytes, so that nobody can send events for one of a former connection. NIP-01 allows 64 characters.</summary>
+    /// <summary>An id for a subscription: 16 random bytes, so that nobody can send events for one of a former connection. NIP-01 allows 64
+    /// characters.</summary>
     public static string NewId() => Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(16));
 
     /// <summary>True for an exception that means that the connection has ended or is ending.</summary>

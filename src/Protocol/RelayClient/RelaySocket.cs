@@ -22,7 +22,8 @@ public sealed class RelaySocket : IDisposable
         _maxMessageBytes = maxMessageBytes;
     }
 
-    /// <summary>Connects inside <see cref="RelayConnectionOptions.ConnectTimeout"/>; pings and their deadline are the framework's. Only what the options say of the socket is used.</summary>
+    /// <summary>Connects inside <see cref="RelayConnectionOptions.ConnectTimeout"/>; pings and their deadline are the framework's. Only what the options say of
+    /// the socket is used.</summary>
     /// <exception cref="WebSocketException">There is no connection, or it is no WebSocket.</exception>
     /// <exception cref="OperationCanceledException">The time was over.</exception>
     public static async Task<RelaySocket> ConnectAsync(RelayConnectionOptions options, TimeProvider time, CancellationToken cancellationToken)

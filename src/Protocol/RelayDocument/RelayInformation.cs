@@ -88,7 +88,8 @@ public sealed record RelayLimitation
     /// <summary>Newest <c>created_at</c>, in seconds after now.</summary>
     public long? CreatedAtUpperLimit { get; init; }
 
-    /// <summary>How far from now, either way, a group event (kind 445) may be dated, seconds; 0 when only the limits of all kinds hold. Not in NIP-11: <c>marmot_group_event_clock_skew</c>.</summary>
+    /// <summary>How far from now, either way, a group event (kind 445) may be dated, seconds; 0 when only the limits of all kinds hold. Not in NIP-11:
+    /// <c>marmot_group_event_clock_skew</c>.</summary>
     public long? GroupEventClockSkew { get; init; }
 
     /// <summary>Used when a filter has no <c>limit</c>.</summary>

@@ -11,7 +11,11 @@ internal sealed partial class Http2Connection
     {
         // 1. Preface and our settings (RFC 9113, 3.4)
         await _stream.ReadExactlyAsync(_frame.AsMemory(0, Http2Frame.ClientPreface.Length), cancellationToken);
-        if (!_frame.AsSpan(0, Http2Frame.ClientPreface.Length).SequenceEqual(Http2Frame.ClientPreface)) throw new Http2ConnectionException(Http2Error.ProtocolError);
+        if (!_frame.AsSpan(0, Http2Frame.ClientPreface.Length).SequenceEqual(Http2Frame.ClientPreface))
+        {
+            throw new Http2ConnectionException(Http2Error.ProtocolError);
+        }
+
         lock (_gate) _unacknowledgedLimits.Enqueue(_streamLimit);
         await WriteAsync(Http2Frame.WriteSetting(Http2Setting.MaxConcurrentStreams, _streamLimit));
         // 2. Frames
@@ -118,7 +122,10 @@ internal sealed partial class Http2Connection
         if (frame.Payload.Length > 0)
         {
             await WriteAsync(Http2Frame.WriteNumber(Http2FrameType.WindowUpdate, 0, frame.Payload.Length));
-            if (exchange is not null && !frame.Has(Http2Flags.EndStreamOrAck)) await WriteAsync(Http2Frame.WriteNumber(Http2FrameType.WindowUpdate, frame.StreamId, frame.Payload.Length));
+            if (exchange is not null && !frame.Has(Http2Flags.EndStreamOrAck))
+            {
+                await WriteAsync(Http2Frame.WriteNumber(Http2FrameType.WindowUpdate, frame.StreamId, frame.Payload.Length));
+            }
         }
         if (exchange is { Complete: false } && frame.Has(Http2Flags.EndStreamOrAck)) Start(exchange);
     }

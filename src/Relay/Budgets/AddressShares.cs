@@ -77,7 +77,8 @@ internal sealed class AddressShares(RelayOptions options)
         }
     }
 
-    /// <summary>Counts a connection as a member's from now on, which leaves its address room for another; false when the address has too many of them.</summary>
+    /// <summary>Counts a connection as a member's from now on, which leaves its address room for another; false when the address has too many of
+    /// them.</summary>
     public bool TryAdmitMember(AddressShare share)
     {
         if (!_connections.TryTake(ref share.Members, 1, share.Prefix is null ? 0 : MembersPart))

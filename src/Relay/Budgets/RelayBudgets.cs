@@ -6,7 +6,8 @@ using Marmot.Relay.Storage;
 
 namespace Marmot.Relay.Budgets;
 
-/// <summary>The budgets of the relay: by address prefix for everything a connection makes it do, by group and by recipient for what is stored for them.</summary>
+/// <summary>The budgets of the relay: by address prefix for everything a connection makes it do, by group and by recipient for what is stored for
+/// them.</summary>
 /// <remarks>
 /// One unit is about a microsecond of one core. Authors are not counted: group events and gift wraps have a new one each time. A group's
 /// budget is taken after the signature is checked. It is larger than what one address may use, and when others have spent it, an address
@@ -60,7 +61,8 @@ internal sealed class RelayBudgets(TimeProvider clock, RelayOptions options)
     /// <summary>Whose budget a caller uses; null where the address is not counted.</summary>
     public AddressPrefix? PrefixOf(IPAddress? address) => CallerAddress.PrefixOf(address, _limitLoopback);
 
-    /// <summary>Whose turns at the cores it shares (<see cref="Turns.WorkTurns"/>): its address's, or its own where addresses do not count. Lanes that meet by chance share.</summary>
+    /// <summary>Whose turns at the cores it shares (<see cref="Turns.WorkTurns"/>): its address's, or its own where addresses do not count. Lanes that meet by
+    /// chance share.</summary>
     public long LaneOf(AddressPrefix? prefix) => prefix is { } address ? (uint)address.GetHashCode() : -Interlocked.Increment(ref _strangers);
 
     /// <summary>What was read at once, whole messages or not.</summary>

@@ -58,7 +58,8 @@ internal sealed class ClientTransport
     /// <summary>permessage-deflate was agreed on (RFC 7692).</summary>
     public bool IsDeflating { get; init; }
 
-    /// <summary>The URL that an AUTH of this client has to name (NIP-42); null when none can be believed (<see cref="RelayIdentity.SignedUrl(string, string)"/>).</summary>
+    /// <summary>The URL that an AUTH of this client has to name (NIP-42); null when none can be believed
+    /// (<see cref="RelayIdentity.SignedUrl(string, string)"/>).</summary>
     public string? RelayUrl { get; }
 
     /// <summary>Where it comes from; kept in memory only, never logged.</summary>

@@ -76,7 +76,8 @@ internal sealed class Connection : IDisposable
     /// <summary>What it has open.</summary>
     public OpenRequests Open { get; }
 
-    /// <summary>Its client proved a key that is known here (<see cref="AddressShares.TryAdmitMember"/>); the loop of <see cref="ConnectionSet"/> alone sets it.</summary>
+    /// <summary>Its client proved a key that is known here (<see cref="AddressShares.TryAdmitMember"/>); the loop of <see cref="ConnectionSet"/> alone sets
+    /// it.</summary>
     public bool IsMember { get; private set; }
 
     /// <summary>Why it ended, once it did.</summary>
@@ -237,7 +238,8 @@ internal sealed class Connection : IDisposable
         }
     }
 
-    /// <summary>Its client has proved a key more since this was last asked: whether it is a member's is to be found out. For the loop of <see cref="ConnectionSet"/>.</summary>
+    /// <summary>Its client has proved a key more since this was last asked: whether it is a member's is to be found out. For the loop of
+    /// <see cref="ConnectionSet"/>.</summary>
     public bool IsMemberUnknown
     {
         get

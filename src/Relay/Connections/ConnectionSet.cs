@@ -37,12 +37,16 @@ internal sealed class ConnectionSet(
     private int _pausedRefusals;
     private readonly OutboxMemory _memory = new(options.Value.MaxOutboxBytesTogether);
     private readonly AddressShares _shares = new(options.Value);
-    private readonly HashSet<Bytes32> _named = [.. options.Value.WriteAllowList.Concat(options.Value.Admins).Select(text => Bytes32.TryParseHex(text, out var key) ? key : default)];
+    private readonly HashSet<Bytes32> _named = [
+        .. options.Value.WriteAllowList.Concat(options.Value.Admins).Select(text => Bytes32.TryParseHex(text, out var key) ? key : default)
+    ];
 
     private bool IsFull => Volatile.Read(ref _isStopping) != 0 || metrics.Connections >= options.Value.MaxConnections;
 
-    /// <summary>Decides on a handshake: a place, which <see cref="ServeAsync(ClientTransport, AddressShare)"/> takes over, or the status of HTTP that refuses it.</summary>
-    /// <remarks>An address that has spent its work is told so a second later: a flood that knocks again at once would cost more than what it may do here.</remarks>
+    /// <summary>Decides on a handshake: a place, which <see cref="ServeAsync(ClientTransport, AddressShare)"/> takes over, or the status of HTTP that refuses
+    /// it.</summary>
+    /// <remarks>An address that has spent its work is told so a second later: a flood that knocks again at once would cost more than what it may do
+    /// here.</remarks>
     public async ValueTask<(AddressShare? Place, int Refusal)> AdmitAsync(IPAddress? address)
     {
         if (IsFull)

@@ -2,7 +2,8 @@ using Microsoft.AspNetCore.Http.Features;
 
 namespace Marmot.Relay.Connections;
 
-/// <summary>The opening handshake (RFC 6455, 4.2) on Kestrel's raw upgrade, for connections that <see cref="WebSocketShortcut"/> does not see in the clear.</summary>
+/// <summary>The opening handshake (RFC 6455, 4.2) on Kestrel's raw upgrade, for connections that <see cref="WebSocketShortcut"/> does not see in the
+/// clear.</summary>
 internal static class WebSocketHandshake
 {
     public static bool IsRequested(HttpContext context) =>
@@ -10,7 +11,8 @@ internal static class WebSocketHandshake
         && context.Features.Get<IHttpUpgradeFeature>() is { IsUpgradableRequest: true }
         && context.Request.Headers.Upgrade.ToString().Equals("websocket", StringComparison.OrdinalIgnoreCase);
 
-    /// <summary>Answers 101, with the extensions agreed on if any, and returns the raw stream; null, with a status set, when the request is not a valid handshake.</summary>
+    /// <summary>Answers 101, with the extensions agreed on if any, and returns the raw stream; null, with a status set, when the request is not a valid
+    /// handshake.</summary>
     public static async Task<Stream?> AcceptAsync(HttpContext context, string? extensions)
     {
         var key = context.Request.Headers.SecWebSocketKey.ToString();

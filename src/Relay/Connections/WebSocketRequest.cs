@@ -24,7 +24,9 @@ internal readonly record struct WebSocketRequest(string Host, string Key, string
     {
         request = default;
         var result = RequestHead.Find(source, MaxSize, out var lines, out end);
-        return result != RequestResult.Complete || (Ascii.IsValid(lines) && TryParse(Encoding.ASCII.GetString(lines[..^2]), out request)) ? result : RequestResult.Other;
+        return result != RequestResult.Complete || (Ascii.IsValid(lines) && TryParse(Encoding.ASCII.GetString(lines[..^2]), out request))
+            ? result
+            : RequestResult.Other;
     }
 
     /// <summary>The header value that proves that the server understood (RFC 6455, 4.2.2).</summary>

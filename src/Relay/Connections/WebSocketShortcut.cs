@@ -6,7 +6,8 @@ using Microsoft.AspNetCore.WebUtilities;
 
 namespace Marmot.Relay.Connections;
 
-/// <summary>Takes WebSocket handshakes for <c>/</c> straight from the transport, before the HTTP server, and passes every other connection on untouched.</summary>
+/// <summary>Takes WebSocket handshakes for <c>/</c> straight from the transport, before the HTTP server, and passes every other connection on
+/// untouched.</summary>
 /// <remarks>
 /// Who calls is found by the same <see cref="TrustedProxies"/> that the HTTP server's requests pass, who is refused by the same <see cref="ConnectionSet"/>.
 /// An upgraded request keeps all of HTTP's objects alive, twice the memory of the connection itself, and copies each byte once more on its way
@@ -40,15 +41,21 @@ internal sealed class WebSocketShortcut(ConnectionSet connections, RelayIdentity
         var (place, refusal) = await connections.AdmitAsync(address);
         if (place is null)
         {
-            Encoding.ASCII.GetBytes($"HTTP/1.1 {refusal} {ReasonPhrases.GetReasonPhrase(refusal)}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", connection.Transport.Output);
+            Encoding.ASCII.GetBytes($"HTTP/1.1 {refusal} {ReasonPhrases.GetReasonPhrase(refusal)}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+                connection.Transport.Output);
             await connection.Transport.Output.FlushAsync();
             return;
         }
 
         var extensions = connections.AgreeOnExtensions(handshake.Extensions);
         var answer = Encoding.ASCII.GetBytes(
-            $"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {WebSocketRequest.Accept(handshake.Key)}\r\n{(extensions is null ? "" : $"Sec-WebSocket-Extensions: {extensions}\r\n")}\r\n");
-        await connections.ServeAsync(new ClientTransport(connection, address, identity.SignedUrl("ws", handshake.Host), answer) { IsDeflating = extensions is not null }, place);
+            $"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: "
+                + $"websocket\r\nSec-WebSocket-Accept: {WebSocketRequest.Accept(handshake.Key)}\r\n"
+                + $"{(extensions is null ? "" : $"Sec-WebSocket-Extensions: {extensions}\r\n")}\r\n");
+        await connections.ServeAsync(new ClientTransport(connection, address, identity.SignedUrl("ws", handshake.Host), answer)
+        {
+            IsDeflating = extensions is not null,
+        }, place);
     }
 
     // Null when it is the HTTP server's; the bytes then stand unread before it.

@@ -59,7 +59,9 @@ internal sealed class MessageDispatch(
     public void RefuseTooLarge(OpenRequests open, OversizedMessage passed)
     {
         var max = options.Value.MaxMessageBytes;
-        var reason = RejectReason.Invalid(passed.Length > max ? $"a message has at most {max} bytes, this one has {passed.Length}" : $"a message has at most {max} bytes, this one has more");
+        var reason = RejectReason.Invalid(passed.Length > max
+            ? $"a message has at most {max} bytes, this one has {passed.Length}"
+            : $"a message has at most {max} bytes, this one has more");
         ClientMessageReader.TryRead(passed.Start, _limits, out var message, out _);
         if (message.Kind is ClientMessageKind.Event or ClientMessageKind.Auth && passed.EventId is { } id)
         {

@@ -22,7 +22,8 @@ internal sealed class MessageDeflater
     private MessageDeflater() => _deflate = new DeflateStream(
         _output, new ZLibCompressionOptions { CompressionLevel = 1, CompressionStrategy = ZLibCompressionStrategy.HuffmanOnly }, leaveOpen: true);
 
-    /// <summary>The two parts as DEFLATE blocks that end at a byte, the last empty block cut as RFC 7692, 7.2.1 wants it; null when they are no shorter.</summary>
+    /// <summary>The two parts as DEFLATE blocks that end at a byte, the last empty block cut as RFC 7692, 7.2.1 wants it; null when they are no
+    /// shorter.</summary>
     public static byte[]? TryDeflate(ReadOnlySpan<byte> body, ReadOnlySpan<byte> tail)
     {
         if (body.Length + tail.Length < MinSize)

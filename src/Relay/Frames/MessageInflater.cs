@@ -13,7 +13,8 @@ internal static class MessageInflater
     public static ReadOnlySpan<byte> Tail => [0x00, 0x00, 0xFF, 0xFF];
 
     /// <summary>Puts a message in the place of its compressed bytes, the last ones of a buffer that grows from the shared pool.</summary>
-    /// <returns><see cref="FrameResult.TooLarge"/> as soon as there are more than <paramref name="maxBytes"/>; <see cref="FrameResult.Violation"/> when it is no DEFLATE.</returns>
+    /// <returns><see cref="FrameResult.TooLarge"/> as soon as there are more than <paramref name="maxBytes"/>; <see cref="FrameResult.Violation"/> when it is
+    /// no DEFLATE.</returns>
     public static FrameResult Inflate(ref byte[] buffer, int start, int compressedLength, int maxBytes, out int length)
     {
         length = 0;

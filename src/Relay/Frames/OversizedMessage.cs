@@ -2,7 +2,8 @@ using Marmot.Protocol.Encoding;
 
 namespace Marmot.Relay.Frames;
 
-/// <summary>A message over the size limit on its way past: nothing of it is kept but its start and the id of its event, so that the answer finds its sender.</summary>
+/// <summary>A message over the size limit on its way past: nothing of it is kept but its start and the id of its event, so that the answer finds its
+/// sender.</summary>
 /// <remarks>Reads the JSON byte by byte in whatever pieces it comes; grammar is not checked. Not thread-safe: the read loop's own.</remarks>
 internal sealed class OversizedMessage
 {

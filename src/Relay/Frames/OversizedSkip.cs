@@ -18,7 +18,8 @@ internal enum SkipResult
     TooLarge,
 }
 
-/// <summary>Skips messages over the size limit, so that such a message costs itself and not the connection: its bytes are read for the id that the answer needs, and dropped.</summary>
+/// <summary>Skips messages over the size limit, so that such a message costs itself and not the connection: its bytes are read for the id that the answer
+/// needs, and dropped.</summary>
 /// <remarks>Not thread-safe: the read loop's own.</remarks>
 internal sealed class OversizedSkip
 {

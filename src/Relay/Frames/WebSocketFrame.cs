@@ -51,7 +51,8 @@ internal readonly ref struct WebSocketFrame
 
     public uint Mask { get; private init; }
 
-    /// <summary>Reads a frame at the start of <paramref name="source"/> and moves it past; needs the whole frame there. Of one that is too large only the header.</summary>
+    /// <summary>Reads a frame at the start of <paramref name="source"/> and moves it past; needs the whole frame there. Of one that is too large only the
+    /// header.</summary>
     /// <remarks>RSV1 may stand on the first frame of a message only, and only where permessage-deflate was agreed on.</remarks>
     public static FrameResult TryRead(ref ReadOnlySequence<byte> source, int maxPayload, out WebSocketFrame frame, bool deflates = false)
     {
@@ -68,7 +69,8 @@ internal readonly ref struct WebSocketFrame
         var opcode = (FrameOpcode)(header[0] & 0x0F);
         var final = (header[0] & 0x80) != 0;
         var deflated = (header[0] & 0x40) != 0;
-        if ((header[0] & 0x30) != 0 || (deflated && !(deflates && opcode is FrameOpcode.Text or FrameOpcode.Binary)) || (header[1] & 0x80) == 0 || opcode is not (<= FrameOpcode.Binary or (>= FrameOpcode.Close and <= FrameOpcode.Pong)))
+        if ((header[0] & 0x30) != 0 || (deflated && !(deflates && opcode is FrameOpcode.Text or FrameOpcode.Binary)) || (header[1] & 0x80) == 0
+            || opcode is not (<= FrameOpcode.Binary or (>= FrameOpcode.Close and <= FrameOpcode.Pong)))
         {
             return FrameResult.Violation;
         }

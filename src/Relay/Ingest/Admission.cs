@@ -8,7 +8,8 @@ using Microsoft.Extensions.Options;
 
 namespace Marmot.Relay.Ingest;
 
-/// <summary>Takes a checked EVENT in, or answers why not: budgets, the operator's program, then the writer or, for an ephemeral event, those who listen.</summary>
+/// <summary>Takes a checked EVENT in, or answers why not: budgets, the operator's program, then the writer or, for an ephemeral event, those who
+/// listen.</summary>
 internal sealed class Admission(
     IEventStore store,
     WritePolicyProgram program,

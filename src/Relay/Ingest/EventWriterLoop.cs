@@ -21,7 +21,8 @@ internal sealed class PendingEvent(EventWrite write, ReplyTarget sender)
 /// thread, since it blocks on the disk; a lone event on an idle relay is written by the thread that brought it. Locks: docs/locking.md.
 /// </remarks>
 internal sealed class EventWriterLoop(
-    IEventStore store, ILiveFeed feed, TimeProvider clock, DeletionDate deletion, RelayMetrics metrics, ILogger<EventWriterLoop> log) : IHostedService, IDisposable
+    IEventStore store, ILiveFeed feed, TimeProvider clock, DeletionDate deletion, RelayMetrics metrics, ILogger<EventWriterLoop> log)
+    : IHostedService, IDisposable
 {
     private const int MaxBatch = 500;
     private const int MinBatch = 128;
@@ -62,7 +63,8 @@ internal sealed class EventWriterLoop(
     /// <returns>False when the store is not of this machine, or somebody else writes: <see cref="SubmitAsync"/> is the way then.</returns>
     public bool TryWrite(VerifiedEvent evt, ReplyTarget sender) => TryWriteHere(evt.Record, isUnchecked: false, sender);
 
-    /// <summary>As <see cref="TryWrite"/>, for an event whose signature the store checks while the disk is at work. The only method that takes such a one.</summary>
+    /// <summary>As <see cref="TryWrite"/>, for an event whose signature the store checks while the disk is at work. The only method that takes such a
+    /// one.</summary>
     /// <returns>False when it was not written: <see cref="EventCheck.TryComplete"/> is the way then.</returns>
     public bool TryWriteDeferred(DeferredEvent evt, ReplyTarget sender) => TryWriteHere(evt.Record, isUnchecked: true, sender);
 

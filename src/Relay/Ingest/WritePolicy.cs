@@ -83,7 +83,8 @@ internal sealed class WritePolicy
         return reason.Prefix is null;
     }
 
-    /// <summary>Who sends it: protected events (NIP-70), the allow list, and the clock window of group events, which does not hold for the operator's keys.</summary>
+    /// <summary>Who sends it: protected events (NIP-70), the allow list, and the clock window of group events, which does not hold for the operator's
+    /// keys.</summary>
     public bool AllowsSender(in NostrEventView evt, Bytes32[] keys, out RejectReason reason)
     {
         reason = default;

@@ -22,7 +22,8 @@ internal enum PolicyAction
     ShadowReject,
 }
 
-/// <summary>A program of the operator's that is asked about each verified event: one JSON line in, one out, the protocol of strfry's write-policy plugins.</summary>
+/// <summary>A program of the operator's that is asked about each verified event: one JSON line in, one out, the protocol of strfry's write-policy
+/// plugins.</summary>
 /// <remarks>
 /// One question at a time. A program that ends, answers nonsense or is silent too long is killed, the event is refused with <c>error:</c>,
 /// and the next event starts it anew; so does a change of its file. Addresses are told only when the operator wants it.
@@ -42,7 +43,8 @@ internal sealed class WritePolicyProgram(IOptions<RelayOptions> options, TimePro
     public bool IsOn => _path.Length > 0;
 
     /// <summary>Asks; the text of a rejection is the program's.</summary>
-    public async ValueTask<(PolicyAction Action, RejectReason Reason)> AskAsync(EventRecord record, IPAddress? address, Bytes32[] keys, CancellationToken cancel)
+    public async ValueTask<(PolicyAction Action, RejectReason Reason)> AskAsync(EventRecord record, IPAddress? address, Bytes32[] keys,
+        CancellationToken cancel)
     {
         await _turn.WaitAsync(cancel);
         try
@@ -55,7 +57,8 @@ internal sealed class WritePolicyProgram(IOptions<RelayOptions> options, TimePro
             using var deadline = new CancellationTokenSource(AnswerTimeout, clock);
             return await AskAsync(Question(record, address, keys), record.Id.ToString(), deadline.Token);
         }
-        catch (Exception exception) when (exception is IOException or JsonException or Win32Exception or InvalidOperationException or OperationCanceledException)
+        catch (Exception exception)
+            when (exception is IOException or JsonException or Win32Exception or InvalidOperationException or OperationCanceledException)
         {
             log.PolicyFailed(exception.Message);
             Stop();

@@ -13,8 +13,8 @@ namespace Marmot.Relay.Live;
 /// Arrival numbers are committed in order and without holes, so the feed knows at once when it misses something, and reads it from the
 /// store. The bus only makes it quick: what the bus loses, or everything while it is down, comes by looking at the newest number every
 /// <see cref="ClusterOptions.PollInterval"/>. One loop owns the position. It also is who waits for a database that is away at the start.
-/// A number is believed only of the history that the database is of: messages of another (another deployment on the same bus, a replica that has not noticed a restore yet) are left
-/// alone, and a position ahead of the database's own makes the database begin a new history above it (decision 17).
+/// A number is believed only of the history that the database is of: messages of another (another deployment on the same bus, a replica that has not noticed a
+/// restore yet) are left alone, and a position ahead of the database's own makes the database begin a new history above it (decision 17).
 /// </remarks>
 internal sealed class ClusterFeed : BackgroundService, ILiveFeed, IClusterListener
 {
@@ -59,9 +59,11 @@ internal sealed class ClusterFeed : BackgroundService, ILiveFeed, IClusterListen
     private volatile bool _mayMiss = true;
     private volatile string? _failure = "PostgreSQL has not been reached yet";
 
-    public ClusterFeed(PostgresEventStore store, Moderation moderation, FanOut fanOut, IClusterBus bus, ClusterIdentity identity, IOptions<ClusterOptions> options, TimeProvider clock, RelayMetrics metrics, ILogger<ClusterFeed> log)
+    public ClusterFeed(PostgresEventStore store, Moderation moderation, FanOut fanOut, IClusterBus bus, ClusterIdentity identity,
+        IOptions<ClusterOptions> options, TimeProvider clock, RelayMetrics metrics, ILogger<ClusterFeed> log)
     {
-        (_store, _moderation, _fanOut, _bus, _identity, _pollInterval, _clock, _metrics, _log) = (store, moderation, fanOut, bus, identity, options.Value.PollInterval, clock, metrics, log);
+        (_store, _moderation, _fanOut, _bus, _identity, _pollInterval, _clock, _metrics, _log) =
+            (store, moderation, fanOut, bus, identity, options.Value.PollInterval, clock, metrics, log);
     }
 
     /// <summary>Why the store could not be asked when it was last looked at; null when it could.</summary>
@@ -83,7 +85,9 @@ internal sealed class ClusterFeed : BackgroundService, ILiveFeed, IClusterListen
                     return null;
                 }
 
-                return _clock.GetElapsedTime(_expectedSince) > DeliveryPatience ? $"live delivery is {Volatile.Read(ref _written) - delivered} events behind what was stored" : null;
+                return _clock.GetElapsedTime(_expectedSince) > DeliveryPatience
+                    ? $"live delivery is {Volatile.Read(ref _written) - delivered} events behind what was stored"
+                    : null;
             }
         }
     }
@@ -185,7 +189,8 @@ internal sealed class ClusterFeed : BackgroundService, ILiveFeed, IClusterListen
                 // What was not delivered is in the store behind the position, and comes when the store can be read again.
                 Failed(exception);
                 _mayMiss = true;
-                await Task.Delay(pause * (0.5 + (Random.Shared.NextDouble() / 2)), stoppingToken); // replicas that lost the server together do not come back together
+                // Replicas that lost the server together do not come back together.
+                await Task.Delay(pause * (0.5 + (Random.Shared.NextDouble() / 2)), stoppingToken);
                 pause = pause * 2 < LongestPause ? pause * 2 : LongestPause;
             }
             catch (Exception exception) when (exception is not OperationCanceledException)
@@ -208,7 +213,8 @@ internal sealed class ClusterFeed : BackgroundService, ILiveFeed, IClusterListen
         _failure = exception.InnerException switch
         {
             PostgresException refused => "PostgreSQL refuses: " + refused.SqlState,
-            null or NpgsqlException or TimeoutException or System.Net.Sockets.SocketException or InvalidOperationException { InnerException: NpgsqlException } => "PostgreSQL cannot be reached",
+            null or NpgsqlException or TimeoutException or System.Net.Sockets.SocketException
+                or InvalidOperationException { InnerException: NpgsqlException } => "PostgreSQL cannot be reached",
             _ => "PostgreSQL answers nonsense",
         };
         _tried.TrySetResult();

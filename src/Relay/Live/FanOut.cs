@@ -10,7 +10,8 @@ namespace Marmot.Relay.Live;
 /// What waits is taken together, so that under load a subscriber gets many events by one write; at a calm rate it is one event, and each
 /// subscriber's frame is written before the next one's is made. Bounded: when it falls behind, the writer waits, and with it those who publish.
 /// </remarks>
-internal sealed class FanOut(SubscriptionIndex index, IOptions<RelayOptions> options, RelayMetrics metrics, TimeProvider clock, ILogger<FanOut> log) : BackgroundService, ILiveFeed
+internal sealed class FanOut(SubscriptionIndex index, IOptions<RelayOptions> options, RelayMetrics metrics, TimeProvider clock, ILogger<FanOut> log)
+    : BackgroundService, ILiveFeed
 {
     private const int MaxRound = 64;
 

@@ -6,9 +6,10 @@ namespace Marmot.Relay.Live;
 
 /// <summary>What one replica tells the others: events it stored, up to where it stored, or an ephemeral event.</summary>
 /// <remarks>
-/// A letter, the history of the database that the sender writes to (16 bytes: arrival numbers of another mean nothing here), then: <c>a</c> the first arrival number u64 and each event as length
-/// u32 and bytes, numbers without a hole; <c>h</c> the newest arrival number u64; <c>e</c> the event. Big-endian. The bus is inside the operator's own network: events are not verified
-/// again. Capital letters were messages of earlier versions, which named no history; what they told comes by looking.
+/// A letter, the history of the database that the sender writes to (16 bytes: arrival numbers of another mean nothing here), then: <c>a</c> the first arrival
+/// number u64 and each event as length u32 and bytes, numbers without a hole; <c>h</c> the newest arrival number u64; <c>e</c> the event. Big-endian. The bus
+/// is inside the operator's own network: events are not verified again. Capital letters were messages of earlier versions, which named no history; what they
+/// told comes by looking.
 /// </remarks>
 internal static class FeedMessage
 {

@@ -3,7 +3,8 @@ using Npgsql;
 
 namespace Marmot.Relay.Maintenance;
 
-/// <summary>Asks PostgreSQL every few seconds to write a row: a server that only answers, such as a standby after a failover or one with a full disk, is no place to store events.</summary>
+/// <summary>Asks PostgreSQL every few seconds to write a row: a server that only answers, such as a standby after a failover or one with a full disk, is no
+/// place to store events.</summary>
 internal sealed class PostgresProbe(PostgresEventStore store, TimeProvider clock) : BackgroundService
 {
     /// <summary>How long a failure can go unnoticed, apart from the time the question takes.</summary>

@@ -8,7 +8,8 @@ namespace Marmot.Relay.Maintenance;
 
 /// <summary>Removes events that are older than the operator keeps their kind (NIP-11, retention).</summary>
 internal sealed class RetentionLoop(
-    IEventStore store, EventWriterLoop writer, TimeProvider clock, DeletionDate deletion, IOptions<RelayOptions> options, ILogger<RetentionLoop> log) : BackgroundService
+    IEventStore store, EventWriterLoop writer, TimeProvider clock, DeletionDate deletion, IOptions<RelayOptions> options, ILogger<RetentionLoop> log)
+    : BackgroundService
 {
     private const int BatchSize = 1000;
     private static readonly TimeSpan Interval = TimeSpan.FromMinutes(1);

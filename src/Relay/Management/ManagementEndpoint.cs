@@ -8,7 +8,8 @@ using Microsoft.Extensions.Options;
 
 namespace Marmot.Relay.Management;
 
-/// <summary>The management API on the relay's own address: POST of <c>application/nostr+json+rpc</c> (NIP-86), authorised by an administrator's key (NIP-98).</summary>
+/// <summary>The management API on the relay's own address: POST of <c>application/nostr+json+rpc</c> (NIP-86), authorised by an administrator's key
+/// (NIP-98).</summary>
 internal sealed class ManagementEndpoint(ManagementMethods methods, RelayIdentity identity, TimeProvider clock, IOptions<RelayOptions> options)
 {
     public const string MediaType = "application/nostr+json+rpc";

@@ -31,7 +31,11 @@ internal sealed class ManagementMethods(
                 return new JsonArray([.. Names.Select(name => JsonValue.Create(name))]);
             case "banpubkey":
                 var banned = Key(parameters);
-                await moderation.ChangeAsync(s => s with { BannedKeys = With(s.BannedKeys, banned, parameters), AllowedKeys = Without(s.AllowedKeys, banned) }, cancel);
+                await moderation.ChangeAsync(s => s with
+                {
+                    BannedKeys = With(s.BannedKeys, banned, parameters),
+                    AllowedKeys = Without(s.AllowedKeys, banned),
+                }, cancel);
                 await bannedEvents.RemoveAsync([Bytes32.ParseHex(banned)], [], cancel);
                 return true;
             case "unbanpubkey":
@@ -41,7 +45,11 @@ internal sealed class ManagementMethods(
                 return List(moderation.State.BannedKeys, "pubkey");
             case "allowpubkey":
                 var allowed = Key(parameters);
-                await moderation.ChangeAsync(s => s with { AllowedKeys = With(s.AllowedKeys, allowed, parameters), BannedKeys = Without(s.BannedKeys, allowed) }, cancel);
+                await moderation.ChangeAsync(s => s with
+                {
+                    AllowedKeys = With(s.AllowedKeys, allowed, parameters),
+                    BannedKeys = Without(s.BannedKeys, allowed),
+                }, cancel);
                 return true;
             case "unallowpubkey":
                 await moderation.ChangeAsync(s => s with { AllowedKeys = Without(s.AllowedKeys, Key(parameters)) }, cancel);
@@ -74,11 +82,19 @@ internal sealed class ManagementMethods(
                     throw new ArgumentException("this kind exists only inside encryption");
                 }
 
-                await moderation.ChangeAsync(s => s with { AllowedKinds = [.. s.AllowedKinds, wanted], DisallowedKinds = [.. s.DisallowedKinds.Where(k => k != wanted)] }, cancel);
+                await moderation.ChangeAsync(s => s with
+                {
+                    AllowedKinds = [.. s.AllowedKinds, wanted],
+                    DisallowedKinds = [.. s.DisallowedKinds.Where(k => k != wanted)],
+                }, cancel);
                 return true;
             case "disallowkind":
                 var unwanted = Kind(parameters);
-                await moderation.ChangeAsync(s => s with { AllowedKinds = [.. s.AllowedKinds.Where(k => k != unwanted)], DisallowedKinds = [.. s.DisallowedKinds, unwanted] }, cancel);
+                await moderation.ChangeAsync(s => s with
+                {
+                    AllowedKinds = [.. s.AllowedKinds.Where(k => k != unwanted)],
+                    DisallowedKinds = [.. s.DisallowedKinds, unwanted],
+                }, cancel);
                 return true;
             case "listallowedkinds":
                 return new JsonArray([.. AllowedKinds().Select(kind => JsonValue.Create(kind))]);
@@ -131,7 +147,9 @@ internal sealed class ManagementMethods(
             : throw new ArgumentException("the first parameter is an IP address");
 
     private static string Text(JsonElement parameters) =>
-        First(parameters) is { ValueKind: JsonValueKind.String } value ? Short(value.GetString()!) : throw new ArgumentException("the first parameter is a text");
+        First(parameters) is { ValueKind: JsonValueKind.String } value
+            ? Short(value.GetString()!)
+            : throw new ArgumentException("the first parameter is a text");
 
     private static string Short(string text) => text.Length <= MaxText ? text : text[..MaxText];
 

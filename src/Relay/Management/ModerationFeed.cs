@@ -7,7 +7,8 @@ namespace Marmot.Relay.Management;
 /// <summary>Takes over what the operator decided through another replica, and tells the others what was decided here.</summary>
 /// <remarks>The bus only makes it quick: what it loses comes by looking every <see cref="ClusterOptions.PollInterval"/>.</remarks>
 internal sealed class ModerationFeed(
-    Moderation moderation, BannedEvents banned, IClusterBus bus, TimeProvider clock, IOptions<ClusterOptions> options, ILogger<ModerationFeed> log) : BackgroundService, IClusterListener
+    Moderation moderation, BannedEvents banned, IClusterBus bus, TimeProvider clock, IOptions<ClusterOptions> options, ILogger<ModerationFeed> log)
+    : BackgroundService, IClusterListener
 {
     public const string Channel = "moderation";
     private static readonly byte[] Changed = [(byte)'C'];

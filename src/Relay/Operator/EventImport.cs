@@ -19,7 +19,8 @@ internal static class EventImport
     /// <param name="progress">Takes how far it is, after each batch.</param>
     /// <param name="cancel">Gives it up; what was stored stays.</param>
     public static async Task<Result> RunAsync(
-        IEventStore store, Stream input, ImportRules? rules = null, Refusals? refusals = null, Action<string>? progress = null, CancellationToken cancel = default)
+        IEventStore store, Stream input, ImportRules? rules = null, Refusals? refusals = null, Action<string>? progress = null,
+        CancellationToken cancel = default)
     {
         rules ??= ImportRules.Default;
         refusals ??= new Refusals();
@@ -44,7 +45,8 @@ internal static class EventImport
             Parallel.ForEach(lines, line => line.Record = rules.TryRead(Encoding.UTF8.GetBytes(line.Text), out line.Reason));
             result = await writing;
             var done = result.Stored + result.Duplicates + result.Refused;
-            progress?.Invoke(string.Create(CultureInfo.InvariantCulture, $"{done:N0} lines, {done / Math.Max(0.001, Stopwatch.GetElapsedTime(started).TotalSeconds):N0}/s"));
+            progress?.Invoke(
+                string.Create(CultureInfo.InvariantCulture, $"{done:N0} lines, {done / Math.Max(0.001, Stopwatch.GetElapsedTime(started).TotalSeconds):N0}/s"));
             if (lines.Count == 0)
             {
                 return result;

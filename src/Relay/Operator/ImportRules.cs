@@ -5,13 +5,15 @@ using Marmot.Relay.Storage;
 
 namespace Marmot.Relay.Operator;
 
-/// <summary>Rules of the relay that an operator may leave aside for what he brings himself. What no relay may hold is refused all the same (<see cref="StoreEntrance"/>).</summary>
+/// <summary>Rules of the relay that an operator may leave aside for what he brings himself. What no relay may hold is refused all the same
+/// (<see cref="StoreEntrance"/>).</summary>
 [Flags]
 internal enum ImportWaivers
 {
     None = 0,
 
-    /// <summary><c>--any-age</c>: older than <see cref="RelayOptions.RetentionDays"/> keeps its kind; the next round of a relay with that setting removes it.</summary>
+    /// <summary><c>--any-age</c>: older than <see cref="RelayOptions.RetentionDays"/> keeps its kind; the next round of a relay with that setting removes
+    /// it.</summary>
     Age = 1,
 
     /// <summary><c>--any-author</c>: not on <see cref="RelayOptions.WriteAllowList"/>.</summary>
@@ -21,7 +23,8 @@ internal enum ImportWaivers
     Work = 4,
 }
 
-/// <summary>What an import or a reconciliation takes: the rules of the relay that the event alone decides. The clock window of live group events does not apply.</summary>
+/// <summary>What an import or a reconciliation takes: the rules of the relay that the event alone decides. The clock window of live group events does not
+/// apply.</summary>
 /// <param name="options">The relay's settings.</param>
 /// <param name="waivers">Which of them are left aside.</param>
 /// <param name="clock">The time.</param>
@@ -29,7 +32,8 @@ internal sealed class ImportRules(RelayOptions options, ImportWaivers waivers, T
 {
     private readonly StoreEntrance _entrance = StoreEntrance.From(options, clock);
     private readonly HashSet<Bytes32> _authors = [.. options.WriteAllowList.Select(Bytes32.ParseHex)];
-    private readonly Dictionary<int, long> _retentionSeconds = options.RetentionDays.ToDictionary(rule => RetentionKinds.Parse(rule.Key), rule => rule.Value * 86400L);
+    private readonly Dictionary<int, long> _retentionSeconds = options.RetentionDays.ToDictionary(rule => RetentionKinds.Parse(rule.Key),
+        rule => rule.Value * 86400L);
 
     /// <summary>The default settings, with nothing left aside.</summary>
     public static ImportRules Default { get; } = new(new RelayOptions(), ImportWaivers.None, TimeProvider.System);

@@ -2,7 +2,8 @@ using System.IO.Compression;
 
 namespace Marmot.Relay.Operator;
 
-/// <summary>The lines of an import as they are in a file or come through a pipe, unpacked when they begin as gzip does (RFC 1952); knows how far it is where the file's length is known.</summary>
+/// <summary>The lines of an import as they are in a file or come through a pipe, unpacked when they begin as gzip does (RFC 1952); knows how far it is where
+/// the file's length is known.</summary>
 /// <param name="source">Owned.</param>
 internal sealed class ImportStream(Stream source) : Stream
 {

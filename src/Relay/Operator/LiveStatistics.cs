@@ -39,7 +39,9 @@ internal static class LiveStatistics
         }
 
         return string.Create(CultureInfo.InvariantCulture,
-            $"connections {now.GetValueOrDefault("relay_connections"):F0}  accepted {Value("relay_events_accepted")}  duplicate {Value("relay_events_duplicate")}  refused {Value("relay_events_refused")}  delivered {Value("relay_events_delivered")}  queries {Value("relay_queries")}  dropped {Value("relay_connections_dropped")}");
+            $"connections {now.GetValueOrDefault("relay_connections"):F0}  accepted {Value("relay_events_accepted")}  duplicate "
+                + $"{Value("relay_events_duplicate")}  refused {Value("relay_events_refused")}  delivered {Value("relay_events_delivered")}  queries "
+                + $"{Value("relay_queries")}  dropped {Value("relay_connections_dropped")}");
     }
 
     public static async Task RunAsync(Uri admin, int every, TextWriter output, CancellationToken cancel)

@@ -11,7 +11,8 @@ using Microsoft.Extensions.Options;
 
 namespace Marmot.Relay.Operator;
 
-/// <summary>Carries out operator's commands on the store of this running relay, which no other process can open: a local socket in the data directory.</summary>
+/// <summary>Carries out operator's commands on the store of this running relay, which no other process can open: a local socket in the data
+/// directory.</summary>
 /// <remarks>Who may open the data directory, which is its owner's alone, may command the relay; nothing else is asked.</remarks>
 internal sealed class OperatorSocket(
     IEventStore store, EventWriterLoop writer, Moderation moderation, TimeProvider clock, IOptions<StorageOptions> storage, IOptions<RelayOptions> relay,
@@ -62,7 +63,8 @@ internal sealed class OperatorSocket(
                 var socket = await listener.AcceptAsync(stoppingToken);
                 var running = Task.Run(() => ServeAsync(socket, stoppingToken), CancellationToken.None);
                 _running.TryAdd(running, 0);
-                _ = running.ContinueWith(ended => _running.TryRemove(ended, out _), CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+                _ = running.ContinueWith(ended => _running.TryRemove(ended, out _), CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously,
+                    TaskScheduler.Default);
             }
         }
         catch (OperationCanceledException)
@@ -111,13 +113,15 @@ internal sealed class OperatorSocket(
         var line = RelayCommandLine.TryRead(args, out var mistake);
         if (line is null || !line.RunsOnRunningRelay)
         {
-            await channel.WriteAsync(OperatorFrame.Words, Encoding.UTF8.GetBytes(line is null ? mistake : $"the relay is running: stop it for {line.Command}"), cancel);
+            await channel.WriteAsync(OperatorFrame.Words,
+                Encoding.UTF8.GetBytes(line is null ? mistake : $"the relay is running: stop it for {line.Command}"), cancel);
             return line is null ? 2 : 1;
         }
 
         var progress = new ProgressSender(channel, cancel);
         var streams = new CommandStreams(
-            input.AsStream(), new OutputSender(channel), text => channel.WriteAsync(OperatorFrame.Words, Encoding.UTF8.GetBytes(text), cancel).AsTask(), progress.Send);
+            input.AsStream(), new OutputSender(channel), text => channel.WriteAsync(OperatorFrame.Words, Encoding.UTF8.GetBytes(text), cancel)
+                .AsTask(), progress.Send);
         try
         {
             return await StoreCommands.RunAsync(line, new RunningStore(store, writer), moderation, streams, relay.Value, clock, cancel);

@@ -2,7 +2,8 @@ using System.Globalization;
 
 namespace Marmot.Relay.Operator;
 
-/// <summary>Why events of an import or a reconciliation were not taken: each reason with its count, and one by one where the operator wants to see them.</summary>
+/// <summary>Why events of an import or a reconciliation were not taken: each reason with its count, and one by one where the operator wants to see
+/// them.</summary>
 /// <param name="tellEach">Takes a sentence for each refusal; null for the counts alone.</param>
 internal sealed class Refusals(Func<string, Task>? tellEach = null)
 {

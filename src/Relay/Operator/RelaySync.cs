@@ -16,10 +16,11 @@ internal enum SyncDirection
     Push,
 }
 
-/// <summary>Brings a store and another relay to the same events of one filter: what each lacks is found by negentropy (NIP-77), then fetched or published.</summary>
+/// <summary>Brings a store and another relay to the same events of one filter: what each lacks is found by negentropy (NIP-77), then fetched or
+/// published.</summary>
 /// <remarks>
-/// What is fetched is verified like any import; the clock window of live group events does not apply. The other relay decides what it takes and shows: one like this takes group events outside its
-/// clock window from one of its operators (<see cref="RelayOptions.Admins"/>), so the key that answers AUTH should be one.
+/// What is fetched is verified like any import; the clock window of live group events does not apply. The other relay decides what it takes and shows: one like
+/// this takes group events outside its clock window from one of its operators (<see cref="RelayOptions.Admins"/>), so the key that answers AUTH should be one.
 /// </remarks>
 internal sealed class RelaySync(
     IEventStore store, Uri url, SecretKey? authKey, TimeProvider clock, Action<string>? progress = null, ImportRules? rules = null, Refusals? refusals = null)

@@ -5,7 +5,8 @@ using Marmot.Relay.Storage;
 
 namespace Marmot.Relay.Operator;
 
-/// <summary>The store of a running relay as its operator's commands see it: reads go straight to it, changes through its single writer, so that subscribers hear what is imported.</summary>
+/// <summary>The store of a running relay as its operator's commands see it: reads go straight to it, changes through its single writer, so that subscribers
+/// hear what is imported.</summary>
 internal sealed class RunningStore(IEventStore store, EventWriterLoop writer) : IEventStore
 {
     public ulong HighWaterMark => store.HighWaterMark;

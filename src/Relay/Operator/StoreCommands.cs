@@ -12,7 +12,8 @@ namespace Marmot.Relay.Operator;
 /// <param name="Progress">Takes how far it is.</param>
 internal sealed record CommandStreams(Stream Input, Stream Output, Func<string, Task> Say, Action<string> Progress);
 
-/// <summary>The operator's commands on a store, opened for them or of a running relay: <c>import</c>, <c>export</c>, <c>stats</c>, <c>delete</c>, <c>sync</c>.</summary>
+/// <summary>The operator's commands on a store, opened for them or of a running relay: <c>import</c>, <c>export</c>, <c>stats</c>, <c>delete</c>,
+/// <c>sync</c>.</summary>
 internal static class StoreCommands
 {
     /// <param name="line">What to do.</param>
@@ -24,14 +25,15 @@ internal static class StoreCommands
     /// <param name="cancel">Gives it up.</param>
     /// <returns>The exit code.</returns>
     public static Task<int> RunAsync(
-        RelayCommandLine line, IEventStore store, Moderation moderation, CommandStreams streams, RelayOptions options, TimeProvider clock, CancellationToken cancel) => line.Command switch
-    {
-        "import" => ImportAsync(new ModeratedStore(store, moderation), line, streams, options, clock, cancel),
-        "export" => ExportAsync(store, line, streams, clock, cancel),
-        "stats" => WriteStatisticsAsync(store, line, streams, cancel),
-        "delete" => DeleteAsync(store, line.Filter!, streams, cancel),
-        _ => SyncAsync(new ModeratedStore(store, moderation), line, streams, options, clock, cancel),
-    };
+        RelayCommandLine line, IEventStore store, Moderation moderation, CommandStreams streams, RelayOptions options, TimeProvider clock,
+        CancellationToken cancel) => line.Command switch
+        {
+            "import" => ImportAsync(new ModeratedStore(store, moderation), line, streams, options, clock, cancel),
+            "export" => ExportAsync(store, line, streams, clock, cancel),
+            "stats" => WriteStatisticsAsync(store, line, streams, cancel),
+            "delete" => DeleteAsync(store, line.Filter!, streams, cancel),
+            _ => SyncAsync(new ModeratedStore(store, moderation), line, streams, options, clock, cancel),
+        };
 
     private static async Task<int> ImportAsync(
         IEventStore store, RelayCommandLine line, CommandStreams streams, RelayOptions options, TimeProvider clock, CancellationToken cancel)
@@ -62,8 +64,10 @@ internal static class StoreCommands
     {
         var s = await store.ReadStatisticsAsync(cancel);
         var text = line.Json
-            ? $"{{\"events\":{s.Events},\"newest_arrival\":{s.NewestArrival},\"log_bytes\":{s.LogBytes},\"awaiting_erasure\":{s.AwaitingErasure},\"damaged\":{s.Damaged}}}\n"
-            : $"events            {s.Events}\nnewest arrival    {s.NewestArrival}\nlog bytes         {s.LogBytes}\nawaiting erasure  {s.AwaitingErasure}\ndamaged           {s.Damaged}\n";
+            ? $"{{\"events\":{s.Events},\"newest_arrival\":{s.NewestArrival},\"log_bytes\":{s.LogBytes},"
+                + $"\"awaiting_erasure\":{s.AwaitingErasure},\"damaged\":{s.Damaged}}}\n"
+            : $"events            {s.Events}\nnewest arrival    {s.NewestArrival}\nlog bytes         {s.LogBytes}\n"
+                + $"awaiting erasure  {s.AwaitingErasure}\ndamaged           {s.Damaged}\n";
         await streams.Output.WriteAsync(System.Text.Encoding.UTF8.GetBytes(text), cancel);
         return 0;
     }

@@ -6,8 +6,8 @@ namespace Marmot.Relay.Operator;
 
 /// <summary>Copies the live records of a stopped store into a new log and has the index built anew.</summary>
 /// <remarks>
-/// The old log is deleted only when the new one was read back and holds every event that the index knew: where the log is damaged, compaction stops and changes nothing,
-/// unless the operator says that it may go on without the damaged records. Their bytes are kept (<see cref="DamagedBytes"/>).
+/// The old log is deleted only when the new one was read back and holds every event that the index knew: where the log is damaged, compaction stops and changes
+/// nothing, unless the operator says that it may go on without the damaged records. Their bytes are kept (<see cref="DamagedBytes"/>).
 /// </remarks>
 internal static class StoreCompaction
 {
@@ -41,7 +41,8 @@ internal static class StoreCompaction
         {
             DeleteFolder(paths.NewLog);
             throw new IOException(
-                $"the log holds {copied} of the {before.Events} events that the index knows; nothing was changed. What is damaged is kept in {paths.Damaged}. With --drop-damaged the rest is compacted without it");
+                $"the log holds {copied} of the {before.Events} events that the index knows; nothing was changed. What is damaged is "
+                    + $"kept in {paths.Damaged}. With --drop-damaged the rest is compacted without it");
         }
 
         if (Count(paths.NewLog, seams) != copied)

@@ -5,7 +5,8 @@ using Marmot.Relay.Storage;
 
 namespace Marmot.Relay.Queries;
 
-/// <summary>What a connection may ask for (NIP-42, NIP-50, NIP-59). Wraps inside wider filters are left out silently; a filter that asks for nothing else is refused.</summary>
+/// <summary>What a connection may ask for (NIP-42, NIP-50, NIP-59). Wraps inside wider filters are left out silently; a filter that asks for nothing else is
+/// refused.</summary>
 internal static class ReadPolicy
 {
     public static bool Allows(Filter[] filters, Bytes32[] keys, bool wrapsOpen, bool searches, out RejectReason reason)

@@ -143,7 +143,8 @@ internal sealed class Requests(
         subscription.GoLive(RelayMessages.Eose(subscription.EncodedId));
     }
 
-    /// <summary>NIP-45. Counts what the connection may see, so that nothing is learnt by counting. One that needs authentication waits for it (NIP-42).</summary>
+    /// <summary>NIP-45. Counts what the connection may see, so that nothing is learnt by counting. One that needs authentication waits for it
+    /// (NIP-42).</summary>
     public ValueTask CountAsync(OpenRequests open, string id, Filter[] filters, CancellationToken cancel)
     {
         open.Client.EndWait(ClientMessageKind.Count, id);
@@ -265,5 +266,6 @@ internal sealed class Requests(
 
     private bool IsOpen => _options.GiftWraps == GiftWrapAccessMode.Open;
 
-    private ReadScope Scope(OpenRequests open) => new(open.Client.Keys, IsOpen, clock.GetUtcNow().ToUnixTimeSeconds()) { MaxWork = _options.MaxQueryWork, Turn = open.Client.Turn };
+    private ReadScope Scope(OpenRequests open) =>
+        new(open.Client.Keys, IsOpen, clock.GetUtcNow().ToUnixTimeSeconds()) { MaxWork = _options.MaxQueryWork, Turn = open.Client.Turn };
 }

@@ -11,7 +11,8 @@ internal static class StoredEventScan
     private const int MaxPageBytes = 64 * 1024;
     private const int ResumeBytes = 32 * 1024;
 
-    public static async ValueTask SendAsync(IEventStore store, Subscription subscription, IReadOnlyList<StoredKey> keys, int maxOutboxBytes, CancellationToken cancel)
+    public static async ValueTask SendAsync(IEventStore store, Subscription subscription, IReadOnlyList<StoredKey> keys, int maxOutboxBytes,
+        CancellationToken cancel)
     {
         var sink = new OutboxSink(subscription, Math.Min(MaxPageBytes, maxOutboxBytes / 4));
         var client = subscription.Client;

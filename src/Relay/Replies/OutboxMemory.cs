@@ -1,6 +1,7 @@
 namespace Marmot.Relay.Replies;
 
-/// <summary>What all outboxes together hold. When it is too much, each slow reader is allowed less, so that many of them cannot take the server's memory either.</summary>
+/// <summary>What all outboxes together hold. When it is too much, each slow reader is allowed less, so that many of them cannot take the server's memory
+/// either.</summary>
 internal sealed class OutboxMemory(long maxBytes)
 {
     /// <summary>What one reader may leave waiting while memory is short.</summary>

@@ -20,7 +20,8 @@ internal sealed class ReplyTarget
     private int _pendingOks;
     private int _trust; // 1 trusted, -1 never again
 
-    public ReplyTarget(Outbox outbox, Authentication auth, WorkTurn turn, RelayBudgets budgets, EventBudget budget, Action<ConnectionEnd> drop, Action endNotUtf8)
+    public ReplyTarget(Outbox outbox, Authentication auth, WorkTurn turn, RelayBudgets budgets, EventBudget budget, Action<ConnectionEnd> drop,
+        Action endNotUtf8)
     {
         (Outbox, Auth, Turn, _budgets, Budget, _drop, _endNotUtf8) = (outbox, auth, turn, budgets, budget, drop, endNotUtf8);
     }

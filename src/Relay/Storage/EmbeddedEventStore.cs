@@ -17,7 +17,8 @@ internal sealed class EmbeddedEventStore : IEventStore
 {
     private const int MaintenanceBatch = 1000;
     private const int MaxErasedFiles = 4;
-    private const string Broken = "the disk failed while events were flushed to it; see to the disk, then restart the relay: it makes its index anew from the log";
+    private const string Broken = "the disk failed while events were flushed to it; see to the disk, then restart the relay: it makes its index anew from "
+        + "the log";
     private readonly EventLog _log;
     private readonly EventIndex _index;
     private readonly IndexMark _mark;
@@ -205,7 +206,8 @@ internal sealed class EmbeddedEventStore : IEventStore
             var read = _log.TryCopy(header.Position, header.Length, copy);
             if (read == LogRead.Damaged)
             {
-                _damaged.Keep(new LogDamage(header.Position, LogRecord.SizeOf(header.Length), IsTorn: false), _log.Peek(header.Position, header.Length).ToArray());
+                _damaged.Keep(new LogDamage(header.Position, LogRecord.SizeOf(header.Length), IsTorn: false),
+                    _log.Peek(header.Position, header.Length).ToArray());
             }
             else if (read == LogRead.Done && !sink.Accept(keys[i].Arrival, copy.WrittenSpan))
             {

@@ -11,8 +11,8 @@ internal static class EventKinds
     public const int RelayAuth = 22242;
 
     /// <summary>
-    /// Kinds that exist only inside encryption: whoever publishes one in the clear leaks it, so no relay may hold it. Seals (13, NIP-59), Welcomes (444), push requests and
-    /// token gossip (446 to 449), and what the adopted profile keeps inside MLS messages (450 to 457, 461, 1200 to 1202, 1210).
+    /// Kinds that exist only inside encryption: whoever publishes one in the clear leaks it, so no relay may hold it. Seals (13, NIP-59), Welcomes (444), push
+    /// requests and token gossip (446 to 449), and what the adopted profile keeps inside MLS messages (450 to 457, 461, 1200 to 1202, 1210).
     /// </summary>
     public static readonly int[] OnlyEncrypted = [13, 444, .. Enumerable.Range(446, 12), 461, 1200, 1201, 1202, 1210];
 

@@ -39,7 +39,8 @@ internal sealed class EventWrite(EventRecord record)
 
     public EventRecord Record { get; } = record;
 
-    /// <summary>The signature is left to the store, if it is local: it is checked before the event counts, that of a lone one while the disk is at work.</summary>
+    /// <summary>The signature is left to the store, if it is local: it is checked before the event counts, that of a lone one while the disk is at
+    /// work.</summary>
     public bool IsUnchecked { get => _isUnchecked; init => _isUnchecked = value; }
 
     public StoreVerdict Verdict { get; set; }
@@ -74,7 +75,8 @@ internal sealed record ReadScope(Bytes32[] Keys, bool GiftWrapsOpen, long Now)
     /// <summary>Index entries looked at so far; a store without such a measure leaves it alone.</summary>
     public long Work { get; set; }
 
-    /// <summary>The asker's turn at the cores, held while a query runs; a store gives it up between two slices when others wait. Null for the operator's own tools.</summary>
+    /// <summary>The asker's turn at the cores, held while a query runs; a store gives it up between two slices when others wait. Null for the operator's own
+    /// tools.</summary>
     public WorkTurn? Turn { get; init; }
 
     /// <summary>For the operator's own tools.</summary>
@@ -127,7 +129,8 @@ internal interface IEventStore : IAsyncDisposable
     /// <exception cref="QueryTooWideException">It would look at more than the scope allows.</exception>
     ValueTask<IReadOnlyList<StoredKey>> QueryAsync(Filter filter, ReadScope scope, ulong upTo, int limit, CancellationToken cancel);
 
-    /// <summary><see cref="ReadMarkAsync"/> and the query of each filter in one, where that is quicker: the mark and what the filters select together up to it, each event once.</summary>
+    /// <summary><see cref="ReadMarkAsync"/> and the query of each filter in one, where that is quicker: the mark and what the filters select together up to it,
+    /// each event once.</summary>
     /// <returns>Null when it is not quicker here, or the filters leave nothing to ask for.</returns>
     /// <exception cref="QueryTooWideException">It would look at more than the scope allows.</exception>
     ValueTask<StoredAnswer?> TryAnswerAsync(Filter[] filters, ReadScope scope, int maxLimit, CancellationToken cancel);

@@ -3,7 +3,8 @@ using Marmot.Protocol.Events;
 
 namespace Marmot.Relay.Storage;
 
-/// <summary>Whether a search finds an event (NIP-50): every word of it stands somewhere in the event's public text, whatever the case, also inside a longer word.</summary>
+/// <summary>Whether a search finds an event (NIP-50): every word of it stands somewhere in the event's public text, whatever the case, also inside a longer
+/// word.</summary>
 internal static class SearchText
 {
     /// <summary>Kinds with public text: profiles, notes, threads, comments, articles. Nothing else is ever searched, least of all ciphertext.</summary>

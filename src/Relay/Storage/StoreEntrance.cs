@@ -1,6 +1,7 @@
 namespace Marmot.Relay.Storage;
 
-/// <summary>What no relay may hold, whoever brings it: a client, an import, another relay, another replica. Every store asks it for each event before anything else.</summary>
+/// <summary>What no relay may hold, whoever brings it: a client, an import, another relay, another replica. Every store asks it for each event before anything
+/// else.</summary>
 /// <param name="clock">The time.</param>
 /// <param name="maxEventBytes">Longest event, bytes.</param>
 /// <param name="maxFuture">How far ahead of the clock an event may be dated.</param>

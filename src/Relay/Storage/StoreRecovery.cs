@@ -5,7 +5,8 @@ using Stopwatch = System.Diagnostics.Stopwatch;
 
 namespace Marmot.Relay.Storage;
 
-/// <summary>Opens an embedded store after whatever ended the last run: the index is believed or built anew, and what the log has beyond it is entered.</summary>
+/// <summary>Opens an embedded store after whatever ended the last run: the index is believed or built anew, and what the log has beyond it is
+/// entered.</summary>
 /// <param name="paths">The store's files.</param>
 /// <param name="eventLog">Its log, just opened.</param>
 /// <param name="damaged">Takes what is not whole.</param>

@@ -85,7 +85,8 @@ internal readonly record struct TagKey
         return exact;
     }
 
-    /// <summary>Whether a stored tag of the same key, known by what <see cref="WriteRest"/> wrote, has this very value; null when only the event can tell.</summary>
+    /// <summary>Whether a stored tag of the same key, known by what <see cref="WriteRest"/> wrote, has this very value; null when only the event can
+    /// tell.</summary>
     public bool? IsValueOf(ReadOnlySpan<byte> rest) =>
         rest[0] == IsUnsure ? null : rest[0] == _form && BinaryPrimitives.ReadUInt128BigEndian(rest[1..]) == _rest;
 

@@ -13,7 +13,8 @@ public sealed class AuthVectorTests
         using var vectors = JsonDocument.Parse(await File.ReadAllBytesAsync(Path.Combine(AppContext.BaseDirectory, "Vectors", "blossom-auth.json")));
         var root = vectors.RootElement;
         await using var server = await BlossomServer.StartInAsync(
-            null, DateTimeOffset.FromUnixTimeSeconds(root.GetProperty("now").GetInt64()), "--Public:Origin=https://cdn.example.com", "--Blossom:Profile=General");
+            null, DateTimeOffset.FromUnixTimeSeconds(root.GetProperty("now").GetInt64()), "--Public:Origin=https://cdn.example.com",
+            "--Blossom:Profile=General");
         var judged = 0;
         foreach (var vector in root.GetProperty("cases").EnumerateArray())
         {
@@ -41,7 +42,8 @@ public sealed class AuthVectorTests
 
                 if (expect.ValueKind is JsonValueKind.True or JsonValueKind.False)
                 {
-                    Assert.True((answer.StatusCode != HttpStatusCode.Unauthorized) == expect.GetBoolean(), $"{vector.GetProperty("name")}: {answer.StatusCode} {answer.Header("X-Reason")}");
+                    Assert.True((answer.StatusCode != HttpStatusCode.Unauthorized) == expect.GetBoolean(),
+                        $"{vector.GetProperty("name")}: {answer.StatusCode} {answer.Header("X-Reason")}");
                     judged++;
                 }
 

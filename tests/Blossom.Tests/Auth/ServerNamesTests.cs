@@ -36,7 +36,10 @@ public sealed class ServerNamesTests
     {
         await using var server = await BlossomServer.StartAsync("--Blossom:Profile=General", "--Blossom:MirrorPrivateAddresses=true");
         using var key = SecretKey.Generate();
-        using var request = new HttpRequestMessage(HttpMethod.Put, "/mirror") { Content = JsonContent.Create(new { url = $"http://{host}/{new string('a', 64)}" }) };
+        using var request = new HttpRequestMessage(HttpMethod.Put, "/mirror")
+        {
+            Content = JsonContent.Create(new { url = $"http://{host}/{new string('a', 64)}" }),
+        };
         request.Headers.TryAddWithoutValidation("Authorization", server.Token(key, BlossomVerb.Upload, BlossomServer.HashOf([1])));
         using var answer = await server.Http.SendAsync(request);
         Assert.Equal(HttpStatusCode.BadRequest, answer.StatusCode);

@@ -30,7 +30,8 @@ public sealed class BlossomCommandsTests
         var exported = Path.Combine(folder, "out");
         Assert.Contains("\"exported\":2", (await BlossomProcess.RunAsync("export", exported, data)).Output, StringComparison.Ordinal);
         var other = Directory.CreateTempSubdirectory("blossom-tools-").FullName;
-        Assert.Contains("\"imported\":2", (await BlossomProcess.RunAsync("import", exported, $"--Storage:DataDirectory={other}")).Output, StringComparison.Ordinal);
+        Assert.Contains("\"imported\":2", (await BlossomProcess.RunAsync("import", exported, $"--Storage:DataDirectory={other}")).Output,
+            StringComparison.Ordinal);
 
         var blob = Directory.EnumerateFiles(Path.Combine(other, "blossom", "objects"), "*", SearchOption.AllDirectories).Single();
         Assert.Equal(0, (await BlossomProcess.RunAsync("verify", $"--Storage:DataDirectory={other}")).ExitCode);

@@ -14,15 +14,20 @@ internal sealed class BlossomProcess : IDisposable
     /// <summary>With its data in the folder.</summary>
     public static Task<BlossomProcess> StartAsync(string folder) => StartAsync(folder, program: "dotnet");
 
-    /// <summary>With its data on a volume of so many bytes, mounted on the folder for this process alone: gone with it, and no right of root is needed.</summary>
+    /// <summary>With its data on a volume of so many bytes, mounted on the folder for this process alone: gone with it, and no right of root is
+    /// needed.</summary>
     public static Task<BlossomProcess> StartOnSmallVolumeAsync(string folder, long bytes) => StartAsync(
-        folder, "unshare", "--user", "--map-root-user", "--mount", "sh", "-c", "mount -t tmpfs -o size=$1 tmpfs \"$2\" && shift 2 && exec \"$@\"", "sh", $"{bytes}", folder, "dotnet");
+        folder, "unshare", "--user", "--map-root-user", "--mount", "sh", "-c", "mount -t tmpfs -o size=$1 tmpfs \"$2\" && shift 2 && exec \"$@\"", "sh",
+        $"{bytes}", folder, "dotnet");
 
     private static async Task<BlossomProcess> StartAsync(string folder, string program, params string[] before)
     {
         var address = new Uri($"http://127.0.0.1:{FreePort()}");
         var process = Launch(
-            program, [.. before, Library, $"--Public:Urls={address}", "--Admin:Urls=", $"--Storage:DataDirectory={folder}", "--Blossom:MinFreeBytes=0", "--Log:Level=Fatal"]);
+            program, [
+                .. before, Library, $"--Public:Urls={address}", "--Admin:Urls=", $"--Storage:DataDirectory={folder}", "--Blossom:MinFreeBytes=0",
+                "--Log:Level=Fatal"
+            ]);
         _ = process.StandardOutput.ReadToEndAsync(); // keeps the pipes empty
         _ = process.StandardError.ReadToEndAsync();
         using var http = new HttpClient { BaseAddress = address };

@@ -65,7 +65,8 @@ public sealed class CrashTests
     private static int SizeOf(string name, int normal) =>
         int.TryParse(Environment.GetEnvironmentVariable(name), System.Globalization.CultureInfo.InvariantCulture, out var size) ? size : normal;
 
-    private static async Task LoadAsync(HttpClient http, SecretKey key, ConcurrentDictionary<Bytes32, byte> kept, ConcurrentDictionary<Bytes32, byte> deleted, Action answered)
+    private static async Task LoadAsync(HttpClient http, SecretKey key, ConcurrentDictionary<Bytes32, byte> kept, ConcurrentDictionary<Bytes32, byte> deleted,
+        Action answered)
     {
         try
         {
@@ -110,10 +111,12 @@ public sealed class CrashTests
         }
     }
 
-    private static async Task<HttpStatusCode> SendAsync(HttpClient http, SecretKey key, HttpMethod method, string path, BlossomVerb verb, Bytes32 hash, byte[]? body)
+    private static async Task<HttpStatusCode> SendAsync(HttpClient http, SecretKey key, HttpMethod method, string path, BlossomVerb verb,
+        Bytes32 hash, byte[]? body)
     {
         using var request = new HttpRequestMessage(method, path) { Content = body is null ? null : new ByteArrayContent(body) };
-        request.Headers.TryAddWithoutValidation("Authorization", BlossomAuth.CreateHeader(key, verb, [hash], null, DateTimeOffset.UtcNow, TimeSpan.FromMinutes(5)));
+        request.Headers.TryAddWithoutValidation("Authorization",
+            BlossomAuth.CreateHeader(key, verb, [hash], null, DateTimeOffset.UtcNow, TimeSpan.FromMinutes(5)));
         using var answer = await http.SendAsync(request);
         return answer.StatusCode;
     }

@@ -19,8 +19,8 @@ public sealed class StopTests
         silent.Start();
         await using var server = ChildProcess.Start("dotnet",
         [
-            Path.Combine(AppContext.BaseDirectory, "Marmot.Blossom.dll"), $"--Public:Urls={address}", "--Admin:Urls=", $"--Storage:DataDirectory={folder.Path}", "--Blossom:MinFreeBytes=0",
-            "--Blossom:Profile=General", "--Blossom:MirrorPrivateAddresses=true", "--Public:StopTimeout=00:00:04",
+            Path.Combine(AppContext.BaseDirectory, "Marmot.Blossom.dll"), $"--Public:Urls={address}", "--Admin:Urls=", $"--Storage:DataDirectory={folder.Path}",
+            "--Blossom:MinFreeBytes=0", "--Blossom:Profile=General", "--Blossom:MirrorPrivateAddresses=true", "--Public:StopTimeout=00:00:04",
         ]);
         using var http = new HttpClient { BaseAddress = address };
         await UntilAsync(http);

@@ -94,7 +94,8 @@ public sealed partial class AnswerTests
         await using var server = await BlossomServer.StartAsync();
         using var key = SecretKey.Generate();
         var evt = Marmot.Protocol.Events.NostrEvent.Create(
-            key, BlossomAuth.Kind, [["t", "upload"], ["x", BlossomServer.HashOf([1]).ToString()], ["expiration", expiration]], "", server.Clock.GetUtcNow().ToUnixTimeSeconds());
+            key, BlossomAuth.Kind, [["t", "upload"], ["x", BlossomServer.HashOf([1]).ToString()], ["expiration", expiration]], "", server.Clock.GetUtcNow()
+                .ToUnixTimeSeconds());
         using var request = new HttpRequestMessage(HttpMethod.Put, "/upload") { Content = new ByteArrayContent([1]) };
         request.Headers.TryAddWithoutValidation("Authorization", "Nostr " + Convert.ToBase64String(evt.Json.Span));
         using var answer = await server.Http.SendAsync(request);
@@ -137,7 +138,10 @@ public sealed partial class AnswerTests
     [GeneratedRegex("X-Reason: [ -~]{1,256}\r\n")]
     private static partial Regex Reason();
 
-    // new Refusal(status, "code", "reason"), Refusal.BadRequest("code", "reason"), Refusal.Origin("reason"), Refusal.BadToken("reason"), => "reason" of ServerRefusals
-    [GeneratedRegex("""(?:new\(|new Refusal\(|Refusal\.BadRequest\(|Refusal\.Origin\(|Refusal\.BadToken\()(?:[\w.]+, )?(?:"\w+", )?\$?"(?<reason>(?:[^"\\]|\\.)*)"|_? => "(?<reason>[^"]*)",""")]
+    // new Refusal(status, "code", "reason"), Refusal.BadRequest("code", "reason"), Refusal.Origin("reason"), Refusal.BadToken("reason"), => "reason" of
+    // ServerRefusals
+    [GeneratedRegex(
+        """(?:new\(|new Refusal\(|Refusal\.BadRequest\(|Refusal\.Origin\(|Refusal\.BadToken\()"""
+        + """(?:[\w.]+,\s+)?(?:"\w+",\s+)?\$?"(?<reason>(?:[^"\\]|\\.)*)"|_? => "(?<reason>[^"]*)",""")]
     private static partial Regex Construction();
 }

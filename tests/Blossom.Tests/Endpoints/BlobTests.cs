@@ -77,7 +77,8 @@ public sealed class BlobTests : IAsyncLifetime
         Assert.StartsWith("multipart/byteranges; boundary=", answer.Header("Content-Type"), StringComparison.Ordinal);
         var body = await answer.Content.ReadAsByteArrayAsync();
         var text = System.Text.Encoding.Latin1.GetString(body);
-        foreach (var (head, part) in new[] { ("Content-Range: bytes 0-4/200000\r\n\r\n", _blob[..5]), ("Content-Range: bytes 10-19/200000\r\n\r\n", _blob[10..20]) })
+        foreach (var (head, part) in new[] { ("Content-Range: bytes 0-4/200000\r\n\r\n", _blob[..5]),
+            ("Content-Range: bytes 10-19/200000\r\n\r\n", _blob[10..20]) })
         {
             var at = text.IndexOf(head, StringComparison.Ordinal);
             Assert.True(at > 0);

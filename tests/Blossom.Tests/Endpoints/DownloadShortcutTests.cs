@@ -113,7 +113,8 @@ public sealed class DownloadShortcutTests
     [InlineData("GET /{0} HTTP/1.1\nHost: a\r\n\r\n")]
     [InlineData("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")]
     public void Whatever_is_not_plainly_a_download_is_left_to_the_HTTP_server(string text) =>
-        Assert.Equal(RequestResult.Other, DownloadRequest.TryRead(new(Encoding.ASCII.GetBytes(text.Replace("{0}", Hash, StringComparison.Ordinal))), out _, out _));
+        Assert.Equal(RequestResult.Other,
+            DownloadRequest.TryRead(new(Encoding.ASCII.GetBytes(text.Replace("{0}", Hash, StringComparison.Ordinal))), out _, out _));
 
     [Fact]
     public async Task When_the_server_stops_a_download_under_way_ends_whole_and_idle_connections_are_closed()
@@ -139,7 +140,9 @@ public sealed class DownloadShortcutTests
     [InlineData(true)]
     public async Task A_head_that_grows_for_ever_is_cut_off_by_one_deadline_also_after_a_whole_request(bool afterOne)
     {
-        await using var server = await BlossomServer.StartWithAsync(services => services.Configure<KestrelServerOptions>(kestrel => kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(1.5)));
+        await using var server =
+            await BlossomServer.StartWithAsync(services =>
+                services.Configure<KestrelServerOptions>(kestrel => kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(1.5)));
         using var key = SecretKey.Generate();
         (await server.UploadAsync(key, [1])).Dispose();
         using var connection = await RawConnection.OpenAsync(server);
@@ -238,7 +241,9 @@ public sealed class DownloadShortcutTests
             }
 
             var lines = Encoding.ASCII.GetString([.. _read[..end]]).Split("\r\n");
-            var length = lines.Select(line => line.Split(": ")).FirstOrDefault(parts => parts[0] == "Content-Length") is { } found ? int.Parse(found[1], System.Globalization.CultureInfo.InvariantCulture) : 0;
+            var length = lines.Select(line => line.Split(": ")).FirstOrDefault(parts => parts[0] == "Content-Length") is { } found
+                ? int.Parse(found[1], System.Globalization.CultureInfo.InvariantCulture)
+                : 0;
             while (_read.Count < end + 4 + length)
             {
                 Assert.NotEqual(0, await ReadSomeAsync());

@@ -8,7 +8,8 @@ using Marmot.TestKit.Servers;
 
 namespace Marmot.Blossom.Tests.Endpoints;
 
-/// <summary>Refusals that come while a large body is still on its way must reach whoever sends it: 30,000,000 bytes is where the HTTP server's own limit lies.</summary>
+/// <summary>Refusals that come while a large body is still on its way must reach whoever sends it: 30,000,000 bytes is where the HTTP server's own limit
+/// lies.</summary>
 public sealed class EarlyRefusalTests : IAsyncLifetime
 {
     private readonly SecretKey _key = SecretKey.Generate();
@@ -53,7 +54,9 @@ public sealed class EarlyRefusalTests : IAsyncLifetime
         };
         var address = proxy?.Address ?? _server.Address;
         var token = _server.Token(_key, BlossomVerb.Upload, BlossomServer.HashOf([1]));
-        foreach (var (status, path, authorization) in ((int, string, string?)[])[(401, "/upload", null), (404, "/nowhere", null), (405, "/list/x", null), (413, "/upload", token)])
+        foreach (var (status, path, authorization) in ((int, string, string?)[])[
+            (401, "/upload", null), (404, "/nowhere", null), (405, "/list/x", null), (413, "/upload", token)
+        ])
         {
             List<string> answers = [];
             if (way != "curl")
@@ -130,7 +133,9 @@ public sealed class EarlyRefusalTests : IAsyncLifetime
         using var client = new TcpClient();
         await client.ConnectAsync(address.Host, address.Port);
         var stream = client.GetStream();
-        var head = $"PUT {path} HTTP/1.1\r\nHost: {address.Authority}\r\nContent-Length: {size.ToString(CultureInfo.InvariantCulture)}\r\n{(authorization is null ? "" : $"Authorization: {authorization}\r\n")}\r\n";
+        var head =
+            $"PUT {path} HTTP/1.1\r\nHost: {address.Authority}\r\nContent-Length: {size.ToString(CultureInfo.InvariantCulture)}\r\n"
+                + $"{(authorization is null ? "" : $"Authorization: {authorization}\r\n")}\r\n";
         await stream.WriteAsync(Encoding.ASCII.GetBytes(head));
         var piece = new byte[1024 * 1024];
         for (var left = size; left > 0; left -= Math.Min(left, piece.Length))
@@ -165,7 +170,9 @@ public sealed class EarlyRefusalTests : IAsyncLifetime
         }
 
         await using var curl = ChildProcess.Start(
-            "curl", ["-sS", "-D", "-", "-o", "/dev/null", "-T", body, .. authorization is null ? (string[])[] : ["-H", $"Authorization: {authorization}"], new Uri(address, path).AbsoluteUri]);
+            "curl", ["-sS", "-D", "-", "-o", "/dev/null", "-T", body, .. authorization is null
+                ? (string[])[]
+                : ["-H", $"Authorization: {authorization}"], new Uri(address, path).AbsoluteUri]);
         Assert.Equal(0, await curl.WaitForExitAsync(TimeSpan.FromMinutes(1)));
         var answers = curl.Output.ReplaceLineEndings("\r\n");
         return answers[answers.LastIndexOf("HTTP/1.1 ", StringComparison.Ordinal)..];

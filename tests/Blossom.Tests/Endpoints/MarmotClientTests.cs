@@ -8,7 +8,8 @@ using Marmot.Protocol.Keys;
 
 namespace Marmot.Blossom.Tests.Endpoints;
 
-/// <summary>Media that a peer encrypted, sent and fetched as White Noise and as the MDK do it (their headers to the letter), against both profiles unconfigured.</summary>
+/// <summary>Media that a peer encrypted, sent and fetched as White Noise and as the MDK do it (their headers to the letter), against both profiles
+/// unconfigured.</summary>
 [Trait("Spec", "MIP-04")]
 public sealed class MarmotClientTests
 {
@@ -24,7 +25,8 @@ public sealed class MarmotClientTests
         {
             // A fresh key, padded base64, no X-SHA-256, no server tag, the type of what is inside.
             using var key = SecretKey.Generate();
-            var token = BlossomAuth.CreateHeader(key, BlossomVerb.Upload, [BlossomServer.HashOf(blob)], null, server.Clock.GetUtcNow(), TimeSpan.FromSeconds(300));
+            var token = BlossomAuth.CreateHeader(key, BlossomVerb.Upload, [BlossomServer.HashOf(blob)], null, server.Clock.GetUtcNow(),
+                TimeSpan.FromSeconds(300));
             using var descriptor = await UploadAsync(server, blob, "Nostr " + Padded(token["Nostr ".Length..]), media.MimeType);
             Assert.Equal(BlossomServer.HashOf(blob).ToString(), descriptor.RootElement.GetProperty("sha256").GetString());
 
@@ -77,7 +79,8 @@ public sealed class MarmotClientTests
         Assert.Equal(HttpStatusCode.NotFound, (await server.SendAsync(HttpMethod.Get, $"/{hash}")).StatusCode);
     }
 
-    private static async Task<JsonDocument> UploadAsync(BlossomServer server, byte[] blob, string authorization, string type, params (string Name, string Value)[] headers)
+    private static async Task<JsonDocument> UploadAsync(BlossomServer server, byte[] blob, string authorization, string type,
+        params (string Name, string Value)[] headers)
     {
         using var request = new HttpRequestMessage(HttpMethod.Put, "/upload") { Content = new ByteArrayContent(blob) };
         request.Headers.TryAddWithoutValidation("Authorization", authorization);
@@ -105,13 +108,15 @@ public sealed class MarmotClientTests
         using var vectors = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(AppContext.BaseDirectory, "Vectors", "media-mip04-v2.json")));
         foreach (var one in vectors.RootElement.GetProperty("cases").EnumerateArray())
         {
-            if (!one.TryGetProperty("imeta", out var imeta) || !one.TryGetProperty("ciphertext", out var ciphertext) || !one.TryGetProperty("plaintext", out var plaintext))
+            if (!one.TryGetProperty("imeta", out var imeta) || !one.TryGetProperty("ciphertext", out var ciphertext)
+                || !one.TryGetProperty("plaintext", out var plaintext))
             {
                 continue; // told by its hashes only
             }
 
             Assert.True(MediaReference.TryParse([.. imeta.EnumerateArray().Select(part => part.GetString()!)], out var media, out _));
-            yield return (media, Convert.FromHexString(one.GetProperty("media_secret").GetString()!), Convert.FromHexString(ciphertext.GetString()!), Convert.FromHexString(plaintext.GetString()!));
+            yield return (media, Convert.FromHexString(one.GetProperty("media_secret").GetString()!), Convert.FromHexString(ciphertext.GetString()!),
+                Convert.FromHexString(plaintext.GetString()!));
         }
     }
 }

@@ -5,7 +5,8 @@ using Marmot.Protocol.Keys;
 
 namespace Marmot.Blossom.Tests.Endpoints;
 
-/// <summary>Good requests with a few bytes changed, doubled, dropped or cut off. MUTATED_REQUESTS in the environment makes it longer: a million takes an hour.</summary>
+/// <summary>Good requests with a few bytes changed, doubled, dropped or cut off. MUTATED_REQUESTS in the environment makes it longer: a million takes an
+/// hour.</summary>
 public sealed class MutationTests
 {
     private const int Sides = 4;
@@ -23,7 +24,8 @@ public sealed class MutationTests
         var body = new byte[40];
         string[] good =
         [
-            Request("PUT /upload", BlossomVerb.Upload, $"X-SHA-256: {BlossomServer.HashOf(body)}\r\nX-Expiration: 2000000000\r\nContent-Type: image/png\r\nContent-Length: 40\r\n", body),
+            Request("PUT /upload", BlossomVerb.Upload,
+                $"X-SHA-256: {BlossomServer.HashOf(body)}\r\nX-Expiration: 2000000000\r\nContent-Type: image/png\r\nContent-Length: 40\r\n", body),
             Request("PUT /upload", BlossomVerb.Upload, "Transfer-Encoding: chunked\r\n", body, chunked: true),
             Request("HEAD /upload", BlossomVerb.Upload, $"X-SHA-256: {BlossomServer.HashOf(body)}\r\nX-Content-Length: 40\r\nX-Content-Type: a/b\r\n"),
             Request($"GET /{hash}.png", BlossomVerb.Get, "Range: bytes=0-9,20-29,-5\r\nIf-Range: \"x\"\r\nIf-None-Match: W/\"y\"\r\n"),
@@ -41,14 +43,20 @@ public sealed class MutationTests
             {
                 var mutated = Mutate(Encoding.Latin1.GetBytes(good[random.Next(good.Length)]), random);
                 var status = await SendAsync(server.Address.Port, mutated);
-                Assert.True(status is < 500 or 502 or 505, $"{status} to:\n{Encoding.Latin1.GetString(mutated)}"); // 502: an origin that is none; 505: an HTTP of no known version
+                // 502: an origin that is none; 505: an HTTP of no known version.
+                Assert.True(status is < 500 or 502 or 505, $"{status} to:\n{Encoding.Latin1.GetString(mutated)}");
             }
         })));
         Assert.Equal(kept, await server.Http.GetByteArrayAsync($"/{hash}"));
 
         string Request(string line, BlossomVerb verb, string headers, byte[]? content = null, bool chunked = false) =>
-            $"{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: {server.Token(key, verb, BlossomServer.HashOf(content ?? body))}\r\n{headers}\r\n"
-            + (content is null ? "" : chunked ? $"{content.Length:x}\r\n{Encoding.Latin1.GetString(content)}\r\n0\r\n\r\n" : Encoding.Latin1.GetString(content));
+            $"{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: {server.Token(key, verb, BlossomServer.HashOf(content ?? body))}\r\n"
+                + $"{headers}\r\n"
+            + (content is null
+                ? ""
+                : chunked
+                ? $"{content.Length:x}\r\n{Encoding.Latin1.GetString(content)}\r\n0\r\n\r\n"
+                : Encoding.Latin1.GetString(content));
     }
 
     private static byte[] Mutate(byte[] good, Random random)
@@ -102,7 +110,8 @@ public sealed class MutationTests
                 filled = Math.Min(filled + read, buffer.Length - 1); // the head is enough
             }
 
-            return filled >= 12 && int.TryParse(Encoding.ASCII.GetString(buffer, 9, 3), System.Globalization.CultureInfo.InvariantCulture, out var status) ? status : 0;
+            return filled >= 12
+                && int.TryParse(Encoding.ASCII.GetString(buffer, 9, 3), System.Globalization.CultureInfo.InvariantCulture, out var status) ? status : 0;
         }
         catch (IOException)
         {

@@ -18,7 +18,8 @@ public sealed class ReportTests
         await using var server = await BlossomServer.StartAsync("--Blossom:Profile=General");
         using var key = SecretKey.Generate();
         using var up = await server.UploadAsync(key, [1, 2, 3]);
-        var reports = new[] { Report(key, ReportKind, ["x", Hash, "malware"]), Report(key, ReportKind, ["x", Hash, "illegal"], ["p", key.PublicKey.ToString()]) };
+        var reports = new[] { Report(key, ReportKind, ["x", Hash, "malware"]),
+            Report(key, ReportKind, ["x", Hash, "illegal"], ["p", key.PublicKey.ToString()]) };
         foreach (var report in reports)
         {
             using var answer = await SendAsync(server, report);
@@ -39,7 +40,8 @@ public sealed class ReportTests
         var good = Report(key, ReportKind, ["x", Hash]);
         foreach (var body in (string[])
         [
-            "", "null", "[]", "{", "{}", Report(key, 1, ["x", Hash]), Report(key, ReportKind, ["e", Hash]), Report(key, ReportKind, ["x", "beef"]), Report(key, ReportKind, ["x"]),
+            "", "null", "[]", "{", "{}", Report(key, 1, ["x", Hash]), Report(key, ReportKind, ["e", Hash]), Report(key, ReportKind, ["x", "beef"]),
+            Report(key, ReportKind, ["x"]),
             good.Replace("spam", "ham!", StringComparison.Ordinal), // signed for another text
         ])
         {
@@ -54,7 +56,8 @@ public sealed class ReportTests
     [Fact]
     public async Task A_flood_of_reports_meets_its_limits()
     {
-        await using var server = await BlossomServer.StartAsync("--Blossom:Profile=General", "--Blossom:LimitLoopback=true", "--Blossom:UploadBurst=2", "--Blossom:UploadsPerMinute=1");
+        await using var server = await BlossomServer.StartAsync("--Blossom:Profile=General", "--Blossom:LimitLoopback=true", "--Blossom:UploadBurst=2",
+            "--Blossom:UploadsPerMinute=1");
         using var key = SecretKey.Generate();
         Assert.Equal(HttpStatusCode.RequestEntityTooLarge, (await SendAsync(server, new string(' ', 70_000))).StatusCode);
         Assert.Equal(HttpStatusCode.OK, (await SendAsync(server, Report(key, ReportKind, ["x", Hash]))).StatusCode);
@@ -71,7 +74,8 @@ public sealed class ReportTests
         Assert.Equal(HttpStatusCode.NotFound, (await SendAsync(server, Report(key, ReportKind, ["x", Hash]))).StatusCode);
     }
 
-    private static string Report(SecretKey key, int kind, params string[][] tags) => Encoding.UTF8.GetString(NostrEvent.Create(key, kind, tags, "spam", 1_700_000_000).Json.Span);
+    private static string Report(SecretKey key, int kind, params string[][] tags) =>
+        Encoding.UTF8.GetString(NostrEvent.Create(key, kind, tags, "spam", 1_700_000_000).Json.Span);
 
     private static string? IdOf(string report)
     {

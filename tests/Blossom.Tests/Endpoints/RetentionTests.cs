@@ -102,7 +102,8 @@ public sealed class RetentionTests
         using var key = SecretKey.Generate();
         var hash = BlossomServer.HashOf([7]);
         var end = server.Clock.GetUtcNow().AddSeconds(100);
-        using var up = await server.UploadAsync(key, [7], headers: ("X-Expiration", end.ToUnixTimeSeconds().ToString(System.Globalization.CultureInfo.InvariantCulture)));
+        using var up = await server.UploadAsync(key, [7],
+            headers: ("X-Expiration", end.ToUnixTimeSeconds().ToString(System.Globalization.CultureInfo.InvariantCulture)));
         using var get = await server.Http.GetAsync($"/{hash}");
         Assert.Equal(end.ToString("R"), get.Header("Sunset"));
         Assert.Equal("public, max-age=100, immutable", get.Header("Cache-Control")!.Replace("  ", " ", StringComparison.Ordinal));
@@ -120,8 +121,10 @@ public sealed class RetentionTests
         using var alice = SecretKey.Generate();
         using var bob = SecretKey.Generate();
         var now = server.Clock.GetUtcNow();
-        using var one = await server.UploadAsync(alice, [7], headers: ("X-Expiration", now.AddMinutes(5).ToUnixTimeSeconds().ToString(System.Globalization.CultureInfo.InvariantCulture)));
-        using var two = await server.UploadAsync(bob, [7], headers: ("X-Expiration", now.AddYears(5).ToUnixTimeSeconds().ToString(System.Globalization.CultureInfo.InvariantCulture)));
+        using var one = await server.UploadAsync(alice, [7],
+            headers: ("X-Expiration", now.AddMinutes(5).ToUnixTimeSeconds().ToString(System.Globalization.CultureInfo.InvariantCulture)));
+        using var two = await server.UploadAsync(bob, [7],
+            headers: ("X-Expiration", now.AddYears(5).ToUnixTimeSeconds().ToString(System.Globalization.CultureInfo.InvariantCulture)));
         Assert.Equal(now.AddMinutes(5).ToString("R"), one.Header("Sunset"));
         Assert.Equal(now.AddDays(1).ToString("R"), two.Header("Sunset"));
         server.Clock.Advance(TimeSpan.FromMinutes(6));
@@ -166,7 +169,8 @@ public sealed class RetentionTests
         var cursor = "";
         while (true)
         {
-            using var answer = await server.SendAsync(HttpMethod.Get, $"/list/{key.PublicKey}?limit=7{cursor}", ("Authorization", server.Token(key, BlossomVerb.List)));
+            using var answer = await server.SendAsync(HttpMethod.Get, $"/list/{key.PublicKey}?limit=7{cursor}",
+                ("Authorization", server.Token(key, BlossomVerb.List)));
             using var page = JsonDocument.Parse(await answer.Content.ReadAsStringAsync());
             if (page.RootElement.GetArrayLength() == 0)
             {
@@ -191,8 +195,10 @@ public sealed class RetentionTests
         await using var closed = await BlossomServer.StartAsync();
         var path = $"/list/{alice.PublicKey}";
         Assert.Equal(HttpStatusCode.Unauthorized, (await general.SendAsync(HttpMethod.Get, path)).StatusCode);
-        Assert.Equal(HttpStatusCode.Forbidden, (await general.SendAsync(HttpMethod.Get, path, ("Authorization", general.Token(bob, BlossomVerb.List)))).StatusCode);
-        Assert.Equal(HttpStatusCode.NotFound, (await closed.SendAsync(HttpMethod.Get, path, ("Authorization", closed.Token(alice, BlossomVerb.List)))).StatusCode);
+        Assert.Equal(HttpStatusCode.Forbidden,
+            (await general.SendAsync(HttpMethod.Get, path, ("Authorization", general.Token(bob, BlossomVerb.List)))).StatusCode);
+        Assert.Equal(HttpStatusCode.NotFound,
+            (await closed.SendAsync(HttpMethod.Get, path, ("Authorization", closed.Token(alice, BlossomVerb.List)))).StatusCode);
     }
 
     [Fact]

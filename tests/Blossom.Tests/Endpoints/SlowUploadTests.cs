@@ -24,7 +24,10 @@ public sealed class SlowUploadTests
                 var client = new TcpClient();
                 stuck.Add(client);
                 await client.ConnectAsync(server.Address.Host, server.Address.Port);
-                var head = $"PUT /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\nAuthorization: {server.Token(key, BlossomVerb.Upload, BlossomServer.HashOf(BitConverter.GetBytes(i)))}\r\n\r\nsome bytes";
+                var head =
+                    $"PUT /upload HTTP/1.1\r\nHost: x\r\nContent-Length: "
+                        + $"1000000\r\nAuthorization: {server.Token(key, BlossomVerb.Upload, BlossomServer.HashOf(BitConverter.GetBytes(i)))}\r\n\r\nsome "
+                        + $"bytes";
                 await client.GetStream().WriteAsync(Encoding.ASCII.GetBytes(head));
             }
 
@@ -50,7 +53,8 @@ public sealed class SlowUploadTests
         await client.ConnectAsync(server.Address.Host, server.Address.Port);
         var stream = client.GetStream();
         await stream.WriteAsync(Encoding.ASCII.GetBytes(
-            $"PUT /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\nAuthorization: {server.Token(key, BlossomVerb.Upload, BlossomServer.HashOf([1]))}\r\n\r\n"));
+            $"PUT /upload HTTP/1.1\r\nHost: x\r\nContent-Length: "
+                + $"1000000\r\nAuthorization: {server.Token(key, BlossomVerb.Upload, BlossomServer.HashOf([1]))}\r\n\r\n"));
         using var reader = new StreamReader(stream);
         using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(30));
         var answer = await reader.ReadToEndAsync(deadline.Token); // ends because the server closes

@@ -123,7 +123,8 @@ public sealed class UploadTests
             await client.ConnectAsync(server.Address.Host, server.Address.Port);
             var stream = client.GetStream();
             await stream.WriteAsync(Encoding.ASCII.GetBytes(
-                $"PUT /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 2000\r\nAuthorization: {server.Token(key, BlossomVerb.Upload, BlossomServer.HashOf(half))}\r\n\r\n"));
+                $"PUT /upload HTTP/1.1\r\nHost: x\r\nContent-Length: "
+                    + $"2000\r\nAuthorization: {server.Token(key, BlossomVerb.Upload, BlossomServer.HashOf(half))}\r\n\r\n"));
             await stream.WriteAsync(half);
             client.Client.Shutdown(SocketShutdown.Send);
             using var reader = new StreamReader(stream);

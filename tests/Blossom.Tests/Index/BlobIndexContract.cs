@@ -289,7 +289,8 @@ public abstract class BlobIndexContract
 
     private protected static Bytes32 Filled(byte value) => new(Enumerable.Repeat(value, 32).ToArray());
 
-    private static async Task<ClaimRemoval> RemoveAsync(IBlobIndex index, Bytes32 hash, Bytes32 owner) => (await index.RemoveAsync(hash, owner, default)).Removal;
+    private static async Task<ClaimRemoval> RemoveAsync(IBlobIndex index, Bytes32 hash, Bytes32 owner) =>
+        (await index.RemoveAsync(hash, owner, default)).Removal;
 
     private static BlobClaim Claim(byte hash, Bytes32 owner, long? ends = null) => new(Filled(hash), owner, 10, "image/png", 1_000_000, ends);
 }

@@ -29,7 +29,9 @@ public sealed class PostgresBlobIndexTests(PostgresFixture postgres) : BlobIndex
     public async Task Replicas_that_start_at_once_make_the_schema_once_and_see_each_others_claims()
     {
         var replicas = await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => OpenAsync()));
-        await Task.WhenAll(replicas.Select((replica, i) => replica.AddAsync(new BlobClaim(Filled(9), Filled((byte)(i + 1)), 10, "a/b", 5, null, Guid.NewGuid()), default).AsTask()));
+        await Task.WhenAll(
+            replicas.Select((replica, i) =>
+                replica.AddAsync(new BlobClaim(Filled(9), Filled((byte)(i + 1)), 10, "a/b", 5, null, Guid.NewGuid()), default).AsTask()));
         var entries = await Task.WhenAll(replicas.Select(replica => replica.FindAsync(Filled(9), default).AsTask()));
         Assert.All(entries, entry => Assert.Equal(4, entry!.Claims));
         Assert.Single(entries.Select(entry => entry!.Mark).Distinct());
@@ -92,7 +94,8 @@ public sealed class PostgresBlobIndexTests(PostgresFixture postgres) : BlobIndex
         await index.AddAsync(new BlobClaim(Filled(9), Filled(1), 10, "a/b", 5, null), default);
         await server.CrashAsync();
         await Assert.ThrowsAsync<StorageUnavailableException>(async () => await index.FindAsync(Filled(9), default));
-        await Assert.ThrowsAsync<StorageUnavailableException>(async () => await index.AddAsync(new BlobClaim(Filled(8), Filled(1), 10, "a/b", 5, null), default));
+        await Assert.ThrowsAsync<StorageUnavailableException>(async () =>
+            await index.AddAsync(new BlobClaim(Filled(8), Filled(1), 10, "a/b", 5, null), default));
         await Assert.ThrowsAsync<StorageUnavailableException>(async () => await index.ProbeAsync(default));
         await server.StartAgainAsync();
         await index.ProbeAsync(default);

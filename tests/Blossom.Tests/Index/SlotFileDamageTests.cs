@@ -123,15 +123,18 @@ public sealed class SlotFileDamageTests(ITestOutputHelper output) : IDisposable
         var acknowledged = new Dictionary<(Bytes32 Hash, Bytes32 Owner), long?>();
         var changing = new HashSet<(Bytes32 Hash, Bytes32 Owner)>(); // not acknowledged yet: either outcome is right
         var after = new Dictionary<(Bytes32 Hash, Bytes32 Owner), long?>();
-        List<(string Folder, Dictionary<(Bytes32, Bytes32), long?> Before, Dictionary<(Bytes32, Bytes32), long?> After, HashSet<(Bytes32, Bytes32)> Changing)> cuts = [];
+        List<(string Folder, Dictionary<(Bytes32, Bytes32), long?> Before, Dictionary<(Bytes32, Bytes32), long?> After,
+            HashSet<(Bytes32, Bytes32)> Changing)> cuts = [];
         var index = new SlotFileIndex(Path.Combine(root, "claims.index"), _clock, listable: true, disk.Open);
         disk.FlushFolder("");
         disk.Step = MayCut;
         for (var step = 0; step < 400 && cuts.Count < CutsOfASeed; step++)
         {
             // Several changes at once, of different claims, make one batch.
-            var keys = Enumerable.Range(0, random.Next(1, 4)).Select(_ => (Hash: Filled((byte)random.Next(6)), Owner: Filled((byte)(100 + random.Next(3))))).Distinct().ToArray();
-            var changes = keys.Select(key => (Key: key, Remove: random.Next(3) == 0, Ends: random.Next(4) == 0 ? null : (long?)1_000_000 + random.Next(1, 1000))).ToArray();
+            var keys = Enumerable.Range(0, random.Next(1, 4)).Select(_ => (Hash: Filled((byte)random.Next(6)), Owner: Filled((byte)(100 + random.Next(3)))))
+                .Distinct().ToArray();
+            var changes = keys.Select(key =>
+                (Key: key, Remove: random.Next(3) == 0, Ends: random.Next(4) == 0 ? null : (long?)1_000_000 + random.Next(1, 1000))).ToArray();
             lock (known)
             {
                 foreach (var (key, remove, ends) in changes)
@@ -198,7 +201,8 @@ public sealed class SlotFileDamageTests(ITestOutputHelper output) : IDisposable
         }
     }
 
-    private static BlobClaim Claim(byte hash, byte owner, long ends) => new(Filled(hash), Filled(owner), 10, "image/png", 1_000_000, 1_000_000 + ends, Guid.NewGuid());
+    private static BlobClaim Claim(byte hash, byte owner, long ends) =>
+        new(Filled(hash), Filled(owner), 10, "image/png", 1_000_000, 1_000_000 + ends, Guid.NewGuid());
 
     private static Bytes32 Filled(byte value) => new([.. Enumerable.Repeat(value, 32)]);
 }

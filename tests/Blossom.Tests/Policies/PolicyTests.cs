@@ -123,7 +123,8 @@ public sealed class PolicyTests
     public async Task Retention_rules_go_by_type_and_size()
     {
         await using var server = await BlossomServer.StartAsync(
-            "--Blossom:Profile=General", "--Blossom:RetentionRules:0:Type=video/*", "--Blossom:RetentionRules:0:MinBytes=100", "--Blossom:RetentionRules:0:Keep=01:00:00");
+            "--Blossom:Profile=General", "--Blossom:RetentionRules:0:Type=video/*", "--Blossom:RetentionRules:0:MinBytes=100",
+            "--Blossom:RetentionRules:0:Keep=01:00:00");
         using var key = SecretKey.Generate();
         using var large = await server.UploadAsync(key, BlossomServer.RandomBlob(100), "video/mp4");
         using var small = await server.UploadAsync(key, BlossomServer.RandomBlob(99), "video/mp4");

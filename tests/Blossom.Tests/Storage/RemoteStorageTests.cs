@@ -209,7 +209,11 @@ public sealed class RemoteStorageTests(S3Fixture s3, PostgresFixture postgres) :
         return output;
     }
 
-    private string[] Settings => [.. s3.Settings(_prefix), $"--Storage:Postgres={_database}", $"--Blossom:OwnerSecretFile={_folder.File("owner.secret")}", "--Blossom:SweepInterval=00:00:00.100"];
+    private string[] Settings =>
+        [
+            .. s3.Settings(_prefix), $"--Storage:Postgres={_database}", $"--Blossom:OwnerSecretFile={_folder.File("owner.secret")}",
+            "--Blossom:SweepInterval=00:00:00.100"
+        ];
 
     private Task<BlossomServer> StartAsync(params string[] more) => BlossomServer.StartAsync([.. Settings, .. more]);
 

@@ -62,6 +62,7 @@ public sealed class S3BlobStoreTests(S3Fixture s3) : BlobStoreContract, IClassFi
     {
         using var bucket = new BlobBucket(s3.Options(_prefix));
         var open = await bucket.Client.ListMultipartUploadsAsync(new ListMultipartUploadsRequest { BucketName = bucket.Name });
-        return (open.MultipartUploads?.Count(upload => upload.Key.StartsWith(_prefix, StringComparison.Ordinal)) ?? 0) + Directory.GetFiles(Path.Combine(_folder.Path, "incoming")).Length;
+        return (open.MultipartUploads?.Count(upload => upload.Key.StartsWith(_prefix, StringComparison.Ordinal)) ?? 0)
+            + Directory.GetFiles(Path.Combine(_folder.Path, "incoming")).Length;
     }
 }

@@ -25,7 +25,8 @@ public sealed class S3Fixture : IAsyncLifetime
 
     public string[] Settings(string prefix) =>
     [
-        "--Blossom:Blobs=S3", $"--Blossom:S3:Endpoint={Server.Endpoint}", $"--Blossom:S3:Bucket={S3Server.Bucket}", $"--Blossom:S3:AccessKeyFile={Server.AccessKeyFile}",
+        "--Blossom:Blobs=S3", $"--Blossom:S3:Endpoint={Server.Endpoint}", $"--Blossom:S3:Bucket={S3Server.Bucket}",
+        $"--Blossom:S3:AccessKeyFile={Server.AccessKeyFile}",
         $"--Blossom:S3:SecretKeyFile={Server.SecretKeyFile}", $"--Blossom:S3:Prefix={prefix}", "--Blossom:S3:PartBytes=5242880",
     ];
 }

@@ -41,7 +41,8 @@ public sealed class S3NonsenseTests : IAsyncLifetime
     [Theory]
     [InlineData(200, "text/html", "<html><body>Welcome to the hotel</body></html>")]
     [InlineData(200, "application/xml", "<ListBucketResult")]
-    [InlineData(200, "application/xml", "<ListBucketResult><MaxKeys>many</MaxKeys><Contents><LastModified>soon</LastModified><Size>x</Size></Contents></ListBucketResult>")]
+    [InlineData(200, "application/xml",
+        "<ListBucketResult><MaxKeys>many</MaxKeys><Contents><LastModified>soon</LastModified><Size>x</Size></Contents></ListBucketResult>")]
     [InlineData(200, "application/json", "{\"ok\":true}")]
     [InlineData(200, "text/plain", "")]
     [InlineData(302, "text/html", "")]
@@ -54,8 +55,8 @@ public sealed class S3NonsenseTests : IAsyncLifetime
         var secret = Path.GetTempFileName();
         await File.WriteAllTextAsync(secret, "secret");
         await using (var server = await BlossomServer.StartAsync(
-            "--Blossom:Blobs=S3", $"--Blossom:S3:Endpoint={_url}", "--Blossom:S3:Bucket=blobs", $"--Blossom:S3:AccessKeyFile={secret}", $"--Blossom:S3:SecretKeyFile={secret}",
-            "--Blossom:S3:Timeout=00:00:05", "--Blossom:SweepInterval=00:00:00.100"))
+            "--Blossom:Blobs=S3", $"--Blossom:S3:Endpoint={_url}", "--Blossom:S3:Bucket=blobs", $"--Blossom:S3:AccessKeyFile={secret}",
+            $"--Blossom:S3:SecretKeyFile={secret}", "--Blossom:S3:Timeout=00:00:05", "--Blossom:SweepInterval=00:00:00.100"))
         {
             using var key = SecretKey.Generate();
             foreach (var size in (int[])[10, 9_000_000]) // one request, and parts

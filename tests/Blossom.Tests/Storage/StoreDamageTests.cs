@@ -135,7 +135,8 @@ public sealed class StoreDamageTests(ITestOutputHelper output) : IDisposable
         var store = new DiskBlobStore(root, TimeProvider.System, open);
         var policy = new UploadPolicy(Options.Create(new BlossomOptions()), store, index, TimeProvider.System);
         var deletion = new DeletionDate(new DeletionDateFile(root), TimeProvider.System, NullLogger<DeletionDate>.Instance);
-        return (new BlobService(store, index, new HashLocks(), OwnerTags.Plain, policy, TimeProvider.System, deletion, NullLogger<BlobService>.Instance), index, store);
+        return (new BlobService(store, index, new HashLocks(), OwnerTags.Plain, policy, TimeProvider.System, deletion, NullLogger<BlobService>.Instance), index,
+            store);
     }
 
     private async Task<int> CutAsync(int seed)
@@ -167,7 +168,10 @@ public sealed class StoreDamageTests(ITestOutputHelper output) : IDisposable
             }
             else
             {
-                var blob = acknowledged.Count > 0 && random.Next(3) == 0 ? acknowledged.Values.ElementAt(random.Next(acknowledged.Count)) : BlossomServer.RandomBlob(random.Next(4000)); // again, or new
+                // Again, or new.
+                var blob = acknowledged.Count > 0 && random.Next(3) == 0
+                    ? acknowledged.Values.ElementAt(random.Next(acknowledged.Count))
+                    : BlossomServer.RandomBlob(random.Next(4000));
                 changing = acknowledged.ContainsKey(BlossomServer.HashOf(blob)) ? null : BlossomServer.HashOf(blob);
                 await using var draft = store.Begin(null);
                 await draft.AppendAsync(new ReadOnlySequence<byte>(blob), default);

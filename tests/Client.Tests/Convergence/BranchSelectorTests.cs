@@ -32,11 +32,13 @@ public sealed class BranchSelectorTests(ITestOutputHelper output)
             {
                 bool isPrivileged = branch.TryGetProperty("tip_priority", out var priority) && priority.GetString() == "privileged";
                 var committer = Padded(branch.TryGetProperty("tip_committer", out var who) ? who.GetString()! : "");
-                commits.Add(new BranchCommit(epoch, Padded($"{id} {epoch}"), committer, isPrivileged, new Bytes32([.. Convert.FromHexString(branch.Text("tip_digest")), .. new byte[31]])));
+                commits.Add(new BranchCommit(epoch, Padded($"{id} {epoch}"), committer, isPrivileged,
+                    new Bytes32([.. Convert.FromHexString(branch.Text("tip_digest")), .. new byte[31]])));
             }
 
             branches[id] = new Branch(commits);
-            messages.AddRange(branch.GetProperty("app_witnesses").EnumerateArray().Select(witness => new HeldMessage(Padded($"{id} {witness.GetProperty("epoch").GetUInt64()}"), Padded(witness.Text("sender")))));
+            messages.AddRange(branch.GetProperty("app_witnesses").EnumerateArray()
+                .Select(witness => new HeldMessage(Padded($"{id} {witness.GetProperty("epoch").GetUInt64()}"), Padded(witness.Text("sender")))));
         }
 
         var decision = BranchSelector.Select(fork, one.GetProperty("current_tip_epoch").GetUInt64(), [.. branches.Values], messages, new ConvergencePolicy
@@ -76,7 +78,8 @@ public sealed class BranchSelectorTests(ITestOutputHelper output)
                     string id = candidate.Text("id");
                     ulong tip = candidate.GetProperty("tip_epoch").GetUInt64();
                     branches[id] = new Branch([.. Enumerable.Range((int)forkEpoch + 1, (int)(tip - forkEpoch)).Select(epoch => new BranchCommit(
-                        (ulong)epoch, State(id, (ulong)epoch), candidate.Key("tip_committer_pubkey_hex"), candidate.Text("tip_priority") == "privileged", candidate.Key("tip_digest")))]);
+                        (ulong)epoch, State(id, (ulong)epoch), candidate.Key("tip_committer_pubkey_hex"), candidate.Text("tip_priority") == "privileged",
+                        candidate.Key("tip_digest")))]);
 
                     // The score is all that was recorded of the witnesses; up to two, it stands for as many accounts in the last epoch.
                     int score = candidate.GetProperty("app_witness_score").GetInt32();
@@ -96,7 +99,8 @@ public sealed class BranchSelectorTests(ITestOutputHelper output)
                     BranchRule.Digest => "tip_digest",
                     _ => decision.Rule.ToString(),
                 });
-                foreach (var candidate in recorded.GetProperty("candidates").EnumerateArray().Where(candidate => candidate.Text("id") == recorded.Text("selected")))
+                foreach (var candidate in recorded.GetProperty("candidates").EnumerateArray()
+                    .Where(candidate => candidate.Text("id") == recorded.Text("selected")))
                 {
                     Assert.Equal(candidate.GetProperty("effective_commit_depth").GetUInt64(), decision.Score.EffectiveDepth);
                     Assert.Equal(candidate.GetProperty("valid_commit_depth").GetUInt64(), decision.Score.Depth);
@@ -125,7 +129,8 @@ public sealed class BranchSelectorTests(ITestOutputHelper output)
     [Fact]
     public void With_quorums_on_both_sides_more_witnesses_win_and_in_an_epoch_no_more_than_a_quorum_count()
     {
-        AssertWins(BranchRule.WitnessScore, Line("a", 2), Line("b", 2, privileged: true), [.. Heard("a", 1, "x", "y"), .. Heard("a", 2, "x"), .. Heard("b", 1, "x", "y", "z")]);
+        AssertWins(BranchRule.WitnessScore, Line("a", 2), Line("b", 2, privileged: true),
+            [.. Heard("a", 1, "x", "y"), .. Heard("a", 2, "x"), .. Heard("b", 1, "x", "y", "z")]);
         AssertWins(BranchRule.WitnessScore, Line("a", 1), Line("b", 1, privileged: true), Heard("a", 1, "x", "x", "x"));
     }
 
@@ -134,7 +139,8 @@ public sealed class BranchSelectorTests(ITestOutputHelper output)
         AssertWins(BranchRule.Priority, Line("a", 1, privileged: true, committer: 9, digest: 9), Line("b", 1, committer: 0, digest: 0), []);
 
     [Fact]
-    public void The_smaller_account_of_the_last_committer_wins_then() => AssertWins(BranchRule.Committer, Line("a", 2, committer: 1, digest: 9), Line("b", 2, committer: 2, digest: 0), []);
+    public void The_smaller_account_of_the_last_committer_wins_then() =>
+        AssertWins(BranchRule.Committer, Line("a", 2, committer: 1, digest: 9), Line("b", 2, committer: 2, digest: 0), []);
 
     [Fact]
     public void The_smaller_digest_of_the_last_commit_wins_at_the_end() => AssertWins(BranchRule.Digest, Line("a", 2, digest: 1), Line("b", 2, digest: 2), []);
@@ -143,7 +149,8 @@ public sealed class BranchSelectorTests(ITestOutputHelper output)
     public void Witnesses_count_in_the_epochs_of_their_own_branch_no_further_back_than_the_window_and_not_in_the_state_of_the_fork()
     {
         // Spoken in the fork's state, and six epochs before the tip.
-        var old = new[] { new HeldMessage(State("fork", 0), Padded("x")), new HeldMessage(State("fork", 0), Padded("y")), new HeldMessage(State("b", 1), Padded("x")), new HeldMessage(State("b", 1), Padded("y")) };
+        var old = new[] { new HeldMessage(State("fork", 0), Padded("x")), new HeldMessage(State("fork", 0), Padded("y")),
+            new HeldMessage(State("b", 1), Padded("x")), new HeldMessage(State("b", 1), Padded("y")) };
         AssertWins(BranchRule.Digest, Line("a", 7, digest: 1), Line("b", 7, digest: 2), old);
         AssertWins(BranchRule.EffectiveDepth, Line("b", 6, digest: 2), Line("a", 6, digest: 1), old);
     }
@@ -171,8 +178,10 @@ public sealed class BranchSelectorTests(ITestOutputHelper output)
         for (; inputs < 1_000_000 && clock.Elapsed < TimeSpan.FromSeconds(30); inputs++)
         {
             // Few values, so that every rule gets its turn.
-            var branches = Enumerable.Range(0, dice.Next(1, 5)).Select(i => Line($"{i}", dice.Next(1, 8), dice.Next(2) == 0, dice.Next(2), dice.Next(3) * 10 + i)).ToList();
-            var messages = Enumerable.Range(0, dice.Next(9)).Select(_ => new HeldMessage(State($"{dice.Next(4)}", (ulong)dice.Next(0, 8)), Account(dice.Next(3)))).ToList();
+            var branches = Enumerable.Range(0, dice.Next(1, 5))
+                .Select(i => Line($"{i}", dice.Next(1, 8), dice.Next(2) == 0, dice.Next(2), dice.Next(3) * 10 + i)).ToList();
+            var messages = Enumerable.Range(0, dice.Next(9))
+                .Select(_ => new HeldMessage(State($"{dice.Next(4)}", (ulong)dice.Next(0, 8)), Account(dice.Next(3)))).ToList();
             ulong ownTip = (ulong)dice.Next(0, 8);
             var own = branches[dice.Next(branches.Count)];
             var decision = BranchSelector.Select(0, ownTip, branches, messages, Policy, own);
@@ -196,9 +205,13 @@ public sealed class BranchSelectorTests(ITestOutputHelper output)
     }
 
     private static Branch Line(string name, int depth, bool privileged = false, int committer = 5, int digest = 5) =>
-        new([.. Enumerable.Range(1, depth).Select(epoch => new BranchCommit((ulong)epoch, State(name, (ulong)epoch), Account(committer), privileged, Account(digest)))]);
+        new([
+            .. Enumerable.Range(1, depth)
+                .Select(epoch => new BranchCommit((ulong)epoch, State(name, (ulong)epoch), Account(committer), privileged, Account(digest)))
+        ]);
 
-    private static HeldMessage[] Heard(string branch, int epoch, params string[] senders) => [.. senders.Select(sender => new HeldMessage(State(branch, (ulong)epoch), Padded(sender)))];
+    private static HeldMessage[] Heard(string branch, int epoch, params string[] senders) =>
+        [.. senders.Select(sender => new HeldMessage(State(branch, (ulong)epoch), Padded(sender)))];
 
     private static Bytes32 State(string branch, ulong epoch) => Padded($"{branch} {epoch}");
 

@@ -186,6 +186,7 @@ public sealed class BranchTreeTests(ITestOutputHelper output)
         }
 
         // "epoch12b" is another state of epoch 12.
-        private static ulong Epoch(string label) => ulong.Parse(string.Concat(label.Where(char.IsAsciiDigit)), System.Globalization.CultureInfo.InvariantCulture);
+        private static ulong Epoch(string label) =>
+            ulong.Parse(string.Concat(label.Where(char.IsAsciiDigit)), System.Globalization.CultureInfo.InvariantCulture);
     }
 }

@@ -138,9 +138,17 @@ public sealed class BesideOtherClientsTests : IAsyncLifetime
         var now = _clock.GetUtcNow();
         var pair = suite.GenerateSignatureKeyPair();
         using var good = KeyPackageSecrets.Create(
-            suite, pair, Credential.Basic(mallory.PublicKey.Span), MipGroup.Capabilities(), new Lifetime((ulong)now.AddHours(-1).ToUnixTimeSeconds(), (ulong)now.AddDays(30).ToUnixTimeSeconds()));
+            suite, pair, Credential.Basic(mallory.PublicKey.Span), MipGroup.Capabilities(),
+            new Lifetime((ulong)now.AddHours(-1).ToUnixTimeSeconds(), (ulong)now.AddDays(30).ToUnixTimeSeconds()));
         using var signer = suite.Signature.Prepare(pair.PrivateKey);
-        var bad = new KeyPackage { Version = 1, CipherSuite = suite.Id, InitKey = lowOrder, Leaf = good.KeyPackage.Leaf, Extensions = good.KeyPackage.Extensions }.Signed(suite, signer);
+        var bad = new KeyPackage
+        {
+            Version = 1,
+            CipherSuite = suite.Id,
+            InitKey = lowOrder,
+            Leaf = good.KeyPackage.Leaf,
+            Extensions = good.KeyPackage.Extensions,
+        }.Signed(suite, signer);
         _network[Member.Relay].Publish(KeyPackageEvent.Create(mallory, bad, new string('9', 64), [Member.Relay], now.ToUnixTimeSeconds()));
         var refusal = await Assert.ThrowsAsync<ClientException>(() => _alice.Client.InviteAsync(_group, [_carol.Key, mallory.PublicKey]));
         Assert.Contains(Protocol.Encoding.Nip19.EncodePublicKey(mallory.PublicKey), refusal.Message, StringComparison.Ordinal);

@@ -45,7 +45,8 @@ public sealed class BoundedStateTests : IAsyncLifetime
         await _bob.RestartAsync();
         Assert.Equal(messages, _bob.Client.CountMessages(_group));
         Assert.Equal(Enumerable.Range(0, messages).Select(Text), _bob.Texts(_group));
-        Assert.Equal([Text(510), Text(511), Text(512), Text(513)], _bob.Client.GetMessages(_group, skip: 510, take: 4).Select(message => message.Rumor.Content));
+        Assert.Equal([Text(510), Text(511), Text(512), Text(513)], _bob.Client.GetMessages(_group, skip: 510, take: 4)
+            .Select(message => message.Rumor.Content));
         Assert.Empty(_bob.Client.GetMessages(_group, skip: messages));
 
         // An old message is found by its id, and a file that nothing refers to is gone with the next start.

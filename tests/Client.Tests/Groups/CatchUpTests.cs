@@ -110,5 +110,6 @@ public sealed class CatchUpTests : IAsyncLifetime
     }
 
     private void AssertAll(int count) =>
-        Assert.Equal(Enumerable.Range(0, count).Select(i => $"message {i}").Order(StringComparer.Ordinal), _bob.Texts(_group).Where(text => text.StartsWith("message", StringComparison.Ordinal)).Order(StringComparer.Ordinal));
+        Assert.Equal(Enumerable.Range(0, count).Select(i => $"message {i}").Order(StringComparer.Ordinal), _bob.Texts(_group)
+            .Where(text => text.StartsWith("message", StringComparison.Ordinal)).Order(StringComparer.Ordinal));
 }

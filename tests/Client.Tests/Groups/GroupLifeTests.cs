@@ -217,7 +217,8 @@ public class GroupLifeTests : IAsyncLifetime
         foreach (var member in members)
         {
             var state = member.State(group);
-            Assert.Equal((first.Epoch, first.EpochAuthenticator, first.TreeHash, first.ConfirmedTranscriptHash, first.Check), (state.Epoch, state.EpochAuthenticator, state.TreeHash, state.ConfirmedTranscriptHash, state.Check));
+            Assert.Equal((first.Epoch, first.EpochAuthenticator, first.TreeHash, first.ConfirmedTranscriptHash, first.Check),
+                (state.Epoch, state.EpochAuthenticator, state.TreeHash, state.ConfirmedTranscriptHash, state.Check));
         }
     }
 
@@ -247,4 +248,5 @@ public class GroupLifeTests : IAsyncLifetime
 }
 
 /// <summary>The same stories while each reading of the clock is hours away from the last.</summary>
-public sealed class GroupLifeUnderASteppingClockTests() : GroupLifeTests(new SteppingManualClock(DateTimeOffset.FromUnixTimeSeconds(1_790_000_000)), datesCompare: false);
+public sealed class GroupLifeUnderASteppingClockTests()
+    : GroupLifeTests(new SteppingManualClock(DateTimeOffset.FromUnixTimeSeconds(1_790_000_000)), datesCompare: false);

@@ -122,7 +122,8 @@ public sealed class WelcomeRuleTests : IAsyncLifetime
         string group = Assert.Single((await _victim.Client.AcceptInvitesAsync()).Joined).State.GroupId;
         Assert.Equal("Eve's", _victim.State(group).Name);
         await _victim.Client.MaintainAsync();
-        foreach (var step in new Func<Task>[] { () => _victim.Client.SendAsync(group, "hello"), () => _victim.Client.SelfUpdateAsync(group), () => _victim.Client.LeaveAsync(group) })
+        foreach (var step in new Func<Task>[] { () => _victim.Client.SendAsync(group, "hello"), () => _victim.Client.SelfUpdateAsync(group),
+            () => _victim.Client.LeaveAsync(group) })
         {
             Assert.Contains("first generation", (await Assert.ThrowsAsync<ClientException>(step)).Message, StringComparison.Ordinal);
         }
@@ -165,7 +166,8 @@ public sealed class WelcomeRuleTests : IAsyncLifetime
 
     private Task SendAsync(byte[] welcome)
     {
-        var rumor = Rumor.Create(_evesKey.PublicKey, 444, [["relays", Member.Relay], ["e", new string('0', 64)], ["encoding", "base64"]], Convert.ToBase64String(welcome), _clock.GetUtcNow().ToUnixTimeSeconds());
+        var rumor = Rumor.Create(_evesKey.PublicKey, 444, [["relays", Member.Relay], ["e", new string('0', 64)], ["encoding", "base64"]],
+            Convert.ToBase64String(welcome), _clock.GetUtcNow().ToUnixTimeSeconds());
         _network[Member.Relay].Publish(GiftWrap.Create(rumor, _evesKey, _victim.Key, _clock));
         return Task.CompletedTask;
     }

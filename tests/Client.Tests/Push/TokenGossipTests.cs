@@ -18,7 +18,9 @@ public sealed class TokenGossipTests
             var rumor = file.GetProperty(name).ToRumor();
             Assert.True(TokenGossip.TryRead(rumor, out var tokens, out var answered), name);
             Assert.All(tokens, token => Assert.Equal(name == "kind_447_280" ? TokenDialect.Mip05Short : TokenDialect.Mip05Long, token.Dialect));
-            var again = answered is { } update ? TokenGossip.CreateList(rumor.PublicKey, update, tokens, rumor.CreatedAt) : TokenGossip.CreateUpdate(rumor.PublicKey, tokens, rumor.CreatedAt);
+            var again = answered is { } update
+                ? TokenGossip.CreateList(rumor.PublicKey, update, tokens, rumor.CreatedAt)
+                : TokenGossip.CreateUpdate(rumor.PublicKey, tokens, rumor.CreatedAt);
             Assert.Equal(rumor.Id, again.Id);
         }
 

@@ -96,7 +96,8 @@ public sealed class TriggerTests : IAsyncLifetime
         return group;
     }
 
-    private static HashSet<string> Tokens(Member reader, string group) => [.. reader.Client.GetPushTokens(group).Select(token => Convert.ToHexString(token.Token))];
+    private static HashSet<string> Tokens(Member reader, string group) =>
+        [.. reader.Client.GetPushTokens(group).Select(token => Convert.ToHexString(token.Token))];
 
     private List<List<string>> Triggers()
     {

@@ -1,6 +1,7 @@
 namespace Marmot.Client.Tests.Simulation;
 
-/// <summary>Random numbers that depend on the seed and on what they are for, never on what was drawn before: one changed step leaves the rest of the run as it was.</summary>
+/// <summary>Random numbers that depend on the seed and on what they are for, never on what was drawn before: one changed step leaves the rest of the run as it
+/// was.</summary>
 internal static class SimDice
 {
     /// <summary>A generator of its own for one purpose.</summary>

@@ -85,7 +85,8 @@ internal sealed class SimNetwork(int seed, int relayCount)
 
             var mood = network.MoodOf(client, index);
 
-            // Nobody but its reader may look whether a gift wrap is there (NIP-59): a Welcome that a relay lost is an invitation to repeat, which is another story.
+            // Nobody but its reader may look whether a gift wrap is there (NIP-59): a Welcome that a relay lost is an invitation to repeat, which is another
+            // story.
             if (mood == LinkMood.Loses && evt.Kind == Protocol.GiftWraps.GiftWrap.Kind)
             {
                 mood = LinkMood.Fine;

@@ -48,7 +48,10 @@ internal sealed class SimRelay
     {
         lock (_gate)
         {
-            return [.. _events.Values.Where(one => one.VisibleAt <= step && Matches(filter, one.Event)).Select(one => one.Event).OrderBy(evt => evt.CreatedAt).ThenBy(evt => evt.Id)];
+            return [
+                .. _events.Values.Where(one => one.VisibleAt <= step && Matches(filter, one.Event)).Select(one => one.Event).OrderBy(evt => evt.CreatedAt)
+                    .ThenBy(evt => evt.Id)
+            ];
         }
     }
 
@@ -58,7 +61,9 @@ internal sealed class SimRelay
         && (filter.Authors is null || filter.Authors.Contains(evt.PublicKey))
         && evt.CreatedAt >= (filter.Since ?? 0)
         && evt.CreatedAt <= (filter.Until ?? long.MaxValue)
-        && (filter.Tags is null || filter.Tags.All(wanted => evt.Tags.Any(tag => tag.Length > 1 && tag[0].Length == 1 && tag[0][0] == wanted.Key && wanted.Value.Contains(tag[1]))));
+        && (filter.Tags is null
+            || filter.Tags.All(wanted =>
+                evt.Tags.Any(tag => tag.Length > 1 && tag[0].Length == 1 && tag[0][0] == wanted.Key && wanted.Value.Contains(tag[1]))));
 
     private static string? Address(NostrEvent evt) => evt.Kind switch
     {

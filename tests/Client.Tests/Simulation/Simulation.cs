@@ -6,8 +6,9 @@ using Marmot.Protocol.Encoding;
 namespace Marmot.Client.Tests.Simulation;
 
 /// <summary>
-/// Up to ten clients of one group over relays that lose, repeat, delay, hide, refuse and lie, with wrong clocks and dying processes; in rounds of some troubled steps, after which the
-/// network heals and everybody must agree. Inside a round at most four commits are made, since beyond five epochs a lost race cannot be taken back (MIP-03).
+/// Up to ten clients of one group over relays that lose, repeat, delay, hide, refuse and lie, with wrong clocks and dying processes; in rounds of some troubled
+/// steps, after which the network heals and everybody must agree. Inside a round at most four commits are made, since beyond five epochs a lost race cannot be
+/// taken back (MIP-03).
 /// </summary>
 internal sealed partial class Simulation
 {
@@ -15,7 +16,8 @@ internal sealed partial class Simulation
     private const int CommitsARound = 4;
     private const int MaxCalmTurns = 40;
 
-    // Clients' clocks never show the same second when ties are off: then a run depends on the seed alone. With ties the smaller event id decides, and ids are random.
+    // Clients' clocks never show the same second when ties are off: then a run depends on the seed alone. With ties the smaller event id decides, and ids are
+    // random.
     private const int Phases = 32;
 
     private readonly int _seed;
@@ -38,7 +40,8 @@ internal sealed partial class Simulation
         for (int index = 0; index < clients; index++)
         {
             int skew = (dice.Next(-4, 5) * Phases) + (hasTies ? 0 : index * (Phases / 10));
-            _clients.Add(new SimClient(index, _network, new SimClock(DateTimeOffset.FromUnixTimeSeconds(1_790_000_000 / Phases * Phases), TimeSpan.FromSeconds(skew))));
+            _clients.Add(new SimClient(index, _network,
+                new SimClock(DateTimeOffset.FromUnixTimeSeconds(1_790_000_000 / Phases * Phases), TimeSpan.FromSeconds(skew))));
         }
     }
 
@@ -72,7 +75,8 @@ internal sealed partial class Simulation
         catch (Exception exception)
         {
             throw new InvalidOperationException(
-                $"seed {_seed} broke at step {_step}: {exception.Message}\nreplay: MARMOT_SIM_SEEDS={_seed} MARMOT_SIM_STEPS={_steps} MARMOT_SIM_CLIENTS={_clients.Count} dotnet test tests/Client.Tests --filter SimulationTests\n{string.Join('\n', _trace.TakeLast(120))}",
+                $"seed {_seed} broke at step {_step}: {exception.Message}\nreplay: MARMOT_SIM_SEEDS={_seed} MARMOT_SIM_STEPS={_steps} "
+                    + $"MARMOT_SIM_CLIENTS={_clients.Count} dotnet test tests/Client.Tests --filter SimulationTests\n{string.Join('\n', _trace.TakeLast(120))}",
                 exception);
         }
     }
@@ -173,7 +177,8 @@ internal sealed partial class Simulation
                 return await CommitAsync("new routing id", () => client.Client.UpdateGroupAsync(_group, new GroupChange { NostrGroupId = RandomId(dice) }));
             case < 88 when mayCommit && isAdmin:
                 var relays = _network.Urls.Where(_ => dice.Next(2) == 0).ToList();
-                return await CommitAsync($"{relays.Count} relays", () => client.Client.UpdateGroupAsync(_group, new GroupChange { Relays = relays.Count == 0 ? _network.Urls : relays }));
+                return await CommitAsync($"{relays.Count} relays",
+                    () => client.Client.UpdateGroupAsync(_group, new GroupChange { Relays = relays.Count == 0 ? _network.Urls : relays }));
             case < 93 when mayCommit && client == Alice:
                 return await InviteAsync(state, dice);
             case < 95 when mayCommit && isAdmin:
@@ -219,7 +224,8 @@ internal sealed partial class Simulation
         var strangers = _clients.Where(client => !state.Members.Contains(client.Key)).OrderBy(_ => dice.Next()).Take(dice.Next(1, 4)).ToList();
         return strangers.Count == 0
             ? Task.FromResult(("invite", "nobody left"))
-            : CommitAsync($"invite {string.Join('+', strangers.Select(client => client.Name))}", () => Alice.Client.InviteAsync(_group, [.. strangers.Select(client => client.Key)]));
+            : CommitAsync($"invite {string.Join('+', strangers.Select(client => client.Name))}",
+                () => Alice.Client.InviteAsync(_group, [.. strangers.Select(client => client.Key)]));
     }
 
     private Task<(string What, string Outcome)> RemoveAsync(SimClient client, GroupState state, Random dice)
@@ -349,13 +355,16 @@ internal sealed partial class Simulation
     }
 
     private string Summary(SimClient client) => client.State(_group) is { } state
-        ? string.Create(CultureInfo.InvariantCulture, $"{client.Name}:{(state.IsActive ? "" : "out@")}{state.Epoch}.{state.EpochAuthenticator[..4]}/{client.Client.GetMessages(_group).Count}{(client.Client.OutboxCount > 0 ? $"+{client.Client.OutboxCount}" : "")}")
+        ? string.Create(CultureInfo.InvariantCulture,
+            $"{client.Name}:{(state.IsActive ? "" : "out@")}{state.Epoch}.{state.EpochAuthenticator[..4]}/{client.Client.GetMessages(_group).Count}"
+            + $"{(client.Client.OutboxCount > 0 ? $"+{client.Client.OutboxCount}" : "")}")
         : $"{client.Name}:-";
 
     private string Show(GroupReport report)
     {
         RollBacks += report.Count(GroupOutcome.RolledBack);
-        var counts = report.Incidents.GroupBy(incident => incident.Outcome).Select(group => $"{group.Count()} {group.Key}{(group.Key == GroupOutcome.Refused ? $" ({group.First().Reason})" : "")}");
+        var counts = report.Incidents.GroupBy(incident => incident.Outcome)
+            .Select(group => $"{group.Count()} {group.Key}{(group.Key == GroupOutcome.Refused ? $" ({group.First().Reason})" : "")}");
         return string.Join(", ", counts) + (report.Resent > 0 ? $", resent {report.Resent}" : "");
     }
 

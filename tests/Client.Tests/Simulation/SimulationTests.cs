@@ -26,10 +26,13 @@ public class SimulationTests(ITestOutputHelper output)
         int clients = Number("MARMOT_SIM_CLIENTS", 4 + (seed % 7));
         var simulation = new Simulation(seed, Number("MARMOT_SIM_STEPS", clients == 10 ? 2000 : 600), clients);
         await simulation.RunAsync();
-        output.WriteLine($"seed {seed}: epoch {simulation.Epoch}, {simulation.Messages} messages, {simulation.RollBacks} epochs taken back, {simulation.Crashes} restarts, {simulation.Orphans} lost invitations");
+        output.WriteLine(
+            $"seed {seed}: epoch {simulation.Epoch}, {simulation.Messages} messages, {simulation.RollBacks} epochs taken back, {simulation.Crashes} restarts, "
+                + $"{simulation.Orphans} lost invitations");
     }
 
-    /// <summary>Commits of one second are put in order by their ids, which are random: both ways must hold. So a seed does not replay here, and a failure may need some runs to come again.</summary>
+    /// <summary>Commits of one second are put in order by their ids, which are random: both ways must hold. So a seed does not replay here, and a failure may
+    /// need some runs to come again.</summary>
     [Theory]
     [Trait("Spec", "MIP-03")]
     [InlineData(4)]
@@ -49,5 +52,6 @@ public class SimulationTests(ITestOutputHelper output)
         Assert.NotEqual(0, first.Crashes);
     }
 
-    private static int Number(string name, int usual) => Environment.GetEnvironmentVariable(name) is { } text ? int.Parse(text, CultureInfo.InvariantCulture) : usual;
+    private static int Number(string name, int usual) =>
+        Environment.GetEnvironmentVariable(name) is { } text ? int.Parse(text, CultureInfo.InvariantCulture) : usual;
 }

@@ -270,7 +270,8 @@ public sealed class StoreDamageTests(ITestOutputHelper output) : IDisposable
         store.Commit(batch);
     }
 
-    private void AssertAfterCut(TestDisk disk, Random dice, Dictionary<string, int> acknowledged, Dictionary<string, int> written, int step, PageReference? page)
+    private void AssertAfterCut(TestDisk disk, Random dice, Dictionary<string, int> acknowledged, Dictionary<string, int> written, int step,
+        PageReference? page)
     {
         string folder = _folder.File("cut");
         disk.Cut(dice, folder);

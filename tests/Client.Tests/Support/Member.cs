@@ -26,7 +26,8 @@ internal sealed class Member : IAsyncDisposable
 
     public Bytes32 Key => Client.PublicKey;
 
-    public static async Task<Member> StartAsync(MemoryNetwork network, ManualClock clock, SecretKey? key = null, bool lastResort = true, string? folder = null, params string[] relays)
+    public static async Task<Member> StartAsync(MemoryNetwork network, ManualClock clock, SecretKey? key = null, bool lastResort = true, string? folder = null,
+        params string[] relays)
     {
         var member = new Member(folder, clock, network) { View = network.Connect() };
         member.Client = MarmotClient.Create(member._store, key, new AccountSettings { Relays = relays.Length > 0 ? relays : [Relay] }, _ => member.View, clock);
@@ -51,7 +52,8 @@ internal sealed class Member : IAsyncDisposable
 
     public GroupState State(string group) => Client.GetState(group);
 
-    public List<string> Texts(string group) => [.. Client.GetMessages(group).Where(message => message.Rumor.Kind == 9).Select(message => message.Rumor.Content)];
+    public List<string> Texts(string group) =>
+        [.. Client.GetMessages(group).Where(message => message.Rumor.Kind == 9).Select(message => message.Rumor.Content)];
 
     private static ClientStore Open(string? folder)
     {

@@ -60,7 +60,9 @@ internal sealed class MemoryRelay
     {
         lock (_gate)
         {
-            return [.. _events.Where(evt => Matches(filter, evt)).OrderByDescending(evt => evt.CreatedAt).ThenBy(evt => evt.Id).Take(filter.Limit ?? int.MaxValue)];
+            return [
+                .. _events.Where(evt => Matches(filter, evt)).OrderByDescending(evt => evt.CreatedAt).ThenBy(evt => evt.Id).Take(filter.Limit ?? int.MaxValue)
+            ];
         }
     }
 

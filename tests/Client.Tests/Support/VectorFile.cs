@@ -24,10 +24,14 @@ internal static class VectorFile
     public static NostrEvent Event(this JsonElement element, string? name = null)
     {
         string json = (name is null ? element : element.GetProperty(name)).GetRawText();
-        return NostrEvent.TryParse(System.Text.Encoding.UTF8.GetBytes(json), out var evt, out var reason) ? evt : throw new InvalidDataException(reason.ToString());
+        return NostrEvent.TryParse(System.Text.Encoding.UTF8.GetBytes(json), out var evt, out var reason)
+            ? evt
+            : throw new InvalidDataException(reason.ToString());
     }
 
     /// <summary>An unsigned event of a file; its id is checked.</summary>
     public static Rumor ToRumor(this JsonElement element) =>
-        Rumor.TryParse(System.Text.Encoding.UTF8.GetBytes(element.GetRawText()), out var rumor, out var reason) ? rumor : throw new InvalidDataException(reason.ToString());
+        Rumor.TryParse(System.Text.Encoding.UTF8.GetBytes(element.GetRawText()), out var rumor, out var reason)
+            ? rumor
+            : throw new InvalidDataException(reason.ToString());
 }

@@ -235,7 +235,8 @@ public sealed class GroupVectorTests : IAsyncLifetime
     private static NostrEvent Legacy(Replay replay, JsonElement message)
     {
         using var oneTime = SecretKey.Generate();
-        return NostrEvent.Create(oneTime, GroupEvent.Kind, [["h", replay.File.Text("nostr_group_id")]], message.Text("legacy_445_content_nip44"), message.Event("event_445").CreatedAt);
+        return NostrEvent.Create(oneTime, GroupEvent.Kind, [["h", replay.File.Text("nostr_group_id")]], message.Text("legacy_445_content_nip44"),
+            message.Event("event_445").CreatedAt);
     }
 
     private async Task<Replay> JoinAsync(string file, string name)
@@ -273,9 +274,11 @@ public sealed class GroupVectorTests : IAsyncLifetime
             var welcome = file.GetProperty("welcomes").EnumerateArray().Single(one => one.Text("for") == name);
             replay.JoinEpoch = ulong.Parse(welcome.GetProperty("epoch").ToString(), System.Globalization.CultureInfo.InvariantCulture);
             using var account = Secret(keys.Bytes("nostr_secret_key"));
-            replay.Client = MarmotClient.Create(replay._store, account, new AccountSettings { Relays = [Member.Relay] }, _ => replay._network.Connect(), replay._clock);
+            replay.Client = MarmotClient.Create(replay._store, account, new AccountSettings { Relays = [Member.Relay] },
+                _ => replay._network.Connect(), replay._clock);
             replay.Keep(keys);
-            replay._network[Member.Relay].Publish(welcome.TryGetProperty("giftwrap", out var wrap) ? wrap.Event("wrap") : Wrap(welcome, file, account.PublicKey, replay._clock));
+            replay._network[Member.Relay]
+                .Publish(welcome.TryGetProperty("giftwrap", out var wrap) ? wrap.Event("wrap") : Wrap(welcome, file, account.PublicKey, replay._clock));
             replay.RelayOfGroup = Assert.Single((await replay.Client.AcceptInvitesAsync()).Joined).State.Relays[0];
             return replay;
         }
@@ -301,7 +304,10 @@ public sealed class GroupVectorTests : IAsyncLifetime
         }
 
         public HashSet<Bytes32> RumorIds(ulong fromEpoch) =>
-            [.. File.GetProperty("messages").EnumerateArray().Where(message => message.TryGetProperty("rumor", out _) && Epoch(message) >= fromEpoch).Select(message => message.GetProperty("rumor").Key("id"))];
+            [
+                .. File.GetProperty("messages").EnumerateArray().Where(message => message.TryGetProperty("rumor", out _) && Epoch(message) >= fromEpoch)
+                    .Select(message => message.GetProperty("rumor").Key("id"))
+            ];
 
         /// <summary>Everything the file says of an epoch, against the state as stored.</summary>
         public void AssertEpoch(ulong epoch)

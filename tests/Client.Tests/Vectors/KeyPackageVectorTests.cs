@@ -101,7 +101,8 @@ public class KeyPackageVectorTests
     public void The_key_packages_captured_from_mdk_verify_and_have_the_reference_of_their_tag()
     {
         var capture = VectorFile.Read("mdk-0.7.1-protocol-vectors.json");
-        var cases = capture.GetProperty("key_package").GetProperty("cases").EnumerateArray().Select(one => (one.Text("event_content_base64"), one.GetProperty("event_tags"), one.Text("nostr_pubkey"))).ToList();
+        var cases = capture.GetProperty("key_package").GetProperty("cases").EnumerateArray()
+            .Select(one => (one.Text("event_content_base64"), one.GetProperty("event_tags"), one.Text("nostr_pubkey"))).ToList();
         var lifecycle = capture.GetProperty("group_lifecycle");
         var step = Step(lifecycle, "bob_key_package");
         cases.Add((step.Text("event_content"), step.GetProperty("event_tags"), lifecycle.Text("bob_pubkey")));
@@ -140,10 +141,13 @@ public class KeyPackageVectorTests
         Assert.Equal(welcome, message.ToBytes());
 
         // It is for Bob's key package: whoever has another is told so, before any key is tried.
-        using var other = Marmot.Client.Groups.MipGroup.CreateKeyPackage(lifecycle.Key("alice_pubkey"), lastResort: true, DateTimeOffset.UnixEpoch.AddYears(56));
-        Assert.False(Marmot.Mls.Groups.Group.TryJoin(message, other, new Marmot.Mls.Groups.JoinRequest { Rules = Marmot.Client.Groups.MipGroup.Rules }, out _, out var error));
+        using var other = Marmot.Client.Groups.MipGroup.CreateKeyPackage(lifecycle.Key("alice_pubkey"), lastResort: true,
+            DateTimeOffset.UnixEpoch.AddYears(56));
+        Assert.False(Marmot.Mls.Groups.Group.TryJoin(message, other, new Marmot.Mls.Groups.JoinRequest { Rules = Marmot.Client.Groups.MipGroup.Rules }, out _,
+            out var error));
         Assert.Equal(MlsError.NotForThisKeyPackage, error);
-        Assert.Contains(Step(lifecycle, "bob_key_package").GetProperty("event_tags").EnumerateArray().Single(tag => tag[0].GetString() == "i")[1].GetString()!, Convert.ToHexStringLower(welcome), StringComparison.Ordinal);
+        Assert.Contains(Step(lifecycle, "bob_key_package").GetProperty("event_tags").EnumerateArray().Single(tag => tag[0].GetString() == "i")[1].GetString()!,
+            Convert.ToHexStringLower(welcome), StringComparison.Ordinal);
 
         var sent = Step(lifecycle, "alice_sends_message");
         using var oneTime = SecretKey.Generate();
@@ -153,5 +157,6 @@ public class KeyPackageVectorTests
         Assert.False(envelope.TryOpen(new byte[GroupEvent.KeySize], out _));
     }
 
-    private static JsonElement Step(JsonElement lifecycle, string name) => lifecycle.GetProperty("steps").EnumerateArray().Single(step => step.Text("name") == name);
+    private static JsonElement Step(JsonElement lifecycle, string name) =>
+        lifecycle.GetProperty("steps").EnumerateArray().Single(step => step.Text("name") == name);
 }

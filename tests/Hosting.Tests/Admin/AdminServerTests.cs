@@ -89,7 +89,8 @@ public sealed class AdminServerTests : IAsyncLifetime
             using var request = new HttpRequestMessage(HttpMethod.Get, path);
             request.Headers.TryAddWithoutValidation("Host", host);
             using var response = await _client.SendAsync(request);
-            Assert.Equal(answers, response.StatusCode is not (HttpStatusCode.MisdirectedRequest or HttpStatusCode.BadRequest)); // the HTTP server itself refuses some
+            // The HTTP server itself refuses some.
+            Assert.Equal(answers, response.StatusCode is not (HttpStatusCode.MisdirectedRequest or HttpStatusCode.BadRequest));
         }
     }
 
@@ -100,7 +101,8 @@ public sealed class AdminServerTests : IAsyncLifetime
         var builder = MarmotHost.CreateBuilder(["--Public:Urls=http://127.0.0.1:0", $"--Admin:Urls=http://admin.example:{port}", "--Log:Level=Fatal"]);
         await using var app = builder.Build();
         await app.StartAsync();
-        foreach (var (host, expected) in new[] { ($"admin.example:{port}", HttpStatusCode.OK), ("Admin.Example.", HttpStatusCode.OK), ("other.example", HttpStatusCode.MisdirectedRequest) })
+        foreach (var (host, expected) in new[] { ($"admin.example:{port}", HttpStatusCode.OK), ("Admin.Example.", HttpStatusCode.OK),
+            ("other.example", HttpStatusCode.MisdirectedRequest) })
         {
             using var request = new HttpRequestMessage(HttpMethod.Get, $"http://127.0.0.1:{port}/healthz");
             request.Headers.TryAddWithoutValidation("Host", host);

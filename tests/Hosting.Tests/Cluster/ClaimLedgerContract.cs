@@ -93,7 +93,8 @@ public abstract class ClaimLedgerContract
         Assert.Equal(first, await ((ISharedValues)b).OfferAsync(name, second, Long, CancellationToken.None));
         Assert.Equal(second, await ((ISharedValues)b).OfferAsync(other, second, Short, CancellationToken.None));
         await Eventually.TrueAsync(
-            async () => (await ((ISharedValues)a).OfferAsync(other, first, Long, CancellationToken.None)).AsSpan().SequenceEqual(first), "the end of the value");
+            async () => (await ((ISharedValues)a).OfferAsync(other, first, Long, CancellationToken.None)).AsSpan().SequenceEqual(first),
+            "the end of the value");
     }
 
     [Fact]

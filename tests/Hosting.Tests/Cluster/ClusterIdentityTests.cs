@@ -13,7 +13,8 @@ namespace Marmot.Hosting.Tests.Cluster;
 public sealed class ClusterIdentityTests(PostgresFixture postgres, RedisFixture redis) : IClassFixture<RedisFixture>
 {
     // What the relay keeps of it; its own tests hold when the values change.
-    private const string Table = "CREATE SCHEMA relay; CREATE TABLE relay.deployment (id uuid NOT NULL, history uuid NOT NULL); INSERT INTO relay.deployment VALUES (gen_random_uuid(), gen_random_uuid())";
+    private const string Table = "CREATE SCHEMA relay; CREATE TABLE relay.deployment (id uuid NOT NULL, history uuid NOT NULL); INSERT INTO relay.deployment "
+        + "VALUES (gen_random_uuid(), gen_random_uuid())";
 
     private RedisEndpoint Endpoint => new("127.0.0.1", redis.Server.Port);
 
@@ -169,6 +170,7 @@ public sealed class ClusterIdentityTests(PostgresFixture postgres, RedisFixture 
 
         public bool IsEnabled(LogLevel logLevel) => true;
 
-        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) => Said.Enqueue(formatter(state, exception));
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
+            Said.Enqueue(formatter(state, exception));
     }
 }

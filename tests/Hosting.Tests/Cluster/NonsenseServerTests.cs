@@ -79,7 +79,8 @@ public sealed class NonsenseServerTests
         for (var i = 0; i < 2; i++)
         {
             using var patience = new CancellationTokenSource(Patience);
-            await Assert.ThrowsAnyAsync<IOException>(() => ledger.ClaimAsync(default, Bytes32.ParseHex(new string('1', 64)), TimeSpan.FromSeconds(1), patience.Token).AsTask());
+            await Assert.ThrowsAnyAsync<IOException>(() =>
+                ledger.ClaimAsync(default, Bytes32.ParseHex(new string('1', 64)), TimeSpan.FromSeconds(1), patience.Token).AsTask());
             await Assert.ThrowsAnyAsync<IOException>(() => ledger.OfferAsync(default, [1], TimeSpan.FromSeconds(1), patience.Token).AsTask());
         }
 

@@ -28,7 +28,9 @@ public class OtlpExportTests
         });
         await collector.StartAsync();
 
-        await using (var app = MarmotHost.CreateBuilder(["--Public:Urls=http://127.0.0.1:0", "--Admin:Urls=", "--Log:Level=Fatal", "--Telemetry:OtlpEndpoint=" + collector.Urls.First()]).Build())
+        await using (var app =
+            MarmotHost.CreateBuilder(
+                ["--Public:Urls=http://127.0.0.1:0", "--Admin:Urls=", "--Log:Level=Fatal", "--Telemetry:OtlpEndpoint=" + collector.Urls.First()]).Build())
         {
             await app.StartAsync();
             using var meter = new Meter("marmot.test.otlp");

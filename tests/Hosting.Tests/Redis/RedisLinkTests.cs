@@ -49,7 +49,8 @@ public sealed class RedisLinkTests
     {
         // docs/operate.md shows this list.
         await using var server = await RedisServer.StartAsync(
-            "--user", "marmot", "on", ">secret", "~marmot*", "&marmot*", "-@all", "+@connection", "+ping", "+info", "+publish", "+subscribe", "+unsubscribe", "+set", "+setex", "+psetex", "+get", "+del", "+eval", "+evalsha", "+script|load");
+            "--user", "marmot", "on", ">secret", "~marmot*", "&marmot*", "-@all", "+@connection", "+ping", "+info", "+publish", "+subscribe", "+unsubscribe",
+            "+set", "+setex", "+psetex", "+get", "+del", "+eval", "+evalsha", "+script|load");
         var endpoint = new RedisEndpoint("127.0.0.1", server.Port) { User = "marmot", Password = "secret" };
         await using var ledger = new RedisLedger(endpoint, "marmot", NullLogger.Instance);
         await Eventually.TrueAsync(() => ledger.IsConnected, "connected");
@@ -80,7 +81,8 @@ public sealed class RedisLinkTests
         folder.WriteSecret("cert.pem", certificate.ExportCertificatePem());
         folder.WriteSecret("key.pem", key.ExportPkcs8PrivateKeyPem());
         await using var server = await RedisServer.StartAsync(
-            "--tls-cert-file", folder.File("cert.pem"), "--tls-key-file", folder.File("key.pem"), "--tls-ca-cert-file", folder.File("cert.pem"), "--tls-auth-clients", "no");
+            "--tls-cert-file", folder.File("cert.pem"), "--tls-key-file", folder.File("key.pem"), "--tls-ca-cert-file", folder.File("cert.pem"),
+            "--tls-auth-clients", "no");
 
         var options = new ClusterOptions { Redis = server.Endpoint, RedisTls = true, RedisCaFile = folder.File("cert.pem") };
         await using var trusting = await ConnectAsync(options.ToEndpoint());
@@ -154,7 +156,8 @@ public sealed class RedisLinkTests
             Assert.False(bus.IsConnected);
             var health = new ClusterBusHealth(bus).Check();
             Assert.Contains(bus.Trouble!, health.Detail, StringComparison.Ordinal);
-            await Assert.ThrowsAnyAsync<IOException>(async () => await ledger.ClaimAsync(new Bytes32(new byte[32]), new Bytes32(new byte[32]), ClaimLedgerContract.Long, CancellationToken.None));
+            await Assert.ThrowsAnyAsync<IOException>(async () =>
+                await ledger.ClaimAsync(new Bytes32(new byte[32]), new Bytes32(new byte[32]), ClaimLedgerContract.Long, CancellationToken.None));
         }
 
         await stop.CancelAsync();

@@ -26,7 +26,8 @@ public sealed class ListFileTests : IDisposable
 
     [Fact]
     public void A_file_that_is_not_there_is_a_mistake_in_the_settings() =>
-        Assert.Contains("cannot be read", Assert.Throws<InvalidDataException>(() => ListFile.Read<int>(_folder.File("none"), int.TryParse, "a number")).Message, StringComparison.Ordinal);
+        Assert.Contains("cannot be read", Assert.Throws<InvalidDataException>(() => ListFile.Read<int>(_folder.File("none"), int.TryParse, "a number")).Message,
+            StringComparison.Ordinal);
 
     private string Write(string text)
     {

@@ -27,7 +27,8 @@ public class SettingsSectionsTests
     [InlineData("Sample:Inner:Count", "99999999999", "Sample:Inner:Count: '99999999999' is not a whole number of its size.")]
     [InlineData("Sample:Apps:0:Name", "", "Sample:Apps:0:Name: must not be empty.")]
     [InlineData("Sample:Inner:Day", "Someday", "Sample:Inner:Day: 'Someday' is not one of Sunday, Monday, Tuesday, Wednesday, Thursday, Friday, Saturday.")]
-    [InlineData("Sample:Inner:Wait", "soon", "Sample:Inner:Wait: 'soon' is not a time span (hours:minutes:seconds, days in front with a dot: 00:05:00, 30.00:00:00).")]
+    [InlineData("Sample:Inner:Wait", "soon",
+        "Sample:Inner:Wait: 'soon' is not a time span (hours:minutes:seconds, days in front with a dot: 00:05:00, 30.00:00:00).")]
     public void A_value_that_cannot_be_is_named_with_its_key(string key, string value, string sentence) => Assert.Equal([sentence], Find((key, value)));
 
     [Fact]
@@ -52,7 +53,8 @@ public class SettingsSectionsTests
     public void Sections_of_others_are_left_alone() => Assert.Empty(Find(("PATH", "/bin"), ("Logging:LogLevel:Default", "Debug")));
 
     private static IReadOnlyList<string> Find(params (string Key, string Value)[] settings) => SettingsSections.FindMistakes(
-        new ConfigurationBuilder().AddInMemoryCollection(settings.Select(setting => KeyValuePair.Create(setting.Key, (string?)setting.Value))).Build(), Sections);
+        new ConfigurationBuilder().AddInMemoryCollection(settings.Select(setting => KeyValuePair.Create(setting.Key, (string?)setting.Value)))
+            .Build(), Sections);
 
     private sealed class SampleOptions
     {

@@ -33,9 +33,11 @@ public class CryptoBasicsTests
             v = item.GetProperty("encrypt_with_label");
             var pair = new KeyPair(v.Bytes("priv"), v.Bytes("pub"));
             Assert.Equal(pair.PublicKey, suite.Kem.PublicKey(pair.PrivateKey));
-            Assert.Equal(v.Bytes("plaintext"), suite.DecryptWithLabel(pair.PrivateKey, pair.PublicKey, Label(v), v.Bytes("context"), v.Bytes("kem_output"), v.Bytes("ciphertext")).ToArray());
+            Assert.Equal(v.Bytes("plaintext"),
+                suite.DecryptWithLabel(pair.PrivateKey, pair.PublicKey, Label(v), v.Bytes("context"), v.Bytes("kem_output"), v.Bytes("ciphertext")).ToArray());
             var (enc, ciphertext) = suite.EncryptWithLabel(pair.PublicKey, Label(v), v.Bytes("context"), v.Bytes("plaintext"));
-            Assert.Equal(v.Bytes("plaintext"), suite.DecryptWithLabel(pair.PrivateKey, pair.PublicKey, Label(v), v.Bytes("context"), enc, ciphertext).ToArray());
+            Assert.Equal(v.Bytes("plaintext"),
+                suite.DecryptWithLabel(pair.PrivateKey, pair.PublicKey, Label(v), v.Bytes("context"), enc, ciphertext).ToArray());
         }
 
         static byte[] Label(System.Text.Json.JsonElement v) => Encoding.UTF8.GetBytes(v.GetProperty("label").GetString()!);

@@ -4,8 +4,9 @@ using Marmot.Mls.Crypto;
 namespace Marmot.Mls.Tests.Crypto;
 
 /// <summary>
-/// Byte strings that are no public key, in the manner of Wycheproof's invalid points: wrong lengths, points of low order, points off the curve, the point at infinity, coordinates that are not reduced,
-/// compressed and hybrid forms. Worked out here from the curves' definitions (RFC 7748, 4.1; SEC 1, 2.3; SP 800-186, 3.2.1), not by the code under test.
+/// Byte strings that are no public key, in the manner of Wycheproof's invalid points: wrong lengths, points of low order, points off the curve, the point at
+/// infinity, coordinates that are not reduced, compressed and hybrid forms. Worked out here from the curves' definitions (RFC 7748, 4.1; SEC 1, 2.3; SP
+/// 800-186, 3.2.1), not by the code under test.
 /// </summary>
 internal static class EdgePoints
 {
@@ -43,7 +44,10 @@ internal static class EdgePoints
     private static IEnumerable<(string, byte[])> Ed25519()
     {
         var top = BigInteger.Pow(2, 255);
-        foreach (var (what, y) in ((string, BigInteger)[])[("order 1", 1), ("order 2", Prime25519 - 1), ("order 4", 0), ("not reduced 0", Prime25519), ("not reduced 1", Prime25519 + 1), ("not reduced 2^255 - 1", top - 1)])
+        foreach (var (what, y) in ((string, BigInteger)[])[
+            ("order 1", 1), ("order 2", Prime25519 - 1), ("order 4", 0), ("not reduced 0", Prime25519), ("not reduced 1", Prime25519 + 1),
+            ("not reduced 2^255 - 1", top - 1)
+        ])
         {
             yield return (what, Little(y, 32));
             yield return (what + " with the sign", Little(y + top, 32));
@@ -109,7 +113,8 @@ internal static class EdgePoints
         return root * root % p == square ? root : null;
     }
 
-    private static BigInteger Hex(string value) => BigInteger.Parse("0" + value, System.Globalization.NumberStyles.HexNumber, System.Globalization.CultureInfo.InvariantCulture);
+    private static BigInteger Hex(string value) =>
+        BigInteger.Parse("0" + value, System.Globalization.NumberStyles.HexNumber, System.Globalization.CultureInfo.InvariantCulture);
 
     private static byte[] Little(BigInteger value, int length)
     {

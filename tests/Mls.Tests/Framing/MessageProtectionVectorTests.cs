@@ -25,12 +25,14 @@ public class MessageProtectionVectorTests
             foreach (var type in (ContentType[])[ContentType.Proposal, ContentType.Commit, ContentType.Application])
             {
                 var content = run.Author(type, WireFormat.PrivateMessage);
-                var bytes = new MlsMessage(WireFormat.PrivateMessage, MessageProtection.ProtectPrivate(content, suite, run.NewTree(), run.SenderData, padTo: 64)).ToBytes();
+                var bytes = new MlsMessage(WireFormat.PrivateMessage,
+                    MessageProtection.ProtectPrivate(content, suite, run.NewTree(), run.SenderData, padTo: 64)).ToBytes();
                 Assert.Equal(Body(content), Body(run.OpenPrivate(bytes)));
                 content = run.Author(type, WireFormat.PublicMessage);
                 if (type == ContentType.Application)
                 {
-                    Assert.Equal(MlsError.WrongWireFormat, Assert.Throws<MlsException>(() => MessageProtection.ProtectPublic(content, suite, run.Context, run.MembershipKey)).Error);
+                    Assert.Equal(MlsError.WrongWireFormat,
+                        Assert.Throws<MlsException>(() => MessageProtection.ProtectPublic(content, suite, run.Context, run.MembershipKey)).Error);
                     var forged = new PublicMessage(content, content.MembershipTag(suite, run.Context, run.MembershipKey));
                     Assert.Equal(MlsError.WrongWireFormat, MessageProtection.UnprotectPublic(forged, suite, run.Context, run.MembershipKey));
                     continue;

@@ -9,18 +9,24 @@ namespace Marmot.Mls.Tests.Groups;
 [Trait("Spec", "draft-ietf-mls-extensions, 4")]
 public class AppDataTests
 {
-    private static readonly Capabilities Supported = Capabilities.Of([ExtensionType.AppDataDictionary], [ProposalType.AppDataUpdate, ProposalType.AppEphemeral, ProposalType.SelfRemove]);
+    private static readonly Capabilities Supported = Capabilities.Of([ExtensionType.AppDataDictionary],
+        [ProposalType.AppDataUpdate, ProposalType.AppEphemeral, ProposalType.SelfRemove]);
 
     private static Extension Required(params ushort[] proposals) => new RequiredCapabilities([ExtensionType.AppDataDictionary], proposals, []).ToExtension();
 
-    private static readonly Extension[] WithData = [AppDataDictionary.Empty.With(0x8001, [1]).With(0x8003, [3]).ToExtension(), Required(ProposalType.AppDataUpdate)];
+    private static readonly Extension[] WithData = [
+        AppDataDictionary.Empty.With(0x8001, [1]).With(0x8003, [3]).ToExtension(), Required(ProposalType.AppDataUpdate)
+    ];
 
     private static Client[] InOneGroup(int count, Extension[]? extensions = null, GroupRules? rules = null, Capabilities? capabilities = null)
     {
         var clients = Enumerable.Range(0, count).Select(i => new Client($"client {i}", rules: rules)).ToArray();
         clients[0].NewPackage(capabilities ?? Supported);
         clients[0].Group = Group.Create("group"u8.ToArray(), clients[0].Package!, extensions ?? WithData, clients[0].Rules);
-        var commit = clients[0].Group.Commit(new CommitRequest { Proposals = [.. clients.Skip(1).Select(c => new AddProposal(c.NewPackage(capabilities ?? Supported)))] });
+        var commit = clients[0].Group.Commit(new CommitRequest
+        {
+            Proposals = [.. clients.Skip(1).Select(c => new AddProposal(c.NewPackage(capabilities ?? Supported)))],
+        });
         clients[0].Group.Merge(commit);
         foreach (var client in clients.Skip(1)) client.Joins(commit.Welcome!);
         return clients;
@@ -105,7 +111,8 @@ public class AppDataTests
     public void Updates_insert_replace_and_remove_without_a_path_and_keep_the_extension_in_its_place()
     {
         var clients = InOneGroup(3);
-        var commit = Client.Commits(clients[0], clients, new CommitRequest { Proposals = [Set(0x8002, 2, 2), Set(0x8001, 9), Remove(0x8003)], Format = WireFormat.PublicMessage });
+        var commit = Client.Commits(clients[0], clients,
+            new CommitRequest { Proposals = [Set(0x8002, 2, 2), Set(0x8001, 9), Remove(0x8003)], Format = WireFormat.PublicMessage });
         Assert.False(commit.HasPath);
         Client.AssertAgree(clients);
         foreach (var client in clients)
@@ -142,7 +149,8 @@ public class AppDataTests
         var clients = InOneGroup(2);
         var joiner = new Client("joiner");
         Extension[] changed = [WithData[0], Required(ProposalType.AppDataUpdate, ProposalType.SelfRemove)];
-        var commit = Client.Commits(clients[0], clients, new CommitRequest { Proposals = [Set(0x8001, 5), new AddProposal(joiner.NewPackage(Supported)), new GroupContextExtensionsProposal(changed)] });
+        var commit = Client.Commits(clients[0], clients,
+            new CommitRequest { Proposals = [Set(0x8001, 5), new AddProposal(joiner.NewPackage(Supported)), new GroupContextExtensionsProposal(changed)] });
         Assert.True(commit.HasPath); // the change of the extensions needs one
         joiner.Joins(commit.Welcome!);
         Client[] all = [.. clients, joiner];
@@ -155,7 +163,10 @@ public class AppDataTests
     public void Several_updates_of_one_component_apply_in_order()
     {
         // A component that counts: its update is added to its state, in each member alike.
-        var rules = new GroupRules { UpdateComponent = (component, state, update) => component == 0x8005 ? [(byte)((state?[0] ?? 0) * 2 + update[0])] : update };
+        var rules = new GroupRules
+        {
+            UpdateComponent = (component, state, update) => component == 0x8005 ? [(byte)((state?[0] ?? 0) * 2 + update[0])] : update,
+        };
         var clients = InOneGroup(2, rules: rules);
         Client.Commits(clients[0], clients, new CommitRequest { Proposals = [Set(0x8005, 1), Set(0x8005, 5), Set(0x8001, 7), Set(0x8001, 8)] });
         Client.AssertAgree(clients);
@@ -186,7 +197,8 @@ public class AppDataTests
     {
         var clients = InOneGroup(2);
         Refuses(MlsError.AppDataByExtensions, clients, new GroupContextExtensionsProposal([WithData[1]]));
-        Refuses(MlsError.AppDataByExtensions, clients, new GroupContextExtensionsProposal([AppDataDictionary.Empty.With(0x8001, [1]).ToExtension(), WithData[1]]));
+        Refuses(MlsError.AppDataByExtensions, clients,
+            new GroupContextExtensionsProposal([AppDataDictionary.Empty.With(0x8001, [1]).ToExtension(), WithData[1]]));
         Refuses(MlsError.AppDataByExtensions, clients, new GroupContextExtensionsProposal([AppDataDictionary.Empty.ToExtension()]));
         Client.Commits(clients[0], clients, new CommitRequest { Proposals = [new GroupContextExtensionsProposal([WithData[1], WithData[0]])] });
 
@@ -198,7 +210,8 @@ public class AppDataTests
     public void Extensions_may_replace_the_dictionary_where_updates_are_not_required()
     {
         var clients = InOneGroup(2, [WithData[0]]);
-        Client.Commits(clients[0], clients, new CommitRequest { Proposals = [new GroupContextExtensionsProposal([AppDataDictionary.Empty.With(0x8009, [1]).ToExtension()])] });
+        Client.Commits(clients[0], clients,
+            new CommitRequest { Proposals = [new GroupContextExtensionsProposal([AppDataDictionary.Empty.With(0x8009, [1]).ToExtension()])] });
         Client.AssertAgree(clients);
         Assert.Equal([0x8009], Data(clients[1].Group).Components);
     }
@@ -221,7 +234,9 @@ public class AppDataTests
         var forger = new Forger(clients[2]);
         var leaf = forger.Leaf(clients[2].Group.Leaf(2)!, LeafNodeSource.Update, forger.NewKey(), extensions: [bad]);
         clients[1].Group.Process(Client.Wire(forger.Proposal(new UpdateProposal(leaf))));
-        Assert.False(clients[1].Group.TryProcess(Client.Wire(new Forger(clients[0]).Commit([], null, null, null, clients[1].Group.Current.Proposals[0].Reference)), out _, out var refusal));
+        Assert.False(
+            clients[1].Group.TryProcess(Client.Wire(new Forger(clients[0]).Commit([], null, null, null, clients[1].Group.Current.Proposals[0].Reference)),
+                out _, out var refusal));
         Assert.Equal(new MlsRefusal(MlsError.Malformed, 2), refusal);
     }
 

@@ -7,13 +7,15 @@ using Marmot.Mls.Messages;
 
 namespace Marmot.Mls.Tests.Groups;
 
-/// <summary>Groups with application data components that other implementations made: every member that needs only its keys and what was sent comes to the recorded states.</summary>
+/// <summary>Groups with application data components that other implementations made: every member that needs only its keys and what was sent comes to the
+/// recorded states.</summary>
 [Trait("Spec", "draft-ietf-mls-extensions")]
 public class AppDataVectorTests
 {
     private static JsonElement Load(string name)
     {
-        using var stream = new GZipStream(File.OpenRead(Path.Combine(AppContext.BaseDirectory, "Vectors", "adopted", name + ".json.gz")), CompressionMode.Decompress);
+        using var stream = new GZipStream(File.OpenRead(Path.Combine(AppContext.BaseDirectory, "Vectors", "adopted", name + ".json.gz")),
+            CompressionMode.Decompress);
         using var document = JsonDocument.Parse(stream);
         return document.RootElement.Clone();
     }
@@ -33,7 +35,8 @@ public class AppDataVectorTests
         Assert.Equal(MlsError.None, read.Verify(null));
         Assert.True(read.IsLastResort);
         Assert.Equal(package.Bytes("ref"), read.Reference());
-        return new KeyPackageSecrets(read, package.Secret("init_private"), package.Secret("leaf_private"), suite.Signature.Prepare(account.Bytes("mls_signature_private").AsSpan(0, 32)));
+        return new KeyPackageSecrets(read, package.Secret("init_private"), package.Secret("leaf_private"),
+            suite.Signature.Prepare(account.Bytes("mls_signature_private").AsSpan(0, 32)));
     }
 
     private static void AssertState(JsonElement life, string label, Group group)
@@ -48,7 +51,11 @@ public class AppDataVectorTests
 
         Assert.True(AppDataDictionary.TryFind(group.Extensions, out var dictionary));
         Assert.Equal(state.GetProperty("components").EnumerateObject().Select(c => Convert.ToUInt16(c.Name, 16)), dictionary.Components);
-        foreach (var component in state.GetProperty("components").EnumerateObject()) Assert.Equal(component.Value.GetString(), Convert.ToHexStringLower(dictionary[Convert.ToUInt16(component.Name, 16)]!));
+        foreach (var component in state.GetProperty("components").EnumerateObject())
+        {
+            Assert.Equal(component.Value.GetString(), Convert.ToHexStringLower(dictionary[Convert.ToUInt16(component.Name, 16)]!));
+        }
+
         Assert.Equal(state.Bytes("group_context_dictionary"), dictionary.ToExtension().Data);
     }
 
@@ -146,7 +153,11 @@ public class AppDataVectorTests
             {
                 refused++;
                 Assert.Equal(state, group.Serialize());
-                var expected = StricterThanOpenMls.TryGetValue(id, out var own) ? own : id.StartsWith("gce-", StringComparison.Ordinal) ? MlsError.AppDataByExtensions : MlsError.UnsupportedProposal;
+                var expected = StricterThanOpenMls.TryGetValue(id, out var own)
+                    ? own
+                    : id.StartsWith("gce-", StringComparison.Ordinal)
+                    ? MlsError.AppDataByExtensions
+                    : MlsError.UnsupportedProposal;
                 Assert.Equal(expected, refusal);
                 continue;
             }
@@ -168,13 +179,18 @@ public class AppDataVectorTests
         var joiner = vector.GetProperty("joiner");
         var package = Message(joiner, "key_package").KeyPackage!;
         Assert.Equal(MlsError.None, package.Verify(null));
-        using var keys = new KeyPackageSecrets(package, joiner.Secret("init_priv"), joiner.Secret("encryption_priv"), suite.Signature.Prepare(joiner.Bytes("signature_priv").AsSpan(0, 32)));
+        using var keys = new KeyPackageSecrets(package, joiner.Secret("init_priv"), joiner.Secret("encryption_priv"),
+            suite.Signature.Prepare(joiner.Bytes("signature_priv").AsSpan(0, 32)));
         var group = Group.Join(Message(vector, "welcome"), keys);
 
         Assert.True(AppDataDictionary.TryFind(group.Extensions, out var dictionary));
         var expected = vector.GetProperty("group_state").GetProperty("epoch1_group_context_dictionary").EnumerateObject().ToArray();
         Assert.Equal(expected.Select(c => Convert.ToUInt16(c.Name, 16)), dictionary.Components);
-        foreach (var component in expected) Assert.Equal(component.Value.GetString(), Convert.ToHexStringLower(dictionary[Convert.ToUInt16(component.Name, 16)]!));
+        foreach (var component in expected)
+        {
+            Assert.Equal(component.Value.GetString(), Convert.ToHexStringLower(dictionary[Convert.ToUInt16(component.Name, 16)]!));
+        }
+
         Assert.True(ComponentsList.TryRead(dictionary[ComponentId.AppComponents], out var required));
         Assert.Equal([0x8001, 0x8003, 0x8004, 0x8009, 0x800c], required.Components);
         var exporter = vector.GetProperty("exporters").GetProperty("group_event");

@@ -10,7 +10,9 @@ internal sealed class Client(string name, ushort suite = 1, GroupRules? rules = 
 {
     public const ushort GroupData = 0xf2ee;
     public static readonly Capabilities Supported = Capabilities.Of([GroupData, ExtensionType.LastResort], [ProposalType.SelfRemove]);
-    public static readonly Extension[] MarmotExtensions = [new RequiredCapabilities([GroupData], [ProposalType.SelfRemove], []).ToExtension(), new(GroupData, [0, 2, 7])];
+    public static readonly Extension[] MarmotExtensions = [
+        new RequiredCapabilities([GroupData], [ProposalType.SelfRemove], []).ToExtension(), new(GroupData, [0, 2, 7])
+    ];
 
     public CipherSuite Suite { get; } = CipherSuite.Get(suite);
     public string Name => name;
@@ -23,7 +25,8 @@ internal sealed class Client(string name, ushort suite = 1, GroupRules? rules = 
     public KeyPackage NewPackage(Capabilities? capabilities = null, Lifetime? lifetime = null, Extension[]? leafExtensions = null)
     {
         capabilities ??= Supported;
-        Package = KeyPackageSecrets.Create(Suite, Signature, Credential.Basic(System.Text.Encoding.UTF8.GetBytes(name)), capabilities, lifetime ?? Lifetime.Unlimited,
+        Package = KeyPackageSecrets.Create(Suite, Signature, Credential.Basic(System.Text.Encoding.UTF8.GetBytes(name)), capabilities, lifetime
+            ?? Lifetime.Unlimited,
             capabilities.SupportsExtension(ExtensionType.LastResort) ? [new Extension(ExtensionType.LastResort, [])] : [], leafExtensions);
         Assert.True(KeyPackage.TryRead(Package.KeyPackage.ToBytes(), out var read, out _));
         Assert.Equal(MlsError.None, read!.Verify(null));
@@ -37,7 +40,8 @@ internal sealed class Client(string name, ushort suite = 1, GroupRules? rules = 
         return this;
     }
 
-    public void Joins(MlsMessage welcome, Group? predecessor = null) => Group = Group.Join(Wire(welcome), Package!, new JoinRequest { Rules = Rules, Predecessor = predecessor });
+    public void Joins(MlsMessage welcome, Group? predecessor = null) =>
+        Group = Group.Join(Wire(welcome), Package!, new JoinRequest { Rules = Rules, Predecessor = predecessor });
 
     public static MlsMessage Wire(MlsMessage message)
     {

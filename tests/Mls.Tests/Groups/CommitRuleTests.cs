@@ -52,11 +52,15 @@ public class CommitRuleTests
 
     [Fact]
     public void Refuses_a_path_that_keeps_the_leafs_encryption_key()
-        => RefusesPath(MlsError.EncryptionKeyReused, p => p with { Leaf = _forger.Leaf(p.Leaf, LeafNodeSource.Commit, _clients[0].Group.Leaf(0)!.EncryptionKey) });
+        =>
+            RefusesPath(MlsError.EncryptionKeyReused,
+                p => p with { Leaf = _forger.Leaf(p.Leaf, LeafNodeSource.Commit, _clients[0].Group.Leaf(0)!.EncryptionKey) });
 
     [Fact]
     public void Refuses_a_path_with_a_key_that_is_in_the_tree()
-        => RefusesPath(MlsError.EncryptionKeyReused, p => p with { Nodes = [p.Nodes[0] with { EncryptionKey = _clients[0].Group.Leaf(3)!.EncryptionKey }, p.Nodes[1]] });
+        =>
+            RefusesPath(MlsError.EncryptionKeyReused,
+                p => p with { Nodes = [p.Nodes[0] with { EncryptionKey = _clients[0].Group.Leaf(3)!.EncryptionKey }, p.Nodes[1]] });
 
     [Fact]
     public void Refuses_a_path_with_one_key_twice()
@@ -88,17 +92,20 @@ public class CommitRuleTests
     {
         // The path secret of another path, correctly encrypted.
         var other = _forger.Path();
-        RefusesPath(MlsError.DecryptionFailed, p => p with { Nodes = [p.Nodes[0] with { EncryptedPathSecret = other.Nodes[0].EncryptedPathSecret }, p.Nodes[1]] });
+        RefusesPath(MlsError.DecryptionFailed,
+            p => p with { Nodes = [p.Nodes[0] with { EncryptedPathSecret = other.Nodes[0].EncryptedPathSecret }, p.Nodes[1]] });
     }
 
     [Fact]
-    public void Refuses_a_path_whose_secret_opens_and_gives_other_public_keys() => Refuses(MlsError.BadPath, _forger.Commit([], _forger.PathWithOtherSecrets()));
+    public void Refuses_a_path_whose_secret_opens_and_gives_other_public_keys() =>
+        Refuses(MlsError.BadPath, _forger.Commit([], _forger.PathWithOtherSecrets()));
 
     [Fact]
     public void Refuses_a_wrong_confirmation_tag() => Refuses(MlsError.BadConfirmationTag, _forger.Commit([], _forger.Path()));
 
     [Fact]
-    public void Refuses_a_signature_by_another_key() => Refuses(MlsError.BadSignature, _forger.Commit([], _forger.Path(), signatureKey: _clients[2].SigningKey));
+    public void Refuses_a_signature_by_another_key() =>
+        Refuses(MlsError.BadSignature, _forger.Commit([], _forger.Path(), signatureKey: _clients[2].SigningKey));
 
     [Fact]
     public void Refuses_senders_that_are_no_members()
@@ -172,9 +179,23 @@ public class CommitRuleTests
     public void Refuses_a_self_remove_in_a_private_message()
     {
         var epoch = _clients[0].Group.Current;
-        var framed = new FramedContent { GroupId = epoch.Context.GroupId, Epoch = 1, Sender = Sender.Member(0), AuthenticatedData = [], ContentType = ContentType.Proposal, Proposal = new SelfRemoveProposal() };
-        var content = new AuthenticatedContent { WireFormat = WireFormat.PrivateMessage, Content = framed, Signature = AuthenticatedContent.Sign(epoch.Suite, WireFormat.PrivateMessage, framed, epoch.Context.Encoded, _clients[0].SigningKey) };
-        Refuses(MlsError.WrongWireFormat, new MlsMessage(WireFormat.PrivateMessage, MessageProtection.ProtectPrivate(content, epoch.Suite, epoch.SecretTree, epoch.Secrets.SenderData, 0)));
+        var framed = new FramedContent
+        {
+            GroupId = epoch.Context.GroupId,
+            Epoch = 1,
+            Sender = Sender.Member(0),
+            AuthenticatedData = [],
+            ContentType = ContentType.Proposal,
+            Proposal = new SelfRemoveProposal(),
+        };
+        var content = new AuthenticatedContent
+        {
+            WireFormat = WireFormat.PrivateMessage,
+            Content = framed,
+            Signature = AuthenticatedContent.Sign(epoch.Suite, WireFormat.PrivateMessage, framed, epoch.Context.Encoded, _clients[0].SigningKey),
+        };
+        Refuses(MlsError.WrongWireFormat,
+            new MlsMessage(WireFormat.PrivateMessage, MessageProtection.ProtectPrivate(content, epoch.Suite, epoch.SecretTree, epoch.Secrets.SenderData, 0)));
     }
 
     [Fact]
@@ -182,7 +203,15 @@ public class CommitRuleTests
     {
         var suite = _clients[0].Suite;
         var epoch = _clients[0].Group.Current;
-        var framed = new FramedContent { GroupId = epoch.Context.GroupId, Epoch = 1, Sender = Sender.Member(0), AuthenticatedData = [], ContentType = ContentType.Application, Application = [1] };
+        var framed = new FramedContent
+        {
+            GroupId = epoch.Context.GroupId,
+            Epoch = 1,
+            Sender = Sender.Member(0),
+            AuthenticatedData = [],
+            ContentType = ContentType.Application,
+            Application = [1],
+        };
         // The signature is written last: a longer one leaves its end as what looks like padding.
         var writer = new TlsWriter();
         framed.WriteBody(writer);
@@ -201,7 +230,8 @@ public class CommitRuleTests
         sender.WriteUInt32(generation);
         sender.WriteUInt32(0);
         var senderKey = MessageProtection.SenderDataKey(suite, epoch.Secrets.SenderData, ciphertext);
-        var message = new PrivateMessage(framed.GroupId, 1, ContentType.Application, [], suite.Seal(senderKey.Key, senderKey.Nonce, senderAad, sender.Written), ciphertext);
+        var message = new PrivateMessage(framed.GroupId, 1, ContentType.Application, [],
+            suite.Seal(senderKey.Key, senderKey.Nonce, senderAad, sender.Written), ciphertext);
         Refuses(MlsError.BadPadding, new MlsMessage(WireFormat.PrivateMessage, message));
     }
 

@@ -164,7 +164,8 @@ public class DeletedSecretsTests
         var secrets = group.Current.Secrets;
         var needles = new List<Needle>
         {
-            new("init", secrets.Init), new("membership", secrets.MembershipKey), new("confirmation", secrets.ConfirmationKey), new("external", secrets.External),
+            new("init", secrets.Init), new("membership", secrets.MembershipKey), new("confirmation", secrets.ConfirmationKey),
+                new("external", secrets.External),
         };
         foreach (var (node, key) in group.Current.Keys.ByNode) needles.Add(new Needle(TreeMath.IsLeaf(node) ? "leaf key" : $"key of node {node}", key));
         return needles;

@@ -16,16 +16,20 @@ internal sealed class Forger(Client client)
 {
     private EpochState Epoch => client.Group.Current;
 
-    public MlsMessage Commit(IEnumerable<Proposal> proposals, UpdatePath? path = null, Sender? sender = null, SecretBytes? signatureKey = null, params byte[][] references)
+    public MlsMessage Commit(IEnumerable<Proposal> proposals, UpdatePath? path = null, Sender? sender = null, SecretBytes? signatureKey = null,
+        params byte[][] references)
     {
         ProposalOrRef[] list = [.. references.Select(r => new ProposalOrRef(null, r)), .. proposals.Select(p => new ProposalOrRef(p, null))];
         return Public(ContentType.Commit, null, new Commit(list, path), sender, signatureKey);
     }
 
     public MlsMessage Commit(IEnumerable<Proposal> proposals, Commit commit, Sender? sender = null)
-        => Public(ContentType.Commit, null, commit with { Proposals = [.. commit.Proposals, .. proposals.Select(p => new ProposalOrRef(p, null))] }, sender, null);
+        =>
+            Public(ContentType.Commit, null,
+                commit with { Proposals = [.. commit.Proposals, .. proposals.Select(p => new ProposalOrRef(p, null))] }, sender, null);
 
-    public MlsMessage Proposal(Proposal proposal, Sender? sender = null, SecretBytes? signatureKey = null) => Public(ContentType.Proposal, proposal, null, sender, signatureKey);
+    public MlsMessage Proposal(Proposal proposal, Sender? sender = null, SecretBytes? signatureKey = null) =>
+        Public(ContentType.Proposal, proposal, null, sender, signatureKey);
 
     private MlsMessage Public(ContentType type, Proposal? proposal, Commit? commit, Sender? sender, SecretBytes? signatureKey, byte[]? application = null)
     {
@@ -71,7 +75,8 @@ internal sealed class Forger(Client client)
         sender.WriteUInt32(0);
         using var key = MessageProtection.SenderDataKey(Epoch.Suite, Epoch.Secrets.SenderData, ciphertext);
         var sealedSender = Epoch.Suite.Seal(key.Key, key.Nonce, aad.Written, sender.Written);
-        return new MlsMessage(WireFormat.PrivateMessage, new PrivateMessage(Epoch.Context.GroupId, Epoch.Context.Epoch, ContentType.Application, [], sealedSender, ciphertext));
+        return new MlsMessage(WireFormat.PrivateMessage,
+            new PrivateMessage(Epoch.Context.GroupId, Epoch.Context.Epoch, ContentType.Application, [], sealedSender, ciphertext));
     }
 
     /// <summary>A path whose secrets open, but do not give the public keys beside them.</summary>
@@ -96,14 +101,16 @@ internal sealed class Forger(Client client)
     }
 
     /// <summary>A Welcome made from nothing but a joiner secret of its own: consistent in itself, so that only what is changed can refuse it.</summary>
-    public MlsMessage Welcome(Client joiner, Func<RatchetTree, RatchetTree>? tree = null, Func<GroupContext, GroupContext>? context = null, Func<GroupInfo, GroupInfo>? info = null,
+    public MlsMessage Welcome(Client joiner, Func<RatchetTree, RatchetTree>? tree = null, Func<GroupContext, GroupContext>? context = null,
+        Func<GroupInfo, GroupInfo>? info = null,
         Func<GroupSecrets, GroupSecrets>? secrets = null, bool withTree = true, byte[]? tag = null, byte[]? pskSecret = null)
     {
         var suite = client.Suite;
         var changedTree = Epoch.Tree.Clone();
         changedTree.Add(joiner.Package!.KeyPackage.Leaf);
         if (tree is not null) changedTree = tree(changedTree);
-        var changedContext = Epoch.Context.With(Epoch.Context.Epoch + 1, changedTree.TreeHash(), Epoch.Context.ConfirmedTranscriptHash, Epoch.Context.Extensions);
+        var changedContext = Epoch.Context.With(Epoch.Context.Epoch + 1, changedTree.TreeHash(), Epoch.Context.ConfirmedTranscriptHash,
+            Epoch.Context.Extensions);
         if (context is not null) changedContext = context(changedContext);
         var groupSecrets = new GroupSecrets(SecretBytes.Random(suite.HashLength), null, []);
         if (secrets is not null) groupSecrets = secrets(groupSecrets);
@@ -119,18 +126,23 @@ internal sealed class Forger(Client client)
         groupInfo = (info is null ? groupInfo : info(groupInfo)).Signed(client.SigningKey);
 
         using var welcomeSecret = EpochSecrets.Welcome(suite, groupSecrets.JoinerSecret, psk);
-        var sealedInfo = suite.Seal(suite.ExpandWithLabel(welcomeSecret, "key"u8, default, suite.KeyLength), suite.ExpandWithLabel(welcomeSecret, "nonce"u8, default, 12), default, TlsWriter.Encode(groupInfo));
+        var sealedInfo = suite.Seal(suite.ExpandWithLabel(welcomeSecret, "key"u8, default, suite.KeyLength),
+            suite.ExpandWithLabel(welcomeSecret, "nonce"u8, default, 12), default, TlsWriter.Encode(groupInfo));
         var (enc, ciphertext) = suite.EncryptWithLabel(joiner.Package.KeyPackage.InitKey, "Welcome"u8, sealedInfo, TlsWriter.Encode(groupSecrets));
-        return Client.Wire(new MlsMessage(WireFormat.Welcome, new Welcome(suite.Id, [new EncryptedGroupSecrets(joiner.Package.KeyPackage.Reference(), new HpkeCiphertext(enc, ciphertext))], sealedInfo)));
+        return Client.Wire(
+            new MlsMessage(WireFormat.Welcome,
+                new Welcome(suite.Id, [new EncryptedGroupSecrets(joiner.Package.KeyPackage.Reference(), new HpkeCiphertext(enc, ciphertext))], sealedInfo)));
     }
 
     /// <summary>A valid path for a commit without proposals.</summary>
-    public UpdatePath Path() => TreeKem.Create(Epoch.Tree.Clone(), Epoch.OwnLeaf, Epoch.Tree.Leaf(Epoch.OwnLeaf)!, client.SigningKey, Epoch.Context.GroupId, Epoch.Keys,
-        new HashSet<int>(), hash => Epoch.Context.With(Epoch.Context.Epoch + 1, hash, Epoch.Context.ConfirmedTranscriptHash, Epoch.Context.Extensions).Encoded).Path;
+    public UpdatePath Path() =>
+        TreeKem.Create(Epoch.Tree.Clone(), Epoch.OwnLeaf, Epoch.Tree.Leaf(Epoch.OwnLeaf)!, client.SigningKey, Epoch.Context.GroupId, Epoch.Keys,
+        new HashSet<int>(),
+        hash => Epoch.Context.With(Epoch.Context.Epoch + 1, hash, Epoch.Context.ConfirmedTranscriptHash, Epoch.Context.Extensions).Encoded).Path;
 
     /// <summary>A leaf like the own one with changes, signed for its place.</summary>
-    public LeafNode Leaf(LeafNode from, LeafNodeSource source, byte[]? encryptionKey = null, byte[]? parentHash = null, Capabilities? capabilities = null, Extension[]? extensions = null,
-        Credential? credential = null, byte[]? signatureKey = null) => new LeafNode
+    public LeafNode Leaf(LeafNode from, LeafNodeSource source, byte[]? encryptionKey = null, byte[]? parentHash = null, Capabilities? capabilities = null,
+        Extension[]? extensions = null, Credential? credential = null, byte[]? signatureKey = null) => new LeafNode
         {
             EncryptionKey = encryptionKey ?? from.EncryptionKey,
             SignatureKey = signatureKey ?? from.SignatureKey,
@@ -148,7 +160,9 @@ internal sealed class Forger(Client client)
     {
         var changed = tree is null ? Epoch.Tree : tree(Epoch.Tree.Clone());
         var good = client.Group.GroupInfo().GroupInfo!;
-        var context = fixTreeHash ? Epoch.Context.With(Epoch.Context.Epoch, changed.TreeHash(), Epoch.Context.ConfirmedTranscriptHash, Epoch.Context.Extensions) : Epoch.Context;
+        var context = fixTreeHash
+            ? Epoch.Context.With(Epoch.Context.Epoch, changed.TreeHash(), Epoch.Context.ConfirmedTranscriptHash, Epoch.Context.Extensions)
+            : Epoch.Context;
         var info = new GroupInfo
         {
             Context = context,

@@ -159,7 +159,11 @@ public class GroupStateTests
             for (var bit = 0; bit < 8; bit++)
             {
                 bytes[i] ^= (byte)(1 << bit);
-                if (MlsMessage.TryRead(bytes, out var message, out _)) Assert.False(group.TryProcess(message!, out _, out _), $"byte {i} was accepted with bit {bit} flipped");
+                if (MlsMessage.TryRead(bytes, out var message, out _))
+                {
+                    Assert.False(group.TryProcess(message!, out _, out _), $"byte {i} was accepted with bit {bit} flipped");
+                }
+
                 bytes[i] ^= (byte)(1 << bit);
             }
             Assert.True(before.AsSpan().SequenceEqual(group.Serialize()), $"byte {i} changed the state");
@@ -178,7 +182,11 @@ public class GroupStateTests
             for (var bit = 0; bit < 8; bit++)
             {
                 bytes[i] ^= (byte)(1 << bit);
-                if (MlsMessage.TryRead(bytes, out var message, out _)) Assert.False(Group.TryJoin(message!, bob.Package!, null, out _, out _), $"byte {i} was accepted with bit {bit} flipped");
+                if (MlsMessage.TryRead(bytes, out var message, out _))
+                {
+                    Assert.False(Group.TryJoin(message!, bob.Package!, null, out _, out _), $"byte {i} was accepted with bit {bit} flipped");
+                }
+
                 bytes[i] ^= (byte)(1 << bit);
             }
             Assert.True(before.AsSpan().SequenceEqual(bob.Package.ToBytes()), $"byte {i} changed the key package");

@@ -97,7 +97,10 @@ public class GroupTests
         var clients = Client.InOneGroup(3);
         var newcomer = new Client("new");
         var extensions = new[] { Client.MarmotExtensions[0], new Extension(Client.GroupData, [9]) };
-        var commit = clients[0].Group.Commit(new CommitRequest { Proposals = [new RemoveProposal(2), new AddProposal(newcomer.NewPackage()), new GroupContextExtensionsProposal(extensions)] });
+        var commit = clients[0].Group.Commit(new CommitRequest
+        {
+            Proposals = [new RemoveProposal(2), new AddProposal(newcomer.NewPackage()), new GroupContextExtensionsProposal(extensions)],
+        });
         var staged = Assert.IsType<ReceivedCommit>(clients[1].Group.Process(Client.Wire(commit.Message!))).Commit;
         Assert.Equal(1ul, clients[1].Group.Epoch);
         Assert.Equal(0, staged.Committer);
@@ -270,13 +273,16 @@ public class GroupTests
         // Someone is left out; the first commit changes what was agreed; a second group is named as predecessor.
         Assert.Equal(MlsError.BadReInit, Refusal(all[0]));
         Assert.Equal(MlsError.BadReInit, Refusal([.. all, new GroupContextExtensionsProposal([])]));
-        Assert.Equal(MlsError.BadPsk, Refusal([.. all, new PreSharedKeyProposal(PreSharedKeyId.Resumption(ResumptionUsage.ReInit, "group"u8.ToArray(), 1, new byte[32]))]));
-        Assert.Equal(MlsError.BadPsk, Refusal([.. all, new PreSharedKeyProposal(PreSharedKeyId.Resumption(ResumptionUsage.Branch, "group"u8.ToArray(), 1, new byte[32]))]));
+        Assert.Equal(MlsError.BadPsk,
+            Refusal([.. all, new PreSharedKeyProposal(PreSharedKeyId.Resumption(ResumptionUsage.ReInit, "group"u8.ToArray(), 1, new byte[32]))]));
+        Assert.Equal(MlsError.BadPsk,
+            Refusal([.. all, new PreSharedKeyProposal(PreSharedKeyId.Resumption(ResumptionUsage.Branch, "group"u8.ToArray(), 1, new byte[32]))]));
         clients[0].Group.Discard(clients[0].Group.Commit(new CommitRequest { Predecessor = old, Proposals = all }));
         old.Dispose();
         Assert.Equal(MlsError.GroupClosed, Refusal(all));
 
-        MlsError Refusal(params Proposal[] proposals) => Client.Refusal(() => clients[0].Group.Commit(new CommitRequest { Predecessor = old, Proposals = proposals }));
+        MlsError Refusal(params Proposal[] proposals) =>
+            Client.Refusal(() => clients[0].Group.Commit(new CommitRequest { Predecessor = old, Proposals = proposals }));
     }
 
     [Fact]
@@ -310,7 +316,8 @@ public class GroupTests
         foreach (var (sender, proposal) in new (int, Proposal)[]
         {
             (2, new RemoveProposal(3)), (1, new RemoveProposal(3)), (4, new AddProposal(newcomer.NewPackage())), (1, new AddProposal(newcomer.NewPackage())),
-            (1, new ReInitProposal([1], 1, 1, [])), (2, new GroupContextExtensionsProposal(Client.MarmotExtensions)), (4, new GroupContextExtensionsProposal([])),
+            (1, new ReInitProposal([1], 1, 1, [])), (2, new GroupContextExtensionsProposal(Client.MarmotExtensions)),
+            (4, new GroupContextExtensionsProposal([])),
         })
         {
             Deliver(clients[sender].Group.Propose(proposal), sender);
@@ -319,9 +326,11 @@ public class GroupTests
         Deliver(clients[5].Group.Propose(new SelfRemoveProposal()), 5);
 
         var commit = clients[0].Group.Commit();
-        Assert.Equal(new (uint, ushort)[] { (2, ProposalType.Remove), (4, ProposalType.Add), (2, ProposalType.GroupContextExtensions), (4, ProposalType.Update), (5, ProposalType.SelfRemove) },
+        Assert.Equal(new (uint, ushort)[] { (2, ProposalType.Remove), (4, ProposalType.Add), (2, ProposalType.GroupContextExtensions), (4, ProposalType.Update),
+            (5, ProposalType.SelfRemove) },
             commit.Proposals.Select(p => (p.Sender.Index, p.Proposal.Type)));
-        var last = clients[4].Group.PendingProposals.Select(p => p.Proposal).OfType<UpdateProposal>().Last(u => u.Leaf.SignatureKey.AsSpan().SequenceEqual(clients[4].Signature.PublicKey));
+        var last = clients[4].Group.PendingProposals.Select(p => p.Proposal).OfType<UpdateProposal>()
+            .Last(u => u.Leaf.SignatureKey.AsSpan().SequenceEqual(clients[4].Signature.PublicKey));
         Assert.Equal(last.Leaf.EncryptionKey, commit.Proposals.Select(p => p.Proposal).OfType<UpdateProposal>().Single().Leaf.EncryptionKey);
         clients[0].Group.Merge(commit);
         Client[] left = [clients[1], clients[2], clients[4]];
@@ -343,7 +352,8 @@ public class GroupTests
         foreach (var proposal in (Proposal[])
         [
             new RemoveProposal(0), new AddProposal(new Client("cannot").NewPackage(Capabilities.Of([], []))), new AddProposal(clients[2].NewPackage()),
-            new PreSharedKeyProposal(PreSharedKeyId.External("unknown"u8.ToArray(), new byte[32])), new CustomProposal(0x1234, []), new AddProposal(good.NewPackage()),
+            new PreSharedKeyProposal(PreSharedKeyId.External("unknown"u8.ToArray(), new byte[32])), new CustomProposal(0x1234, []),
+            new AddProposal(good.NewPackage()),
         ])
         {
             var message = clients[1].Group.Propose(proposal);
@@ -368,7 +378,8 @@ public class GroupTests
     public void External_senders_propose_and_members_commit_it()
     {
         var service = new Client("service");
-        var extensions = new[] { Client.MarmotExtensions[0], Client.MarmotExtensions[1], ExternalSender.ToExtension([new ExternalSender(service.Signature.PublicKey, Credential.Basic("service"u8))]) };
+        var extensions = new[] { Client.MarmotExtensions[0], Client.MarmotExtensions[1],
+            ExternalSender.ToExtension([new ExternalSender(service.Signature.PublicKey, Credential.Basic("service"u8))]) };
         var clients = Client.InOneGroup(3, extensions: extensions);
         var framed = new FramedContent
         {
@@ -386,7 +397,11 @@ public class GroupTests
             Signature = AuthenticatedContent.Sign(service.Suite, WireFormat.PublicMessage, framed, [], service.SigningKey),
         };
         var message = new MlsMessage(WireFormat.PublicMessage, new PublicMessage(content, null));
-        foreach (var client in clients) Assert.Equal(SenderType.External, Assert.IsType<ReceivedProposal>(client.Group.Process(Client.Wire(message))).Sender.Type);
+        foreach (var client in clients)
+        {
+            Assert.Equal(SenderType.External, Assert.IsType<ReceivedProposal>(client.Group.Process(Client.Wire(message))).Sender.Type);
+        }
+
         Client.Commits(clients[0], clients.Take(2), new CommitRequest());
         Client.AssertAgree(clients.Take(2));
         Assert.Equal(2, clients[0].Group.Members.Count);

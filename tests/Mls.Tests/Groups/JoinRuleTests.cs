@@ -38,19 +38,25 @@ public class JoinRuleTests
 
     [Fact]
     public void Refuses_a_group_info_signed_by_another_member()
-        => Refuses(MlsError.BadSignature, _forger.Welcome(_joiner, info: i => new GroupInfo { Context = i.Context, Extensions = i.Extensions, ConfirmationTag = i.ConfirmationTag, Signer = 2 }));
+        =>
+            Refuses(MlsError.BadSignature,
+                _forger.Welcome(_joiner,
+                    info: i => new GroupInfo { Context = i.Context, Extensions = i.Extensions, ConfirmationTag = i.ConfirmationTag, Signer = 2 }));
 
     [Fact]
     public void Refuses_a_signer_that_is_no_member()
     {
         foreach (var signer in (uint[])[7, 99, uint.MaxValue])
         {
-            Refuses(MlsError.BadSender, _forger.Welcome(_joiner, info: i => new GroupInfo { Context = i.Context, Extensions = i.Extensions, ConfirmationTag = i.ConfirmationTag, Signer = signer }));
+            Refuses(MlsError.BadSender,
+                _forger.Welcome(_joiner,
+                    info: i => new GroupInfo { Context = i.Context, Extensions = i.Extensions, ConfirmationTag = i.ConfirmationTag, Signer = signer }));
         }
     }
 
     [Fact]
-    public void Refuses_a_tree_that_is_not_the_one_hashed() => Refuses(MlsError.BadTreeHash, _forger.Welcome(_joiner, context: c => c.With(c.Epoch, new byte[32], c.ConfirmedTranscriptHash, c.Extensions)));
+    public void Refuses_a_tree_that_is_not_the_one_hashed() =>
+        Refuses(MlsError.BadTreeHash, _forger.Welcome(_joiner, context: c => c.With(c.Epoch, new byte[32], c.ConfirmedTranscriptHash, c.Extensions)));
 
     [Fact]
     public void Refuses_a_tree_without_the_joiners_leaf()
@@ -66,7 +72,16 @@ public class JoinRuleTests
 
     [Fact]
     public void Refuses_an_extension_type_twice_in_the_group_info()
-        => Refuses(MlsError.DuplicateExtension, _forger.Welcome(_joiner, info: i => new GroupInfo { Context = i.Context, Extensions = [.. i.Extensions, .. i.Extensions], ConfirmationTag = i.ConfirmationTag, Signer = i.Signer }));
+        =>
+            Refuses(MlsError.DuplicateExtension,
+                _forger.Welcome(_joiner,
+                    info: i => new GroupInfo
+                    {
+                        Context = i.Context,
+                        Extensions = [.. i.Extensions, .. i.Extensions],
+                        ConfirmationTag = i.ConfirmationTag,
+                        Signer = i.Signer,
+                    }));
 
     [Fact]
     public void Refuses_a_path_secret_that_does_not_give_the_keys_of_the_tree()
@@ -78,25 +93,35 @@ public class JoinRuleTests
     }
 
     [Fact]
-    public void Refuses_a_path_secret_where_no_node_is_shared() => Refuses(MlsError.BadPath, _forger.Welcome(_joiner, secrets: s => s with { PathSecret = SecretBytes.Random(32) }));
+    public void Refuses_a_path_secret_where_no_node_is_shared() =>
+        Refuses(MlsError.BadPath, _forger.Welcome(_joiner, secrets: s => s with { PathSecret = SecretBytes.Random(32) }));
 
     [Fact]
     public void Refuses_a_leaf_that_the_application_does_not_accept()
-        => Refuses(MlsError.CredentialRefused, _forger.Welcome(_joiner), new JoinRequest { Rules = new GroupRules { AcceptLeaf = (_, leaf) => !leaf.Credential.Content.AsSpan().SequenceEqual("client 2"u8) } });
+        =>
+            Refuses(MlsError.CredentialRefused, _forger.Welcome(_joiner),
+                new JoinRequest { Rules = new GroupRules { AcceptLeaf = (_, leaf) => !leaf.Credential.Content.AsSpan().SequenceEqual("client 2"u8) } });
 
     [Fact]
     public void Refuses_a_leaf_that_lacks_a_required_capability()
-        => Refuses(MlsError.MissingCapability, _forger.Welcome(_joiner, context: c => c.With(c.Epoch, c.TreeHash, c.ConfirmedTranscriptHash, [new RequiredCapabilities([0x7777], [], []).ToExtension()])));
+        =>
+            Refuses(MlsError.MissingCapability,
+                _forger.Welcome(_joiner,
+                    context: c => c.With(c.Epoch, c.TreeHash, c.ConfirmedTranscriptHash, [new RequiredCapabilities([0x7777], [], []).ToExtension()])));
 
     [Fact]
-    public void Refuses_an_unknown_psk() => Refuses(MlsError.BadPsk, _forger.Welcome(_joiner, secrets: s => s with { Psks = [PreSharedKeyId.External([1], new byte[32])] }));
+    public void Refuses_an_unknown_psk() =>
+        Refuses(MlsError.BadPsk, _forger.Welcome(_joiner, secrets: s => s with { Psks = [PreSharedKeyId.External([1], new byte[32])] }));
 
     [Fact]
-    public void Refuses_a_psk_whose_nonce_has_the_wrong_length() => Refuses(MlsError.BadPsk, _forger.Welcome(_joiner, secrets: s => s with { Psks = [Psk(ResumptionUsage.Branch, nonce: 31)] }));
+    public void Refuses_a_psk_whose_nonce_has_the_wrong_length() =>
+        Refuses(MlsError.BadPsk, _forger.Welcome(_joiner, secrets: s => s with { Psks = [Psk(ResumptionUsage.Branch, nonce: 31)] }));
 
     [Fact]
     public void Refuses_more_than_one_psk_of_a_reinit_or_branch()
-        => Refuses(MlsError.BadPsk, _forger.Welcome(_joiner, secrets: s => s with { Psks = [Psk(ResumptionUsage.Branch), Psk(ResumptionUsage.ReInit)] }), new JoinRequest { Predecessor = _clients[1].Group });
+        =>
+            Refuses(MlsError.BadPsk, _forger.Welcome(_joiner, secrets: s => s with { Psks = [Psk(ResumptionUsage.Branch), Psk(ResumptionUsage.ReInit)] }),
+                new JoinRequest { Predecessor = _clients[1].Group });
 
     [Fact]
     public void Refuses_a_welcome_of_another_suite()
@@ -108,20 +133,24 @@ public class JoinRuleTests
     }
 
     /// <summary>A Welcome to a group that names its predecessor: the same group id and members, and the joiner.</summary>
-    private MlsMessage Successor(Group predecessor, PreSharedKeyId id, ulong epoch = 1, Func<RatchetTree, RatchetTree>? tree = null, SecretBytes? resumption = null)
+    private MlsMessage Successor(Group predecessor, PreSharedKeyId id, ulong epoch = 1, Func<RatchetTree, RatchetTree>? tree = null,
+        SecretBytes? resumption = null)
     {
         var psk = PskSecret.Compute(predecessor.Suite, [(id, resumption ?? predecessor.Current.Secrets.Resumption.Clone())]).ToArray();
-        return _forger.Welcome(_joiner, tree, c => c.With(epoch, c.TreeHash, c.ConfirmedTranscriptHash, c.Extensions), secrets: s => s with { Psks = [id] }, pskSecret: psk);
+        return _forger.Welcome(_joiner, tree, c => c.With(epoch, c.TreeHash, c.ConfirmedTranscriptHash, c.Extensions), secrets: s => s with { Psks = [id] },
+            pskSecret: psk);
     }
 
     /// <summary>All members close their group in favour of this one; gives the joiner's view of it.</summary>
     private Group ReInitialised(string groupId = "group", Extension[]? extensions = null)
     {
-        Client.Commits(_clients[0], _clients, new CommitRequest { Proposals = [new ReInitProposal(System.Text.Encoding.UTF8.GetBytes(groupId), 1, 1, extensions ?? Client.MarmotExtensions)] });
+        Client.Commits(_clients[0], _clients,
+            new CommitRequest { Proposals = [new ReInitProposal(System.Text.Encoding.UTF8.GetBytes(groupId), 1, 1, extensions ?? Client.MarmotExtensions)] });
         return _clients[1].Group;
     }
 
-    private static PreSharedKeyId LastPsk(Group predecessor) => PreSharedKeyId.Resumption(ResumptionUsage.ReInit, predecessor.GroupId.ToArray(), predecessor.Epoch, new byte[32]);
+    private static PreSharedKeyId LastPsk(Group predecessor) =>
+        PreSharedKeyId.Resumption(ResumptionUsage.ReInit, predecessor.GroupId.ToArray(), predecessor.Epoch, new byte[32]);
 
     [Theory]
     [InlineData(1, MlsError.None)]
@@ -129,7 +158,8 @@ public class JoinRuleTests
     public void Refuses_a_branch_that_is_not_in_its_first_epoch(ulong epoch, MlsError expected)
     {
         var predecessor = _clients[1].Group;
-        Group.TryJoin(Successor(predecessor, Psk(ResumptionUsage.Branch), epoch), _joiner.Package!, new JoinRequest { Predecessor = predecessor }, out _, out var error);
+        Group.TryJoin(Successor(predecessor, Psk(ResumptionUsage.Branch), epoch), _joiner.Package!, new JoinRequest { Predecessor = predecessor },
+            out _, out var error);
         Assert.Equal(expected, error);
     }
 
@@ -179,7 +209,8 @@ public class JoinRuleTests
     public void Refuses_a_successor_that_is_not_in_its_first_epoch(ulong epoch, MlsError expected)
     {
         var predecessor = ReInitialised();
-        Group.TryJoin(Successor(predecessor, LastPsk(predecessor), epoch), _joiner.Package!, new JoinRequest { Predecessor = predecessor }, out _, out var error);
+        Group.TryJoin(Successor(predecessor, LastPsk(predecessor), epoch), _joiner.Package!, new JoinRequest { Predecessor = predecessor },
+            out _, out var error);
         Assert.Equal(expected, error);
     }
 

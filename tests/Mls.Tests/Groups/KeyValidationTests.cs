@@ -7,7 +7,8 @@ using Marmot.Mls.Tree;
 
 namespace Marmot.Mls.Tests.Groups;
 
-/// <summary>Public keys are validated wherever they come in (RFC 9180, 7.1.4; RFC 9420, 5.1.1 and 7.3), in every suite, and the refusal names the leaf.</summary>
+/// <summary>Public keys are validated wherever they come in (RFC 9180, 7.1.4; RFC 9420, 5.1.1 and 7.3), in every suite, and the refusal names the
+/// leaf.</summary>
 [Trait("Spec", "RFC 9180, 7.1.4")]
 public class KeyValidationTests
 {
@@ -35,7 +36,8 @@ public class KeyValidationTests
             Lifetime = good.Leaf.Lifetime,
             Extensions = good.Leaf.Extensions,
         }.Signed(client.Suite, client.SigningKey, default, 0);
-        return new KeyPackage { Version = 1, CipherSuite = client.Suite.Id, InitKey = initKey ?? good.InitKey, Leaf = leaf, Extensions = good.Extensions }.Signed(client.Suite, client.SigningKey);
+        return new KeyPackage { Version = 1, CipherSuite = client.Suite.Id, InitKey = initKey ?? good.InitKey, Leaf = leaf, Extensions = good.Extensions }
+            .Signed(client.Suite, client.SigningKey);
     }
 
     [Theory]
@@ -78,7 +80,8 @@ public class KeyValidationTests
         {
             Assert.True(MlsError.InvalidKey == Client.Refusal(() => tested.HpkeSeal(key, tested.HpkeInfoHash(default), default, [1])), what);
             Assert.True(MlsError.InvalidKey == Client.Refusal(() => tested.HpkeSendExport(key, "x"u8, 32)), what);
-            Assert.True(MlsError.InvalidKey == Client.Refusal(() => tested.HpkeOpen(own.PrivateKey, own.PublicKey, key, tested.HpkeInfoHash(default), default, new byte[40])), what);
+            Assert.True(MlsError.InvalidKey
+                == Client.Refusal(() => tested.HpkeOpen(own.PrivateKey, own.PublicKey, key, tested.HpkeInfoHash(default), default, new byte[40])), what);
             Assert.True(MlsError.InvalidKey == Client.Refusal(() => tested.HpkeReceiveExport(own, key, "x"u8, 32)), what);
         }
     }
@@ -107,7 +110,8 @@ public class KeyValidationTests
         foreach (var (what, key) in EdgePoints.Kem(suite).Where(p => p.Key.Length > 0))
         {
             var package = Package(candidate, encryptionKey: key);
-            Assert.True(MlsError.InvalidKey == Client.Refusal(() => clients[0].Group.Commit(new CommitRequest { Proposals = [new AddProposal(package)] })), what);
+            Assert.True(MlsError.InvalidKey
+                == Client.Refusal(() => clients[0].Group.Commit(new CommitRequest { Proposals = [new AddProposal(package)] })), what);
             Refuses(null, what, clients[1].Group, forger.Commit([new AddProposal(package)]));
             Refuses(null, what, clients[1].Group, forger.Proposal(new AddProposal(package)));
             Refuses(null, what, clients[1].Group, forger.Commit([new AddProposal(Package(candidate, initKey: key))]));
@@ -127,7 +131,8 @@ public class KeyValidationTests
         }
         foreach (var (what, key) in EdgePoints.Signature(suite))
         {
-            Refuses(2, what, clients[1].Group, forger.Proposal(new UpdateProposal(forger.Leaf(old, LeafNodeSource.Update, forger.NewKey(), signatureKey: key))));
+            Refuses(2, what, clients[1].Group,
+                forger.Proposal(new UpdateProposal(forger.Leaf(old, LeafNodeSource.Update, forger.NewKey(), signatureKey: key))));
         }
     }
 
@@ -145,16 +150,22 @@ public class KeyValidationTests
             for (var i = 0; i < path.Nodes.Length; i++)
             {
                 var at = i;
-                Refuses(3, what, clients[1].Group, forger.Commit([], path with { Nodes = [.. path.Nodes.Select((n, j) => j == at ? n with { EncryptionKey = key } : n)] }));
+                Refuses(3, what, clients[1].Group,
+                    forger.Commit([], path with { Nodes = [.. path.Nodes.Select((n, j) => j == at ? n with { EncryptionKey = key } : n)] }));
             }
 
             // The output of the KEM, of every ciphertext: the receiver looks at its own.
-            var broken = path with { Nodes = [.. path.Nodes.Select(n => n with { EncryptedPathSecret = [.. n.EncryptedPathSecret.Select(c => c with { KemOutput = key })] })] };
+            var broken = path with
+            {
+                Nodes = [.. path.Nodes.Select(n => n with { EncryptedPathSecret = [.. n.EncryptedPathSecret.Select(c => c with { KemOutput = key })] })],
+            };
             Refuses(3, what, clients[1].Group, forger.Commit([], broken));
         }
         foreach (var (what, key) in EdgePoints.Signature(suite))
         {
-            Refuses(3, what, clients[1].Group, forger.Commit([], path with { Leaf = forger.Leaf(old, LeafNodeSource.Commit, path.Leaf.EncryptionKey, path.Leaf.ParentHash, signatureKey: key) }));
+            Refuses(3, what, clients[1].Group,
+                forger.Commit([],
+                    path with { Leaf = forger.Leaf(old, LeafNodeSource.Commit, path.Leaf.EncryptionKey, path.Leaf.ParentHash, signatureKey: key) }));
         }
     }
 
@@ -246,7 +257,8 @@ public class KeyValidationTests
                 ConfirmationTag = good.ConfirmationTag,
                 Signer = good.Signer,
             }.Signed(clients[0].SigningKey);
-            Assert.True(MlsError.InvalidKey == Client.Refusal(() => Group.JoinExternally(Client.Wire(new MlsMessage(WireFormat.GroupInfo, info)), joiner.Package!)), what);
+            Assert.True(MlsError.InvalidKey
+                == Client.Refusal(() => Group.JoinExternally(Client.Wire(new MlsMessage(WireFormat.GroupInfo, info)), joiner.Package!)), what);
         }
 
         // And the other way round: the joiner's external commit carries the KEM output.
@@ -269,7 +281,8 @@ public class KeyValidationTests
         {
             Extension[] extensions = [.. Client.MarmotExtensions, ExternalSender.ToExtension([new ExternalSender(key, Credential.Basic("service"u8))])];
             Refuses(null, what, clients[1].Group, new Forger(clients[0]).Proposal(new GroupContextExtensionsProposal(extensions)));
-            Assert.True(MlsError.InvalidKey == Client.Refusal(() => clients[0].Group.Commit(new CommitRequest { Proposals = [new GroupContextExtensionsProposal(extensions)] })), what);
+            Assert.True(MlsError.InvalidKey
+                == Client.Refusal(() => clients[0].Group.Commit(new CommitRequest { Proposals = [new GroupContextExtensionsProposal(extensions)] })), what);
             Assert.True(MlsError.InvalidKey == Client.Refusal(() => new Client("creator", suite).Creates(extensions: extensions)), what);
         }
     }
@@ -292,7 +305,8 @@ public class KeyValidationTests
         Client[] others = [.. clients.Where((_, i) => i != 2)];
 
         // Renaming, renewing keys and removing somebody else: each needs a path that cannot reach leaf 2.
-        Client.Commits(clients[0], others, new CommitRequest { Proposals = [new GroupContextExtensionsProposal([.. Client.MarmotExtensions[..1], new(Client.GroupData, [7])])] });
+        Client.Commits(clients[0], others,
+            new CommitRequest { Proposals = [new GroupContextExtensionsProposal([.. Client.MarmotExtensions[..1], new(Client.GroupData, [7])])] });
         Client.Commits(clients[1], others, new CommitRequest { ForcePath = true });
         Client.Commits(clients[0], others.Where(c => c != clients[4]), new CommitRequest { Proposals = [new RemoveProposal(4)] });
         others = [.. others.Where(c => c != clients[4])];
@@ -323,7 +337,8 @@ public class KeyValidationTests
         var clients = Client.InOneGroup(4);
         Client.Commits(clients[2], clients, new CommitRequest { ForcePath = true });
         var parent = clients[0].Group.Current.Tree.Parent(5)!;
-        clients[0].Group.Current.Tree.SetParent(5, new ParentNode { EncryptionKey = EdgePoints.Worst(1), ParentHash = parent.ParentHash, UnmergedLeaves = parent.UnmergedLeaves });
+        clients[0].Group.Current.Tree.SetParent(5,
+            new ParentNode { EncryptionKey = EdgePoints.Worst(1), ParentHash = parent.ParentHash, UnmergedLeaves = parent.UnmergedLeaves });
 
         var refusal = Assert.Throws<MlsException>(() => clients[0].Group.Commit(new CommitRequest { ForcePath = true })).Refusal;
         Assert.Equal(new MlsRefusal(MlsError.InvalidKey, 2), refusal);

@@ -47,7 +47,8 @@ public class LeafRuleTests
     public void Refuses_a_path_with_the_signature_key_of_another_member()
     {
         var path = _forger.Path();
-        Refuses(MlsError.DuplicateKey, _forger.Commit([], path with { Leaf = WithSignatureKeyOf(3, 0, LeafNodeSource.Commit, path.Leaf, path.Leaf.EncryptionKey) }));
+        Refuses(MlsError.DuplicateKey,
+            _forger.Commit([], path with { Leaf = WithSignatureKeyOf(3, 0, LeafNodeSource.Commit, path.Leaf, path.Leaf.EncryptionKey) }));
     }
 
     [Fact]
@@ -75,7 +76,8 @@ public class LeafRuleTests
         alice.NewPackage(both);
         alice.Group = Group.Create("group"u8.ToArray(), alice.Package!, Client.MarmotExtensions);
         bob.Joins(Client.Commits(alice, [alice], new CommitRequest { Proposals = [new AddProposal(bob.NewPackage(both))] }).Welcome!);
-        var package = KeyPackageSecrets.Create(carol.Suite, carol.Signature, new Credential(9, [1]), Client.Supported with { Credentials = credentials }, Lifetime.Unlimited).KeyPackage;
+        var package = KeyPackageSecrets.Create(carol.Suite, carol.Signature, new Credential(9, [1]), Client.Supported with { Credentials = credentials },
+            Lifetime.Unlimited).KeyPackage;
         Assert.False(bob.Group.TryProcess(new Forger(alice).Commit([new AddProposal(package)]), out _, out var error));
         Assert.Equal(expected, error);
     }
@@ -84,7 +86,10 @@ public class LeafRuleTests
     public void External_senders_propose_adds_removes_psks_reinits_and_context_changes_and_nothing_else()
     {
         var service = new Client("service");
-        var clients = Client.InOneGroup(3, extensions: [.. Client.MarmotExtensions, ExternalSender.ToExtension([new ExternalSender(service.Signature.PublicKey, Credential.Basic("service"u8))])]);
+        var clients = Client.InOneGroup(3,
+            extensions: [
+                .. Client.MarmotExtensions, ExternalSender.ToExtension([new ExternalSender(service.Signature.PublicKey, Credential.Basic("service"u8))])
+            ]);
         var forger = new Forger(clients[0]);
         Assert.Equal(MlsError.None, Give(new RemoveProposal(2)));
         Assert.Equal(MlsError.None, Give(new AddProposal(new Client("new").NewPackage())));
@@ -98,12 +103,14 @@ public class LeafRuleTests
         Assert.Equal(MlsError.BadSender, Give(new CustomProposal(0x7777, [])));
         Assert.Equal(MlsError.BadSender, Give(new RemoveProposal(2), index: 1));
         Assert.Equal(MlsError.BadSignature, Give(new RemoveProposal(2), key: clients[0].SigningKey));
-        Assert.False(clients[1].Group.TryProcess(forger.Commit([], forger.Path(), new Sender(SenderType.External, 0), service.SigningKey), out _, out var error));
+        Assert.False(clients[1].Group.TryProcess(forger.Commit([], forger.Path(), new Sender(SenderType.External, 0), service.SigningKey), out _,
+            out var error));
         Assert.Equal(MlsError.BadSender, error);
 
         MlsError Give(Proposal proposal, uint index = 0, SecretBytes? key = null)
         {
-            clients[1].Group.TryProcess(Client.Wire(forger.Proposal(proposal, new Sender(SenderType.External, index), key ?? service.SigningKey)), out _, out var error);
+            clients[1].Group.TryProcess(Client.Wire(forger.Proposal(proposal, new Sender(SenderType.External, index), key ?? service.SigningKey)),
+                out _, out var error);
             return error;
         }
     }
@@ -158,7 +165,18 @@ public class LeafRuleTests
             foreach (var bad in (int[])[members - 1, members - 3, 5])
             {
                 var old = tree.Leaf(bad)!;
-                tree.SetLeaf(bad, new LeafNode { EncryptionKey = old.EncryptionKey, SignatureKey = old.SignatureKey, Credential = old.Credential, Capabilities = old.Capabilities, Source = old.Source, Lifetime = new Lifetime(1, 2), Extensions = old.Extensions, Signature = old.Signature });
+                tree.SetLeaf(bad,
+                    new LeafNode
+                    {
+                        EncryptionKey = old.EncryptionKey,
+                        SignatureKey = old.SignatureKey,
+                        Credential = old.Credential,
+                        Capabilities = old.Capabilities,
+                        Source = old.Source,
+                        Lifetime = new Lifetime(1, 2),
+                        Extensions = old.Extensions,
+                        Signature = old.Signature
+                    });
             }
             return tree;
         });

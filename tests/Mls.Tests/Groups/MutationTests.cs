@@ -6,8 +6,9 @@ using Xunit.Abstractions;
 namespace Marmot.Mls.Tests.Groups;
 
 /// <summary>
-/// A million damaged messages against one group: from strangers (who cannot sign), from a member (whose damaged contents carry valid signatures and tags), and from one who holds the sender data
-/// secret. Nothing but an <see cref="MlsError"/> may come of one, no state may change, and none may take much more memory than its own size.
+/// A million damaged messages against one group: from strangers (who cannot sign), from a member (whose damaged contents carry valid signatures and tags), and
+/// from one who holds the sender data secret. Nothing but an <see cref="MlsError"/> may come of one, no state may change, and none may take much more memory
+/// than its own size.
 /// </summary>
 [Trait("Spec", "RFC 9420")]
 [Collection(nameof(WholeProcess))]
@@ -88,7 +89,11 @@ public class MutationTests(ITestOutputHelper output)
                 Committed(new CommitRequest { ForcePath = true }),
                 Committed(new CommitRequest { ForcePath = true, Format = WireFormat.PublicMessage }),
                 Committed(new CommitRequest { Proposals = adds.Proposals, ForcePath = true, Format = WireFormat.PublicMessage }),
-                Committed(new CommitRequest { Proposals = [new RemoveProposal(3), new GroupContextExtensionsProposal(Client.MarmotExtensions)], Format = WireFormat.PublicMessage }),
+                Committed(new CommitRequest
+                {
+                    Proposals = [new RemoveProposal(3), new GroupContextExtensionsProposal(Client.MarmotExtensions)],
+                    Format = WireFormat.PublicMessage,
+                }),
                 _forger.Proposal(new AddProposal(_joiner.Package!.KeyPackage)),
                 _forger.Proposal(new RemoveProposal(3)),
                 Group.JoinExternally(group.GroupInfo(), external.Package!).Commit,
@@ -101,9 +106,11 @@ public class MutationTests(ITestOutputHelper output)
             _valid = [.. _validMessages.Select(m => m.ToBytes())];
             _contents = [.. new Proposal[]
             {
-                new AddProposal(_joiner.Package!.KeyPackage), new RemoveProposal(3), new GroupContextExtensionsProposal(Client.MarmotExtensions), new SelfRemoveProposal(),
+                new AddProposal(_joiner.Package!.KeyPackage), new RemoveProposal(3), new GroupContextExtensionsProposal(Client.MarmotExtensions),
+                    new SelfRemoveProposal(),
                 new UpdateProposal(_forger.Leaf(group.Leaf(0)!, LeafNodeSource.Update, _forger.NewKey())), new ReInitProposal([1], 1, 1, []),
-                new PreSharedKeyProposal(PreSharedKeyId.External([1], new byte[32])), new ExternalInitProposal(new byte[32]), new CustomProposal(0x1234, [1, 2, 3]),
+                new PreSharedKeyProposal(PreSharedKeyId.External([1], new byte[32])), new ExternalInitProposal(new byte[32]),
+                new CustomProposal(0x1234, [1, 2, 3]),
             }.Select(p => TlsWriter.Encode(p))];
             _commit = TlsWriter.Encode(new Commit([.. adds.Proposals.Select(p => new ProposalOrRef(p, null))], _forger.Path()));
             _state = _receiver.Group.Serialize();
@@ -145,7 +152,8 @@ public class MutationTests(ITestOutputHelper output)
             var allocated = GC.GetAllocatedBytesForCurrentThread();
             var error = Handle(bytes);
             allocated = GC.GetAllocatedBytesForCurrentThread() - allocated;
-            Assert.True(allocated < AllocationPerMessage + ((long)bytes.Length * AllocationPerByte), $"{error}: {bytes.Length} bytes made {allocated} bytes of garbage");
+            Assert.True(allocated < AllocationPerMessage + ((long)bytes.Length * AllocationPerByte),
+                $"{error}: {bytes.Length} bytes made {allocated} bytes of garbage");
             return error;
         }
 

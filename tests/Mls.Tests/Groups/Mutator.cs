@@ -85,7 +85,9 @@ internal sealed class Mutator(int seed)
                     Commit = framed.Commit is { } commit && _random.Next(2) == 0 ? Structured(commit) : framed.Commit,
                 },
                 Signature = _random.Next(4) == 0 ? Once(content.Signature, content.Signature) : content.Signature,
-                ConfirmationTag = content.ConfirmationTag is { } confirmation && _random.Next(4) == 0 ? Once(confirmation, confirmation) : content.ConfirmationTag,
+                ConfirmationTag = content.ConfirmationTag is { } confirmation && _random.Next(4) == 0
+                    ? Once(confirmation, confirmation)
+                    : content.ConfirmationTag,
             },
             tag ?? [0]);
     }
@@ -128,7 +130,16 @@ internal sealed class Mutator(int seed)
                     2 => [.. path.Nodes.Reverse()],
                     3 => With(node with { EncryptionKey = Once(node.EncryptionKey, node.EncryptionKey) }),
                     4 => With(node with { EncryptedPathSecret = [] }),
-                    _ => With(node with { EncryptedPathSecret = [.. node.EncryptedPathSecret.Select(c => c with { Ciphertext = Once(c.Ciphertext, c.Ciphertext), KemOutput = _random.Next(2) == 0 ? c.KemOutput : Once(c.KemOutput, c.KemOutput) })] }),
+                    _ => With(node with
+                    {
+                        EncryptedPathSecret = [
+                            .. node.EncryptedPathSecret.Select(c => c with
+                            {
+                                Ciphertext = Once(c.Ciphertext, c.Ciphertext),
+                                KemOutput = _random.Next(2) == 0 ? c.KemOutput : Once(c.KemOutput, c.KemOutput),
+                            })
+                        ],
+                    }),
                 },
             },
         };

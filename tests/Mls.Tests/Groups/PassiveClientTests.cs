@@ -45,7 +45,8 @@ public class PassiveClientTests
     private static KeyPackageSecrets Own(JsonElement item)
     {
         var package = MlsMessage.Read(item.Bytes("key_package")).KeyPackage!;
-        return new(package, item.Secret("init_priv"), item.Secret("encryption_priv"), CipherSuite.Get(package.CipherSuite).Signature.Prepare(item.Bytes("signature_priv")));
+        return new(package, item.Secret("init_priv"), item.Secret("encryption_priv"),
+            CipherSuite.Get(package.CipherSuite).Signature.Prepare(item.Bytes("signature_priv")));
     }
 
     private static JoinRequest Request(JsonElement item, DateTimeOffset? now = null)

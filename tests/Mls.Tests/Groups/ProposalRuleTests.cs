@@ -30,7 +30,8 @@ public class ProposalRuleTests
     private LeafNode UpdateLeaf(int sender) => new Forger(_clients[sender]).Leaf(_clients[sender].Group.Leaf(sender)!, LeafNodeSource.Update, _forger.NewKey());
 
     /// <summary>A key package with both signatures right and something that this library does not make.</summary>
-    private static KeyPackage Forged(Client client, byte[]? encryptionKey = null, Credential? credential = null, Extension[]? leafExtensions = null, Extension[]? extensions = null, ushort version = 1)
+    private static KeyPackage Forged(Client client, byte[]? encryptionKey = null, Credential? credential = null, Extension[]? leafExtensions = null,
+        Extension[]? extensions = null, ushort version = 1)
     {
         var good = client.NewPackage();
         var leaf = new LeafNode
@@ -43,7 +44,8 @@ public class ProposalRuleTests
             Lifetime = Lifetime.Unlimited,
             Extensions = leafExtensions ?? [],
         }.Signed(client.Suite, client.SigningKey, [], 0);
-        return new KeyPackage { Version = version, CipherSuite = client.Suite.Id, InitKey = good.InitKey, Leaf = leaf, Extensions = extensions ?? [] }.Signed(client.Suite, client.SigningKey);
+        return new KeyPackage { Version = version, CipherSuite = client.Suite.Id, InitKey = good.InitKey, Leaf = leaf, Extensions = extensions ?? [] }
+            .Signed(client.Suite, client.SigningKey);
     }
 
     private static KeyPackage Package() => new Client("new").NewPackage();
@@ -65,18 +67,24 @@ public class ProposalRuleTests
 
     [Fact]
     public void Refuses_an_update_and_a_remove_of_one_leaf()
-        => RefusesMessage(MlsError.LeafChangedTwice, _forger.Commit([new RemoveProposal(2)], _forger.Path(), null, null, Pend(2, new UpdateProposal(UpdateLeaf(2)))));
+        =>
+            RefusesMessage(MlsError.LeafChangedTwice,
+                _forger.Commit([new RemoveProposal(2)], _forger.Path(), null, null, Pend(2, new UpdateProposal(UpdateLeaf(2)))));
 
     [Fact]
     public void Refuses_two_updates_of_one_leaf()
-        => RefusesMessage(MlsError.LeafChangedTwice, _forger.Commit([], _forger.Path(), null, null, Pend(2, new UpdateProposal(UpdateLeaf(2))), Pend(2, new UpdateProposal(UpdateLeaf(2)))));
+        =>
+            RefusesMessage(MlsError.LeafChangedTwice,
+                _forger.Commit([], _forger.Path(), null, null, Pend(2, new UpdateProposal(UpdateLeaf(2))), Pend(2, new UpdateProposal(UpdateLeaf(2)))));
 
     [Fact]
     public void Refuses_an_update_by_the_committer() => Refuses(MlsError.UpdateByCommitter, new UpdateProposal(UpdateLeaf(0)));
 
     [Fact]
     public void Refuses_an_update_that_keeps_the_encryption_key()
-        => RefusesMessage(MlsError.EncryptionKeyReused, new Forger(_clients[2]).Proposal(new UpdateProposal(new Forger(_clients[2]).Leaf(_clients[2].Group.Leaf(2)!, LeafNodeSource.Update))));
+        =>
+            RefusesMessage(MlsError.EncryptionKeyReused, new Forger(_clients[2])
+                .Proposal(new UpdateProposal(new Forger(_clients[2]).Leaf(_clients[2].Group.Leaf(2)!, LeafNodeSource.Update))));
 
     [Fact]
     public void Refuses_an_update_whose_leaf_is_signed_for_another_place()
@@ -84,7 +92,9 @@ public class ProposalRuleTests
 
     [Fact]
     public void Refuses_an_update_whose_leaf_has_another_source()
-        => RefusesMessage(MlsError.WrongLeafSource, new Forger(_clients[2]).Proposal(new UpdateProposal(new Forger(_clients[2]).Leaf(_clients[2].Group.Leaf(2)!, LeafNodeSource.Commit, _forger.NewKey()))));
+        =>
+            RefusesMessage(MlsError.WrongLeafSource, new Forger(_clients[2])
+                .Proposal(new UpdateProposal(new Forger(_clients[2]).Leaf(_clients[2].Group.Leaf(2)!, LeafNodeSource.Commit, _forger.NewKey()))));
 
     [Fact]
     public void Refuses_two_adds_of_one_client()
@@ -99,7 +109,8 @@ public class ProposalRuleTests
     [Fact]
     public void Takes_an_add_of_a_member_who_is_removed_in_the_same_commit()
     {
-        Client.Commits(_clients[0], [_clients[1], _clients[3]], new CommitRequest { Proposals = [new RemoveProposal(2), new AddProposal(_clients[2].NewPackage())] });
+        Client.Commits(_clients[0], [_clients[1], _clients[3]],
+            new CommitRequest { Proposals = [new RemoveProposal(2), new AddProposal(_clients[2].NewPackage())] });
         Client.AssertAgree([_clients[0], _clients[1], _clients[3]]);
     }
 
@@ -120,7 +131,8 @@ public class ProposalRuleTests
     {
         var client = new Client("new");
         var good = client.NewPackage();
-        var forged = new KeyPackage { Version = 1, CipherSuite = 1, InitKey = good.Leaf.EncryptionKey, Leaf = good.Leaf, Extensions = [] }.Signed(client.Suite, client.SigningKey);
+        var forged = new KeyPackage { Version = 1, CipherSuite = 1, InitKey = good.Leaf.EncryptionKey, Leaf = good.Leaf, Extensions = [] }
+            .Signed(client.Suite, client.SigningKey);
         Refuses(MlsError.InitKeyReused, new AddProposal(forged));
     }
 
@@ -135,7 +147,8 @@ public class ProposalRuleTests
     public void Refuses_an_add_of_another_version()
     {
         var good = Package();
-        Refuses(MlsError.KeyPackageMismatch, new AddProposal(new KeyPackage { Version = 2, CipherSuite = 1, InitKey = good.InitKey, Leaf = good.Leaf, Extensions = [] }));
+        Refuses(MlsError.KeyPackageMismatch,
+            new AddProposal(new KeyPackage { Version = 2, CipherSuite = 1, InitKey = good.InitKey, Leaf = good.Leaf, Extensions = [] }));
     }
 
     [Fact]
@@ -155,13 +168,15 @@ public class ProposalRuleTests
         Assert.Equal(MlsError.MissingCapability, Create(new Credential(9, [1])));
         Assert.Equal(MlsError.MissingCapability, Create(Credential.Basic("x"u8), leafExtensions: [unlisted]));
         Assert.Equal(MlsError.MissingCapability, Create(Credential.Basic("x"u8), extensions: [unlisted]));
-        Assert.Equal(MlsError.DuplicateExtension, Create(Credential.Basic("x"u8), extensions: [new Extension(ExtensionType.LastResort, []), new Extension(ExtensionType.LastResort, [])]));
+        Assert.Equal(MlsError.DuplicateExtension,
+            Create(Credential.Basic("x"u8), extensions: [new Extension(ExtensionType.LastResort, []), new Extension(ExtensionType.LastResort, [])]));
 
         MlsError Create(Credential credential, Extension[]? extensions = null, Extension[]? leafExtensions = null)
         {
             try
             {
-                KeyPackageSecrets.Create(client.Suite, client.Signature, credential, Client.Supported, Lifetime.Unlimited, extensions, leafExtensions).Dispose();
+                KeyPackageSecrets.Create(client.Suite, client.Signature, credential, Client.Supported, Lifetime.Unlimited, extensions, leafExtensions)
+                    .Dispose();
                 return MlsError.None;
             }
             catch (MlsException refusal)
@@ -174,17 +189,22 @@ public class ProposalRuleTests
     [Fact]
     public void Takes_a_key_package_with_an_unknown_extension()
     {
-        Client.Commits(_clients[0], _clients, new CommitRequest { Proposals = [new AddProposal(Forged(new Client("new"), extensions: [new Extension(0x1a1a, [7])]))] });
+        Client.Commits(_clients[0], _clients,
+            new CommitRequest { Proposals = [new AddProposal(Forged(new Client("new"), extensions: [new Extension(0x1a1a, [7])]))] });
         Client.AssertAgree(_clients);
     }
 
     [Fact]
     public void Refuses_an_add_that_lacks_a_required_capability()
-        => Refuses(MlsError.MissingCapability, new AddProposal(new Client("new").NewPackage(Capabilities.Of([Client.GroupData, ExtensionType.LastResort], []))));
+        =>
+            Refuses(MlsError.MissingCapability,
+                new AddProposal(new Client("new").NewPackage(Capabilities.Of([Client.GroupData, ExtensionType.LastResort], []))));
 
     [Fact]
     public void Refuses_an_add_that_lacks_an_extension_of_the_group()
-        => Refuses(MlsError.MissingCapability, new AddProposal(new Client("new").NewPackage(Capabilities.Of([ExtensionType.LastResort], [ProposalType.SelfRemove]))));
+        =>
+            Refuses(MlsError.MissingCapability,
+                new AddProposal(new Client("new").NewPackage(Capabilities.Of([ExtensionType.LastResort], [ProposalType.SelfRemove]))));
 
     [Fact]
     public void Refuses_an_add_whose_leaf_has_an_extension_it_does_not_list()
@@ -198,7 +218,8 @@ public class ProposalRuleTests
     public void Refuses_an_add_with_a_credential_type_others_do_not_support()
     {
         var client = new Client("new");
-        var package = KeyPackageSecrets.Create(client.Suite, client.Signature, new Credential(9, [1]), Client.Supported with { Credentials = [1, 9] }, Lifetime.Unlimited).KeyPackage;
+        var package = KeyPackageSecrets.Create(client.Suite, client.Signature, new Credential(9, [1]), Client.Supported with { Credentials = [1, 9] },
+            Lifetime.Unlimited).KeyPackage;
         Refuses(MlsError.MissingCapability, new AddProposal(package));
     }
 
@@ -235,14 +256,17 @@ public class ProposalRuleTests
 
     [Fact]
     public void Refuses_one_psk_twice()
-        => Refuses(MlsError.DuplicatePsk, new PreSharedKeyProposal(PreSharedKeyId.External([1], new byte[32])), new PreSharedKeyProposal(PreSharedKeyId.External([1], new byte[32])));
+        =>
+            Refuses(MlsError.DuplicatePsk, new PreSharedKeyProposal(PreSharedKeyId.External([1], new byte[32])),
+                new PreSharedKeyProposal(PreSharedKeyId.External([1], new byte[32])));
 
     [Fact]
     public void Takes_one_key_under_two_nonces()
     {
         var clients = Client.InOneGroup(2, rules: new GroupRules { ExternalPsk = _ => [1, 2, 3] });
         byte[][] nonces = [new byte[32], [.. Enumerable.Repeat((byte)1, 32)]];
-        Client.Commits(clients[0], clients, new CommitRequest { Proposals = [.. nonces.Select(n => new PreSharedKeyProposal(PreSharedKeyId.External([1], n)))] });
+        Client.Commits(clients[0], clients,
+            new CommitRequest { Proposals = [.. nonces.Select(n => new PreSharedKeyProposal(PreSharedKeyId.External([1], n)))] });
         Client.AssertAgree(clients);
     }
 
@@ -251,7 +275,9 @@ public class ProposalRuleTests
 
     [Fact]
     public void Refuses_two_changes_of_the_context_extensions()
-        => Refuses(MlsError.DuplicateGroupContextExtensions, new GroupContextExtensionsProposal(Client.MarmotExtensions), new GroupContextExtensionsProposal(Client.MarmotExtensions));
+        =>
+            Refuses(MlsError.DuplicateGroupContextExtensions, new GroupContextExtensionsProposal(Client.MarmotExtensions),
+                new GroupContextExtensionsProposal(Client.MarmotExtensions));
 
     [Fact]
     public void Refuses_an_extension_type_twice()
@@ -294,7 +320,11 @@ public class ProposalRuleTests
     [Fact]
     public void Refuses_a_leaf_whose_credential_the_application_does_not_accept()
     {
-        var clients = Client.InOneGroup(3, rules: new GroupRules { AcceptLeaf = (old, leaf) => leaf.Credential.Content.Length < 20 && (old is null || old.Credential.SameAs(leaf.Credential)) });
+        var clients = Client.InOneGroup(3,
+            rules: new GroupRules
+            {
+                AcceptLeaf = (old, leaf) => leaf.Credential.Content.Length < 20 && (old is null || old.Credential.SameAs(leaf.Credential)),
+            });
         var forger = new Forger(clients[0]);
         var message = forger.Commit([new AddProposal(new Client(new string('x', 30)).NewPackage())], forger.Path());
         Assert.False(clients[1].Group.TryProcess(message, out _, out var error));

@@ -209,7 +209,10 @@ public class RefusalTests
         var clients = Client.InOneGroup(25);
         foreach (var client in clients.Skip(1))
         {
-            for (var i = 0; i < 50; i++) Assert.True(clients[0].Group.TryProcess(Another(client.Group), out _, out _) || clients[0].Group.PendingProposals.Count == 1000);
+            for (var i = 0; i < 50; i++)
+            {
+                Assert.True(clients[0].Group.TryProcess(Another(client.Group), out _, out _) || clients[0].Group.PendingProposals.Count == 1000);
+            }
         }
         Assert.Equal(1000, clients[0].Group.PendingProposals.Count);
         var before = System.Diagnostics.Stopwatch.GetTimestamp();
@@ -249,14 +252,16 @@ public class RefusalTests
         var unsigned = new Forger(clients[0]).Proposal(new RemoveProposal(2), signatureKey: clients[2].SigningKey);
         (MlsMessage Message, MlsError Error)[] cases =
         [
-            (known, MlsError.GenerationUsed), (broken!, MlsError.DecryptionFailed), (other.Protect([1]), MlsError.WrongGroup), (later, MlsError.WrongEpoch), (own, MlsError.OwnMessage),
+            (known, MlsError.GenerationUsed), (broken!, MlsError.DecryptionFailed), (other.Protect([1]), MlsError.WrongGroup), (later, MlsError.WrongEpoch),
+            (own, MlsError.OwnMessage),
             (forged, MlsError.BadMembershipTag), (unsigned, MlsError.BadSignature), (new Forger(clients[0]).FromLeaf(7), MlsError.BadSender),
             (new Forger(clients[0]).FromLeaf(0, 2000), MlsError.GenerationTooFarAhead), (new Forger(clients[0]).Application([1]), MlsError.WrongWireFormat),
         ];
 
         var thrown = 0;
         var thread = Environment.CurrentManagedThreadId;
-        void Count(object? sender, System.Runtime.ExceptionServices.FirstChanceExceptionEventArgs args) => thrown += args.Exception is MlsException && Environment.CurrentManagedThreadId == thread ? 1 : 0;
+        void Count(object? sender, System.Runtime.ExceptionServices.FirstChanceExceptionEventArgs args) =>
+            thrown += args.Exception is MlsException && Environment.CurrentManagedThreadId == thread ? 1 : 0;
         AppDomain.CurrentDomain.FirstChanceException += Count;
         var refusals = cases.Select(c => clients[1].Group.TryProcess(c.Message, out _, out var refusal) ? MlsError.None : refusal.Error).ToArray();
         AppDomain.CurrentDomain.FirstChanceException -= Count;

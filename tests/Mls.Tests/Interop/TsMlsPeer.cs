@@ -27,7 +27,12 @@ internal sealed class TsMlsPeer : IDisposable
     {
         var folder = Path.Combine(Path.GetDirectoryName(Here())!, "..", "Peer");
         Assert.True(Directory.Exists(Path.Combine(folder, "node_modules")), "ts-mls is not installed: run 'npm ci' in tests/Mls.Tests/Peer, or ./test");
-        _node = System.Diagnostics.Process.Start(new ProcessStartInfo("node", "peer.mjs") { WorkingDirectory = folder, RedirectStandardInput = true, RedirectStandardOutput = true })!;
+        _node = System.Diagnostics.Process.Start(new ProcessStartInfo("node", "peer.mjs")
+        {
+            WorkingDirectory = folder,
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+        })!;
     }
 
     /// <summary>One request, one reply; throws <see cref="TsMlsRefusal"/> when ts-mls refuses.</summary>
@@ -45,17 +50,25 @@ internal sealed class TsMlsPeer : IDisposable
     public KeyPackage Generate(string member) => Message(Ask("generate", new { member }), "keyPackage").KeyPackage!;
 
     public void Create(string member, string groupId, byte[] groupData)
-        => Ask("create", new { member, groupId = Convert.ToHexStringLower(System.Text.Encoding.UTF8.GetBytes(groupId)), extensions = Convert.ToHexStringLower(groupData) });
+        =>
+            Ask("create", new
+            {
+                member,
+                groupId = Convert.ToHexStringLower(System.Text.Encoding.UTF8.GetBytes(groupId)),
+                extensions = Convert.ToHexStringLower(groupData),
+            });
 
     public int Join(string member, MlsMessage welcome) => (int)Ask("join", new { member, welcome = Hex(welcome) })["leaf"]!;
 
-    public (MlsMessage Commit, MlsMessage? Welcome) Commit(string member, IEnumerable<KeyPackage>? add = null, IEnumerable<int>? remove = null, byte[]? groupData = null)
+    public (MlsMessage Commit, MlsMessage? Welcome) Commit(string member, IEnumerable<KeyPackage>? add = null, IEnumerable<int>? remove = null,
+        byte[]? groupData = null)
     {
         var reply = Ask("commit", Content(member, add, remove, groupData));
         return (Message(reply, "commit"), reply["welcome"]!.ToString().Length == 0 ? null : Message(reply, "welcome"));
     }
 
-    public MlsMessage Propose(string member, KeyPackage? add = null, int? remove = null) => Message(Ask("propose", Content(member, add is null ? null : [add], remove is { } leaf ? [leaf] : null, null)), "message");
+    public MlsMessage Propose(string member, KeyPackage? add = null, int? remove = null) =>
+        Message(Ask("propose", Content(member, add is null ? null : [add], remove is { } leaf ? [leaf] : null, null)), "message");
 
     public MlsMessage Send(string member, byte[] data) => Message(Ask("send", new { member, data = Convert.ToHexStringLower(data) }), "message");
 
@@ -64,7 +77,11 @@ internal sealed class TsMlsPeer : IDisposable
         => [.. Ask("process", new { members, message = Hex(message) })["results"]!.AsArray().Select(r => r!.ToString())];
 
     public Agreement[] Agree(IEnumerable<string> members)
-        => [.. Ask("agree", new { members, label = Agreement.Label, context = Convert.ToHexStringLower(Agreement.Context), length = Agreement.Length })["members"]!.AsArray()
+        =>
+            [
+                .. Ask("agree",
+                    new { members, label = Agreement.Label, context = Convert.ToHexStringLower(Agreement.Context),
+                        length = Agreement.Length })["members"]!.AsArray()
             .Select(m => new Agreement((ulong)m!["epoch"]!, (string)m["treeHash"]!, (string)m["authenticator"]!, (string)m["exported"]!))];
 
     public void Leave(string member) => Ask("leave", new { member });

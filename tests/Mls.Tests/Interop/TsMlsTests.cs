@@ -72,7 +72,8 @@ public sealed class TsMlsTests : IDisposable
         AssertAgree([alice, bob], "ts 1");
 
         var carol = new Client("carol");
-        var byUs = Client.Commits(bob, [alice, bob], new CommitRequest { Proposals = [new AddProposal(_peer.Generate("ts 2")), new AddProposal(carol.NewPackage())] });
+        var byUs = Client.Commits(bob, [alice, bob],
+            new CommitRequest { Proposals = [new AddProposal(_peer.Generate("ts 2")), new AddProposal(carol.NewPackage())] });
         _peer.Process(["ts 1"], byUs.Message!);
         _peer.Join("ts 2", byUs.Welcome!);
         carol.Joins(byUs.Welcome!);
@@ -108,7 +109,8 @@ public sealed class TsMlsTests : IDisposable
     {
         var alice = WithPeer("ts 1", out _);
         var others = Enumerable.Range(0, 3).Select(i => new Client($"other {i}")).ToArray();
-        var added = Client.Commits(alice, [alice], new CommitRequest { Proposals = [.. others.Select(o => new AddProposal(o.NewPackage())), new AddProposal(_peer.Generate("ts 2"))] });
+        var added = Client.Commits(alice, [alice],
+            new CommitRequest { Proposals = [.. others.Select(o => new AddProposal(o.NewPackage())), new AddProposal(_peer.Generate("ts 2"))] });
         _peer.Process(["ts 1"], added.Message!);
         foreach (var other in others) other.Joins(added.Welcome!);
         var leaf = _peer.Join("ts 2", added.Welcome!);

@@ -8,9 +8,9 @@ using Xunit.Abstractions;
 namespace Marmot.Mls.Tests.Interop;
 
 /// <summary>
-/// Seeded random walks of a group whose members live here and in ts-mls. The walk keeps to what both can do: ts-mls adds without a path, removes two at a time (one Remove comes without the path
-/// it needs), commits no Updates (it encrypts to replaced keys) and learns nothing of its own removal.
-/// Two more of its faults are told where the walk goes round them.
+/// Seeded random walks of a group whose members live here and in ts-mls. The walk keeps to what both can do: ts-mls adds without a path, removes two at a time
+/// (one Remove comes without the path it needs), commits no Updates (it encrypts to replaced keys) and learns nothing of its own removal. Two more of its
+/// faults are told where the walk goes round them.
 /// </summary>
 [Trait("Spec", "RFC 9420")]
 public sealed class TsMlsWalkTests(ITestOutputHelper output)
@@ -164,8 +164,8 @@ public sealed class TsMlsWalkTests(ITestOutputHelper output)
         }
 
         /// <summary>
-        /// This version refuses a tree with two lists of unmerged leaves that differ where one node is above the other, although only the leaf in question must stand in both
-        /// (RFC 9420, 12.4.3.1). Such a tree is no place for a newcomer of theirs.
+        /// This version refuses a tree with two lists of unmerged leaves that differ where one node is above the other, although only the leaf in question must
+        /// stand in both (RFC 9420, 12.4.3.1). Such a tree is no place for a newcomer of theirs.
         /// </summary>
         private bool PeersCanJoin(IEnumerable<KeyPackage> packages)
         {
@@ -179,8 +179,8 @@ public sealed class TsMlsWalkTests(ITestOutputHelper output)
         }
 
         /// <summary>
-        /// Where the left half of the tree is blank, the root is not on the path (RFC 9420, 7.4), but this version derives a secret for it when it follows: walks leave such trees out while a
-        /// member of theirs is there.
+        /// Where the left half of the tree is blank, the root is not on the path (RFC 9420, 7.4), but this version derives a secret for it when it follows:
+        /// walks leave such trees out while a member of theirs is there.
         /// </summary>
         private bool PeersCanFollow(params int[] removed)
         {
@@ -201,7 +201,8 @@ public sealed class TsMlsWalkTests(ITestOutputHelper output)
                 return "removed by them";
             }
             var committer = Any(_ours);
-            var others = _ours.Where(o => o != committer).Select(o => o.Group.OwnLeaf).Concat(_theirs.Select(t => t.Leaf)).OrderBy(_ => _random.Next()).ToArray();
+            var others = _ours.Where(o => o != committer).Select(o => o.Group.OwnLeaf).Concat(_theirs.Select(t => t.Leaf))
+                .OrderBy(_ => _random.Next()).ToArray();
             var leaves = others.Take(1 + _random.Next(Math.Min(3, Members - 2))).ToArray();
             if (!PeersCanFollow(leaves)) return Renew();
             foreach (var gone in _theirs.Where(t => leaves.Contains(t.Leaf))) _peer.Leave(gone.Name);
@@ -291,12 +292,21 @@ public sealed class TsMlsWalkTests(ITestOutputHelper output)
             _random.NextBytes(data);
             var (ourSender, theirSender) = (Any(_ours), _theirs.Count > 0 ? Any(_theirs).Name : null);
             var message = ourSender.Group.Protect(data, padTo: _random.Next(3) * 64);
-            foreach (var other in _ours.Where(o => o != ourSender)) Assert.Equal(data, Assert.IsType<ReceivedApplication>(other.Group.Process(Client.Wire(message))).Data);
+            foreach (var other in _ours.Where(o => o != ourSender))
+            {
+                Assert.Equal(data, Assert.IsType<ReceivedApplication>(other.Group.Process(Client.Wire(message))).Data);
+            }
+
             if (theirSender is null) return "messages";
             Assert.All(_peer.Process(_theirs.Select(t => t.Name), message), r => Assert.Equal(Convert.ToHexStringLower(data), r));
             message = _peer.Send(theirSender, data);
             foreach (var our in _ours) Assert.Equal(data, Assert.IsType<ReceivedApplication>(our.Group.Process(Client.Wire(message))).Data);
-            if (_theirs.Count > 1) Assert.All(_peer.Process(_theirs.Select(t => t.Name).Where(n => n != theirSender), message), r => Assert.Equal(Convert.ToHexStringLower(data), r));
+            if (_theirs.Count > 1)
+            {
+                Assert.All(_peer.Process(_theirs.Select(t => t.Name).Where(n => n != theirSender), message),
+                    r => Assert.Equal(Convert.ToHexStringLower(data), r));
+            }
+
             return "messages";
         }
 

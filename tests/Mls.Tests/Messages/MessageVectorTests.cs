@@ -15,7 +15,10 @@ public class MessageVectorTests
     {
         foreach (var item in VectorFile.Load("messages"))
         {
-            foreach (var name in (string[])["mls_welcome", "mls_group_info", "mls_key_package", "public_message_application", "public_message_proposal", "public_message_commit", "private_message"])
+            foreach (var name in (string[])[
+                "mls_welcome", "mls_group_info", "mls_key_package", "public_message_application", "public_message_proposal", "public_message_commit",
+                "private_message"
+            ])
             {
                 Assert.True(MlsMessage.TryRead(item.Bytes(name), out var message, out var error), $"{name}: {error}");
                 Assert.Equal(item.Bytes(name), message!.ToBytes());

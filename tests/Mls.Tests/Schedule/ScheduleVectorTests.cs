@@ -42,7 +42,8 @@ public class ScheduleVectorTests
                 Assert.Equal(epoch.Bytes("init_secret"), secrets.Init.ToArray());
                 Assert.Equal(epoch.Bytes("external_pub"), secrets.ExternalKeyPair(suite).PublicKey);
                 var exporter = epoch.GetProperty("exporter");
-                Assert.Equal(exporter.Bytes("secret"), suite.Export(secrets.Exporter, exporter.GetProperty("label").GetString()!, exporter.Bytes("context"), (int)exporter.UInt("length")));
+                Assert.Equal(exporter.Bytes("secret"),
+                    suite.Export(secrets.Exporter, exporter.GetProperty("label").GetString()!, exporter.Bytes("context"), (int)exporter.UInt("length")));
                 init = secrets.Init.ToArray();
             }
         }
@@ -53,7 +54,8 @@ public class ScheduleVectorTests
     {
         foreach (var (item, suite) in VectorFile.Suites("psk_secret", skipped: 22))
         {
-            var psks = item.GetProperty("psks").EnumerateArray().Select(p => (PreSharedKeyId.External(p.Bytes("psk_id"), p.Bytes("psk_nonce")), p.Secret("psk"))).ToList();
+            var psks = item.GetProperty("psks").EnumerateArray()
+                .Select(p => (PreSharedKeyId.External(p.Bytes("psk_id"), p.Bytes("psk_nonce")), p.Secret("psk"))).ToList();
             Assert.Equal(item.Bytes("psk_secret"), PskSecret.Compute(suite, psks).ToArray());
         }
     }
@@ -66,7 +68,8 @@ public class ScheduleVectorTests
             var reader = new TlsReader(item.Bytes("authenticated_content"));
             var content = AuthenticatedContent.Read(ref reader);
             reader.ExpectEnd();
-            var confirmed = TranscriptHash.Confirmed(suite, item.Bytes("interim_transcript_hash_before"), content.WireFormat, content.Content, content.Signature);
+            var confirmed = TranscriptHash.Confirmed(suite, item.Bytes("interim_transcript_hash_before"), content.WireFormat, content.Content,
+                content.Signature);
             Assert.Equal(item.Bytes("confirmed_transcript_hash_after"), confirmed);
             Assert.Equal(content.ConfirmationTag, suite.Mac(item.Bytes("confirmation_key"), confirmed));
             Assert.Equal(item.Bytes("interim_transcript_hash_after"), TranscriptHash.Interim(suite, confirmed, content.ConfirmationTag));

@@ -83,7 +83,8 @@ public class TreeVectorTests
                 }
 
                 var ownTree = tree.Clone();
-                var created = TreeKem.Create(ownTree, sender, tree.Leaf(sender)!, suite.Signature.Prepare(signatureKeys[sender]), groupId, members[sender], new HashSet<int>(), Context);
+                var created = TreeKem.Create(ownTree, sender, tree.Leaf(sender)!, suite.Signature.Prepare(signatureKeys[sender]), groupId, members[sender],
+                    new HashSet<int>(), Context);
                 Assert.True(created.Keys.Match(ownTree));
                 var seen = tree.Clone();
                 TreeKem.ApplyPublic(seen, sender, created.Path, groupId, new ContextRules([]), new HashSet<int>());
@@ -92,7 +93,8 @@ public class TreeVectorTests
                 foreach (var (index, keys) in members.Where(m => m.Key != sender))
                 {
                     var mine = keys.Clone();
-                    Assert.Equal(created.CommitSecret.ToArray(), TreeKem.Decrypt(seen, sender, created.Path, mine, new HashSet<int>(), Context(seen.TreeHash())).ToArray());
+                    Assert.Equal(created.CommitSecret.ToArray(),
+                        TreeKem.Decrypt(seen, sender, created.Path, mine, new HashSet<int>(), Context(seen.TreeHash())).ToArray());
                 }
             }
         }

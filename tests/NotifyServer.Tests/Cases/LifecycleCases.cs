@@ -22,7 +22,8 @@ public sealed class LifecycleCases
     {
         using var metrics = new PrometheusText();
         var admin = new AdminServer(
-            Microsoft.Extensions.Options.Options.Create(new Hosting.Settings.AdminOptions { Urls = "http://127.0.0.1:0" }), [], metrics, NullLoggerFactory.Instance);
+            Microsoft.Extensions.Options.Options.Create(new Hosting.Settings.AdminOptions { Urls = "http://127.0.0.1:0" }), [], metrics,
+            NullLoggerFactory.Instance);
         await admin.StartAsync(CancellationToken.None);
         var address = new Uri(admin.Addresses.First());
         var slow = new List<TcpClient>();
@@ -60,7 +61,9 @@ public sealed class LifecycleCases
         await relay.SubscribedAsync();
         for (var i = 0; i < 20; i++)
         {
-            await relay.SendAsync(server.Trigger(TokenDialect.MarmotPushV1, [.. Enumerable.Range(i * 25, 25).Select(n => ((DevicePlatform, byte[]))(DevicePlatform.Apns, BitConverter.GetBytes(n)))]));
+            await relay.SendAsync(
+                server.Trigger(TokenDialect.MarmotPushV1,
+                    [.. Enumerable.Range(i * 25, 25).Select(n => ((DevicePlatform, byte[]))(DevicePlatform.Apns, BitConverter.GetBytes(n)))]));
         }
 
         await server.Probe.EventsAsync("queued", 20);
@@ -166,10 +169,13 @@ public sealed class LifecycleCases
         var key = Path.Combine(folder.Path, "open.key");
         await File.WriteAllTextAsync(key, new string('1', 64));
         File.SetUnixFileMode(key, UnixFileMode.UserRead | UnixFileMode.OtherRead);
-        await FailsAsync(2, ["--Notify:Relays:0=wss://relay.example", "--Notify:Apps:0:Name=app", $"--Notify:Apps:0:KeyFile={key}", .. ports], "open.key", "chmod 600");
-        await FailsAsync(2, [.. App("app"), "--Public:Urls=http://127.0.0.1:0", $"--Admin:Urls=http://127.0.0.1:{port}"], port.ToString(System.Globalization.CultureInfo.InvariantCulture));
+        await FailsAsync(2, ["--Notify:Relays:0=wss://relay.example", "--Notify:Apps:0:Name=app", $"--Notify:Apps:0:KeyFile={key}", .. ports],
+            "open.key", "chmod 600");
+        await FailsAsync(2, [.. App("app"), "--Public:Urls=http://127.0.0.1:0", $"--Admin:Urls=http://127.0.0.1:{port}"],
+            port.ToString(System.Globalization.CultureInfo.InvariantCulture));
 
-        string[] App(string name) => ["--Notify:Relays:0=wss://relay.example", $"--Notify:Apps:0:Name={name}", $"--Notify:Apps:0:KeyFile={Path.Combine(folder.Path, "made.key")}"];
+        string[] App(string name) =>
+            ["--Notify:Relays:0=wss://relay.example", $"--Notify:Apps:0:Name={name}", $"--Notify:Apps:0:KeyFile={Path.Combine(folder.Path, "made.key")}"];
 
         async Task FailsAsync(int code, string[] arguments, params string[] named)
         {

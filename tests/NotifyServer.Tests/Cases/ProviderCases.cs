@@ -72,7 +72,8 @@ public class ProviderCases
     public async Task Case_48_too_many_token_updates_falls_back_to_the_token_before_and_mints_no_other()
     {
         var time = Clock.Standing();
-        await using var apns = await ApnsSimulator.StartAsync(new ApnsSimulatorOptions { Clock = time, ProviderTokenUpdateInterval = TimeSpan.FromMinutes(60) }, CancellationToken.None);
+        await using var apns = await ApnsSimulator.StartAsync(new ApnsSimulatorOptions { Clock = time, ProviderTokenUpdateInterval = TimeSpan.FromMinutes(60) },
+            CancellationToken.None);
         using var provider = CreateApns(apns, time);
         Assert.Equal(PushVerdict.Accepted, await SendAsync(provider, time));
         time.Advance(TimeSpan.FromMinutes(51));
@@ -264,7 +265,8 @@ public class ProviderCases
     public void Case_59_a_provider_token_is_backdated_by_thirty_seconds()
     {
         var time = Clock.Standing();
-        using var jwt = new ApnsJwt(System.Security.Cryptography.ECDsa.Create(System.Security.Cryptography.ECCurve.NamedCurves.nistP256), "TEAM567890", "KEY4567890", time);
+        using var jwt = new ApnsJwt(System.Security.Cryptography.ECDsa.Create(System.Security.Cryptography.ECCurve.NamedCurves.nistP256), "TEAM567890",
+            "KEY4567890", time);
         var claims = JsonDocument.Parse(System.Buffers.Text.Base64Url.DecodeFromChars(jwt.Current().Split('.')[1]));
         Assert.Equal(time.GetUtcNow().ToUnixTimeSeconds() - 30, claims.RootElement.GetProperty("iat").GetInt64());
     }
@@ -338,7 +340,8 @@ public class ProviderCases
         await server.Probe.EndedAsync("accepted", 2);
 
         Assert.Equal(1, server.Apns.ProviderTokenCount);
-        Assert.Same(((ApnsProvider)server.Service.Apps[0].Lane(DevicePlatform.Apns)!.Provider).Jwt, ((ApnsProvider)server.Service.Apps[1].Lane(DevicePlatform.Apns)!.Provider).Jwt);
+        Assert.Same(((ApnsProvider)server.Service.Apps[0].Lane(DevicePlatform.Apns)!.Provider).Jwt,
+            ((ApnsProvider)server.Service.Apps[1].Lane(DevicePlatform.Apns)!.Provider).Jwt);
     }
 
     private static ApnsProvider Apns(RunningServer server) => (ApnsProvider)server.Service.Apps[0].Lane(DevicePlatform.Apns)!.Provider;
@@ -348,7 +351,14 @@ public class ProviderCases
         RunningServer.Secret(folder, "key.p8", apns.PrivateKeyPem!);
         RunningServer.Secret(folder, "ca.pem", apns.CaCertificatePem);
         var endpoint = port is { } other ? new UriBuilder(apns.Endpoint) { Port = other }.Uri : apns.Endpoint;
-        var options = new ApnsOptions { TeamId = apns.TeamId, KeyId = apns.KeyId, KeyFile = Path.Combine(folder, "key.p8"), Topic = "org.example", Endpoint = endpoint.AbsoluteUri };
+        var options = new ApnsOptions
+        {
+            TeamId = apns.TeamId,
+            KeyId = apns.KeyId,
+            KeyFile = Path.Combine(folder, "key.p8"),
+            Topic = "org.example",
+            Endpoint = endpoint.AbsoluteUri,
+        };
         return ApnsProvider.Create(options, Path.Combine(folder, "ca.pem"), TimeSpan.FromSeconds(10), time);
     });
 

@@ -157,7 +157,8 @@ public class RelayCases
         static NostrEvent Ephemeral(RunningServer server, byte device)
         {
             using var author = SecretKey.Generate();
-            var rumor = Trigger.CreateRumor(author.PublicKey, TokenDialect.MarmotPushV1, Forge.Token(TokenDialect.MarmotPushV1, Device.Apns(device), server.PublicKey), 1);
+            var rumor = Trigger.CreateRumor(author.PublicKey, TokenDialect.MarmotPushV1,
+                Forge.Token(TokenDialect.MarmotPushV1, Device.Apns(device), server.PublicKey), 1);
             return Protocol.GiftWraps.GiftWrap.Create(rumor, author, server.PublicKey, TimeProvider.System, ephemeral: true);
         }
     }
@@ -183,7 +184,8 @@ public class RelayCases
         relay.IsDeaf = true;
         var time = Clock.Standing();
         await using var providers = await SimulatedProviders.StartAsync(apns => apns.Clock = time);
-        await using var server = await RunningServer.StartAsync([relay], options => options.CanaryInterval = TimeSpan.FromSeconds(5), time, providers: providers);
+        await using var server = await RunningServer.StartAsync([relay], options => options.CanaryInterval = TimeSpan.FromSeconds(5), time,
+            providers: providers);
         await relay.SubscribedAsync();
         await server.Probe.UntilAsync("marmot_notify_relay_changes:live", 1);
         Assert.True(new InboxHealth(server.Service).Check().Ready); // live by all signs
@@ -228,7 +230,9 @@ public class RelayCases
         await using var server = await RunningServer.StartAsync([relay]);
         await server.Probe.UntilAsync("marmot_notify_relay_changes:limits-read", 1);
 
-        string[] expected = ["max_message_length", "max_content_length", "created_at_lower_limit", "min_pow_difficulty", "auth_required", "restricted_writes", "payment_required"];
+        string[] expected = [
+            "max_message_length", "max_content_length", "created_at_lower_limit", "min_pow_difficulty", "auth_required", "restricted_writes", "payment_required"
+        ];
         Assert.Equal(expected, server.Service.Relays[0].Limits.Select(limit => limit.Name));
         Assert.Contains("max_message_length", new InboxHealth(server.Service).Check().Detail, StringComparison.Ordinal);
     }

@@ -19,7 +19,8 @@ public class ReplayAndFloodCases
         await using var server = await RunningServer.StartAsync([relay], options => options.CoalescingWindow = TimeSpan.Zero);
         await relay.SubscribedAsync();
         using var author = SecretKey.Generate();
-        var rumor = Trigger.CreateRumor(author.PublicKey, TokenDialect.MarmotPushV1, Forge.Token(TokenDialect.MarmotPushV1, Device.Apns(4), server.PublicKey), 1);
+        var rumor = Trigger.CreateRumor(author.PublicKey, TokenDialect.MarmotPushV1,
+            Forge.Token(TokenDialect.MarmotPushV1, Device.Apns(4), server.PublicKey), 1);
         var wraps = Enumerable.Range(0, 50).Select(_ => GiftWrap.Create(rumor, author, server.PublicKey, TimeProvider.System)).ToArray();
 
         await Task.WhenAll(wraps.Select(relay.SendAsync));
@@ -33,10 +34,12 @@ public class ReplayAndFloodCases
     {
         await using var relay = await TestRelay.StartAsync();
         var claims = new CrashingClaims(new ReplayCache(100, TimeSpan.FromMinutes(5), TimeProvider.System));
-        await using var server = await RunningServer.StartAsync([relay], options => options.CoalescingWindow = TimeSpan.Zero, extras: new ServerExtras { Claims = claims });
+        await using var server = await RunningServer.StartAsync([relay], options => options.CoalescingWindow = TimeSpan.Zero,
+            extras: new ServerExtras { Claims = claims });
         await relay.SubscribedAsync();
         using var author = SecretKey.Generate();
-        var rumor = Trigger.CreateRumor(author.PublicKey, TokenDialect.MarmotPushV1, Forge.Token(TokenDialect.MarmotPushV1, Device.Apns(5), server.PublicKey), 1);
+        var rumor = Trigger.CreateRumor(author.PublicKey, TokenDialect.MarmotPushV1,
+            Forge.Token(TokenDialect.MarmotPushV1, Device.Apns(5), server.PublicKey), 1);
 
         await relay.SendAsync(GiftWrap.Create(rumor, author, server.PublicKey, TimeProvider.System));
         await server.Probe.UntilAsync("marmot_notify_faults", 1);
@@ -73,13 +76,16 @@ public class ReplayAndFloodCases
         var secret = new byte[32];
         key.CopyTo(secret);
         var nsec = Convert.ToHexStringLower(secret);
-        await using var first = await RunningServer.StartAsync([relay], o => o.CoalescingWindow = TimeSpan.Zero, nsec: nsec, providers: providers, extras: new ServerExtras { Claims = claims });
-        await using var second = await RunningServer.StartAsync([relay], o => o.CoalescingWindow = TimeSpan.Zero, nsec: nsec, providers: providers, extras: new ServerExtras { Claims = claims });
+        await using var first = await RunningServer.StartAsync([relay], o => o.CoalescingWindow = TimeSpan.Zero, nsec: nsec, providers: providers,
+            extras: new ServerExtras { Claims = claims });
+        await using var second = await RunningServer.StartAsync([relay], o => o.CoalescingWindow = TimeSpan.Zero, nsec: nsec, providers: providers,
+            extras: new ServerExtras { Claims = claims });
         await relay.SubscribedAsync(2);
         using var author = SecretKey.Generate();
         for (byte i = 1; i <= 10; i++)
         {
-            var rumor = Trigger.CreateRumor(author.PublicKey, TokenDialect.MarmotPushV1, Forge.Token(TokenDialect.MarmotPushV1, Device.Apns(i), key.PublicKey), i);
+            var rumor = Trigger.CreateRumor(author.PublicKey, TokenDialect.MarmotPushV1,
+                Forge.Token(TokenDialect.MarmotPushV1, Device.Apns(i), key.PublicKey), i);
             await relay.SendAsync(GiftWrap.Create(rumor, author, key.PublicKey, TimeProvider.System));
             await relay.SendAsync(GiftWrap.Create(rumor, author, key.PublicKey, TimeProvider.System));
         }

@@ -108,7 +108,8 @@ public sealed class SecretCases : IDisposable
 
         void Script(byte n, SimulatedVerdict verdict) => providers.Apns.Script(Convert.ToHexStringLower(ApnsToken(n)), verdict);
 
-        static IEnumerable<string> Lines(string pem) => pem.Split('\n').Where(line => line.Length > 20 && !line.StartsWith("-----", StringComparison.Ordinal)).Select(line => line[..20]);
+        static IEnumerable<string> Lines(string pem) =>
+            pem.Split('\n').Where(line => line.Length > 20 && !line.StartsWith("-----", StringComparison.Ordinal)).Select(line => line[..20]);
     }
 
     [Fact]
@@ -144,7 +145,8 @@ public sealed class SecretCases : IDisposable
         var path = Path.Combine(_folder.Path, "bad");
         var account = Assert.Throws<InvalidDataException>(() => ServiceAccount.Load(path));
         Assert.DoesNotContain("secret-text", account.ToString(), StringComparison.Ordinal);
-        var apns = Assert.Throws<InvalidDataException>(() => ApnsProvider.Create(new ApnsOptions { KeyFile = path }, "", TimeSpan.FromSeconds(1), TimeProvider.System));
+        var apns = Assert.Throws<InvalidDataException>(() =>
+            ApnsProvider.Create(new ApnsOptions { KeyFile = path }, "", TimeSpan.FromSeconds(1), TimeProvider.System));
         Assert.DoesNotContain("secret-text", apns.ToString(), StringComparison.Ordinal);
     }
 
@@ -161,5 +163,8 @@ public sealed class SecretCases : IDisposable
     public void Dispose() => _folder.Dispose();
 
     private (string Name, long Length, DateTime Written)[] Snapshot() =>
-        [.. new DirectoryInfo(_folder.Path).EnumerateFiles("*", SearchOption.AllDirectories).Select(file => (file.Name, file.Length, file.LastWriteTimeUtc)).OrderBy(file => file.Name, StringComparer.Ordinal)];
+        [
+            .. new DirectoryInfo(_folder.Path).EnumerateFiles("*", SearchOption.AllDirectories).Select(file => (file.Name, file.Length, file.LastWriteTimeUtc))
+                .OrderBy(file => file.Name, StringComparer.Ordinal)
+        ];
 }

@@ -106,7 +106,8 @@ public sealed class ReplicaTests : IAsyncLifetime
                 await relay.SendAsync(a.Trigger(TokenDialect.MarmotPushV1, Device.Fcm($"device{i}")));
             }
 
-            await EventuallyAsync(() => Done(a) + Done(b) == 20 && Accepted(a, b) == Triggered(a, "done") + Triggered(b, "done"), "every trigger came to an end on both");
+            await EventuallyAsync(() => Done(a) + Done(b) == 20
+                && Accepted(a, b) == Triggered(a, "done") + Triggered(b, "done"), "every trigger came to an end on both");
             for (byte i = 1; i <= 10; i++)
             {
                 Assert.InRange(_providers.Fcm.DeliveriesFor($"device{i}"), 1, 2);
@@ -122,7 +123,8 @@ public sealed class ReplicaTests : IAsyncLifetime
                 await relay.SendAsync(a.Trigger(TokenDialect.MarmotPushV1, Device.Fcm($"device{i}")));
             }
 
-            await EventuallyAsync(() => Done(a) + Done(b) == 60 && Accepted(a, b) == Triggered(a, "done") + Triggered(b, "done"), "every trigger came to an end on both");
+            await EventuallyAsync(() => Done(a) + Done(b) == 60
+                && Accepted(a, b) == Triggered(a, "done") + Triggered(b, "done"), "every trigger came to an end on both");
             for (byte i = 101; i <= 120; i++)
             {
                 Assert.Equal(1, _providers.Fcm.DeliveriesFor($"device{i}"));
@@ -187,7 +189,8 @@ public sealed class ReplicaTests : IAsyncLifetime
     public async Task What_one_gives_back_the_other_does()
     {
         var ledger = new InProcessLedger(TimeProvider.System);
-        SharedClaims Claims() => new(new ReplayCache(100, TimeSpan.FromMinutes(5), TimeProvider.System), ledger, TimeSpan.FromMinutes(5), _metrics, TimeProvider.System);
+        SharedClaims Claims() =>
+            new(new ReplayCache(100, TimeSpan.FromMinutes(5), TimeProvider.System), ledger, TimeSpan.FromMinutes(5), _metrics, TimeProvider.System);
         var (first, second) = (Claims(), Claims());
         var content = new Protocol.Encoding.Bytes32(new byte[32]);
         Assert.Equal(ClaimOutcome.Owned, await first.ClaimAsync(content, default));

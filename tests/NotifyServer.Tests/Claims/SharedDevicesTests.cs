@@ -138,7 +138,8 @@ public class SharedDevicesTests
 
     private sealed class NonsenseValues : ISharedValues
     {
-        public ValueTask<byte[]> OfferAsync(Bytes32 name, byte[] value, TimeSpan life, CancellationToken cancel) => throw new InvalidCastException("an integer where bytes should be");
+        public ValueTask<byte[]> OfferAsync(Bytes32 name, byte[] value, TimeSpan life, CancellationToken cancel) =>
+            throw new InvalidCastException("an integer where bytes should be");
     }
 
     [Fact]

@@ -71,7 +71,8 @@ public class RelayBehaviourTests
     public async Task Case_37_a_relay_that_flaps_a_hundred_times_gets_a_fresh_subscription_each_time()
     {
         await using var relay = await TestRelay.StartAsync();
-        await using var server = await RunningServer.StartAsync([relay], options => options.ReconnectBase = options.ReconnectMax = TimeSpan.FromMilliseconds(10));
+        await using var server = await RunningServer.StartAsync([relay],
+            options => options.ReconnectBase = options.ReconnectMax = TimeSpan.FromMilliseconds(10));
         for (var i = 1; i <= 100; i++)
         {
             await relay.SubscribedAsync(i);
@@ -91,7 +92,14 @@ public class RelayBehaviourTests
         var time = new HastyTime(TimeSpan.FromSeconds(15));
         using var stop = new CancellationTokenSource();
         var connection = new RelayConnection(
-            new RelayConnectionOptions { Url = new Uri($"ws://127.0.0.1:{FreePort.Take(1)[0]}/"), BackoffBase = options.ReconnectBase, BackoffGrowth = InboxRelay.ReconnectGrowth, BackoffMax = options.ReconnectMax, ConnectTimeout = TimeSpan.FromSeconds(15) },
+            new RelayConnectionOptions
+            {
+                Url = new Uri($"ws://127.0.0.1:{FreePort.Take(1)[0]}/"),
+                BackoffBase = options.ReconnectBase,
+                BackoffGrowth = InboxRelay.ReconnectGrowth,
+                BackoffMax = options.ReconnectMax,
+                ConnectTimeout = TimeSpan.FromSeconds(15),
+            },
             new Deaf(),
             time);
         var running = connection.RunAsync(stop.Token);

@@ -84,13 +84,25 @@ public class FcmProviderTests
         Assert.Equal(PushOutcome.Transient, (await SendAsync(provider, "t")).Outcome);
     }
 
-    /// <summary>Google's pages of 2026: the token is named by a field violation, or by one sentence beside the FcmError; the bare code can be any fault of the request.</summary>
+    /// <summary>Google's pages of 2026: the token is named by a field violation, or by one sentence beside the FcmError; the bare code can be any fault of the
+    /// request.</summary>
     [Theory]
     [InlineData("""{"error":{"code":400,"message":"Request contains an invalid argument.","status":"INVALID_ARGUMENT"}}""", (int)PushOutcome.Configuration)]
-    [InlineData("""{"error":{"code":400,"message":"Request contains an invalid argument.","status":"INVALID_ARGUMENT","details":[{"@type":"type.googleapis.com/google.firebase.fcm.v1.FcmError","errorCode":"INVALID_ARGUMENT"}]}}""", (int)PushOutcome.Unclear)]
-    [InlineData("""{"error":{"code":400,"message":"The registration token is not a valid FCM registration token","status":"INVALID_ARGUMENT","details":[{"@type":"type.googleapis.com/google.firebase.fcm.v1.FcmError","errorCode":"INVALID_ARGUMENT"}]}}""", (int)PushOutcome.TokenDead)]
-    [InlineData("""{"error":{"code":400,"message":"Request contains an invalid argument.","status":"INVALID_ARGUMENT","details":[{"@type":"type.googleapis.com/google.firebase.fcm.v1.FcmError","errorCode":"INVALID_ARGUMENT"},{"@type":"type.googleapis.com/google.rpc.BadRequest","fieldViolations":[{"field":"message.token","description":"Invalid registration token"}]}]}}""", (int)PushOutcome.TokenDead)]
-    [InlineData("""{"error":{"code":400,"message":"Invalid value at 'message.android.ttl'","status":"INVALID_ARGUMENT","details":[{"@type":"type.googleapis.com/google.rpc.BadRequest","fieldViolations":[{"field":"message.android.ttl","description":"x"}]}]}}""", (int)PushOutcome.Configuration)]
+    [InlineData(
+        """{"error":{"code":400,"message":"Request contains an invalid argument.","status":"INVALID_ARGUMENT","details":["""
+            + """{"@type":"type.googleapis.com/google.firebase.fcm.v1.FcmError","errorCode":"INVALID_ARGUMENT"}]}}""", (int)PushOutcome.Unclear)]
+    [InlineData(
+        """{"error":{"code":400,"message":"The registration token is not a valid FCM registration token","status":"INVALID_ARGUMENT","details":["""
+            + """{"@type":"type.googleapis.com/google.firebase.fcm.v1.FcmError","errorCode":"INVALID_ARGUMENT"}]}}""", (int)PushOutcome.TokenDead)]
+    [InlineData(
+        """{"error":{"code":400,"message":"Request contains an invalid argument.","status":"INVALID_ARGUMENT","details":["""
+            + """{"@type":"type.googleapis.com/google.firebase.fcm.v1.FcmError","errorCode":"INVALID_ARGUMENT"},"""
+            + """{"@type":"type.googleapis.com/google.rpc.BadRequest","fieldViolations":["""
+            + """{"field":"message.token","description":"Invalid registration token"}]}]}}""", (int)PushOutcome.TokenDead)]
+    [InlineData(
+        """{"error":{"code":400,"message":"Invalid value at 'message.android.ttl'","status":"INVALID_ARGUMENT","details":["""
+            + """{"@type":"type.googleapis.com/google.rpc.BadRequest","fieldViolations":[{"field":"message.android.ttl","description":"x"}]}]}}""",
+                (int)PushOutcome.Configuration)]
     public async Task A_token_counts_as_dead_only_when_google_says_that_it_is_the_token(string body, int outcome)
     {
         await using var fcm = await FcmSimulator.StartAsync(new FcmSimulatorOptions(), CancellationToken.None);
@@ -129,7 +141,8 @@ public class FcmProviderTests
         try
         {
             return FcmProvider.Create(
-                new FcmOptions { ServiceAccountFile = account, Endpoint = fcm.Endpoint.AbsoluteUri }, ca, TimeSpan.FromSeconds(10), time ?? TimeProvider.System);
+                new FcmOptions { ServiceAccountFile = account, Endpoint = fcm.Endpoint.AbsoluteUri }, ca, TimeSpan.FromSeconds(10), time
+                    ?? TimeProvider.System);
         }
         finally
         {

@@ -10,7 +10,8 @@ using Marmot.TestKit;
 
 namespace Marmot.NotifyServer.Tests.Soak;
 
-/// <summary>The push server as a process of its own between two scripted relays and both simulators: for long and heavy runs, by tests and by <c>./bench notify</c>.</summary>
+/// <summary>The push server as a process of its own between two scripted relays and both simulators: for long and heavy runs, by tests and by <c>./bench
+/// notify</c>.</summary>
 internal sealed class LoadedServer : IAsyncDisposable
 {
     private static readonly JsonSerializerOptions Names = new() { Converters = { new System.Text.Json.Serialization.JsonStringEnumConverter() } };
@@ -148,7 +149,14 @@ internal sealed class LoadedServer : IAsyncDisposable
             Name = "app",
             KeyFile = Path.Combine(_folder.Path, "notify.key"),
             CaFile = Path.Combine(_folder.Path, "ca.pem"),
-            Apns = new ApnsOptions { TeamId = "MARMOTTEAM", KeyId = "KEYNUMBER0", KeyFile = Path.Combine(_folder.Path, "0.p8"), Topic = "org.example", Endpoint = Providers.Apns.Endpoint.AbsoluteUri },
+            Apns = new ApnsOptions
+            {
+                TeamId = "MARMOTTEAM",
+                KeyId = "KEYNUMBER0",
+                KeyFile = Path.Combine(_folder.Path, "0.p8"),
+                Topic = "org.example",
+                Endpoint = Providers.Apns.Endpoint.AbsoluteUri,
+            },
             Fcm = new FcmOptions { ServiceAccountFile = Path.Combine(_folder.Path, "fcm.json"), Endpoint = Providers.Fcm.Endpoint.AbsoluteUri },
         });
         return options;

@@ -16,9 +16,11 @@ namespace Marmot.NotifyServer.Tests.Soak;
 /// <param name="LastDelivered">Of the 300 pushes queued at SIGTERM, those delivered.</param>
 /// <param name="ExitCode">Of the stop.</param>
 internal sealed record SoakReport(
-    int Sent, long Admitted, long Accepted, long Ended, long Abandoned, int RungTwice, double MemoryBefore, double MemoryAfter, int LastDelivered, int ExitCode);
+    int Sent, long Admitted, long Accepted, long Ended, long Abandoned, int RungTwice, double MemoryBefore, double MemoryAfter,
+    int LastDelivered, int ExitCode);
 
-/// <summary>Steady triggers through both relays while relays flap, APNs storms, says GOAWAY and refuses streams, and the operator exchanges keys; then a stop with 300 pushes queued.</summary>
+/// <summary>Steady triggers through both relays while relays flap, APNs storms, says GOAWAY and refuses streams, and the operator exchanges keys; then a stop
+/// with 300 pushes queued.</summary>
 internal static class SoakRun
 {
     private const int LastPushes = 300;
@@ -83,7 +85,9 @@ internal static class SoakRun
         server.ApnsLatency = TimeSpan.FromMilliseconds(300);
         for (var i = 0; i < LastPushes; i += 30)
         {
-            await SendAsync(server.Relays[0], TestTrigger.Create(server.PublicKey, TokenDialect.MarmotPushV1, [.. Enumerable.Range(sent + i, 30).Select(n => Device(n, apns: true))], TimeProvider.System));
+            await SendAsync(server.Relays[0],
+                TestTrigger.Create(server.PublicKey, TokenDialect.MarmotPushV1, [.. Enumerable.Range(sent + i, 30).Select(n => Device(n, apns: true))],
+                    TimeProvider.System));
         }
 
         await server.UntilAsync(async () => await server.SumAsync("marmot_notify_pushes_admitted") == admitted + LastPushes, TimeSpan.FromSeconds(30));
@@ -91,7 +95,8 @@ internal static class SoakRun
         var exitCode = await server.Process.WaitForExitAsync(TimeSpan.FromSeconds(60));
         lock (deliveries)
         {
-            return new SoakReport(sent, admitted, accepted, ended, abandoned, rungTwice, memoryBefore, memoryAfter, deliveries.Values.Count(count => count == 1), exitCode);
+            return new SoakReport(sent, admitted, accepted, ended, abandoned, rungTwice, memoryBefore, memoryAfter,
+                deliveries.Values.Count(count => count == 1), exitCode);
         }
     }
 

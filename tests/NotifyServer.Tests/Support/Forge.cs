@@ -93,7 +93,9 @@ internal static class Forge
         Span<byte> shared = stackalloc byte[32];
         Assert.True(ephemeral.TryDeriveSharedX(server, shared));
         Span<byte> key = stackalloc byte[32];
-        var (salt, info) = dialect == TokenDialect.MarmotPushV1 ? ("marmot-push-token-v1", "marmot-push-token-encryption") : ("mip05-v1", "mip05-token-encryption");
+        var (salt, info) = dialect == TokenDialect.MarmotPushV1
+            ? ("marmot-push-token-v1", "marmot-push-token-encryption")
+            : ("mip05-v1", "mip05-token-encryption");
         HkdfSha256.DeriveKey(shared, System.Text.Encoding.ASCII.GetBytes(salt), System.Text.Encoding.ASCII.GetBytes(info), key);
         var chunk = new byte[dialect.TokenSize];
         ephemeral.PublicKey.Span.CopyTo(chunk);

@@ -11,7 +11,8 @@ internal sealed class RunningServer : IAsyncDisposable
 {
     private readonly bool _ownsProviders;
 
-    private RunningServer(NotifyService service, NotifyMetrics metrics, MetricsProbe probe, SimulatedProviders providers, bool ownsProviders, string folder, NotifyOptions options)
+    private RunningServer(NotifyService service, NotifyMetrics metrics, MetricsProbe probe, SimulatedProviders providers, bool ownsProviders, string folder,
+        NotifyOptions options)
     {
         Service = service;
         Metrics = metrics;
@@ -44,7 +45,8 @@ internal sealed class RunningServer : IAsyncDisposable
 
     /// <param name="relays">Its inbox.</param>
     /// <param name="configure">Changes to the settings.</param>
-    /// <param name="time">The server's clock; the simulators keep theirs. By default one whose date steps by hours at each reading, which simulators of the server's own bear with.</param>
+    /// <param name="time">The server's clock; the simulators keep theirs. By default one whose date steps by hours at each reading, which simulators of the
+    /// server's own bear with.</param>
     /// <param name="nsec">The app's key.</param>
     /// <param name="providers">Simulators that outlive this server.</param>
     /// <param name="extras">What a host would inject.</param>
@@ -133,7 +135,12 @@ internal sealed class RunningServer : IAsyncDisposable
     {
         if (!OperatingSystem.IsWindows())
         {
-            var options = new FileStreamOptions { Mode = FileMode.Create, Access = FileAccess.Write, UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite };
+            var options = new FileStreamOptions
+            {
+                Mode = FileMode.Create,
+                Access = FileAccess.Write,
+                UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
+            };
             using var file = new FileStream(Path.Combine(folder, name), options);
             file.Write(System.Text.Encoding.UTF8.GetBytes(text));
         }

@@ -13,7 +13,11 @@ internal static class ServerProgram
         AppContext.BaseDirectory.Contains($"{Path.DirectorySeparatorChar}Release{Path.DirectorySeparatorChar}", StringComparison.Ordinal) ? "Release" : "Debug",
         "net10.0/marmot-server.dll");
 
-    private static readonly JsonSerializerOptions Names = new() { WriteIndented = true, Converters = { new System.Text.Json.Serialization.JsonStringEnumConverter() } };
+    private static readonly JsonSerializerOptions Names = new()
+    {
+        WriteIndented = true,
+        Converters = { new System.Text.Json.Serialization.JsonStringEnumConverter() },
+    };
 
     /// <remarks>A runner started under nohup hands an ignored SIGHUP on to its children; the server is to have it as from a shell.</remarks>
     public static ChildProcess Start(params IEnumerable<string> arguments) => OperatingSystem.IsLinux()

@@ -12,7 +12,8 @@ internal sealed class SimulatedProviders(ApnsSimulator apns, FcmSimulator fcm) :
     /// <summary>For several servers one after the other, each with a provider token of its own.</summary>
     public static Task<SimulatedProviders> StartSharedAsync() => StartAsync(apns => apns.ProviderTokenUpdateInterval = TimeSpan.Zero);
 
-    public static async Task<SimulatedProviders> StartAsync(Action<ApnsSimulatorOptions>? configureApns = null, Action<FcmSimulatorOptions>? configureFcm = null)
+    public static async Task<SimulatedProviders> StartAsync(Action<ApnsSimulatorOptions>? configureApns = null,
+        Action<FcmSimulatorOptions>? configureFcm = null)
     {
         var authority = SimulatorAuthority.Create([]);
         var apns = new ApnsSimulatorOptions { Authority = authority };

@@ -274,7 +274,8 @@ internal sealed class TestRelay : IAsyncDisposable
                     break;
                 }
 
-                client.IsAuthenticated = !RefusesAuth && auth.Kind == 22242 && auth.TryVerify(out _) && auth.TagValue("challenge") == client.Challenge && auth.TagValue("relay") is not null;
+                client.IsAuthenticated = !RefusesAuth && auth.Kind == 22242 && auth.TryVerify(out _) && auth.TagValue("challenge") == client.Challenge
+                    && auth.TagValue("relay") is not null;
                 await client.SendAsync($"""["OK","{auth.Id}",{(client.IsAuthenticated ? "true" : "false")},""]""");
                 while (client.Waiting.TryDequeue(out var waiting))
                 {
@@ -378,7 +379,9 @@ internal sealed class TestRelay : IAsyncDisposable
     }
 
     private static NostrEvent Parse(System.Text.Json.JsonElement element) =>
-        NostrEvent.TryParse(System.Text.Encoding.UTF8.GetBytes(element.GetRawText()), out var evt, out _) ? evt : throw new InvalidDataException("not an event");
+        NostrEvent.TryParse(System.Text.Encoding.UTF8.GetBytes(element.GetRawText()), out var evt, out _)
+            ? evt
+            : throw new InvalidDataException("not an event");
 
     private sealed class Client(WebSocket socket)
     {

@@ -23,7 +23,8 @@ public class NativeLibrariesTests
         Sodium.EnsureLoaded();
         Secp256k1.EnsureLoaded();
         using var process = System.Diagnostics.Process.GetCurrentProcess();
-        var loaded = process.Modules.Cast<System.Diagnostics.ProcessModule>().Select(module => module.FileName).Where(file => file.Contains(library, StringComparison.Ordinal)).ToArray();
+        var loaded = process.Modules.Cast<System.Diagnostics.ProcessModule>().Select(module => module.FileName)
+            .Where(file => file.Contains(library, StringComparison.Ordinal)).ToArray();
         Assert.NotEmpty(loaded);
         Assert.All(loaded, file => Assert.StartsWith(AppContext.BaseDirectory, file, StringComparison.Ordinal));
     }

@@ -7,7 +7,8 @@ using Secp256k1 = Marmot.Platform.Native.Secp256k1;
 
 namespace Marmot.Platform.Tests.Native;
 
-/// <summary>The binding of libsecp256k1 against NBitcoin.Secp256k1, which shares no code with it: what one makes the other reads, and both refuse the same.</summary>
+/// <summary>The binding of libsecp256k1 against NBitcoin.Secp256k1, which shares no code with it: what one makes the other reads, and both refuse the
+/// same.</summary>
 [Trait("Spec", "BIP-340")]
 public class Secp256k1DifferentialTests
 {
@@ -17,11 +18,13 @@ public class Secp256k1DifferentialTests
 
     /// <summary>Around every bound of a secret key: zero, the group's order, its half, and all bits set.</summary>
     private static IEnumerable<byte[]> EdgeSecrets =>
-        new[] { 0, 1, 2, 3, Order - 2, Order - 1, Order, Order + 1, (Order - 1) / 2, (Order + 1) / 2, Field, (BigInteger.One << 256) - 1, BigInteger.One << 255 }.Select(Bytes);
+        new[] { 0, 1, 2, 3, Order - 2, Order - 1, Order, Order + 1, (Order - 1) / 2, (Order + 1) / 2, Field, (BigInteger.One << 256) - 1,
+            BigInteger.One << 255 }.Select(Bytes);
 
     /// <summary>Around every bound of an x coordinate: not all of them are on the curve, and none at or above the field's prime is a key.</summary>
     private static IEnumerable<byte[]> EdgeXs =>
-        Enumerable.Range(0, 20).Select(small => Bytes(small)).Concat(new[] { Field - 2, Field - 1, Field, Field + 1, Field + 5, Order, (BigInteger.One << 256) - 1 }.Select(Bytes));
+        Enumerable.Range(0, 20).Select(small => Bytes(small))
+            .Concat(new[] { Field - 2, Field - 1, Field, Field + 1, Field + 5, Order, (BigInteger.One << 256) - 1 }.Select(Bytes));
 
     [Fact]
     public void Both_take_the_same_secret_keys_and_give_the_same_public_keys()

@@ -4,7 +4,8 @@ using NSec.Cryptography;
 
 namespace Marmot.Platform.Tests.Native;
 
-/// <summary>The binding of libsodium against NSec, which calls the same library by its own declarations, and against the base class library: a wrong length, order or type in ours shows.</summary>
+/// <summary>The binding of libsodium against NSec, which calls the same library by its own declarations, and against the base class library: a wrong length,
+/// order or type in ours shows.</summary>
 public class SodiumDifferentialTests
 {
     private const int Rounds = 200;
@@ -74,7 +75,8 @@ public class SodiumDifferentialTests
     {
         for (var round = 0; round < Rounds; round++)
         {
-            byte[] key = Bytes("aead", round, 32), nonce = RandomNumberGenerator.GetBytes(12), data = RandomNumberGenerator.GetBytes(round % 40), text = RandomNumberGenerator.GetBytes(round * 7);
+            byte[] key = Bytes("aead", round, 32), nonce = RandomNumberGenerator.GetBytes(12), data = RandomNumberGenerator.GetBytes(round % 40),
+                text = RandomNumberGenerator.GetBytes(round * 7);
             using var theirs = Key.Import(AeadAlgorithm.ChaCha20Poly1305, key, KeyBlobFormat.RawSymmetricKey);
             var ours = new byte[text.Length + Sodium.TagSize];
             Sodium.ChaCha20Poly1305Encrypt(key, nonce, data, text, ours);

@@ -28,8 +28,8 @@ public class HostNameTests
 
     public static TheoryData<string> BadHosts => new(
         "", ".", "a..b", ".a", "a..", "xn--ü", "xn--99999999", "xn--zz--.example", "ö..b", "-a.b", "a-.b", "a b", "a/b", "a@b", "a%20b", "a\0b", "a\nb",
-        "foo:99999", "foo:80", "127.1", "0x7f.1", "1.2.3", "1.2.3.4.5", "256.1.1.1", "01.2.3.4", "a.1", "1", "[::1", "::1]", "[]", "[1.2.3.4]", "[::1%lo]", "::1%1", "fe80::1/64", ":::",
-        new string('a', 64), string.Join('.', Enumerable.Repeat("abcdefg", 32)), new string('ü', 200), "\ud800", "\u00ad");
+        "foo:99999", "foo:80", "127.1", "0x7f.1", "1.2.3", "1.2.3.4.5", "256.1.1.1", "01.2.3.4", "a.1", "1", "[::1", "::1]", "[]", "[1.2.3.4]", "[::1%lo]",
+        "::1%1", "fe80::1/64", ":::", new string('a', 64), string.Join('.', Enumerable.Repeat("abcdefg", 32)), new string('ü', 200), "\ud800", "\u00ad");
 
     [Theory]
     [MemberData(nameof(BadHosts))]

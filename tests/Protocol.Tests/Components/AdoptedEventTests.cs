@@ -98,8 +98,11 @@ public class AdoptedEventTests
     {
         using var key = SecretKey.Generate();
         string content = Convert.ToBase64String(new byte[28]);
-        Assert.Equal(valid, AdoptedGroupEvent.TryParse(NostrEvent.Create(key, 445, [["h", new string('a', 64)], ["expiration", value]], content, 1), out _, out _));
-        Assert.False(AdoptedGroupEvent.TryParse(NostrEvent.Create(key, 445, [["h", new string('a', 64)], ["expiration", "1"], ["expiration", "1"]], content, 1), out _, out _));
+        Assert.Equal(valid,
+            AdoptedGroupEvent.TryParse(NostrEvent.Create(key, 445, [["h", new string('a', 64)], ["expiration", value]], content, 1), out _, out _));
+        Assert.False(
+            AdoptedGroupEvent.TryParse(
+                NostrEvent.Create(key, 445, [["h", new string('a', 64)], ["expiration", "1"], ["expiration", "1"]], content, 1), out _, out _));
         Assert.False(AdoptedGroupEvent.TryParse(NostrEvent.Create(key, 445, [["h", new string('a', 64)], ["expiration", "1", "2"]], content, 1), out _, out _));
         Assert.False(AdoptedGroupEvent.TryParse(NostrEvent.Create(key, 445, [], content, 1), out _, out _));
         Assert.False(AdoptedGroupEvent.TryParse(NostrEvent.Create(key, 446, [["h", new string('a', 64)]], content, 1), out _, out _));
@@ -127,7 +130,8 @@ public class AdoptedEventTests
             Assert.False(read.Agrees(item.Bytes("ref"), new byte[32], Extensions, Proposals, Components));
 
             using var account = SecretKey.Generate();
-            var ours = AdoptedKeyPackageEvent.Create(account, read.Slot, read.Reference, Extensions.Reverse(), [.. Proposals, 0x2a2a], Components, read.MlsMessage.Span, evt.CreatedAt);
+            var ours = AdoptedKeyPackageEvent.Create(account, read.Slot, read.Reference, Extensions.Reverse(), [.. Proposals, 0x2a2a], Components,
+                read.MlsMessage.Span, evt.CreatedAt);
             Assert.Equal(evt.Tags.Select(t => string.Join(' ', t)), ours.Tags.Select(t => string.Join(' ', t)));
             Assert.Equal(evt.Content, ours.Content);
             Assert.True(AdoptedKeyPackageEvent.TryRead(ours, out _, out _));
@@ -138,7 +142,8 @@ public class AdoptedEventTests
     public void A_key_package_event_has_exactly_its_tags_and_ascending_lists()
     {
         using var account = SecretKey.Generate();
-        var good = AdoptedKeyPackageEvent.Create(account, Bytes32.ParseHex(new string('1', 64)), Bytes32.ParseHex(new string('2', 64)), Extensions, Proposals, Components, [0, 1, 0, 5, 9], 1);
+        var good = AdoptedKeyPackageEvent.Create(account, Bytes32.ParseHex(new string('1', 64)), Bytes32.ParseHex(new string('2', 64)), Extensions, Proposals,
+            Components, [0, 1, 0, 5, 9], 1);
         Assert.True(Reads(good.Tags, good.Content));
         Assert.True(Reads([.. good.Tags.Reverse()], good.Content)); // their order means nothing
 
@@ -164,10 +169,14 @@ public class AdoptedEventTests
         Assert.False(Reads(good.Tags, good.Content + "\n"));
         Assert.False(Reads(good.Tags, ""));
         Assert.False(AdoptedKeyPackageEvent.TryRead(NostrEvent.Create(account, 443, good.Tags, good.Content, 1), out _, out _));
-        Assert.True(NostrEvent.TryParse(System.Text.Encoding.UTF8.GetBytes(System.Text.Encoding.UTF8.GetString(good.Json.Span).Replace("\"created_at\":1,", "\"created_at\":2,", StringComparison.Ordinal)), out var forged, out _));
+        Assert.True(
+            NostrEvent.TryParse(
+                System.Text.Encoding.UTF8.GetBytes(System.Text.Encoding.UTF8.GetString(good.Json.Span)
+                    .Replace("\"created_at\":1,", "\"created_at\":2,", StringComparison.Ordinal)), out var forged, out _));
         Assert.False(AdoptedKeyPackageEvent.TryRead(forged, out _, out _));
 
-        bool Reads(IReadOnlyList<string[]> tags, string content) => AdoptedKeyPackageEvent.TryRead(NostrEvent.Create(account, 30443, tags, content, 1), out _, out _);
+        bool Reads(IReadOnlyList<string[]> tags, string content) =>
+            AdoptedKeyPackageEvent.TryRead(NostrEvent.Create(account, 30443, tags, content, 1), out _, out _);
         IReadOnlyList<string[]> With(string name, params string[] values) => [.. good.Tags.Select(t => t[0] == name ? (string[])[name, .. values] : t)];
     }
 }

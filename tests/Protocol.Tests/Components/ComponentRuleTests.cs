@@ -168,7 +168,8 @@ public class ComponentRuleTests
     public void A_media_policy_has_its_limits_and_keeps_its_order()
     {
         const string url = "https://blossom.example/";
-        Assert.NotNull(ComponentVectorTests.Roundtrip(ComponentType.MediaPolicy, Policy(["b", "a-9"], ("a-9", url), ("b", url), ("a-9", "http://other.example/x"))));
+        Assert.NotNull(
+            ComponentVectorTests.Roundtrip(ComponentType.MediaPolicy, Policy(["b", "a-9"], ("a-9", url), ("b", url), ("a-9", "http://other.example/x"))));
         Assert.Null(ComponentVectorTests.Roundtrip(ComponentType.MediaPolicy, Policy(["a", "a"], ("a", url))));
         Assert.Null(ComponentVectorTests.Roundtrip(ComponentType.MediaPolicy, Policy([], ("a", url))));
         Assert.Null(ComponentVectorTests.Roundtrip(ComponentType.MediaPolicy, Policy(["a"])));

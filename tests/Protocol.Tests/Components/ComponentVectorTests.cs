@@ -128,7 +128,8 @@ public class ComponentVectorTests
             Assert.True(AccountIdentityProof.TryRead(package.GetProperty("proof").Bytes("component"), out var proof, out _));
             byte[] leafKey = package.Bytes("mls_signature_public");
             Assert.True(proof.Verifies(package.Bytes("nostr_pubkey"), leafKey));
-            Assert.Equal(package.GetProperty("proof").Text("event_id"), AccountIdentityProof.Authorization(proof.Account, leafKey, proof.CreatedAt).Id.ToString());
+            Assert.Equal(package.GetProperty("proof").Text("event_id"),
+                AccountIdentityProof.Authorization(proof.Account, leafKey, proof.CreatedAt).Id.ToString());
             byte[] other = [.. leafKey];
             other[0] ^= 1;
             Assert.False(proof.Verifies(package.Bytes("nostr_pubkey"), other));
@@ -154,7 +155,8 @@ public class ComponentVectorTests
         Assert.False(AccountIdentityProof.TryTake(Signed(asked.Tags, asked.Content + " ", asked.CreatedAt), leafKey, out _));
         Assert.False(AccountIdentityProof.TryTake(Signed(asked.Tags, asked.Content, 0), leafKey, out _));
 
-        NostrEvent Signed(IReadOnlyList<string[]> tags, string content, long createdAt) => NostrEvent.Create(account, AccountIdentityProof.Kind, tags, content, createdAt);
+        NostrEvent Signed(IReadOnlyList<string[]> tags, string content, long createdAt) =>
+            NostrEvent.Create(account, AccountIdentityProof.Kind, tags, content, createdAt);
     }
 
     [Theory]

@@ -46,13 +46,16 @@ public class MediaAttachmentTests
     public void Every_case_is_read_opened_and_sealed_to_the_same_blob()
     {
         int cases = 0;
-        foreach (var item in Media.GetProperty("cases").EnumerateArray().Concat(Adopted.GetProperty("cases").EnumerateArray().Where(c => c.Text("version") == "encrypted-media-v2")))
+        foreach (var item in Media.GetProperty("cases").EnumerateArray()
+            .Concat(Adopted.GetProperty("cases").EnumerateArray().Where(c => c.Text("version") == "encrypted-media-v2")))
         {
             string[] tag = Tag(item, "imeta");
             Assert.True(MediaAttachment.TryParse(tag, out var attachment, out var reason), reason.ToString());
             Assert.Equal(tag, attachment.ToTag());
             byte[] secret = item.Bytes("media_secret");
-            byte[] file = item.TryGetProperty("plaintext", out _) ? item.Bytes("plaintext") : [.. Enumerable.Range(0, 65536).Select(i => (byte)((i * 7) + (i >> 8)))];
+            byte[] file = item.TryGetProperty("plaintext", out _)
+                ? item.Bytes("plaintext")
+                : [.. Enumerable.Range(0, 65536).Select(i => (byte)((i * 7) + (i >> 8)))];
             byte[] blob = attachment.Seal(secret, file);
             Assert.Equal(item.Text("ciphertext_sha256"), Convert.ToHexStringLower(SHA256.HashData(blob)));
             Assert.True(attachment.TryDecrypt(secret, blob, out byte[]? opened));
@@ -93,7 +96,8 @@ public class MediaAttachmentTests
                 Assert.Equal(tag, attachment.ToTag());
                 Assert.Equal(item.GetProperty("expected").GetProperty("dim").GetString(), attachment.Dimensions);
                 Assert.Equal(item.GetProperty("expected").GetProperty("thumbhash").GetString(), attachment.Thumbhash);
-                Assert.Equal(item.GetProperty("expected").GetProperty("locators").EnumerateArray().Select(l => l.Text("kind")), attachment.Locators.Select(l => l.Kind));
+                Assert.Equal(item.GetProperty("expected").GetProperty("locators").EnumerateArray().Select(l => l.Text("kind")),
+                    attachment.Locators.Select(l => l.Kind));
             }
         }
     }
@@ -115,7 +119,13 @@ public class MediaAttachmentTests
         var attachment = MediaAttachment.Encrypt(new byte[32], "file"u8, "text/plain", "a.txt", hash => $"https://own.example/{hash}.bin", out _);
         string hash = attachment.CiphertextHash.ToString();
         Assert.Equal([$"https://own.example/{hash}.bin", $"https://blossom.example/{hash}"], attachment.FetchUrls(Policy));
-        var other = attachment with { Locators = [new("mirror-v9", "anything"), new("blossom-v1", $"http://own.example/{hash}"), new("blossom-v1", $"https://127.0.0.1/{hash}"), new("blossom-v1", "https://own.example/abc")] };
+        var other = attachment with
+        {
+            Locators = [
+                new("mirror-v9", "anything"), new("blossom-v1", $"http://own.example/{hash}"), new("blossom-v1", $"https://127.0.0.1/{hash}"),
+                new("blossom-v1", "https://own.example/abc")
+            ],
+        };
         Assert.Equal([$"https://blossom.example/{hash}"], other.FetchUrls(Policy));
         Assert.Empty(other.FetchUrls(MediaPolicy.OfBlossom(["http://blossom.example/"])));
     }
@@ -161,7 +171,8 @@ public class MediaAttachmentTests
         yield return (image, image.Bytes("component_0x8002"), image.Bytes("blob"), image.Bytes("plaintext"));
         var file = VectorFile.Read("group-image.json");
         var adopted = file.GetProperty("adopted_component_0x8002");
-        byte[] body = new VectorWriter().Vector(adopted.Bytes("image_hash")).Vector(file.Bytes("image_key_field")).Vector(file.Bytes("image_nonce")).Vector(file.Bytes("image_upload_key_field"))
+        byte[] body = new VectorWriter().Vector(adopted.Bytes("image_hash")).Vector(file.Bytes("image_key_field")).Vector(file.Bytes("image_nonce"))
+            .Vector(file.Bytes("image_upload_key_field"))
             .Text(adopted.Text("media_type")).ToArray();
         yield return (adopted, body, adopted.Bytes("ciphertext"), file.Bytes("plaintext"));
     }

@@ -15,14 +15,17 @@ public class PushGossipTests
     private static readonly byte[] GroupId = File.Bytes("mls_group_id");
 
     private static Rumor Inner(JsonElement item) => Rumor.Create(Bytes32.ParseHex(item.Text("pubkey")), item.GetProperty("kind").GetInt32(),
-        [.. item.GetProperty("tags").EnumerateArray().Select(t => t.EnumerateArray().Select(i => i.GetString()!).ToArray())], item.GetProperty("content").GetString()!, item.GetProperty("created_at").GetInt64());
+        [.. item.GetProperty("tags").EnumerateArray().Select(t => t.EnumerateArray().Select(i => i.GetString()!).ToArray())], item.GetProperty("content")
+            .GetString()!, item.GetProperty("created_at").GetInt64());
 
     private static IReadOnlyList<PushTokenEntry>? Read(Rumor inner) => PushGossip.TryRead(inner, GroupId, out var entries, out _) ? entries : null;
 
     private static PushTokenEntry Single(JsonElement record, bool isRemoval)
     {
         string list = isRemoval ? "removals" : "tokens";
-        var inner = Rumor.Create(default, isRemoval ? 449 : 447, PushGossip.Tags, $$"""{"v":"marmot-push-v1","{{list}}":[{{record.GetProperty("entry").GetRawText()}}]}""", 1);
+        var inner = Rumor.Create(default, isRemoval
+            ? 449
+            : 447, PushGossip.Tags, $$"""{"v":"marmot-push-v1","{{list}}":[{{record.GetProperty("entry").GetRawText()}}]}""", 1);
         return Assert.Single(Read(inner)!);
     }
 
@@ -45,7 +48,8 @@ public class PushGossipTests
                 Assert.Equal(record.GetProperty("owner_proof_event_451").Text("id"), entry.ProofId(GroupId).ToString());
                 Assert.Equal(record.Bytes("signed_record"), entry.SignedRecord(GroupId));
                 Assert.Equal(record.Text("signed_record_sha256"), entry.OrderingDigest(GroupId).ToString());
-                Assert.Equal(record.GetProperty("entry").Text("token_fingerprint"), "sha256:" + Convert.ToHexStringLower(PushTokenEntry.FingerprintOf(entry.Key.Platform, record.Bytes("device_token"))));
+                Assert.Equal(record.GetProperty("entry").Text("token_fingerprint"),
+                    "sha256:" + Convert.ToHexStringLower(PushTokenEntry.FingerprintOf(entry.Key.Platform, record.Bytes("device_token"))));
                 Assert.False(entry.IsSignedFor([1, 2, 3])); // bound to the group
             }
         }
@@ -58,7 +62,8 @@ public class PushGossipTests
         Assert.True(SecretKey.TryParse(vector.Text("secret_key"), out var owner));
         using var key = owner;
         byte[] groupId = Convert.FromHexString("000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f");
-        var entry = PushTokenEntry.Create(key, groupId, 3, DevicePlatform.Apns, Bytes32.ParseHex("2f8bde4d1a07209355b4a7250a5c5128e88b84bddc619ab7cba8d569b240efe4"),
+        var entry = PushTokenEntry.Create(key, groupId, 3, DevicePlatform.Apns,
+            Bytes32.ParseHex("2f8bde4d1a07209355b4a7250a5c5128e88b84bddc619ab7cba8d569b240efe4"),
             Convert.FromHexString("000102030405060708090a0b"), null, null, 1_700_000_000_000);
         Assert.Equal(vector.Text("event_id"), entry.ProofId(groupId).ToString());
         Assert.True(entry.IsSignedFor(groupId));
@@ -103,8 +108,10 @@ public class PushGossipTests
     public void Entries_that_are_malformed_are_left_out_alone()
     {
         string good = File.GetProperty("records")[0].GetProperty("entry").GetRawText();
-        foreach (var (from, to) in (ReadOnlySpan<(string, string)>)[("\"apns\"", "\"web\""), ("\"leaf_index\": 0", "\"leaf_index\": -1"), ("\"leaf_index\": 0", "\"leaf_index\": \"0\""), ("sha256:b", "sha256:B"),
-            ("sha256:b7", "sha256:"), ("\"owner_ts\": 1", "\"owner_ts\": -1"), ("\"encrypted_token\": \"X", "\"encrypted_token\": \""), ("member_id_hex", "member")])
+        foreach (var (from, to) in (ReadOnlySpan<(string, string)>)[
+            ("\"apns\"", "\"web\""), ("\"leaf_index\": 0", "\"leaf_index\": -1"), ("\"leaf_index\": 0", "\"leaf_index\": \"0\""), ("sha256:b", "sha256:B"),
+            ("sha256:b7", "sha256:"), ("\"owner_ts\": 1", "\"owner_ts\": -1"), ("\"encrypted_token\": \"X", "\"encrypted_token\": \""),
+            ("member_id_hex", "member")])
         {
             string compact = good.Contains(from, StringComparison.Ordinal) ? good : good.Replace("\":", "\": ", StringComparison.Ordinal);
             Assert.Contains(from, compact, StringComparison.Ordinal);

@@ -48,7 +48,8 @@ public sealed class Nip19Tests
     [Fact]
     public void Reads_the_printed_profile()
     {
-        const string Text = "nprofile1qqsrhuxx8l9ex335q7he0f09aej04zpazpl0ne2cgukyawd24mayt8gpp4mhxue69uhhytnc9e3k7mgpz4mhxue69uhkg6nzv9ejuumpv34kytnrdaksjlyr9p";
+        const string Text = "nprofile1qqsrhuxx8l9ex335q7he0f09aej04zpazpl0ne2cgukyawd24mayt8gpp4mhxue69uhhytnc9e3k7mgpz4mhxue69uhkg6nzv9ejuumpv34kytnrdak"
+            + "sjlyr9p";
         Assert.True(Nip19.TryDecodeProfile(Text, out var profile));
         Assert.Equal(Key, profile.PublicKey);
         Assert.Equal(["wss://r.x.com", "wss://djbas.sadkb.com"], profile.Relays);

@@ -204,7 +204,8 @@ public sealed class FilterTests
 
     private static byte[] Event(string tags, string? id = null, string? author = null, int kind = 445, long createdAt = 1700000000) =>
         NostrJson.Utf8(
-            $$"""{"id":"{{id ?? Key}}","pubkey":"{{author ?? Key}}","created_at":{{createdAt}},"kind":{{kind}},"tags":{{tags}},"content":"","sig":"{{Key}}{{Key}}"}""");
+            $$"""{"id":"{{id ?? Key}}","pubkey":"{{author ?? Key}}","created_at":{{createdAt}},"kind":{{kind}},"tags":{{tags}}"""
+                + $$""","content":"","sig":"{{Key}}{{Key}}"}""");
 
     private static string RandomKey(Random random) => new("0123456789abcdef"[random.Next(4)], 64);
 

@@ -51,7 +51,9 @@ public sealed class MutationTests : IDisposable
     [Fact]
     public void Mutated_rumors_without_an_id_never_break_the_trigger_reader()
     {
-        string json = $$"""{"pubkey":"{{_sender.PublicKey}}","created_at":{{Now}},"kind":446,"tags":[["v","mip05-v1"],["encoding","base64"]],"content":"{{Convert.ToBase64String(new byte[560])}}"}""";
+        string json =
+            $$"""{"pubkey":"{{_sender.PublicKey}}","created_at":{{Now}}"""
+                + $$""","kind":446,"tags":[["v","mip05-v1"],["encoding","base64"]],"content":"{{Convert.ToBase64String(new byte[560])}}"}""";
         byte[] original = System.Text.Encoding.UTF8.GetBytes(json);
         var random = new Random(5);
         byte[] buffer = new byte[Trigger.MaxContentSize];

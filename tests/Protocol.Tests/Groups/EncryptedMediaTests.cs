@@ -51,7 +51,8 @@ public class EncryptedMediaTests
         {
             // The one verdict that is text: MDK refuses names above 210 bytes, and so does this.
             bool valid = vector.GetProperty("valid").ValueKind == JsonValueKind.True;
-            Assert.True(valid == MediaReference.TryParse([.. vector.GetProperty("tag").EnumerateArray().Select(e => e.GetString()!)], out _, out _), vector.Text("name"));
+            Assert.True(valid == MediaReference.TryParse([.. vector.GetProperty("tag").EnumerateArray().Select(e => e.GetString()!)], out _, out _),
+                vector.Text("name"));
         }
     }
 

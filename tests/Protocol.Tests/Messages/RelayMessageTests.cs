@@ -124,7 +124,8 @@ public sealed class RelayMessageTests
     public void Refuses_a_text_longer_than_its_bound()
     {
         Assert.True(RelayMessageReader.TryRead(Write(o => RelayMessageWriter.WriteNotice(o, new string('x', RelayMessageReader.MaxTextBytes))), out _, out _));
-        Assert.False(RelayMessageReader.TryRead(Write(o => RelayMessageWriter.WriteNotice(o, new string('x', RelayMessageReader.MaxTextBytes + 1))), out _, out _));
+        Assert.False(
+            RelayMessageReader.TryRead(Write(o => RelayMessageWriter.WriteNotice(o, new string('x', RelayMessageReader.MaxTextBytes + 1))), out _, out _));
     }
 
     [Fact]

@@ -37,8 +37,8 @@ public class EncryptedTokenTests
         {
             string name = vector.Text("name");
 
-            // "fits" is a 217-byte FCM token: within the 220 bytes, above the 200 that the March text writes. It is read. So is an APNs token of 31 bytes, which the text of
-            // January refuses: Apple says that tokens are of variable length.
+            // "fits" is a 217-byte FCM token: within the 220 bytes, above the 200 that the March text writes. It is read. So is an APNs token of 31 bytes,
+            // which the text of January refuses: Apple says that tokens are of variable length.
             bool valid = vector.Text("expect").StartsWith("ok", StringComparison.Ordinal) || name is "fcm-217-max" or "apns-31-bytes";
             byte[] scratch = new byte[dialect.PlaintextSize];
             bool opened = EncryptedToken.TryDecrypt(vector.Bytes("encrypted_token"), dialect, fallback, scratch, out var token);

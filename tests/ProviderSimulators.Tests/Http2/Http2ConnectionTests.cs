@@ -27,7 +27,11 @@ public sealed class Http2ConnectionTests : IAsyncLifetime
         await _tcp.ConnectAsync("127.0.0.1", _apns.Port, _deadline.Token);
         // The authority has its own test; here any certificate will do.
         _stream = new SslStream(_tcp.GetStream(), false, (_, certificate, _, _) => certificate is not null);
-        await _stream.AuthenticateAsClientAsync(new SslClientAuthenticationOptions { TargetHost = "localhost", ApplicationProtocols = [SslApplicationProtocol.Http2] }, _deadline.Token);
+        await _stream.AuthenticateAsClientAsync(new SslClientAuthenticationOptions
+        {
+            TargetHost = "localhost",
+            ApplicationProtocols = [SslApplicationProtocol.Http2],
+        }, _deadline.Token);
     }
 
     public async Task DisposeAsync()
@@ -40,14 +44,16 @@ public sealed class Http2ConnectionTests : IAsyncLifetime
 
     private ValueTask WriteAsync(params byte[][] frames) => _stream.WriteAsync(frames.SelectMany(frame => frame).ToArray(), _deadline.Token);
 
-    private ValueTask StartAsync(params byte[][] frames) => WriteAsync([Http2Frame.ClientPreface.ToArray(), Frame(Http2FrameType.Settings, 0, 0, []), .. frames]);
+    private ValueTask StartAsync(params byte[][] frames) =>
+        WriteAsync([Http2Frame.ClientPreface.ToArray(), Frame(Http2FrameType.Settings, 0, 0, []), .. frames]);
 
     private static byte[] Frame(Http2FrameType type, Http2Flags flags, int streamId, byte[] payload) => Http2Frame.Write(type, flags, streamId, payload);
 
     private byte[] Headers(string device = "aa", params (string Name, string Value)[] more)
     {
         var block = new ArrayBufferWriter<byte>();
-        foreach (var (name, value) in ((string, string)[])[(":method", "POST"), (":scheme", "https"), (":authority", "localhost"), (":path", "/3/device/" + device),
+        foreach (var (name, value) in ((string, string)[])[
+            (":method", "POST"), (":scheme", "https"), (":authority", "localhost"), (":path", "/3/device/" + device),
             ("authorization", "bearer " + _token), ("apns-topic", "app.marmot"), ("apns-push-type", "background"), ("apns-priority", "5"), .. more])
         {
             HpackEncoder.Write(block, name, value);
@@ -58,7 +64,10 @@ public sealed class Http2ConnectionTests : IAsyncLifetime
     private static readonly byte[] Payload = """{"aps":{"content-available":1}}"""u8.ToArray();
 
     private byte[][] Push(int streamId, string device = "aa") =>
-        [Frame(Http2FrameType.Headers, Http2Flags.EndHeaders, streamId, Headers(device)), Frame(Http2FrameType.Data, Http2Flags.EndStreamOrAck, streamId, Payload)];
+        [
+            Frame(Http2FrameType.Headers, Http2Flags.EndHeaders, streamId, Headers(device)),
+            Frame(Http2FrameType.Data, Http2Flags.EndStreamOrAck, streamId, Payload)
+        ];
 
     private async Task<Http2Frame> ReadAsync(Http2FrameType type, int streamId = -1)
     {
@@ -85,7 +94,8 @@ public sealed class Http2ConnectionTests : IAsyncLifetime
     [Fact]
     public async Task Refuses_a_second_stream_before_the_first_token_and_allows_it_after()
     {
-        await StartAsync(Frame(Http2FrameType.Headers, Http2Flags.EndHeaders, 1, Headers()), Frame(Http2FrameType.Headers, Http2Flags.EndHeaders, 3, Headers()));
+        await StartAsync(Frame(Http2FrameType.Headers, Http2Flags.EndHeaders, 1, Headers()),
+            Frame(Http2FrameType.Headers, Http2Flags.EndHeaders, 3, Headers()));
         var limit = await ReadAsync(Http2FrameType.Settings);
         Assert.Equal((3, 1), (BinaryPrimitives.ReadUInt16BigEndian(limit.Payload.Span), Number(limit, 2)));
         Assert.Equal((int)Http2Error.RefusedStream, Number(await ReadAsync(Http2FrameType.RstStream, 3)));
@@ -122,7 +132,8 @@ public sealed class Http2ConnectionTests : IAsyncLifetime
     public async Task Tells_repeated_headers_from_single_ones()
     {
         await StartAsync(
-            Frame(Http2FrameType.Headers, Http2Flags.EndHeaders, 1, Headers("aa", ("apns-topic", "app.marmot"))), Frame(Http2FrameType.Data, Http2Flags.EndStreamOrAck, 1, Payload));
+            Frame(Http2FrameType.Headers, Http2Flags.EndHeaders, 1, Headers("aa", ("apns-topic", "app.marmot"))),
+            Frame(Http2FrameType.Data, Http2Flags.EndStreamOrAck, 1, Payload));
         var body = await ReadAsync(Http2FrameType.Data, 1);
         Assert.Equal("""{"reason":"DuplicateHeaders"}""", Encoding.UTF8.GetString(body.Payload.Span));
     }
@@ -137,7 +148,8 @@ public sealed class Http2ConnectionTests : IAsyncLifetime
         Assert.Equal((1, 0, """{"reason":"IdleTimeout"}"""), (Number(goAway), Number(goAway, 4), Encoding.UTF8.GetString(goAway.Payload.Span[8..])));
 
         var block = Headers();
-        await WriteAsync(Frame(Http2FrameType.Headers, Http2Flags.EndHeaders, 3, block), Frame(Http2FrameType.Headers, Http2Flags.EndHeaders, 5, block), Frame(Http2FrameType.Ping, Http2Flags.None, 0, [1, 2, 3, 4, 5, 6, 7, 8]));
+        await WriteAsync(Frame(Http2FrameType.Headers, Http2Flags.EndHeaders, 3, block), Frame(Http2FrameType.Headers, Http2Flags.EndHeaders, 5, block),
+            Frame(Http2FrameType.Ping, Http2Flags.None, 0, [1, 2, 3, 4, 5, 6, 7, 8]));
         var pong = await ReadAsync(Http2FrameType.Ping);
         Assert.Equal(new byte[] { 1, 2, 3, 4, 5, 6, 7, 8 }, pong.Payload.ToArray());
         // Neither opened: the PONG comes after both were read.
@@ -180,7 +192,8 @@ public sealed class Http2ConnectionTests : IAsyncLifetime
         { (int)Http2Error.ProtocolError, Frame(Http2FrameType.Headers, Http2Flags.EndHeaders, 2, []) },
         { (int)Http2Error.ProtocolError, Frame(Http2FrameType.Headers, Http2Flags.EndHeaders | Http2Flags.Padded, 1, [9, 0]) },
         { (int)Http2Error.ProtocolError, Frame(Http2FrameType.Continuation, Http2Flags.EndHeaders, 1, []) },
-        { (int)Http2Error.ProtocolError, [.. Frame(Http2FrameType.Headers, Http2Flags.None, 1, [0x83]), .. Frame(Http2FrameType.Ping, Http2Flags.None, 0, new byte[8])] },
+        { (int)Http2Error.ProtocolError,
+            [.. Frame(Http2FrameType.Headers, Http2Flags.None, 1, [0x83]), .. Frame(Http2FrameType.Ping, Http2Flags.None, 0, new byte[8])] },
         { (int)Http2Error.ProtocolError, Frame(Http2FrameType.Data, Http2Flags.None, 0, [1]) },
         { (int)Http2Error.CompressionError, Frame(Http2FrameType.Headers, Http2Flags.EndHeaders, 1, [0x80]) },
         { (int)Http2Error.FrameSizeError, Frame(Http2FrameType.Ping, Http2Flags.None, 0, [1]) },

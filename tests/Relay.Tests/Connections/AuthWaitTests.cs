@@ -364,7 +364,8 @@ public sealed class AuthWaitTests : IDisposable
             answers.Add(next);
         }
 
-        Assert.Single(answers, answer => answer[0].GetString() == "CLOSED" && answer[1].GetString() == "x" && Refusal(answer).StartsWith("error: ", StringComparison.Ordinal));
+        Assert.Single(answers, answer => answer[0].GetString() == "CLOSED" && answer[1].GetString() == "x"
+            && Refusal(answer).StartsWith("error: ", StringComparison.Ordinal));
         Assert.Single(answers, answer => answer[0].GetString() == "OK" && Refusal(answer).StartsWith("error: ", StringComparison.Ordinal));
         await client.DisposeAsync();
         await stopping;

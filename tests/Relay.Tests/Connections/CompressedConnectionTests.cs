@@ -111,7 +111,12 @@ public sealed class CompressedConnectionTests
     public async Task The_frameworks_client_reads_and_writes_compressed_messages()
     {
         await using var relay = await RelayHost.StartAsync(Now, settings: ["--Relay:Compression=All"]);
-        await using var client = new TestClient(new WebSocketDeflateOptions { ServerMaxWindowBits = 9, ClientContextTakeover = false, ServerContextTakeover = false });
+        await using var client = new TestClient(new WebSocketDeflateOptions
+        {
+            ServerMaxWindowBits = 9,
+            ClientContextTakeover = false,
+            ServerContextTakeover = false,
+        });
         await client.ConnectAsync(relay.WebSocket);
         using var key = SecretKey.Generate();
         var notes = Enumerable.Range(0, 40).Select(i => Note(key, i.ToString(System.Globalization.CultureInfo.InvariantCulture))).ToList();

@@ -60,7 +60,8 @@ public sealed class CostTests
     [Fact]
     public async Task Half_frames_of_one_address_are_bounded_together_and_others_are_served()
     {
-        await using var relay = await RelayHost.StartAsync(Now, null, "--Relay:MaxInputBytesTogether=16777216", "--Relay:LimitLoopback=true", "--Relay:WorkPerAddress=0");
+        await using var relay = await RelayHost.StartAsync(Now, null, "--Relay:MaxInputBytesTogether=16777216", "--Relay:LimitLoopback=true",
+            "--Relay:WorkPerAddress=0");
         var half = RawClient.Frame("[\"EVENT\"," + new string(' ', 500_000))[..490_000];
         var clients = new List<RawClient>();
         try
@@ -219,9 +220,11 @@ public sealed class CostTests
         Assert.StartsWith("HTTP/1.1 429", status, StringComparison.Ordinal); // the proxy is on loopback, which is not counted itself
 
         using var other = await RawClient.ConnectAsync(relay.Http);
-        Assert.StartsWith("HTTP/1.1 101", await other.UpgradeAsync(relay.Http.Authority, odd + "X-Forwarded-For: 203.0.113.7, 203.0.113.8\r\n"), StringComparison.Ordinal);
+        Assert.StartsWith("HTTP/1.1 101", await other.UpgradeAsync(relay.Http.Authority, odd + "X-Forwarded-For: 203.0.113.7, 203.0.113.8\r\n"),
+            StringComparison.Ordinal);
 
-        await relay.Services.GetRequiredService<Moderation>().ChangeAsync(state => state with { BlockedAddresses = new() { ["203.0.113.9"] = "" } }, CancellationToken.None);
+        await relay.Services.GetRequiredService<Moderation>()
+            .ChangeAsync(state => state with { BlockedAddresses = new() { ["203.0.113.9"] = "" } }, CancellationToken.None);
         using var blocked = await RawClient.ConnectAsync(relay.Http);
         Assert.StartsWith("HTTP/1.1 403", await blocked.UpgradeAsync(relay.Http.Authority, odd + "X-Forwarded-For: 203.0.113.9\r\n"), StringComparison.Ordinal);
     }
@@ -287,7 +290,8 @@ public sealed class CostTests
         await using (var relay = await RelayHost.StartAsync(Now, folder.Path))
         {
             await using var client = await relay.ConnectAsync();
-            await client.PublishAllAsync(Enumerable.Range(0, 900).Select(i => NostrEvent.Create(sender, 1059, [["p", named.PublicKey.ToString()]], $"{i}", Now)));
+            await client.PublishAllAsync(Enumerable.Range(0, 900)
+                .Select(i => NostrEvent.Create(sender, 1059, [["p", named.PublicKey.ToString()]], $"{i}", Now)));
         }
 
         await using var limited = await RelayHost.StartAsync(Now, folder.Path, "--Relay:WorkPerAddress=400", "--Relay:LimitLoopback=true");

@@ -124,7 +124,8 @@ public sealed class OversizedMessageTests
         await using var relay = await RelayHost.StartAsync(Now, null, Limit);
         using var client = await RawWebSocket.ConnectAsync(relay, "permessage-deflate; client_no_context_takeover; server_no_context_takeover");
         Assert.NotNull(client.Extensions);
-        await client.SendAsync(0xC1, PerMessageDeflateTests.Compress(Encoding.UTF8.GetBytes($"[\"EVENT\",{{\"id\":\"{Id}\",\"content\":\"{new string('x', Max)}\"}}]")));
+        await client.SendAsync(0xC1,
+            PerMessageDeflateTests.Compress(Encoding.UTF8.GetBytes($"[\"EVENT\",{{\"id\":\"{Id}\",\"content\":\"{new string('x', Max)}\"}}]")));
         Assert.Equal($"[\"OK\",\"{Id}\",false,\"invalid: a message has at most {Max} bytes, this one has more\"]", Text(await client.ReceiveAsync()));
 
         await client.SendAsync(0xC1, PerMessageDeflateTests.Compress(new byte[50_000_000])); // a bomb

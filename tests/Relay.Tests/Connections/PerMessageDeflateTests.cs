@@ -77,7 +77,8 @@ public sealed class PerMessageDeflateTests
     public void A_message_after_a_compressed_one_stands_for_itself()
     {
         using var batch = new MessageBatch();
-        foreach (var (first, payload) in new[] { (0xC1, Compress("one"u8.ToArray())), (0x81, "two"u8.ToArray()), (0xC1, Compress(new byte[9000])), (0x81, "four"u8.ToArray()) })
+        foreach (var (first, payload) in new[] { (0xC1, Compress("one"u8.ToArray())), (0x81, "two"u8.ToArray()), (0xC1, Compress(new byte[9000])),
+            (0x81, "four"u8.ToArray()) })
         {
             Append(batch, (byte)first, payload);
             Assert.Equal(first == 0xC1, batch.IsLastDeflated);

@@ -73,7 +73,8 @@ public sealed class WebSocketFrameTests
     public void Joins_fragments_into_one_message()
     {
         using var batch = new MessageBatch();
-        foreach (var (opcode, text, final) in new[] { (FrameOpcode.Text, "[\"CL", false), (FrameOpcode.Continuation, "OSE\",", false), (FrameOpcode.Continuation, "\"x\"]", true) })
+        foreach (var (opcode, text, final) in new[] { (FrameOpcode.Text, "[\"CL", false), (FrameOpcode.Continuation, "OSE\",", false),
+            (FrameOpcode.Continuation, "\"x\"]", true) })
         {
             var source = new ReadOnlySequence<byte>(ClientFrame(opcode, Encoding.UTF8.GetBytes(text), final));
             Assert.Equal(FrameResult.Complete, WebSocketFrame.TryRead(ref source, 100, out var frame));

@@ -11,7 +11,8 @@ public sealed class WebSocketRequestTests
 {
     // The key and its answer are the example of RFC 6455, 1.3.
     private const string Handshake =
-        "GET / HTTP/1.1\r\nHost: relay.example.com\r\nUpgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+        "GET / HTTP/1.1\r\nHost: relay.example.com\r\nUpgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Key: "
+            + "dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
     private static RequestResult Read(string text, out WebSocketRequest request, out SequencePosition end) =>
         WebSocketRequest.TryRead(new ReadOnlySequence<byte>(Encoding.ASCII.GetBytes(text)), out request, out end);

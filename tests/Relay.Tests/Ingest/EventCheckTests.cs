@@ -39,7 +39,8 @@ public sealed class EventCheckTests
         // An id under other content, and a wrap without its signature, are invalid whether stored or not.
         foreach (var stored in new[] { wrap, note })
         {
-            var (accepted, text) = await client.PublishAsync(Text(note).Replace(note.Id.ToString(), stored.Id.ToString(), StringComparison.Ordinal).Replace("\"note\"", "\"else\"", StringComparison.Ordinal));
+            var (accepted, text) = await client.PublishAsync(Text(note).Replace(note.Id.ToString(), stored.Id.ToString(), StringComparison.Ordinal)
+                .Replace("\"note\"", "\"else\"", StringComparison.Ordinal));
             Assert.False(accepted);
             Assert.StartsWith("invalid: ", text, StringComparison.Ordinal);
         }

@@ -34,7 +34,8 @@ public sealed class TagSpellingTests : IDisposable
         _other.Dispose();
     }
 
-    private static string Escape(string text, string format) => string.Concat(text.Select(c => "\\u" + ((int)c).ToString(format, CultureInfo.InvariantCulture)));
+    private static string Escape(string text, string format) =>
+        string.Concat(text.Select(c => "\\u" + ((int)c).ToString(format, CultureInfo.InvariantCulture)));
 
     private static string Text(NostrEvent evt) => Encoding.UTF8.GetString(evt.Json.Span);
 
@@ -42,7 +43,9 @@ public sealed class TagSpellingTests : IDisposable
     private static string Respell(NostrEvent evt, string spelling)
     {
         var spell = Spellings.Single(s => s.Name == spelling).Spell;
-        var tags = "[" + string.Join(',', evt.Tags.Select(tag => "[" + string.Join(',', tag.Select(item => $"\"{(item.Length == 0 ? item : spell(item))}\"")) + "]")) + "]";
+        var tags = "["
+            + string.Join(',',
+                evt.Tags.Select(tag => "[" + string.Join(',', tag.Select(item => $"\"{(item.Length == 0 ? item : spell(item))}\"")) + "]")) + "]";
         using var json = JsonDocument.Parse(evt.Json);
         return Text(evt).Replace(json.RootElement.GetProperty("tags").GetRawText(), tags, StringComparison.Ordinal);
     }
@@ -78,7 +81,9 @@ public sealed class TagSpellingTests : IDisposable
     [Trait("Spec", "NIP-01")]
     public async Task A_rule_refuses_in_every_spelling(string rule, string prefix, string spelling)
     {
-        await using var relay = await RelayHost.StartAsync(Now, null, "--Relay:AuthWait=0", rule.StartsWith("work", StringComparison.Ordinal) ? "--Relay:MinProofOfWork=4" : "--Relay:MinProofOfWork=0");
+        await using var relay = await RelayHost.StartAsync(Now, null, "--Relay:AuthWait=0", rule.StartsWith("work", StringComparison.Ordinal)
+            ? "--Relay:MinProofOfWork=4"
+            : "--Relay:MinProofOfWork=0");
         await using var client = await relay.ConnectAsync();
         var evt = rule switch
         {

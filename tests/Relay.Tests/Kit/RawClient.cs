@@ -20,7 +20,9 @@ internal sealed class RawClient : IDisposable
     /// <summary>Makes a WebSocket handshake and returns its status line and headers; what follows stands unread.</summary>
     public async Task<string> UpgradeAsync(string host, string headers = "")
     {
-        await SendAsync($"GET / HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{headers}Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n");
+        await SendAsync(
+            $"GET / HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{headers}Sec-WebSocket-Key: "
+                + $"dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n");
         return await ReadHeadAsync();
     }
 

@@ -22,7 +22,8 @@ internal sealed class RawWebSocket : IDisposable
         client._stream = client._socket.GetStream();
         var extensions = offers is null ? "" : $"Sec-WebSocket-Extensions: {offers}\r\n";
         await client._stream.WriteAsync(Encoding.ASCII.GetBytes(
-            $"GET / HTTP/1.1\r\nHost: {relay.Http.Authority}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{extensions}Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"));
+            $"GET / HTTP/1.1\r\nHost: {relay.Http.Authority}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{extensions}Sec-WebSocket-Key: "
+                + $"dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"));
         var head = new StringBuilder();
         var one = new byte[1];
         while (!head.ToString().EndsWith("\r\n\r\n", StringComparison.Ordinal))

@@ -111,7 +111,8 @@ public sealed class ManagementTests : IDisposable
         Assert.True((await client.AuthenticateAsync(_user, relay.Clock.GetUtcNow())).Accepted);
         Assert.StartsWith("restricted: ", (await client.PublishAsync(NostrEvent.Create(_user, 0, [], "{}", Now))).Text, StringComparison.Ordinal);
         await CallAsync(relay, "allowpubkey", _user.PublicKey.ToString(), "friend");
-        Assert.Equal(_user.PublicKey.ToString(), Assert.Single((await CallAsync(relay, "listallowedpubkeys")).EnumerateArray()).GetProperty("pubkey").GetString());
+        Assert.Equal(_user.PublicKey.ToString(), Assert.Single((await CallAsync(relay, "listallowedpubkeys")).EnumerateArray())
+            .GetProperty("pubkey").GetString());
         Assert.True((await client.PublishAsync(NostrEvent.Create(_user, 0, [], "{}", Now))).Accepted);
 
         Assert.StartsWith("blocked: ", (await client.PublishAsync(NostrEvent.Create(_user, 1, [], "x", Now))).Text, StringComparison.Ordinal);
@@ -138,7 +139,8 @@ public sealed class ManagementTests : IDisposable
         request.Headers.Accept.Add(new MediaTypeWithQualityHeaderValue("application/nostr+json"));
         using var response = await _http.SendAsync(request);
         var document = JsonDocument.Parse(await response.Content.ReadAsStringAsync()).RootElement;
-        Assert.Equal(("The Burrow", "Underground.", "https://example.com/icon.png"), (document.GetProperty("name").GetString(), document.GetProperty("description").GetString(), document.GetProperty("icon").GetString()));
+        Assert.Equal(("The Burrow", "Underground.", "https://example.com/icon.png"),
+            (document.GetProperty("name").GetString(), document.GetProperty("description").GetString(), document.GetProperty("icon").GetString()));
         Assert.Contains(document.GetProperty("supported_nips").EnumerateArray(), n => n.GetInt32() == 86);
 
         await using var client = await relay.ConnectAsync();

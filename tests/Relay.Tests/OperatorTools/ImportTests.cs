@@ -45,10 +45,16 @@ public sealed class ImportTests : IDisposable
     [Fact]
     public async Task No_option_brings_in_what_no_relay_may_hold()
     {
-        NostrEvent[] events = [NostrEvent.Create(_key, 444, [], "x", _now), NostrEvent.Create(_key, 1, [], "x", _now + (7 * 86400)), NostrEvent.Create(_key, 1, [], new string('x', 20_000), _now)];
+        NostrEvent[] events = [
+            NostrEvent.Create(_key, 444, [], "x", _now), NostrEvent.Create(_key, 1, [], "x", _now + (7 * 86400)),
+            NostrEvent.Create(_key, 1, [], new string('x', 20_000), _now)
+        ];
         await File.WriteAllLinesAsync(_folder.File("in.jsonl"), events.Select(evt => Line(evt).TrimEnd()));
         Assert.Equal(1, await RelayCommands.RunAsync(
-            ["import", _folder.File("in.jsonl"), "--any-age", "--any-author", "--any-work", $"--Storage:DataDirectory={_folder.File("data")}", "--Relay:MaxMessageBytes=16384"]));
+            [
+                "import", _folder.File("in.jsonl"), "--any-age", "--any-author", "--any-work", $"--Storage:DataDirectory={_folder.File("data")}",
+                "--Relay:MaxMessageBytes=16384"
+            ]));
         Assert.Equal(0, await CountAsync());
     }
 
@@ -101,7 +107,8 @@ public sealed class ImportTests : IDisposable
     [Fact]
     public async Task Reasons_are_counted_and_told_line_by_line_and_group_events_of_any_age_are_taken()
     {
-        NostrEvent good = NostrEvent.Create(_key, 445, [["h", new string('a', 64)]], "x", _now - (40 * 86400)), expired = NostrEvent.Create(_key, 1, [["expiration", $"{_now - 5}"]], "x", _now - 10);
+        NostrEvent good = NostrEvent.Create(_key, 445, [["h", new string('a', 64)]], "x", _now - (40 * 86400)),
+            expired = NostrEvent.Create(_key, 1, [["expiration", $"{_now - 5}"]], "x", _now - 10);
         var escaped = Line(expired).Replace("\"expiration\"", "\"expir\\u0061tion\"", StringComparison.Ordinal);
         var forged = Line(good).Replace(good.Id.ToString(), new string('0', 64), StringComparison.Ordinal);
         await using var store = EmbeddedEventStore.Open(_folder.File("store"));
@@ -126,15 +133,18 @@ public sealed class ImportTests : IDisposable
     {
         const long Now = 1_700_000_500;
         using var admin = SecretKey.Generate();
-        await using var relay = await RelayHost.StartAsync(Now, null, "--Public:Origin=", "--Relay:GroupEventClockSkew=00:10:00", $"--Relay:Admins:0={admin.PublicKey}");
+        await using var relay = await RelayHost.StartAsync(Now, null, "--Public:Origin=", "--Relay:GroupEventClockSkew=00:10:00",
+            $"--Relay:Admins:0={admin.PublicKey}");
         await using var store = EmbeddedEventStore.Open(_folder.File("store"));
         var events = Enumerable.Range(0, 30).Select(i => NostrEvent.Create(_key, 445, [["h", new string('b', 64)]], $"{i}", Now - 3600 - i)).ToList();
         await store.WriteAsync([.. events.Select(evt => new EventWrite(Storage.EventStoreContract.Record(evt)))], CancellationToken.None);
         var refusals = new Refusals();
-        var stranger = await new RelaySync(store, relay.WebSocket, null, relay.Clock, refusals: refusals).RunAsync(new Filter(), SyncDirection.Push, CancellationToken.None);
+        var stranger = await new RelaySync(store, relay.WebSocket, null, relay.Clock, refusals: refusals)
+            .RunAsync(new Filter(), SyncDirection.Push, CancellationToken.None);
         Assert.Equal(new RelaySync.Result(0, 0, 30, null), stranger);
         Assert.Equal(30, refusals.Counts["the other relay refused it: invalid"]);
-        Assert.Equal(new RelaySync.Result(0, 30, 0, null), await new RelaySync(store, relay.WebSocket, admin, relay.Clock).RunAsync(new Filter(), SyncDirection.Push, CancellationToken.None));
+        Assert.Equal(new RelaySync.Result(0, 30, 0, null), await new RelaySync(store, relay.WebSocket, admin, relay.Clock)
+            .RunAsync(new Filter(), SyncDirection.Push, CancellationToken.None));
     }
 
     private static string Line(NostrEvent evt) => Encoding.UTF8.GetString(evt.Json.Span) + "\n";

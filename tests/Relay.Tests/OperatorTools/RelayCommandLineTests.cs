@@ -37,7 +37,11 @@ public sealed class RelayCommandLineTests
     [Fact]
     public void Reads_every_word_it_knows()
     {
-        var line = RelayCommandLine.TryRead(["sync", "wss://relay.example.org", "--dir", "pull", "--filter", "{\"kinds\":[445]}", "--auth-key", "key", "--Storage:DataDirectory=d", "--config", "c"], out _)!;
+        var line = RelayCommandLine.TryRead(
+            [
+                "sync", "wss://relay.example.org", "--dir", "pull", "--filter", "{\"kinds\":[445]}", "--auth-key", "key",
+                "--Storage:DataDirectory=d", "--config", "c"
+            ], out _)!;
         Assert.Equal((new Uri("wss://relay.example.org"), SyncDirection.Pull, "key"), (line.Url, line.Direction, line.AuthKeyFile));
         Assert.Equal([445], line.Filter!.Kinds!);
         Assert.Equal(["--Storage:DataDirectory=d", "--config", "c"], line.Settings);
@@ -62,11 +66,13 @@ public sealed class RelayCommandLineTests
     [Fact]
     public void Live_numbers_are_sums_first_and_rates_after()
     {
-        const string metrics = "# HELP x\nrelay_connections 7\nrelay_events_accepted_total 40\nrelay_events_refused_total{reason=\"pow\"} 2\nrelay_events_refused_total{reason=\"invalid\"} 3\nother 9\n";
+        const string metrics = "# HELP x\nrelay_connections 7\nrelay_events_accepted_total 40\nrelay_events_refused_total{reason=\"pow\"} "
+            + "2\nrelay_events_refused_total{reason=\"invalid\"} 3\nother 9\n";
         var now = LiveStatistics.Read(metrics);
         Assert.Equal(5, now["relay_events_refused_total"]);
         Assert.Equal("connections 7  accepted 40  duplicate 0  refused 5  delivered 0  queries 0  dropped 0", LiveStatistics.Describe(now, null, 0));
         var before = LiveStatistics.Read("relay_events_accepted_total 20\nrelay_events_refused_total 5\n");
-        Assert.Equal("connections 7  accepted 10.0/s  duplicate 0.0/s  refused 0.0/s  delivered 0.0/s  queries 0.0/s  dropped 0.0/s", LiveStatistics.Describe(now, before, 2));
+        Assert.Equal("connections 7  accepted 10.0/s  duplicate 0.0/s  refused 0.0/s  delivered 0.0/s  queries 0.0/s  dropped 0.0/s",
+            LiveStatistics.Describe(now, before, 2));
     }
 }

@@ -17,7 +17,10 @@ public sealed class RelaySyncTests
         await store.WriteAsync([.. events.Select(e => new EventWrite(EventStoreContract.Record(e)))], CancellationToken.None);
 
     private static async Task<HashSet<string>> IdsAsync(EmbeddedEventStore store) =>
-        [.. (await store.QueryAsync(new Filter(), ReadScope.Everything(Now), ulong.MaxValue, int.MaxValue, CancellationToken.None)).Select(k => k.Id.ToString())];
+        [
+            .. (await store.QueryAsync(new Filter(), ReadScope.Everything(Now), ulong.MaxValue, int.MaxValue, CancellationToken.None))
+                .Select(k => k.Id.ToString())
+        ];
 
     [Fact]
     [Trait("Spec", "NIP-77")]
@@ -85,12 +88,14 @@ public sealed class RelaySyncTests
         using var bob = SecretKey.Generate();
         await client.PublishAsync(NostrEvent.Create(key, 1059, [["p", bob.PublicKey.ToString()]], "sealed", Now));
         var filter = new Filter { Kinds = [1059] };
-        Assert.Equal("the relay ended the reconciliation: auth-required", (await new RelaySync(store, relay.WebSocket, null, relay.Clock).RunAsync(filter, SyncDirection.Pull, CancellationToken.None)).Failure);
+        Assert.Equal("the relay ended the reconciliation: auth-required",
+            (await new RelaySync(store, relay.WebSocket, null, relay.Clock).RunAsync(filter, SyncDirection.Pull, CancellationToken.None)).Failure);
         Assert.Equal(1, (await new RelaySync(store, relay.WebSocket, bob, relay.Clock).RunAsync(filter, SyncDirection.Pull, CancellationToken.None)).Pulled);
 
         // A filter that asks for more than wraps is no reason for a challenge, and yet brings those for the key.
         await client.PublishAsync(NostrEvent.Create(key, 1059, [["p", bob.PublicKey.ToString()]], "sealed too", Now));
-        Assert.Equal(1, (await new RelaySync(store, relay.WebSocket, bob, relay.Clock).RunAsync(new Filter(), SyncDirection.Pull, CancellationToken.None)).Pulled);
+        Assert.Equal(1,
+            (await new RelaySync(store, relay.WebSocket, bob, relay.Clock).RunAsync(new Filter(), SyncDirection.Pull, CancellationToken.None)).Pulled);
     }
 
     [Fact]
@@ -101,10 +106,12 @@ public sealed class RelaySyncTests
         using var bob = SecretKey.Generate();
         await using (var open = await RelayHost.StartAsync(Now, null, "--Relay:GiftWraps=Open"))
         {
-            Assert.Null((await new RelaySync(store, open.WebSocket, bob, open.Clock).RunAsync(new Filter(), SyncDirection.Both, CancellationToken.None)).Failure);
+            Assert.Null((await new RelaySync(store, open.WebSocket, bob, open.Clock)
+                .RunAsync(new Filter(), SyncDirection.Both, CancellationToken.None)).Failure);
         }
 
         await using var relay = await RelayHost.StartAsync(Now); // known by another name, so it refuses what we sign
-        Assert.Equal("the relay does not take the authentication", (await new RelaySync(store, relay.WebSocket, bob, relay.Clock).RunAsync(new Filter(), SyncDirection.Both, CancellationToken.None)).Failure);
+        Assert.Equal("the relay does not take the authentication",
+            (await new RelaySync(store, relay.WebSocket, bob, relay.Clock).RunAsync(new Filter(), SyncDirection.Both, CancellationToken.None)).Failure);
     }
 }

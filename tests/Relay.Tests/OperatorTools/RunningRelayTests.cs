@@ -39,7 +39,8 @@ public sealed class RunningRelayTests
         Assert.Equal(0, await RunAsync(relay, "delete", "--filter", "{\"#h\":[\"g\"]}"));
         Assert.Empty(await client.QueryAsync("{\"#h\":[\"g\"]}"));
         Assert.Equal(1, await RunAsync(relay, "compact"));
-        await relay.Services.GetRequiredService<Moderation>().ChangeAsync(s => s with { BannedKeys = new() { [key.PublicKey.ToString()] = "" } }, CancellationToken.None);
+        await relay.Services.GetRequiredService<Moderation>()
+            .ChangeAsync(s => s with { BannedKeys = new() { [key.PublicKey.ToString()] = "" } }, CancellationToken.None);
         Assert.Equal(1, await RunAsync(relay, "import", folder.File("in.jsonl")));
         Assert.Empty(await client.QueryAsync("{\"#h\":[\"g\"]}")); // what is banned does not come back that way
         await File.WriteAllTextAsync(folder.File("bad.jsonl"), "{}\n");

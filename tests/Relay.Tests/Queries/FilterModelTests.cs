@@ -26,7 +26,10 @@ public sealed class FilterModelTests
     /// <summary>An event as an unsuspecting JSON parser sees it.</summary>
     private sealed record PlainEvent(string Id, string Author, long CreatedAt, int Kind, string[][] Tags)
     {
-        public long Expiration => Tags.FirstOrDefault(t => t[0] == "expiration") is { Length: > 1 } tag ? long.Parse(tag[1], System.Globalization.CultureInfo.InvariantCulture) : long.MaxValue;
+        public long Expiration =>
+            Tags.FirstOrDefault(t => t[0] == "expiration") is { Length: > 1 } tag
+                ? long.Parse(tag[1], System.Globalization.CultureInfo.InvariantCulture)
+                : long.MaxValue;
 
         public static PlainEvent Read(ReadOnlyMemory<byte> json)
         {
@@ -81,7 +84,8 @@ public sealed class FilterModelTests
         [.. Enumerable.Range(0, EventCount).Select(i =>
         {
             var kind = Kinds[random.Next(Kinds.Length)];
-            var tags = Enumerable.Range(0, random.Next(4)).Select(_ => new[] { Letters[random.Next(Letters.Length)], Values[random.Next(Values.Length)] }).ToList();
+            var tags = Enumerable.Range(0, random.Next(4))
+                .Select(_ => new[] { Letters[random.Next(Letters.Length)], Values[random.Next(Values.Length)] }).ToList();
             if (kind == 30_443)
             {
                 tags.Insert(0, ["d", $"{i}"]); // a slot of its own
@@ -168,7 +172,8 @@ public sealed class FilterModelTests
                 }
             }
 
-            var visible = matching.Where(e => MaySee(e, scope)).OrderByDescending(e => e.CreatedAt).ThenBy(e => e.Id, StringComparer.Ordinal).Select(e => e.Id).ToList();
+            var visible = matching.Where(e => MaySee(e, scope)).OrderByDescending(e => e.CreatedAt).ThenBy(e => e.Id, StringComparer.Ordinal)
+                .Select(e => e.Id).ToList();
 
             // 1. The query engine, order and limit included, and COUNT.
             var found = await store.QueryAsync(filter, scope, store.HighWaterMark, 5000, CancellationToken.None);

@@ -53,7 +53,8 @@ public sealed class SyncsTests
         var events = Enumerable.Range(0, 3000).Select(i => NostrEvent.Create(key, i % 3 == 0 ? 1 : 7, [], $"{i}", Now - i)).ToList();
         await client.PublishAllAsync(events);
         Assert.Equal([.. events.Select(e => e.Id.ToString())], await AllIdsAsync(client, new Filter()));
-        Assert.Equal([.. events.Where(e => e.Kind == 1 && e.CreatedAt >= Now - 1000).Select(e => e.Id.ToString())], await AllIdsAsync(client, new Filter { Kinds = [1], Since = Now - 1000 }));
+        Assert.Equal([.. events.Where(e => e.Kind == 1 && e.CreatedAt >= Now - 1000).Select(e => e.Id.ToString())],
+            await AllIdsAsync(client, new Filter { Kinds = [1], Since = Now - 1000 }));
         await client.SendAsync(ClientMessageWriter.NegentropyClose("n"));
         Assert.StartsWith("closed: ", await ErrorAsync(client, ClientMessageWriter.NegentropyMessage("n", [0x61])), StringComparison.Ordinal);
     }
@@ -71,7 +72,8 @@ public sealed class SyncsTests
         await client.PublishAsync(wrap);
         await client.PublishAsync(note);
         var first = Reconciliation.Initiate(new NegentropySet([]));
-        Assert.StartsWith("auth-required: ", await ErrorAsync(client, ClientMessageWriter.NegentropyOpen("n", new Filter { Kinds = [1059] }, first)), StringComparison.Ordinal);
+        Assert.StartsWith("auth-required: ", await ErrorAsync(client, ClientMessageWriter.NegentropyOpen("n", new Filter { Kinds = [1059] }, first)),
+            StringComparison.Ordinal);
         Assert.Equal([note.Id.ToString()], await AllIdsAsync(client, new Filter()));
         Assert.True((await client.AuthenticateAsync(bob, relay.Clock.GetUtcNow())).Accepted);
         Assert.Equal([note.Id.ToString(), wrap.Id.ToString()], await AllIdsAsync(client, new Filter()));
@@ -89,7 +91,8 @@ public sealed class SyncsTests
         var first = Reconciliation.Initiate(new NegentropySet([]));
         Assert.StartsWith("blocked: ", await ErrorAsync(client, ClientMessageWriter.NegentropyOpen("n", new Filter(), first)), StringComparison.Ordinal);
         Assert.StartsWith("closed: ", await ErrorAsync(client, ClientMessageWriter.NegentropyMessage("n", first)), StringComparison.Ordinal);
-        Assert.StartsWith("invalid: ", await ErrorAsync(client, ClientMessageWriter.NegentropyOpen("n", new Filter { Since = Now }, [0x61, 0xFF])), StringComparison.Ordinal);
+        Assert.StartsWith("invalid: ", await ErrorAsync(client, ClientMessageWriter.NegentropyOpen("n", new Filter { Since = Now }, [0x61, 0xFF])),
+            StringComparison.Ordinal);
         Assert.StartsWith("invalid: ", await ErrorAsync(client, Encoding.UTF8.GetBytes("[\"NEG-OPEN\",\"n\",{},\"xyz\"]")), StringComparison.Ordinal);
         Assert.Equal(1000, (await AllIdsAsync(client, new Filter { Since = Now - 999 })).Count);
     }

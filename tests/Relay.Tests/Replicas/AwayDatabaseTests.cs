@@ -76,7 +76,8 @@ public sealed class AwayDatabaseTests(PostgresFixture postgres)
         using var key = SecretKey.Generate();
         await using (var before = await RelayHost.StartAsync(Now, null, settings))
         {
-            await before.Services.GetRequiredService<Moderation>().ChangeAsync(state => state with { BannedKeys = new() { [key.PublicKey.ToString()] = "spam" } }, CancellationToken.None);
+            await before.Services.GetRequiredService<Moderation>()
+                .ChangeAsync(state => state with { BannedKeys = new() { [key.PublicKey.ToString()] = "spam" } }, CancellationToken.None);
         }
 
         await server.StopAsync();
@@ -100,7 +101,8 @@ public sealed class AwayDatabaseTests(PostgresFixture postgres)
     {
         const int Connections = 4;
         await using var server = await PostgresServer.StartAsync();
-        var database = $"{await server.CreateDatabaseAsync()};Timeout=60"; // a machine busy with other tests may be slow to connect; that is not what is asked here
+        // A machine busy with other tests may be slow to connect; that is not what is asked here.
+        var database = $"{await server.CreateDatabaseAsync()};Timeout=60";
         await using var store = await PostgresEventStore.OpenAsync(database, CancellationToken.None);
         using var key = SecretKey.Generate();
         var first = await WriteAsync(store, NostrEvent.Create(key, 1, [], "before", Now));

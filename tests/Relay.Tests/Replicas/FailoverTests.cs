@@ -40,7 +40,7 @@ public sealed class FailoverTests
     }
 
     [Fact]
-    public async Task After_a_failover_to_a_standby_that_lags_everything_acknowledged_afterwards_is_delivered_live_and_nothing_is_called_known_that_is_not_there()
+    public async Task After_a_failover_to_a_standby_that_lags_what_is_acknowledged_is_delivered_live_and_nothing_missing_is_called_known()
     {
         await using var primary = await PostgresServer.StartAsync();
         var database = await primary.CreateDatabaseAsync();

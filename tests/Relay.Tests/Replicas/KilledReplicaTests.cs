@@ -31,7 +31,8 @@ public sealed class KilledReplicaTests(PostgresFixture postgres)
         {
             var port = FreePort.Take(1)[0];
             var victim = ChildProcess.Start("dotnet", [
-                Path.Combine(AppContext.BaseDirectory, "Marmot.Relay.dll"), $"--Public:Urls=http://127.0.0.1:{port}", "--Admin:Urls=", "--Log:Level=Fatal", $"--Storage:Postgres={database}"]);
+                Path.Combine(AppContext.BaseDirectory, "Marmot.Relay.dll"), $"--Public:Urls=http://127.0.0.1:{port}", "--Admin:Urls=", "--Log:Level=Fatal",
+                $"--Storage:Postgres={database}"]);
             var sending = Task.CompletedTask;
             TestClient? client = null;
             try

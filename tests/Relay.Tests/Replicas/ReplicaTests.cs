@@ -194,7 +194,9 @@ public sealed class ReplicaTests(PostgresFixture postgres) : IAsyncLifetime
     }
 
     private async Task<RelayHost> StartAsync(bool redis) => await RelayHost.StartAsync(
-        Now, null, [$"--Storage:Postgres={_database}", "--Cluster:PollInterval=00:00:00.2", .. redis ? [$"--Cluster:Redis={_redis.Endpoint}"] : Array.Empty<string>()]);
+        Now, null, [$"--Storage:Postgres={_database}", "--Cluster:PollInterval=00:00:00.2", .. redis
+            ? [$"--Cluster:Redis={_redis.Endpoint}"]
+            : Array.Empty<string>()]);
 
     // One connection, all under way at once; the ids in the order sent.
     private static async Task<List<string>> PublishAsync(RelayHost relay, string name, int count)

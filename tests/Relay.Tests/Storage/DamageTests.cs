@@ -236,7 +236,8 @@ public sealed class DamageTests(ITestOutputHelper output) : IDisposable
                 await ReadAsync(store); // so that it is in the index
             }
 
-            foreach (var file in Directory.GetFiles(_folder.File("running"), "*", SearchOption.AllDirectories).Where(f => Path.GetFileName(f) is not ("lock" or "lock.mdb")))
+            foreach (var file in Directory.GetFiles(_folder.File("running"), "*", SearchOption.AllDirectories)
+                .Where(f => Path.GetFileName(f) is not ("lock" or "lock.mdb")))
             {
                 var target = Path.Combine(copy, Path.GetRelativePath(_folder.File("running"), file));
                 Directory.CreateDirectory(Path.GetDirectoryName(target)!);
@@ -275,7 +276,8 @@ public sealed class DamageTests(ITestOutputHelper output) : IDisposable
         Assert.Equal(events.Count, (await ReadAsync(store)).Count);
     }
 
-    private static byte[] Json(ulong arrival) => System.Text.Encoding.UTF8.GetBytes($"{{\"content\":\"{new string((char)('a' + arrival), 40 + ((int)arrival * 7))}\"}}");
+    private static byte[] Json(ulong arrival) =>
+        System.Text.Encoding.UTF8.GetBytes($"{{\"content\":\"{new string((char)('a' + arrival), 40 + ((int)arrival * 7))}\"}}");
 
     // As programs of the first format wrote it: docs/decisions/0005.
     private long WriteVersion1(List<(long From, long To, ulong Arrival)> places)

@@ -22,7 +22,8 @@ public sealed class EmbeddedEventStoreTests : EventStoreContract
     {
         await Store.DisposeAsync();
         using var log = new EventLog(Path.Combine(_directory, "log"));
-        var walk = LogRecovery.Run(log, from: 0, after: 0, cleanEnd: 0, static (in LogEntry _, ReadOnlySpan<byte> _) => { }, (_, _) => Assert.Fail("the log was whole"));
+        var walk = LogRecovery.Run(log, from: 0, after: 0, cleanEnd: 0, static (in LogEntry _, ReadOnlySpan<byte> _) => { },
+            (_, _) => Assert.Fail("the log was whole"));
         var arrival = walk.Last;
         foreach (var evt in events)
         {
@@ -196,7 +197,8 @@ public sealed class EmbeddedEventStoreTests : EventStoreContract
     public async Task Gives_up_a_query_that_looks_at_too_much()
     {
         using var key = SecretKey.Generate();
-        await Store.WriteAsync([.. Enumerable.Range(0, 60).Select(i => new EventWrite(Record(NostrEvent.Create(key, 1, [], $"{i}", Now + i))))], CancellationToken.None);
+        await Store.WriteAsync([.. Enumerable.Range(0, 60).Select(i => new EventWrite(Record(NostrEvent.Create(key, 1, [], $"{i}", Now + i))))],
+            CancellationToken.None);
         var scope = ReadScope.Everything(Now) with { MaxWork = 50 };
         await Assert.ThrowsAsync<QueryTooWideException>(() => FindAsync(new Filter { Since = 0 }, scope));
         Assert.Equal(5, (await FindAsync(new Filter { Limit = 5 }, scope)).Count);
@@ -324,7 +326,8 @@ public sealed class EmbeddedEventStoreTests : EventStoreContract
     {
         using var key = SecretKey.Generate();
         var victim = NostrEvent.Create(key, 1, [], "victim", Now);
-        NostrEvent genuine = NostrEvent.Create(key, kind, [["e", victim.Id.ToString()]], "MARK-forged", Now + 1), after = NostrEvent.Create(key, 1, [], "after", Now + 2);
+        NostrEvent genuine = NostrEvent.Create(key, kind, [["e", victim.Id.ToString()]], "MARK-forged", Now + 1),
+            after = NostrEvent.Create(key, 1, [], "after", Now + 2);
         await WriteAsync(victim);
         var log = (await Store.ReadStatisticsAsync(CancellationToken.None)).LogBytes;
 
@@ -377,7 +380,8 @@ public sealed class EmbeddedEventStoreTests : EventStoreContract
         await Store.DisposeAsync();
         using (var log = new EventLog(Path.Combine(_directory, "log")))
         {
-            LogRecovery.Run(log, from: 0, after: 0, cleanEnd: 0, static (in LogEntry _, ReadOnlySpan<byte> _) => { }, (_, _) => Assert.Fail("the log was whole"));
+            LogRecovery.Run(log, from: 0, after: 0, cleanEnd: 0, static (in LogEntry _, ReadOnlySpan<byte> _) => { },
+                (_, _) => Assert.Fail("the log was whole"));
             log.Append(2, LogRecord.Unchecked, (isForged ? Forged(last) : Record(last)).Json);
             log.Flush();
         }
@@ -412,7 +416,8 @@ public sealed class EmbeddedEventStoreTests : EventStoreContract
         var seen = new List<string>();
         var subject = NostrEvent.Create(key, 1, [], "subject", Now);
         EmbeddedEventStore store = null!;
-        await using (store = EmbeddedEventStore.Open(directory, seams: new StoreSeams { Flushing = () => seen.Add(string.Join(' ', [$"{store.IsKnown(subject.Id)}", .. FindNow(store)])) }))
+        await using (store = EmbeddedEventStore.Open(directory,
+            seams: new StoreSeams { Flushing = () => seen.Add(string.Join(' ', [$"{store.IsKnown(subject.Id)}", .. FindNow(store)])) }))
         {
             NostrEvent older = NostrEvent.Create(key, 10_002, [], "older", Now), newer = NostrEvent.Create(key, 10_002, [], "newer", Now + 1);
             await store.WriteAsync([new EventWrite(Record(older))], CancellationToken.None);
@@ -457,7 +462,8 @@ public sealed class EmbeddedEventStoreTests : EventStoreContract
         {
             await store.WriteAsync([new EventWrite(Record(first))], CancellationToken.None);
             fails = true;
-            await Assert.ThrowsAsync<IOException>(async () => await store.WriteAsync([.. second.Select(e => new EventWrite(Record(e)))], CancellationToken.None));
+            await Assert.ThrowsAsync<IOException>(async () =>
+                await store.WriteAsync([.. second.Select(e => new EventWrite(Record(e)))], CancellationToken.None));
             fails = false;
             Assert.All(second, evt => Assert.False(store.IsKnown(evt.Id)));
             Assert.Equal([first.Id.ToString()], FindNow(store));
@@ -465,7 +471,8 @@ public sealed class EmbeddedEventStoreTests : EventStoreContract
             // A batch that took nothing else out was entered meanwhile: writes wait for a restart. A lone event and a replacement were not, and they go on.
             if (together > 1)
             {
-                var refusal = await Assert.ThrowsAsync<IOException>(async () => await store.WriteAsync([new EventWrite(Record(third))], CancellationToken.None));
+                var refusal = await Assert.ThrowsAsync<IOException>(async () =>
+                    await store.WriteAsync([new EventWrite(Record(third))], CancellationToken.None));
                 Assert.Contains("restart", refusal.Message, StringComparison.Ordinal);
             }
             else
@@ -484,5 +491,8 @@ public sealed class EmbeddedEventStoreTests : EventStoreContract
 
     // On this thread: the embedded store never waits for anything when it is asked without a turn.
     private static List<string> FindNow(EmbeddedEventStore store) =>
-        [.. store.QueryAsync(new Filter(), ReadScope.Everything(Now), store.HighWaterMark, 1000, CancellationToken.None).AsTask().GetAwaiter().GetResult().Select(k => k.Id.ToString())];
+        [
+            .. store.QueryAsync(new Filter(), ReadScope.Everything(Now), store.HighWaterMark, 1000, CancellationToken.None).AsTask().GetAwaiter().GetResult()
+                .Select(k => k.Id.ToString())
+        ];
 }

@@ -155,7 +155,8 @@ public abstract class EventStoreContract : IAsyncLifetime
             NostrEvent.Create(key, 1, [["h", left]], "left", Now),
             NostrEvent.Create(key, 1, [["h", right]], "right", Now + 1),
             NostrEvent.Create(key, 1, [["h", left], ["h", right]], "both", Now + 2),
-            NostrEvent.Create(key, 1, [.. Enumerable.Range(0, 20).Select(i => new[] { "h", $"{i}" }), ["h", right], ["h", left], ["h", right]], "many", Now + 3),
+            NostrEvent.Create(key, 1, [.. Enumerable.Range(0, 20).Select(i => new[] { "h", $"{i}" }), ["h", right], ["h", left], ["h", right]],
+                "many", Now + 3),
             NostrEvent.Create(key, 1, [["h", "word"]], "word", Now + 4),
             NostrEvent.Create(key, 1, [["h", hash]], "hash", Now + 5),
             NostrEvent.Create(key, 1, [["h", "word"], ["h", hash]], "word and hash", Now + 6),
@@ -166,7 +167,8 @@ public abstract class EventStoreContract : IAsyncLifetime
             Assert.Equal(StoreVerdict.Stored, await WriteAsync(evt));
         }
 
-        foreach (string[] values in new[] { new[] { left }, [right], [neither], ["word"], [hash], [left, right], ["word", hash, "7"], [left.ToUpperInvariant()] })
+        foreach (string[] values in new[] { new[] { left }, [right], [neither], ["word"], [hash], [left, right], ["word", hash, "7"],
+            [left.ToUpperInvariant()] })
         {
             foreach (var filter in new[]
             {
@@ -436,29 +438,17 @@ public abstract class EventStoreContract : IAsyncLifetime
     private static readonly IEqualityComparer<IEnumerable<string>> SameSet =
         EqualityComparer<IEnumerable<string>>.Create((a, b) => a!.ToHashSet().SetEquals(b!));
 
-    private protected sealed class CollectingSink : IStoredEventSink
-    {
-        public List<string> Texts { get; } = [];
-
-        public int Most { get; init; } = int.MaxValue;
-
-        public int Left { get; set; } = int.MaxValue;
-
-        public bool Accept(ulong arrival, ReadOnlySpan<byte> json)
-        {
-            Texts.Add(Encoding.UTF8.GetString(json));
-            return --Left > 0;
-        }
-    }
-
     [Fact]
     [Trait("Spec", "MIP-02")]
     public async Task Refuses_what_no_relay_may_hold_whoever_brings_it()
     {
         using var key = SecretKey.Generate();
         var ahead = DateTimeOffset.UtcNow.ToUnixTimeSeconds() + (7 * 86400);
-        NostrEvent[] never = [.. EventKinds.OnlyEncrypted.Append(EventKinds.RelayAuth).Append(20_001).Select(kind => NostrEvent.Create(key, kind, [], "", Now))];
-        NostrEvent large = NostrEvent.Create(key, 1, [], new string('x', new RelayOptions().MaxMessageBytes), Now), early = NostrEvent.Create(key, 1, [], "", ahead), good = NostrEvent.Create(key, 1, [], "", Now);
+        NostrEvent[] never = [
+            .. EventKinds.OnlyEncrypted.Append(EventKinds.RelayAuth).Append(20_001).Select(kind => NostrEvent.Create(key, kind, [], "", Now))
+        ];
+        NostrEvent large = NostrEvent.Create(key, 1, [], new string('x', new RelayOptions().MaxMessageBytes), Now),
+            early = NostrEvent.Create(key, 1, [], "", ahead), good = NostrEvent.Create(key, 1, [], "", Now);
         foreach (var evt in never)
         {
             Assert.Equal(StoreVerdict.NeverStored, await WriteAsync(evt));

@@ -10,7 +10,8 @@ using Xunit.Abstractions;
 
 namespace Marmot.Relay.Tests.Storage;
 
-/// <summary>The event log, and the store on it, on a disk that loses power at any moment: whatever of the last writes reached it, all that was acknowledged is there and nothing that was not written.</summary>
+/// <summary>The event log, and the store on it, on a disk that loses power at any moment: whatever of the last writes reached it, all that was acknowledged is
+/// there and nothing that was not written.</summary>
 public sealed class PowerCutTests(ITestOutputHelper output)
 {
     private const int SegmentSize = 16 * 1024; // small, so that batches often cross into the next file
@@ -109,7 +110,9 @@ public sealed class PowerCutTests(ITestOutputHelper output)
                     },
                     (damage, _) => damaged += damage.IsTorn ? 0 : 1);
                 Assert.Empty(flushed.Except(erasing).Except(found.Keys));
-                Assert.All(found, entry => Assert.True(written[entry.Key].AsSpan().SequenceEqual(entry.Value), $"seed {seed}, cut {cuts}: {entry.Key} is not what was written"));
+                Assert.All(found,
+                    entry => Assert.True(written[entry.Key].AsSpan().SequenceEqual(entry.Value),
+                        $"seed {seed}, cut {cuts}: {entry.Key} is not what was written"));
                 Assert.Empty(erased.Intersect(found.Keys));
                 Assert.Empty(gone.Except(erasing));
                 Assert.All(unchecked_, waiting => Assert.True(waiting.Position >= 0));
@@ -185,12 +188,19 @@ public sealed class PowerCutTests(ITestOutputHelper output)
                             store.Prepare();
                             break;
                         case 2:
-                            var forged = new EventWrite(Forge(NostrEvent.Create(key, 1, [], new string('f', random.Next(1500)), Now + step))) { IsUnchecked = true };
+                            var forged = new EventWrite(Forge(NostrEvent.Create(key, 1, [], new string('f', random.Next(1500)), Now + step)))
+                            {
+                                IsUnchecked = true,
+                            };
                             await store.WriteAsync([forged], CancellationToken.None);
                             Assert.Equal(StoreVerdict.WrongSignature, forged.Verdict);
                             break;
                         default:
-                            await WriteAsync(store, [.. Enumerable.Range(0, random.Next(1, 4)).Select(i => NostrEvent.Create(key, 1, [["t", $"{i}"]], new string('x', random.Next(1500)), Now + step))]);
+                            await WriteAsync(store,
+                                [
+                                    .. Enumerable.Range(0, random.Next(1, 4))
+                                        .Select(i => NostrEvent.Create(key, 1, [["t", $"{i}"]], new string('x', random.Next(1500)), Now + step))
+                                ]);
                             break;
                     }
                 }
@@ -205,7 +215,8 @@ public sealed class PowerCutTests(ITestOutputHelper output)
                     sent[evt.Id.ToString()] = evt;
                 }
 
-                await store.WriteAsync([.. events.Select(evt => new EventWrite(EventStoreContract.Record(evt)) { IsUnchecked = events.Length == 1 })], CancellationToken.None);
+                await store.WriteAsync([.. events.Select(evt => new EventWrite(EventStoreContract.Record(evt)) { IsUnchecked = events.Length == 1 })],
+                    CancellationToken.None);
                 acknowledged.UnionWith(events.Where(evt => evt.Kind == 1).Select(evt => evt.Id.ToString()));
             }
 
@@ -250,12 +261,14 @@ public sealed class PowerCutTests(ITestOutputHelper output)
 
     private sealed class Opened(string folder) : IDisposable
     {
-        public EmbeddedEventStore Store { get; } = EmbeddedEventStore.Open(folder, seams: new StoreSeams { SegmentSize = SegmentSize, Disk = new QuickLogDisk() });
+        public EmbeddedEventStore Store { get; } = EmbeddedEventStore.Open(folder,
+            seams: new StoreSeams { SegmentSize = SegmentSize, Disk = new QuickLogDisk() });
 
         // Every event read in whole, on this thread: the embedded store never waits.
         public HashSet<string> Find()
         {
-            var keys = Store.QueryAsync(new Filter { Kinds = [1] }, ReadScope.Everything(Now), ulong.MaxValue, 10_000, CancellationToken.None).AsTask().GetAwaiter().GetResult();
+            var keys = Store.QueryAsync(new Filter { Kinds = [1] }, ReadScope.Everything(Now), ulong.MaxValue, 10_000, CancellationToken.None).AsTask()
+                .GetAwaiter().GetResult();
             var sink = new Verifying();
             Store.ReadAsync(keys, 0, sink, CancellationToken.None).AsTask().GetAwaiter().GetResult();
             Assert.Equal(keys.Count, sink.Ids.Count);

@@ -72,8 +72,8 @@ public abstract class AgentStories(SuiteFixture fixture) : IAsyncLifetime
     }
 
     /// <summary>
-    /// Has a member do something and kills him with SIGKILL at a named step of it: before the event of this kind leaves, or with <paramref name="answered"/> after the relay took it and before
-    /// he learns of that. Then a new process goes on with what his store holds.
+    /// Has a member do something and kills him with SIGKILL at a named step of it: before the event of this kind leaves, or with <paramref name="answered"/>
+    /// after the relay took it and before he learns of that. Then a new process goes on with what his store holds.
     /// </summary>
     protected async Task<Named> KillAtAsync(Named agent, int kind, bool answered, string command, object arguments)
     {
@@ -104,7 +104,10 @@ public abstract class AgentStories(SuiteFixture fixture) : IAsyncLifetime
 
     /// <summary>The texts a member holds, sorted.</summary>
     protected static async Task<List<string>> TextsAsync(Named agent, string group) =>
-        [.. (await agent.AskAsync("listMessages", new { group }))["messages"]!.AsArray().Select(message => message!["content"]!.GetValue<string>()).Order(StringComparer.Ordinal)];
+        [
+            .. (await agent.AskAsync("listMessages", new { group }))["messages"]!.AsArray().Select(message => message!["content"]!.GetValue<string>())
+                .Order(StringComparer.Ordinal)
+        ];
 
     protected static async Task AssertAgreeAsync(string group, params Named[] agents)
     {

@@ -97,9 +97,10 @@ public sealed class AgentTests(SuiteFixture fixture) : AgentStories(fixture), IC
         Assert.Superset(
             new HashSet<string>
             {
-                "init", "ping", "publishRelayLists", "publishKeyPackage", "fetchKeyPackage", "createGroup", "invite", "inviteMany", "acceptInvites", "sync", "send", "listMessages", "selfUpdate", "updateMetadata",
-                "removeMember", "leave", "commitPending", "groupState", "hold", "held", "release", "close", "listGroups", "listKeyPackages", "rotateKeyPackage", "deleteKeyPackage", "encryptMedia", "decryptMedia",
-                "fetchGroupEvents", "fetchGiftWraps", "log",
+                "init", "ping", "publishRelayLists", "publishKeyPackage", "fetchKeyPackage", "createGroup", "invite", "inviteMany", "acceptInvites", "sync",
+                    "send", "listMessages", "selfUpdate", "updateMetadata",
+                "removeMember", "leave", "commitPending", "groupState", "hold", "held", "release", "close", "listGroups", "listKeyPackages", "rotateKeyPackage",
+                "deleteKeyPackage", "encryptMedia", "decryptMedia", "fetchGroupEvents", "fetchGiftWraps", "log",
             },
             commands);
     }

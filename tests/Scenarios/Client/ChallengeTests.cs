@@ -22,7 +22,8 @@ public sealed class ChallengeTests
         using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(60));
         using var account = SecretKey.Generate();
         using var oneTime = SecretKey.Generate();
-        NostrEvent Wrap(string content) => NostrEvent.Create(oneTime, 1059, [["p", account.PublicKey.ToString()]], content, DateTimeOffset.UtcNow.ToUnixTimeSeconds());
+        NostrEvent Wrap(string content) =>
+            NostrEvent.Create(oneTime, 1059, [["p", account.PublicKey.ToString()]], content, DateTimeOffset.UtcNow.ToUnixTimeSeconds());
         await using var sender = new RelayNetwork(new RelayNetworkOptions(), TimeProvider.System);
         await using var network = new RelayNetwork(new RelayNetworkOptions { Account = account }, TimeProvider.System);
         await using var listener = new RelayNetwork(new RelayNetworkOptions { Account = account }, TimeProvider.System);

@@ -121,7 +121,8 @@ public sealed class CommandTests(SuiteFixture fixture) : IClassFixture<SuiteFixt
             """;
         var (exitCode, output) = await StartAsync(null, ["agent"], lines);
         Assert.Equal(0, exitCode);
-        var answers = output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Where(line => line.StartsWith('{')).Select(line => JsonDocument.Parse(line).RootElement).ToList();
+        var answers = output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Where(line => line.StartsWith('{'))
+            .Select(line => JsonDocument.Parse(line).RootElement).ToList();
         Assert.Equal([1, 2, 3], answers.Select(answer => answer.GetProperty("id").GetInt32()));
         Assert.All(answers, answer => Assert.True(answer.GetProperty("ok").GetBoolean(), answer.ToString()));
         Assert.Contains("piped", answers[2].ToString(), StringComparison.Ordinal);
@@ -139,7 +140,9 @@ public sealed class CommandTests(SuiteFixture fixture) : IClassFixture<SuiteFixt
 
     private async Task<(int ExitCode, string Output)> StartAsync(string? home, string[] arguments, string? input)
     {
-        string configuration = AppContext.BaseDirectory.Contains($"{Path.DirectorySeparatorChar}Release{Path.DirectorySeparatorChar}", StringComparison.Ordinal) ? "Release" : "Debug";
+        string configuration = AppContext.BaseDirectory.Contains($"{Path.DirectorySeparatorChar}Release{Path.DirectorySeparatorChar}", StringComparison.Ordinal)
+            ? "Release"
+            : "Debug";
         string program = Path.Combine(MarmotServerProcess.RepositoryRoot, "src", "Cli", "bin", configuration, "net10.0", "marmot.dll");
         string[] where = home is null ? [] : ["--home", _folders.File(home)];
         await using var process = ChildProcess.Start("dotnet", [program, .. arguments, .. where], input: input);

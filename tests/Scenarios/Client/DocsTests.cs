@@ -67,7 +67,8 @@ public sealed partial class DocsTests(SuiteFixture fixture) : IClassFixture<Suit
     {
         string example = Example().Match(File.ReadAllText(Here())).Groups[1].Value;
         string page = File.ReadAllText(Path.Combine(MarmotServerProcess.RepositoryRoot, "docs", "client.md"));
-        Assert.Contains(string.Join('\n', example.Split('\n').Select(line => line.StartsWith("        ", StringComparison.Ordinal) ? line[8..] : line)).Trim(), page, StringComparison.Ordinal);
+        Assert.Contains(string.Join('\n', example.Split('\n').Select(line => line.StartsWith("        ", StringComparison.Ordinal) ? line[8..] : line)).Trim(),
+            page, StringComparison.Ordinal);
     }
 
     private static string Here([CallerFilePath] string path = "") => path;

@@ -61,7 +61,9 @@ public sealed class DoctorTests(SuiteFixture fixture) : IClassFixture<SuiteFixtu
 
     private static async Task<(int ExitCode, string Output)> RunAsync(params string[] arguments)
     {
-        string configuration = AppContext.BaseDirectory.Contains($"{Path.DirectorySeparatorChar}Release{Path.DirectorySeparatorChar}", StringComparison.Ordinal) ? "Release" : "Debug";
+        string configuration = AppContext.BaseDirectory.Contains($"{Path.DirectorySeparatorChar}Release{Path.DirectorySeparatorChar}", StringComparison.Ordinal)
+            ? "Release"
+            : "Debug";
         string program = Path.Combine(MarmotServerProcess.RepositoryRoot, "src", "AllInOne", "bin", configuration, "net10.0", "marmot-server.dll");
         await using var process = ChildProcess.Start("dotnet", [program, "doctor", .. arguments]);
         int exitCode = await process.WaitForExitAsync(TimeSpan.FromSeconds(90));

@@ -3,7 +3,8 @@ using System.Text.Json.Nodes;
 namespace Marmot.Scenarios.Client;
 
 /// <summary>
-/// The stories of files, pictures and key packages once more, each with one <c>marmot agent</c> killed with SIGKILL at a step that matters: they end as without it, and nobody reads anything twice.
+/// The stories of files, pictures and key packages once more, each with one <c>marmot agent</c> killed with SIGKILL at a step that matters: they end as without
+/// it, and nobody reads anything twice.
 /// </summary>
 public sealed class KillAtStepTests(SuiteFixture fixture) : AgentStories(fixture), IClassFixture<SuiteFixture>
 {
@@ -89,7 +90,8 @@ public sealed class KillAtStepTests(SuiteFixture fixture) : AgentStories(fixture
         await AssertAgreeAsync(third, alice, bob);
     }
 
-    private static async Task<string> GroupAsync(Named admin, string name) => (await admin.AskAsync("createGroup", new { name, description = "" }))["state"]!["groupId"]!.GetValue<string>();
+    private static async Task<string> GroupAsync(Named admin, string name) =>
+        (await admin.AskAsync("createGroup", new { name, description = "" }))["state"]!["groupId"]!.GetValue<string>();
 
     private static async Task AssertEventsAsync(Named member, string group, int most)
     {

@@ -49,7 +49,10 @@ public sealed class LibraryTests(SuiteFixture fixture) : IClassFixture<SuiteFixt
     public async Task A_file_reference_of_version_1_is_refused_and_its_message_is_shown()
     {
         var (alice, bob, group) = await TwoAsync();
-        string[] old = ["imeta", $"url {fixture.Suite.HttpUrl}{new string('a', 64)}", "m text/plain", "filename a.txt", $"x {new string('a', 64)}", $"n {new string('0', 24)}", "v mip04-v1"];
+        string[] old = [
+            "imeta", $"url {fixture.Suite.HttpUrl}{new string('a', 64)}", "m text/plain", "filename a.txt", $"x {new string('a', 64)}",
+            $"n {new string('0', 24)}", "v mip04-v1"
+        ];
         await alice.Client.SendAsync(group, "an old attachment", tags: [old]);
         await bob.Client.SyncAsync(group);
         var message = bob.Client.GetMessages(group).Single(one => one.Rumor.Content == "an old attachment");
@@ -121,7 +124,8 @@ public sealed class LibraryTests(SuiteFixture fixture) : IClassFixture<SuiteFixt
         using var data = new TemporaryFolder();
         await using var other = await MarmotServerProcess.StartAsync("relay", data.File("data"));
         var (alice, bob, group) = await TwoAsync();
-        await alice.Client.UpdateGroupAsync(group, new GroupChange { Relays = [other.RelayUrl.ToString()], NostrGroupId = Bytes32.ParseHex(new string('9', 64)) });
+        await alice.Client.UpdateGroupAsync(group,
+            new GroupChange { Relays = [other.RelayUrl.ToString()], NostrGroupId = Bytes32.ParseHex(new string('9', 64)) });
         await alice.Client.SendAsync(group, "from the new place");
         await bob.Client.SyncAsync(group); // finds the move on the old relay, the message on the new one
         Assert.Contains("from the new place", bob.Texts(group));

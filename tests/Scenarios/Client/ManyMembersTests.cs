@@ -1,6 +1,7 @@
 namespace Marmot.Scenarios.Client;
 
-/// <summary>Groups at the sizes where Welcomes grow large, made by a <c>marmot agent</c> that is killed with SIGKILL in the middle; the members are library clients.</summary>
+/// <summary>Groups at the sizes where Welcomes grow large, made by a <c>marmot agent</c> that is killed with SIGKILL in the middle; the members are library
+/// clients.</summary>
 public sealed class ManyMembersTests(SuiteFixture fixture) : AgentStories(fixture), IClassFixture<SuiteFixture>, IAsyncLifetime
 {
     private const int Welcome = 1059, Commit = 445, Batch = 50, UnderWay = 16;

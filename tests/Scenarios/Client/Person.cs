@@ -23,7 +23,8 @@ internal sealed class Person : IAsyncDisposable
     public static async Task<Person> StartAsync(MarmotServerProcess suite, string? folder = null, bool lastResort = true)
     {
         var store = Open(folder);
-        var client = MarmotClient.Create(store, null, new AccountSettings { Relays = [suite.RelayUrl.ToString()], BlossomServers = [suite.HttpUrl.ToString()] });
+        var client = MarmotClient.Create(store, null,
+            new AccountSettings { Relays = [suite.RelayUrl.ToString()], BlossomServers = [suite.HttpUrl.ToString()] });
         var person = new Person(folder, store, client);
         await client.PublishRelayListsAsync();
         await client.PublishKeyPackageAsync(lastResort: lastResort);
@@ -40,7 +41,8 @@ internal sealed class Person : IAsyncDisposable
 
     public GroupState State(string group) => Client.GetState(group);
 
-    public IEnumerable<string> Texts(string group) => Client.GetMessages(group).Where(message => message.Rumor.Kind == 9).Select(message => message.Rumor.Content);
+    public IEnumerable<string> Texts(string group) =>
+        Client.GetMessages(group).Where(message => message.Rumor.Kind == 9).Select(message => message.Rumor.Content);
 
     public async Task JoinAsync() => Assert.Single((await Client.AcceptInvitesAsync(TimeSpan.FromSeconds(20))).Joined);
 

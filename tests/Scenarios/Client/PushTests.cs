@@ -31,7 +31,8 @@ public sealed class PushTests(PushTests.PushFixture fixture) : AgentStories(fixt
         // Bob's phone tells a long token, Carol's a short one.
         byte[] bobs = RandomNumberGenerator.GetBytes(32), carols = RandomNumberGenerator.GetBytes(32);
         await bob.Client.RegisterPushAsync(group, new PushRegistration(DevicePlatform.Apns, bobs, server, suite.RelayUrl.ToString()));
-        await carol.Client.RegisterPushAsync(group, new PushRegistration(DevicePlatform.Apns, carols, server, suite.RelayUrl.ToString(), TokenDialect.Mip05Short));
+        await carol.Client.RegisterPushAsync(group,
+            new PushRegistration(DevicePlatform.Apns, carols, server, suite.RelayUrl.ToString(), TokenDialect.Mip05Short));
         await alice.Client.SyncAsync(group);
         Assert.Equal(2, alice.Client.GetPushTokens(group).Count);
         await alice.Client.SendAsync(group, "wake up");
@@ -56,7 +57,9 @@ public sealed class PushTests(PushTests.PushFixture fixture) : AgentStories(fixt
         byte[] device = RandomNumberGenerator.GetBytes(32);
         byte[] token = new byte[TokenDialect.MarmotPushV1.TokenSize];
         Assert.True(EncryptedToken.TryCreate(TokenDialect.MarmotPushV1, DevicePlatform.Apns, device, server, token));
-        Assert.True((await alice.Client.TriggerAsync(server, TokenDialect.MarmotPushV1, [token, RandomNumberGenerator.GetBytes(token.Length), RandomNumberGenerator.GetBytes(token.Length)], suite.RelayUrl.ToString())).Acked);
+        Assert.True(
+            (await alice.Client.TriggerAsync(server, TokenDialect.MarmotPushV1,
+                [token, RandomNumberGenerator.GetBytes(token.Length), RandomNumberGenerator.GetBytes(token.Length)], suite.RelayUrl.ToString())).Acked);
         await WaitAsync(4);
         Assert.Equal(1, Deliveries(device));
     }
@@ -73,7 +76,8 @@ public sealed class PushTests(PushTests.PushFixture fixture) : AgentStories(fixt
         bob = await KillAtAsync(bob, kind: 445, answered, "registerPush", registration);
         await SyncAsync(group, alice, carol, bob);
 
-        // A trigger that left counts even if nobody learned of it; one that did not is not sent by itself later, since nobody wants to be rung for what he has read.
+        // A trigger that left counts even if nobody learned of it; one that did not is not sent by itself later, since nobody wants to be rung for what he has
+        // read.
         alice = await KillAtAsync(alice, kind: 1059, answered, "notify", new { group, maxPauseMs = 0 });
         await SyncAsync(group, alice);
         if (!answered)

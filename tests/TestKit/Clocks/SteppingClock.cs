@@ -1,13 +1,15 @@
 namespace Marmot.TestKit;
 
-/// <summary>A system clock that is set back and forth by hours without end: each reading of the date is hours away from the last, while timestamps and timers run on.</summary>
+/// <summary>A system clock that is set back and forth by hours without end: each reading of the date is hours away from the last, while timestamps and timers
+/// run on.</summary>
 /// <remarks>Whoever measures an interval by two readings of the date gets nonsense at once.</remarks>
 public sealed class SteppingClock(TimeProvider? below = null) : TimeProvider
 {
     // Seven steps of different size and both signs: neither two nor three readings in a row agree.
     private static readonly TimeSpan[] Offsets =
     [
-        TimeSpan.Zero, TimeSpan.FromHours(3), TimeSpan.FromHours(-2), TimeSpan.FromHours(26), TimeSpan.FromMinutes(-90), TimeSpan.FromHours(1), TimeSpan.FromHours(-25),
+        TimeSpan.Zero, TimeSpan.FromHours(3), TimeSpan.FromHours(-2), TimeSpan.FromHours(26), TimeSpan.FromMinutes(-90), TimeSpan.FromHours(1),
+        TimeSpan.FromHours(-25),
     ];
 
     private readonly TimeProvider _below = below ?? System;
@@ -29,5 +31,6 @@ public sealed class SteppingClock(TimeProvider? below = null) : TimeProvider
     public override long GetTimestamp() => _below.GetTimestamp();
 
     /// <inheritdoc/>
-    public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period) => _below.CreateTimer(callback, state, dueTime, period);
+    public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period) =>
+        _below.CreateTimer(callback, state, dueTime, period);
 }

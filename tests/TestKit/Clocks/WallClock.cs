@@ -1,6 +1,7 @@
 namespace Marmot.TestKit;
 
-/// <summary>A date that stands where the test puts it, while timestamps and timers run on: for servers with real sockets, and for a system clock that is set.</summary>
+/// <summary>A date that stands where the test puts it, while timestamps and timers run on: for servers with real sockets, and for a system clock that is
+/// set.</summary>
 public sealed class WallClock(DateTimeOffset start, TimeProvider? below = null) : TimeProvider
 {
     private readonly TimeProvider _below = below ?? System;
@@ -17,7 +18,8 @@ public sealed class WallClock(DateTimeOffset start, TimeProvider? below = null) 
     public override long GetTimestamp() => _below.GetTimestamp() + Interlocked.Read(ref _passed);
 
     /// <inheritdoc/>
-    public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period) => _below.CreateTimer(callback, state, dueTime, period);
+    public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period) =>
+        _below.CreateTimer(callback, state, dueTime, period);
 
     /// <summary>Sets the date.</summary>
     public void Set(DateTimeOffset now) => Interlocked.Exchange(ref _ticks, now.UtcTicks);

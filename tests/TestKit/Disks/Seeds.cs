@@ -7,5 +7,7 @@ public static class Seeds
 {
     /// <summary>The seed of this run.</summary>
     public static int Next() =>
-        int.TryParse(Environment.GetEnvironmentVariable("MARMOT_SEED"), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var seed) ? seed : Environment.TickCount;
+        int.TryParse(Environment.GetEnvironmentVariable("MARMOT_SEED"), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var seed)
+            ? seed
+            : Environment.TickCount;
 }

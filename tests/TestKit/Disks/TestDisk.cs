@@ -1,13 +1,15 @@
 namespace Marmot.TestKit.Disks;
 
-/// <summary>A disk that loses power: it takes down every write of the code under test in sectors, with a flush as the only barrier, and says what may be left at any moment.</summary>
+/// <summary>A disk that loses power: it takes down every write of the code under test in sectors, with a flush as the only barrier, and says what may be left
+/// at any moment.</summary>
 /// <remarks>
 /// <para>
 /// The code under test works on real files in <paramref name="root"/>; a test puts a recorder at the code's seam for file operations, which tells this disk of
 /// each call. <see cref="Cut"/> then writes what a power cut could leave into another folder: of each sector written since the last flush of its file
 /// any version, the old one included, independently of all others; of the entries of a folder those up to any point since its last flush.
 /// </para>
-/// <para>So a file that was flushed, but whose folder was not since the file was made, may be missing. Paths may be absolute or relative to the root. Not thread-safe.</para>
+/// <para>So a file that was flushed, but whose folder was not since the file was made, may be missing. Paths may be absolute or relative to the root. Not
+/// thread-safe.</para>
 /// </remarks>
 /// <param name="root">The folder the code under test works in. Everything recorded lies below it.</param>
 public sealed class TestDisk(string root)
@@ -112,7 +114,8 @@ public sealed class TestDisk(string root)
         }
     }
 
-    /// <summary>Writes what a power cut now could leave into a folder that is empty or not there. May be called any number of times: nothing changes here.</summary>
+    /// <summary>Writes what a power cut now could leave into a folder that is empty or not there. May be called any number of times: nothing changes
+    /// here.</summary>
     /// <param name="random">Decides what arrives; the same state and seed leave the same.</param>
     /// <param name="folder">Gets the files.</param>
     public void Cut(Random random, string folder)

@@ -4,7 +4,8 @@ using System.Text;
 
 namespace Marmot.TestKit.Servers;
 
-/// <summary>Takes every connection and answers nonsense: what a database or cache becomes whose port belongs to something else, or whose memory is broken.</summary>
+/// <summary>Takes every connection and answers nonsense: what a database or cache becomes whose port belongs to something else, or whose memory is
+/// broken.</summary>
 public sealed class NonsenseServer : IAsyncDisposable
 {
     private readonly TcpListener _listener = new(IPAddress.Loopback, 0);
@@ -28,7 +29,8 @@ public sealed class NonsenseServer : IAsyncDisposable
     /// <summary>What it can say in place of a Redis.</summary>
     public static IEnumerable<string> RedisKinds { get; } =
     [
-        "close", "http", "zeros", "bytes", "text", "resp length", "resp number", "resp negative", "resp nil", "resp array", "resp type", "resp error", "resp ok", "resp short", "resp push",
+        "close", "http", "zeros", "bytes", "text", "resp length", "resp number", "resp negative", "resp nil", "resp array", "resp type", "resp error",
+        "resp ok", "resp short", "resp push",
     ];
 
     /// <summary>Where it listens on loopback.</summary>
@@ -40,7 +42,8 @@ public sealed class NonsenseServer : IAsyncDisposable
     /// <param name="kind">One of <see cref="Kinds"/>.</param>
     /// <param name="afterPostgresStart">Plays PostgreSQL's opening first, so that nonsense answers the first query.</param>
     /// <param name="afterRedisStart">Plays Redis until the first script, so that nonsense answers that one.</param>
-    public static NonsenseServer Start(string kind, bool afterPostgresStart = false, bool afterRedisStart = false) => new(Say(kind), afterPostgresStart, afterRedisStart);
+    public static NonsenseServer Start(string kind, bool afterPostgresStart = false, bool afterRedisStart = false) =>
+        new(Say(kind), afterPostgresStart, afterRedisStart);
 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
@@ -86,7 +89,8 @@ public sealed class NonsenseServer : IAsyncDisposable
                 answers.Add(AnswerAsync(await _listener.AcceptTcpClientAsync(_stop.Token)));
             }
         }
-        catch (Exception exception) when (exception is OperationCanceledException or SocketException or InvalidOperationException) // the last when it has stopped
+        // The last when it has stopped.
+        catch (Exception exception) when (exception is OperationCanceledException or SocketException or InvalidOperationException)
         {
             await Task.WhenAll(answers);
         }

@@ -4,7 +4,8 @@ namespace Marmot.TestKit.Servers;
 /// A real PostgreSQL (Debian's package) on a free loopback port, its data in a folder of its own, gone when disposed.
 /// PostgreSQL refuses to run as root, so there it runs as the package's own user; otherwise as whoever runs the tests.
 /// </summary>
-/// <remarks>Nothing is synced to the medium: a killed server loses nothing by it, and tests are faster. One server serves many tests: each takes a database of its own.</remarks>
+/// <remarks>Nothing is synced to the medium: a killed server loses nothing by it, and tests are faster. One server serves many tests: each takes a database of
+/// its own.</remarks>
 public sealed class PostgresServer : IAsyncDisposable
 {
     private const string Account = "postgres"; // made by the package
@@ -50,7 +51,8 @@ public sealed class PostgresServer : IAsyncDisposable
         }
     }
 
-    /// <summary>A standby that follows this server by streaming and answers reads; it has what was committed when this returns, and what is committed later after a moment.</summary>
+    /// <summary>A standby that follows this server by streaming and answers reads; it has what was committed when this returns, and what is committed later
+    /// after a moment.</summary>
     public async Task<PostgresServer> StartStandbyAsync()
     {
         var folder = Directory.CreateTempSubdirectory("marmot-standby-").FullName;
@@ -63,7 +65,8 @@ public sealed class PostgresServer : IAsyncDisposable
             }
 
             await RunToolAsync(
-                "pg_basebackup", "--pgdata", standby.Data, "--host", "127.0.0.1", "--port", $"{Port}", "--username", Role, "--wal-method", "stream", "--checkpoint", "fast", "--write-recovery-conf", "--no-sync");
+                "pg_basebackup", "--pgdata", standby.Data, "--host", "127.0.0.1", "--port", $"{Port}", "--username", Role, "--wal-method", "stream",
+                "--checkpoint", "fast", "--write-recovery-conf", "--no-sync");
             await standby.StartAgainAsync();
             return standby;
         }
@@ -119,7 +122,8 @@ public sealed class PostgresServer : IAsyncDisposable
         return database;
     }
 
-    /// <summary>Cuts every connection without a word and ends, as a crash would; <see cref="StartAgainAsync"/> brings it back on the same port with what was committed.</summary>
+    /// <summary>Cuts every connection without a word and ends, as a crash would; <see cref="StartAgainAsync"/> brings it back on the same port with what was
+    /// committed.</summary>
     public Task CrashAsync() => RunToolAsync("pg_ctl", "stop", "--pgdata", Data, "--mode", "immediate", "--wait");
 
     /// <summary>SIGKILL to all its processes at once, as an end of its container is: nobody hears a word.</summary>
@@ -128,7 +132,8 @@ public sealed class PostgresServer : IAsyncDisposable
         var main = (await File.ReadAllLinesAsync(Path.Combine(Data, "postmaster.pid")))[0];
         var children = (await File.ReadAllTextAsync($"/proc/{main}/task/{main}/children")).Split(' ', StringSplitOptions.RemoveEmptyEntries);
         await RunAsync("kill", ["-KILL", main, .. children]);
-        while (children.Append(main).Any(id => Directory.Exists($"/proc/{id}") && !File.ReadAllText($"/proc/{id}/stat").Contains(") Z ", StringComparison.Ordinal)))
+        while (children.Append(main)
+            .Any(id => Directory.Exists($"/proc/{id}") && !File.ReadAllText($"/proc/{id}/stat").Contains(") Z ", StringComparison.Ordinal)))
         {
             await Task.Yield();
         }

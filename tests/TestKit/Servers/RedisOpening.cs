@@ -2,7 +2,8 @@ using System.Text;
 
 namespace Marmot.TestKit.Servers;
 
-/// <summary>Enough of a Redis for a client to think itself connected: it knows ECHO, PING and SUBSCRIBE, and refuses what else a client asks at first.</summary>
+/// <summary>Enough of a Redis for a client to think itself connected: it knows ECHO, PING and SUBSCRIBE, and refuses what else a client asks at
+/// first.</summary>
 internal static class RedisOpening
 {
     /// <summary>The answers to whole commands (RESP2: arrays of bulk strings); null once a script is among them.</summary>
@@ -10,7 +11,7 @@ internal static class RedisOpening
     {
         var lines = Encoding.Latin1.GetString(commands).Split("\r\n");
         var answer = new StringBuilder();
-        for (var at = 0; at < lines.Length && lines[at] is ['*', .. var count]; )
+        for (var at = 0; at < lines.Length && lines[at] is ['*', .. var count];)
         {
             var words = lines[at..].Skip(2).Where((_, i) => i % 2 == 0).Take(int.Parse(count, System.Globalization.CultureInfo.InvariantCulture)).ToArray();
             at += 1 + (2 * words.Length);

@@ -17,7 +17,8 @@ public sealed class RedisServer : IAsyncDisposable
     /// <summary>As the setting Cluster:Redis wants it.</summary>
     public string Endpoint => $"127.0.0.1:{Port}";
 
-    /// <param name="settings">More of redis-server's own arguments, e.g. <c>--requirepass</c>. With <c>--tls-port 0</c> among them the port speaks TLS only.</param>
+    /// <param name="settings">More of redis-server's own arguments, e.g. <c>--requirepass</c>. With <c>--tls-port 0</c> among them the port speaks TLS
+    /// only.</param>
     public static async Task<RedisServer> StartAsync(params string[] settings)
     {
         var server = new RedisServer(FreePort.Take(1)[0], settings);
@@ -48,7 +49,8 @@ public sealed class RedisServer : IAsyncDisposable
     {
         var isTls = _settings.Contains("--tls-cert-file");
         string[] ports = isTls ? ["--port", "0", "--tls-port", $"{Port}"] : ["--port", $"{Port}"];
-        _process = ChildProcess.Start("redis-server", [.. ports, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", _folder.Path, .. _settings]);
+        _process = ChildProcess.Start("redis-server",
+            [.. ports, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", _folder.Path, .. _settings]);
         using var deadline = new CancellationTokenSource(Patience);
         using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(20));
         while (true)

@@ -3,7 +3,8 @@ using System.Text.RegularExpressions;
 
 namespace Marmot.TestKit.Servers;
 
-/// <summary>A reverse proxy (Debian's package) as docs/operate.md sets it up, on a loopback port and without TLS, in front of a server of ours; gone when disposed.</summary>
+/// <summary>A reverse proxy (Debian's package) as docs/operate.md sets it up, on a loopback port and without TLS, in front of a server of ours; gone when
+/// disposed.</summary>
 public sealed partial class ReverseProxy : IAsyncDisposable
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);

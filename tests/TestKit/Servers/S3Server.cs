@@ -3,7 +3,8 @@ using System.Text;
 
 namespace Marmot.TestKit.Servers;
 
-/// <summary>An S3 service with one empty bucket on a loopback port: this project's own stand-in (s3-standin.mjs, Node), which checks signatures and fails on demand.</summary>
+/// <summary>An S3 service with one empty bucket on a loopback port: this project's own stand-in (s3-standin.mjs, Node), which checks signatures and fails on
+/// demand.</summary>
 public sealed class S3Server : IAsyncDisposable
 {
     public const string Bucket = "blobs";

@@ -2,7 +2,8 @@ using Microsoft.EntityFrameworkCore;
 
 namespace Marmot.Blossom.Index.Postgres;
 
-/// <summary>The schema of the blob index in PostgreSQL, for its migrations. The index itself speaks SQL (<see cref="PostgresBlobIndex"/>): each change is one round trip.</summary>
+/// <summary>The schema of the blob index in PostgreSQL, for its migrations. The index itself speaks SQL (<see cref="PostgresBlobIndex"/>): each change is one
+/// round trip.</summary>
 internal sealed class BlossomDbContext(DbContextOptions<BlossomDbContext> options) : DbContext(options)
 {
     public const string HistoryTable = "blossom_migrations";

@@ -6,7 +6,8 @@ using Npgsql;
 
 namespace Marmot.Blossom.Index.Postgres;
 
-/// <summary>The index in PostgreSQL, for replicas. Every change is one batch, which the server runs as one transaction behind the lock of the blob's row.</summary>
+/// <summary>The index in PostgreSQL, for replicas. Every change is one batch, which the server runs as one transaction behind the lock of the blob's
+/// row.</summary>
 /// <remarks>
 /// Each batch locks one row of <c>blossom_blobs</c> first and touches only claims of that blob, so changes of one blob run one after
 /// another, those of different blobs never wait for each other, and no two can wait in a ring.
@@ -68,7 +69,8 @@ internal sealed class PostgresBlobIndex(PostgresDatabase database, TimeProvider 
         var entry = await ReadEntryAsync(reader, claim.Hash) ?? BlobEntry.Of(claim);
         await FinishAsync(reader);
         Count(isNewRow ? 1 : 0, isNewClaim ? 1 : 0, isNewRow ? claim.Size : 0);
-        return new AddedClaim(entry, !wasLive || (claim.Mark != Guid.Empty && entry.Mark == claim.Mark)); // marks are used once: it was added the first time it was asked
+        // Marks are used once: it was added the first time it was asked.
+        return new AddedClaim(entry, !wasLive || (claim.Mark != Guid.Empty && entry.Mark == claim.Mark));
     });
 
     public ValueTask<BlobEntry?> JoinAsync(BlobClaim claim, CancellationToken cancellationToken) => database.ChangeTwiceAsync(async connection =>
@@ -97,7 +99,8 @@ internal sealed class PostgresBlobIndex(PostgresDatabase database, TimeProvider 
     {
         await using var batch = new NpgsqlBatch(connection)
         {
-            BatchCommands = { PostgresStatements.Lock(hash), PostgresStatements.DeleteClaim(hash, owner, Now, database.Listable), PostgresStatements.DropIfFree(hash) },
+            BatchCommands = { PostgresStatements.Lock(hash), PostgresStatements.DeleteClaim(hash, owner, Now, database.Listable),
+                PostgresStatements.DropIfFree(hash) },
         };
         await using var reader = await batch.ExecuteReaderAsync(CancellationToken.None);
         var isThere = await reader.ReadAsync();
@@ -106,7 +109,13 @@ internal sealed class PostgresBlobIndex(PostgresDatabase database, TimeProvider 
         await reader.NextResultAsync();
         var gone = await ReadGoneAsync(reader, hash, isOwner ? 1 : 0);
         return new RemovedClaim(
-            !isThere ? ClaimRemoval.NoBlob : !isOwner ? ClaimRemoval.NotOwner : gone is null ? ClaimRemoval.Removed : ClaimRemoval.RemovedLast, gone ?? default);
+            !isThere
+                ? ClaimRemoval.NoBlob
+                : !isOwner
+                ? ClaimRemoval.NotOwner
+                : gone is null
+                ? ClaimRemoval.Removed
+                : ClaimRemoval.RemovedLast, gone ?? default);
     });
 
     public async ValueTask MoveAsync(Bytes32 hash, Guid mark, CancellationToken cancellationToken) => await database.ChangeTwiceAsync(async connection =>
@@ -115,11 +124,14 @@ internal sealed class PostgresBlobIndex(PostgresDatabase database, TimeProvider 
         return await batch.ExecuteNonQueryAsync(CancellationToken.None);
     });
 
-    public ValueTask<BlobPlace?> RemoveBlobAsync(Bytes32 hash, CancellationToken cancellationToken) => RemoveAsync(hash, PostgresStatements.DeleteClaims(hash, Now, database.Listable));
+    public ValueTask<BlobPlace?> RemoveBlobAsync(Bytes32 hash, CancellationToken cancellationToken) =>
+        RemoveAsync(hash, PostgresStatements.DeleteClaims(hash, Now, database.Listable));
 
-    public ValueTask<BlobPlace?> RemoveExpiredAsync(Bytes32 hash, long now, CancellationToken cancellationToken) => RemoveAsync(hash, PostgresStatements.DeleteEnded(hash, now, database.Listable));
+    public ValueTask<BlobPlace?> RemoveExpiredAsync(Bytes32 hash, long now, CancellationToken cancellationToken) =>
+        RemoveAsync(hash, PostgresStatements.DeleteEnded(hash, now, database.Listable));
 
-    public ValueTask<IReadOnlyList<Bytes32>> FindExpiredAsync(long now, int limit, CancellationToken cancellationToken) => database.AskAsync<IReadOnlyList<Bytes32>>(
+    public ValueTask<IReadOnlyList<Bytes32>> FindExpiredAsync(long now, int limit, CancellationToken cancellationToken) =>
+        database.AskAsync<IReadOnlyList<Bytes32>>(
         async (connection, cancellation) =>
         {
             await using var command = new NpgsqlCommand(PostgresStatements.Ended, connection)
@@ -137,13 +149,17 @@ internal sealed class PostgresBlobIndex(PostgresDatabase database, TimeProvider 
         },
         cancellationToken);
 
-    public ValueTask<IReadOnlyList<BlobEntry>?> ListAsync(Bytes32 owner, Bytes32? after, int limit, CancellationToken cancellationToken) => database.AskAsync<IReadOnlyList<BlobEntry>?>(
+    public ValueTask<IReadOnlyList<BlobEntry>?> ListAsync(Bytes32 owner, Bytes32? after, int limit, CancellationToken cancellationToken) =>
+        database.AskAsync<IReadOnlyList<BlobEntry>?>(
         async (connection, cancellation) =>
         {
             long? position = null;
             if (after is not null)
             {
-                await using var question = new NpgsqlCommand(PostgresStatements.Position, connection) { Parameters = { PostgresStatements.Bytes(owner), PostgresStatements.Bytes(after) } };
+                await using var question = new NpgsqlCommand(PostgresStatements.Position, connection)
+                {
+                    Parameters = { PostgresStatements.Bytes(owner), PostgresStatements.Bytes(after) },
+                };
                 if (await question.ExecuteScalarAsync(cancellation) is not long uploaded)
                 {
                     return null;
@@ -156,7 +172,8 @@ internal sealed class PostgresBlobIndex(PostgresDatabase database, TimeProvider 
             {
                 Parameters =
                 {
-                    PostgresStatements.Bytes(owner), PostgresStatements.Number(Now), PostgresStatements.Bytes(after), PostgresStatements.Number(limit), PostgresStatements.Number(position),
+                    PostgresStatements.Bytes(owner), PostgresStatements.Number(Now), PostgresStatements.Bytes(after), PostgresStatements.Number(limit),
+                        PostgresStatements.Number(position),
                 },
             };
             await using var reader = await command.ExecuteReaderAsync(cancellation);
@@ -248,7 +265,9 @@ internal sealed class PostgresBlobIndex(PostgresDatabase database, TimeProvider 
     private static async ValueTask<BlobEntry?> ReadEntryAsync(DbDataReader reader, Bytes32 hash) => await reader.ReadAsync() ? EntryOf(reader, hash) : null;
 
     private static BlobEntry EntryOf(DbDataReader reader, Bytes32 hash) =>
-        new(hash, reader.GetInt64(0), reader.GetString(1), reader.GetInt64(3), reader.IsDBNull(4) ? null : reader.GetInt64(4), (int)reader.GetInt64(5), reader.GetGuid(2));
+        new(hash, reader.GetInt64(0), reader.GetString(1), reader.GetInt64(3), reader.IsDBNull(4)
+            ? null
+            : reader.GetInt64(4), (int)reader.GetInt64(5), reader.GetGuid(2));
 
     /// <summary>Where the bytes are when the blob's row went, and the totals without it and the claims.</summary>
     private async ValueTask<BlobPlace?> ReadGoneAsync(DbDataReader reader, Bytes32 hash, int claims)

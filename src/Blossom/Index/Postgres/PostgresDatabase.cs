@@ -20,7 +20,14 @@ internal sealed class PostgresDatabase : IAsyncDisposable
     public PostgresDatabase(string connectionString, OwnerTags owners)
     {
         // Waiting is short where the operator did not say otherwise: an answer of 503 serves a client better than none.
-        var settings = new NpgsqlConnectionStringBuilder { Timeout = 5, CommandTimeout = 15, KeepAlive = 15, MaxAutoPrepare = 32, ApplicationName = "marmot-blossom" };
+        var settings = new NpgsqlConnectionStringBuilder
+        {
+            Timeout = 5,
+            CommandTimeout = 15,
+            KeepAlive = 15,
+            MaxAutoPrepare = 32,
+            ApplicationName = "marmot-blossom",
+        };
         foreach (var (key, value) in new NpgsqlConnectionStringBuilder(connectionString))
         {
             settings[key] = value;
@@ -69,9 +76,11 @@ internal sealed class PostgresDatabase : IAsyncDisposable
     }
 
     /// <summary>A change that comes to the same when it is made twice. Never cancelled: half an answer would leave the caller not knowing.</summary>
-    public ValueTask<T> ChangeTwiceAsync<T>(Func<NpgsqlConnection, ValueTask<T>> change) => AskAsync((connection, _) => change(connection), CancellationToken.None);
+    public ValueTask<T> ChangeTwiceAsync<T>(Func<NpgsqlConnection, ValueTask<T>> change) =>
+        AskAsync((connection, _) => change(connection), CancellationToken.None);
 
-    /// <summary>A change that is made once and never cancelled. Its connection is tried first: a pooled one may have died with the database it was opened to.</summary>
+    /// <summary>A change that is made once and never cancelled. Its connection is tried first: a pooled one may have died with the database it was opened
+    /// to.</summary>
     public async ValueTask<T> ChangeAsync<T>(Func<NpgsqlConnection, ValueTask<T>> change)
     {
         try
@@ -148,14 +157,20 @@ internal sealed class PostgresDatabase : IAsyncDisposable
 
             // One replica at a time. The framework's own lock lasts for one migration only, and of two replicas the second then made the rest twice.
             await using var connection = await _source.OpenConnectionAsync(cancellationToken);
-            await using (var take = new NpgsqlCommand("SELECT pg_advisory_lock($1)", connection) { Parameters = { new NpgsqlParameter<long> { TypedValue = MigrationLock } } })
+            await using (var take = new NpgsqlCommand("SELECT pg_advisory_lock($1)", connection)
+            {
+                Parameters = { new NpgsqlParameter<long> { TypedValue = MigrationLock } },
+            })
             {
                 await take.ExecuteNonQueryAsync(cancellationToken);
             }
 
             await using var context = CreateContext();
             await context.Database.MigrateAsync(cancellationToken);
-            await using (var give = new NpgsqlCommand("SELECT pg_advisory_unlock($1)", connection) { Parameters = { new NpgsqlParameter<long> { TypedValue = MigrationLock } } })
+            await using (var give = new NpgsqlCommand("SELECT pg_advisory_unlock($1)", connection)
+            {
+                Parameters = { new NpgsqlParameter<long> { TypedValue = MigrationLock } },
+            })
             {
                 await give.ExecuteNonQueryAsync(cancellationToken); // after a failure the reset of the pooled connection does it
             }

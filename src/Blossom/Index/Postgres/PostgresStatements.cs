@@ -4,7 +4,8 @@ using NpgsqlTypes;
 
 namespace Marmot.Blossom.Index.Postgres;
 
-/// <summary>What <see cref="PostgresBlobIndex"/> asks of the tables of <see cref="BlossomDbContext"/>. A claim lives while it has no end or its end lies after "now".</summary>
+/// <summary>What <see cref="PostgresBlobIndex"/> asks of the tables of <see cref="BlossomDbContext"/>. A claim lives while it has no end or its end lies after
+/// "now".</summary>
 internal static class PostgresStatements
 {
     private const string EntryText = """
@@ -16,7 +17,8 @@ internal static class PostgresStatements
 
     private const string LockOrCreateText = """
         INSERT INTO blossom_blobs (hash, size, type, mark) VALUES ($1, $2, $3, $4)
-        ON CONFLICT (hash) DO UPDATE SET type = CASE WHEN blossom_blobs.type = 'application/octet-stream' THEN EXCLUDED.type ELSE blossom_blobs.type END RETURNING xmax = 0
+        ON CONFLICT (hash) DO UPDATE
+            SET type = CASE WHEN blossom_blobs.type = 'application/octet-stream' THEN EXCLUDED.type ELSE blossom_blobs.type END RETURNING xmax = 0
         """;
 
     private const string CountLiveText = "SELECT count(*) FROM blossom_claims WHERE hash = $1 AND (expires IS NULL OR expires > $2)";
@@ -67,12 +69,14 @@ internal static class PostgresStatements
 
     /// <summary>True when the row is new.</summary>
     public static NpgsqlBatchCommand LockOrCreate(in BlobClaim claim) => Command(
-        LockOrCreateText, Bytes(claim.Hash), Number(claim.Size), new NpgsqlParameter<string> { TypedValue = claim.Type }, new NpgsqlParameter<Guid> { TypedValue = claim.Mark });
+        LockOrCreateText, Bytes(claim.Hash), Number(claim.Size), new NpgsqlParameter<string> { TypedValue = claim.Type },
+        new NpgsqlParameter<Guid> { TypedValue = claim.Mark });
 
     public static NpgsqlBatchCommand CountLive(Bytes32 hash, long now) => Command(CountLiveText, Bytes(hash), Number(now));
 
     /// <summary>True when the claim is new, false when renewed.</summary>
-    public static NpgsqlBatchCommand PutClaim(in BlobClaim claim) => Command(PutClaimText, Bytes(claim.Hash), Bytes(claim.Owner), Number(claim.UploadedAt), Number(claim.ExpiresAt));
+    public static NpgsqlBatchCommand PutClaim(in BlobClaim claim) =>
+        Command(PutClaimText, Bytes(claim.Hash), Bytes(claim.Owner), Number(claim.UploadedAt), Number(claim.ExpiresAt));
 
     /// <summary>As <see cref="PutClaim"/>; no row when no claim lives.</summary>
     public static NpgsqlBatchCommand JoinClaim(in BlobClaim claim, long now) =>
@@ -80,10 +84,13 @@ internal static class PostgresStatements
             JoinClaimText, Bytes(claim.Hash), Bytes(claim.Owner), Number(claim.UploadedAt), Number(claim.ExpiresAt), Number(now),
             new NpgsqlParameter<string> { TypedValue = claim.Type });
 
-    /// <summary>A row for each claim that was there. With <paramref name="listable"/> its position in the owner's list is kept for a while (<see cref="ForgetRemoved"/>).</summary>
-    public static NpgsqlBatchCommand DeleteClaim(Bytes32 hash, Bytes32 owner, long now, bool listable) => Delete("$2::bigint IS NOT NULL AND owner = $3", listable, Bytes(hash), Number(now), Bytes(owner));
+    /// <summary>A row for each claim that was there. With <paramref name="listable"/> its position in the owner's list is kept for a while
+    /// (<see cref="ForgetRemoved"/>).</summary>
+    public static NpgsqlBatchCommand DeleteClaim(Bytes32 hash, Bytes32 owner, long now, bool listable) =>
+        Delete("$2::bigint IS NOT NULL AND owner = $3", listable, Bytes(hash), Number(now), Bytes(owner));
 
-    public static NpgsqlBatchCommand DeleteClaims(Bytes32 hash, long now, bool listable) => Delete("$2::bigint IS NOT NULL", listable, Bytes(hash), Number(now));
+    public static NpgsqlBatchCommand DeleteClaims(Bytes32 hash, long now, bool listable) =>
+        Delete("$2::bigint IS NOT NULL", listable, Bytes(hash), Number(now));
 
     public static NpgsqlBatchCommand DeleteEnded(Bytes32 hash, long now, bool listable) => Delete("expires <= $2", listable, Bytes(hash), Number(now));
 
@@ -107,7 +114,8 @@ internal static class PostgresStatements
     /// <summary>Mark and size when that was the last claim.</summary>
     public static NpgsqlBatchCommand DropIfFree(Bytes32 hash) => Command(DropIfFreeText, Bytes(hash));
 
-    public static NpgsqlParameter Bytes(Bytes32? value) => new() { Value = value is { } bytes ? bytes.Span.ToArray() : DBNull.Value, NpgsqlDbType = NpgsqlDbType.Bytea };
+    public static NpgsqlParameter Bytes(Bytes32? value) =>
+        new() { Value = value is { } bytes ? bytes.Span.ToArray() : DBNull.Value, NpgsqlDbType = NpgsqlDbType.Bytea };
 
     public static NpgsqlParameter Number(long? value) => new() { Value = value ?? (object)DBNull.Value, NpgsqlDbType = NpgsqlDbType.Bigint };
 

@@ -27,7 +27,8 @@ internal sealed class BlobBucket : IDisposable
 
     public string Name => _options.Bucket;
 
-    /// <summary>Objects are <c>&lt;prefix&gt;&lt;hash&gt;/&lt;mark&gt;</c>: the hash in the URL as BUD-01 asks of redirects, the mark because a place is used once.</summary>
+    /// <summary>Objects are <c>&lt;prefix&gt;&lt;hash&gt;/&lt;mark&gt;</c>: the hash in the URL as BUD-01 asks of redirects, the mark because a place is used
+    /// once.</summary>
     public string KeyOf(BlobPlace place) => $"{_options.Prefix}{place.Hash}/{place.Mark:N}";
 
     public string KeyPrefix => _options.Prefix;
@@ -47,7 +48,8 @@ internal sealed class BlobBucket : IDisposable
     }
 
     /// <summary>Runs a request; every way S3 can fail becomes one of two exceptions.</summary>
-    /// <exception cref="FileNotFoundException">No such object. Only S3's own word for it counts: a web server that is no S3 has its 404 for everything.</exception>
+    /// <exception cref="FileNotFoundException">No such object. Only S3's own word for it counts: a web server that is no S3 has its 404 for
+    /// everything.</exception>
     /// <exception cref="StorageUnavailableException">Anything else.</exception>
     public async Task<T> AskAsync<T>(Func<AmazonS3Client, Task<T>> request, CancellationToken cancellationToken)
     {

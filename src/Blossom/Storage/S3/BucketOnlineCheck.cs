@@ -17,7 +17,8 @@ internal sealed class BucketOnlineCheck(IOptions<BlossomOptions> options) : IOnl
         try
         {
             using var bucket = new BlobBucket(options.Value.S3);
-            await bucket.AskAsync(s3 => s3.ListObjectsV2Async(new ListObjectsV2Request { BucketName = bucket.Name, MaxKeys = 1 }, cancellationToken), cancellationToken);
+            await bucket.AskAsync(s3 => s3.ListObjectsV2Async(new ListObjectsV2Request { BucketName = bucket.Name, MaxKeys = 1 }, cancellationToken),
+                cancellationToken);
             return null;
         }
         catch (Exception exception) when (exception is StorageUnavailableException or FileNotFoundException or OperationCanceledException or IOException)

@@ -75,7 +75,13 @@ internal sealed class S3BlobDraft : BlobDraft
             }
 
             var completed = await _bucket.AskAsync(
-                s3 => s3.CompleteMultipartUploadAsync(new CompleteMultipartUploadRequest { BucketName = _bucket.Name, Key = key, UploadId = _upload, PartETags = _sent }, _abandoned.Token),
+                s3 => s3.CompleteMultipartUploadAsync(new CompleteMultipartUploadRequest
+                {
+                    BucketName = _bucket.Name,
+                    Key = key,
+                    UploadId = _upload,
+                    PartETags = _sent,
+                }, _abandoned.Token),
                 _abandoned.Token);
             BlobBucket.Require(completed.ETag, "an ETag");
         }
@@ -116,7 +122,8 @@ internal sealed class S3BlobDraft : BlobDraft
         if (_upload is null)
         {
             var begun = await _bucket.AskAsync(
-                s3 => s3.InitiateMultipartUploadAsync(new InitiateMultipartUploadRequest { BucketName = _bucket.Name, Key = key }, _abandoned.Token), _abandoned.Token);
+                s3 => s3.InitiateMultipartUploadAsync(new InitiateMultipartUploadRequest { BucketName = _bucket.Name, Key = key }, _abandoned.Token),
+                _abandoned.Token);
             (_key, _upload) = (key, BlobBucket.Require(begun.UploadId, "an upload id"));
         }
 

@@ -14,7 +14,8 @@ internal sealed class S3BlobReader(BlobBucket bucket, BlobPlace place, TimeSpan 
     {
         try
         {
-            return (await bucket.AskAsync(s3 => s3.GetObjectMetadataAsync(bucket.Name, bucket.KeyOf(place), cancellationToken), cancellationToken)).ContentLength;
+            return (await bucket.AskAsync(s3 => s3.GetObjectMetadataAsync(bucket.Name, bucket.KeyOf(place), cancellationToken),
+                cancellationToken)).ContentLength;
         }
         catch (StorageUnavailableException error) when (error.InnerException is AmazonS3Exception { StatusCode: HttpStatusCode.NotFound })
         {

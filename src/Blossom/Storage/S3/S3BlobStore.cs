@@ -57,7 +57,8 @@ internal sealed class S3BlobStore : IBlobStore
 
     /// <summary>Asks nothing: what the index knows is there, and a reader finds out when it is not.</summary>
     public ValueTask<BlobReader?> OpenAsync(BlobPlace place, CancellationToken cancellationToken) =>
-        ValueTask.FromResult<BlobReader?>(place.Mark == Guid.Empty ? null : new S3BlobReader(_bucket, place, _options.Timeout)); // no mark: taken while blobs were on disk
+        // No mark: taken while blobs were on disk.
+        ValueTask.FromResult<BlobReader?>(place.Mark == Guid.Empty ? null : new S3BlobReader(_bucket, place, _options.Timeout));
 
     public async ValueTask<bool> DeleteAsync(BlobPlace place, CancellationToken cancellationToken)
     {
@@ -98,12 +99,14 @@ internal sealed class S3BlobStore : IBlobStore
     {
         if (_time.GetUptime() - _abandonedAt < AbandonedAge)
         {
-            await _bucket.AskAsync(s3 => s3.ListObjectsV2Async(new ListObjectsV2Request { BucketName = _bucket.Name, MaxKeys = 1 }, cancellationToken), cancellationToken);
+            await _bucket.AskAsync(s3 => s3.ListObjectsV2Async(new ListObjectsV2Request { BucketName = _bucket.Name, MaxKeys = 1 }, cancellationToken),
+                cancellationToken);
             return;
         }
 
         var uploads = await _bucket.AskAsync(
-            s3 => s3.ListMultipartUploadsAsync(new ListMultipartUploadsRequest { BucketName = _bucket.Name, Prefix = _bucket.KeyPrefix }, cancellationToken), cancellationToken);
+            s3 => s3.ListMultipartUploadsAsync(new ListMultipartUploadsRequest { BucketName = _bucket.Name, Prefix = _bucket.KeyPrefix }, cancellationToken),
+            cancellationToken);
         foreach (var upload in uploads.MultipartUploads ?? [])
         {
             if (_bucket.TryReadKey(upload.Key, out _) && upload.Initiated is { } at && _time.GetUtcNow() - at.ToUniversalTime() > AbandonedAge)

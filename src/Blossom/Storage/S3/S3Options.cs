@@ -18,7 +18,8 @@ public sealed class S3Options
     /// <summary>What the keys of all objects begin with, e.g. <c>blossom/</c>. Default empty.</summary>
     public string Prefix { get; set; } = "";
 
-    /// <summary>File that holds the access key id. Empty, as <see cref="SecretKeyFile"/>: what the machine itself provides (role of the instance or the pod).</summary>
+    /// <summary>File that holds the access key id. Empty, as <see cref="SecretKeyFile"/>: what the machine itself provides (role of the instance or the
+    /// pod).</summary>
     public string AccessKeyFile { get; set; } = "";
 
     /// <summary>File that holds the secret key.</summary>
@@ -27,8 +28,8 @@ public sealed class S3Options
     /// <summary>Name the bucket in the path, not in the host name. Empty: yes when <see cref="Endpoint"/> is set.</summary>
     public bool? PathStyle { get; set; }
 
-    /// <summary>Answer GET with a redirect (307) to a presigned URL instead of passing the bytes on. Default false: the bucket's headers are then the operator's
-    /// to set (CORS <c>*</c>, BUD-01), its log sees the readers, and MDK follows only within one registrable domain.</summary>
+    /// <summary>Answer GET with a redirect (307) to a presigned URL instead of passing the bytes on. Default false: the bucket's headers are then the
+    /// operator's to set (CORS <c>*</c>, BUD-01), its log sees the readers, and MDK follows only within one registrable domain.</summary>
     public bool Redirect { get; set; }
 
     /// <summary>URL clients reach the service by, when it is not <see cref="Endpoint"/>. Default empty.</summary>
@@ -38,7 +39,8 @@ public sealed class S3Options
     [Range(typeof(TimeSpan), "00:00:10", "7.00:00:00")]
     public TimeSpan RedirectLifetime { get; set; } = TimeSpan.FromMinutes(5);
 
-    /// <summary>Bytes of one part of a large upload. Default 8 MiB; twice that waits in a file on this machine for each upload under way. S3 takes no less than 5 MiB.</summary>
+    /// <summary>Bytes of one part of a large upload. Default 8 MiB; twice that waits in a file on this machine for each upload under way. S3 takes no less than
+    /// 5 MiB.</summary>
     [Range(5L * 1024 * 1024, 5L * 1024 * 1024 * 1024)]
     public long PartBytes { get; set; } = 8L * 1024 * 1024;
 

@@ -9,7 +9,8 @@ namespace Marmot.Relay.Storage.Index;
 /// <param name="End">Where the log went on behind it.</param>
 internal sealed record BacklogEvent(EventRecord Record, ulong Arrival, long Position, long End);
 
-/// <summary>What the index has still to enter, in arrival order. The store's writer adds; whoever enters takes away; anybody looks, without waiting for either.</summary>
+/// <summary>What the index has still to enter, in arrival order. The store's writer adds; whoever enters takes away; anybody looks, without waiting for
+/// either.</summary>
 internal sealed class IndexBacklog
 {
     /// <summary>Index entries the backlog may come to: what a reader at worst has to wait for, and what the index keeps room on disk for.</summary>

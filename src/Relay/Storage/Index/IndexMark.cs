@@ -6,14 +6,17 @@ using Marmot.Relay.Storage.Native;
 
 namespace Marmot.Relay.Storage.Index;
 
-/// <summary>Says whether the index files can be believed. They are not flushed while they are in use, so what is in them counts only where nothing but this machine's memory can have lost it.</summary>
+/// <summary>Says whether the index files can be believed. They are not flushed while they are in use, so what is in them counts only where nothing but this
+/// machine's memory can have lost it.</summary>
 /// <remarks>
 /// <para>
-/// The mark is a file beside the index. After a proper end it says so, with the log's end; else it names the run that left it. That run is believed when the machine has not restarted (boot
-/// id) and the pin, a file made anew at each opening, still is the very file it was: same inode, time of change, device and mount. A copy has another time of
-/// change, a restored volume or a re-attached disk another mount (<see cref="FileIdentity"/>). Where the system cannot say so much, nothing but a proper end is believed.
+/// The mark is a file beside the index. After a proper end it says so, with the log's end; else it names the run that left it. That run is believed when the
+/// machine has not restarted (boot id) and the pin, a file made anew at each opening, still is the very file it was: same inode, time of change, device and
+/// mount. A copy has another time of change, a restored volume or a re-attached disk another mount (<see cref="FileIdentity"/>). Where the system cannot say so
+/// much, nothing but a proper end is believed.
 /// </para>
-/// <para>A number that mark and index share tells when they are not of the same run, as after a part of a backup was put back. Every doubt means: the index is built anew from the log.</para>
+/// <para>A number that mark and index share tells when they are not of the same run, as after a part of a backup was put back. Every doubt means: the index is
+/// built anew from the log.</para>
 /// </remarks>
 internal sealed class IndexMark
 {

@@ -21,7 +21,8 @@ internal sealed class StoredQuery(
 
     public List<StoredKey> Results => _results;
 
-    /// <summary>Runs until the answer is complete, or until somebody else wants the turn: then false, and it is called again with another transaction.</summary>
+    /// <summary>Runs until the answer is complete, or until somebody else wants the turn: then false, and it is called again with another
+    /// transaction.</summary>
     public bool Run(in LmdbTransaction txn)
     {
         if (_limit <= 0 || filter.Search is not null)
@@ -290,7 +291,8 @@ internal sealed class ListWalk(uint database, ReadOnlySpan<byte> prefix, TagKey?
     /// <summary>The kind where the list carries it.</summary>
     public int? Kind => tag is null ? null : BinaryPrimitives.ReadUInt16BigEndian(_cursor.Value[8..]);
 
-    /// <summary>Whether the entry is of the very value looked for and not just of its key; null when only the event can tell, and in lists not of tags.</summary>
+    /// <summary>Whether the entry is of the very value looked for and not just of its key; null when only the event can tell, and in lists not of
+    /// tags.</summary>
     public bool? HasValue => tag?.IsValueOf(_cursor.Value[IndexKeys.TagRestOffset..]);
 
     public bool IsForReader => isForReader;

@@ -4,8 +4,9 @@ namespace Marmot.Relay.Storage.Log;
 
 /// <summary>Keeps the bytes of the log that were found damaged, one file each, for the operator: what can be made of them is for people to decide.</summary>
 /// <remarks>
-/// The files are what is counted, so that damage stays visible over restarts until the operator has looked and deleted them. What an interrupted write left is kept too, the
-/// newest <see cref="MaxTorn"/>, and not counted. Thread-safe. A disk that takes no copy leaves the damage counted for as long as the process runs.
+/// The files are what is counted, so that damage stays visible over restarts until the operator has looked and deleted them. What an interrupted write left is
+/// kept too, the newest <see cref="MaxTorn"/>, and not counted. Thread-safe. A disk that takes no copy leaves the damage counted for as long as the process
+/// runs.
 /// </remarks>
 internal sealed class DamagedBytes(string folder, ILogger log)
 {

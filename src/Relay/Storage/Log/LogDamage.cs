@@ -18,7 +18,8 @@ internal sealed record LogWalk(long End, ulong Last, long Records, IReadOnlyList
 /// <param name="Position">Where it begins.</param>
 /// <param name="Arrival">Arrival number.</param>
 /// <param name="Flags">Flags of <see cref="LogRecord"/>.</param>
-/// <param name="DurableTo">Up to where the log was flushed when it was appended; its own position in version 1, where each record vouched for those before.</param>
+/// <param name="DurableTo">Up to where the log was flushed when it was appended; its own position in version 1, where each record vouched for those
+/// before.</param>
 internal readonly record struct LogEntry(long Position, ulong Arrival, byte Flags, long DurableTo);
 
 /// <summary>Takes one record of the log; the JSON is empty when it was erased.</summary>

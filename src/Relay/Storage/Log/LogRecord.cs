@@ -27,8 +27,8 @@ internal readonly record struct LogHeader(int HeaderSize, byte State, byte Flags
 /// <remarks>
 /// <para>
 /// Version 2: 0 magic u32 | 4 state u8 | 5 flags u8 | 6 zero u16 | 8 length u32 | 12 CRC-32C of the JSON u32 | 16 arrival u64 | 24 bytes before this
-/// record that were not flushed yet when it was appended u32 | 28 CRC-32C u32 of bytes 0 to 27 without the state, and of the record's position u64 | 32 event JSON | zeros
-/// to a multiple of 8. So a damaged JSON costs its own record only, and a record at another place than its own is none.
+/// record that were not flushed yet when it was appended u32 | 28 CRC-32C u32 of bytes 0 to 27 without the state, and of the record's position u64 | 32 event
+/// JSON | zeros to a multiple of 8. So a damaged JSON costs its own record only, and a record at another place than its own is none.
 /// </para>
 /// <para>
 /// Version 1, which earlier programs wrote: a header of 24 bytes, its CRC-32C at 12 over flags, length, arrival and JSON. It is read, never written.
@@ -37,7 +37,8 @@ internal readonly record struct LogHeader(int HeaderSize, byte State, byte Flags
 /// The state is not covered: erasing turns the state, waits for the disk, and zeroes the JSON then. So whatever part of that reaches the disk, the
 /// record is either whole or known to be erased, and a reader that copied meanwhile sees the new state afterwards and throws its copy away.
 /// </para>
-/// <para>The search for records behind damage cannot be misled by an event's content: a header holds bytes below 0x20, which the JSON of an event never does.</para>
+/// <para>The search for records behind damage cannot be misled by an event's content: a header holds bytes below 0x20, which the JSON of an event never
+/// does.</para>
 /// </remarks>
 internal static class LogRecord
 {
@@ -48,7 +49,8 @@ internal static class LogRecord
     /// <summary>Flag: a kind 62 that named this relay.</summary>
     public const byte VanishesHere = 1;
 
-    /// <summary>Flag: was written before its signature was checked, alone and at the end of the log. Says nothing once a later record was appended after a flush of this one.</summary>
+    /// <summary>Flag: was written before its signature was checked, alone and at the end of the log. Says nothing once a later record was appended after a
+    /// flush of this one.</summary>
     public const byte Unchecked = 2;
 
     /// <summary>Flag: no event, but the remains of an interrupted write, which whole records follow. Always in the state <see cref="Erased"/>.</summary>
@@ -83,7 +85,8 @@ internal static class LogRecord
         WriteHeader(destination, position, position, arrival: 0, Erased, Gap, size - HeaderSize, checksum: 0);
 
     /// <summary>Reads a header.</summary>
-    /// <returns>False when there is none, or it is damaged. What follows it is not looked at, but for the JSON of version 1, which has but one checksum.</returns>
+    /// <returns>False when there is none, or it is damaged. What follows it is not looked at, but for the JSON of version 1, which has but one
+    /// checksum.</returns>
     public static bool TryReadHeader(ReadOnlySpan<byte> source, long position, out LogHeader header)
     {
         header = default;
@@ -152,7 +155,8 @@ internal static class LogRecord
     {
         var length = BinaryPrimitives.ReadInt32LittleEndian(source[8..]);
         header = new LogHeader(
-            HeaderSize1, source[StateOffset], source[5], length, BinaryPrimitives.ReadUInt32LittleEndian(source[12..]), BinaryPrimitives.ReadUInt64LittleEndian(source[16..]), DurableTo: null);
+            HeaderSize1, source[StateOffset], source[5], length, BinaryPrimitives.ReadUInt32LittleEndian(source[12..]),
+            BinaryPrimitives.ReadUInt64LittleEndian(source[16..]), DurableTo: null);
         if (length < 0 || length > source.Length - HeaderSize1)
         {
             return false;

@@ -2,10 +2,10 @@ namespace Marmot.Relay.Storage.Log;
 
 /// <summary>Reads the log after a start: walks its records, tells a torn end from damage, and makes it ready for the next append.</summary>
 /// <remarks>
-/// The rules. The log ends only where nothing valid follows. What is not whole before that costs itself alone: the walk goes on at the next record, found by its
-/// magic and checksum. It was damaged when it had been on disk: when a later record was appended after a flush that covered it, or the store was closed
-/// behind it. Else it can be the rest of a last batch that the disk got only parts of, of which nothing was acknowledged: that is torn. Damage is never
-/// written to. Bytes that the recovery overwrites (a torn end, and where a torn record was) are handed out first.
+/// The rules. The log ends only where nothing valid follows. What is not whole before that costs itself alone: the walk goes on at the next record, found by
+/// its magic and checksum. It was damaged when it had been on disk: when a later record was appended after a flush that covered it, or the store was closed
+/// behind it. Else it can be the rest of a last batch that the disk got only parts of, of which nothing was acknowledged: that is torn. Damage is never written
+/// to. Bytes that the recovery overwrites (a torn end, and where a torn record was) are handed out first.
 /// </remarks>
 internal static class LogRecovery
 {
@@ -131,7 +131,8 @@ internal static class LogRecovery
 
             // What version 1 says of erased records is believed only as far as it makes sense.
             var last = _lastErased > _last && _lastErased - _last < MaxGuess ? _lastErased : _last;
-            return new LogWalk(position, last, _records, [.. _damage.Select((damage, i) => damage with { IsTorn = i >= _undecided && damage.Position >= cleanEnd })], _unfinished);
+            return new LogWalk(position, last, _records,
+                [.. _damage.Select((damage, i) => damage with { IsTorn = i >= _undecided && damage.Position >= cleanEnd })], _unfinished);
         }
 
         private bool TryRead(LogSegment segment, int offset, out LogHeader header)

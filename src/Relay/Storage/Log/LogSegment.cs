@@ -60,7 +60,8 @@ internal sealed unsafe class LogSegment : IDisposable
 
     public void Write(int offset, ReadOnlySpan<byte> bytes) => _disk.Write(_file, FilePath, bytes, offset);
 
-    /// <summary>Reads by a call: where the file has no blocks yet this gives zeros, and unlike a look through the map takes none (a full tmpfs would answer that with SIGBUS).</summary>
+    /// <summary>Reads by a call: where the file has no blocks yet this gives zeros, and unlike a look through the map takes none (a full tmpfs would answer
+    /// that with SIGBUS).</summary>
     public void Read(int offset, Span<byte> destination)
     {
         while (!destination.IsEmpty)

@@ -3,7 +3,8 @@ using System.Runtime.InteropServices;
 
 namespace Marmot.Relay.Storage.Native;
 
-/// <summary>What tells one file from every copy of it: statx(2) with the mount's unique id, which Linux never gives twice between two starts of the machine (6.8 and later).</summary>
+/// <summary>What tells one file from every copy of it: statx(2) with the mount's unique id, which Linux never gives twice between two starts of the machine
+/// (6.8 and later).</summary>
 internal static partial class FileIdentity
 {
     // struct statx, 256 bytes: mask u32 at 0, inode u64 at 32, btime 16 at 80, ctime 16 at 96, dev major and minor u32 at 136, mount id u64 at 144.
@@ -13,9 +14,11 @@ internal static partial class FileIdentity
     private const uint UniqueMount = 0x4000; // STATX_MNT_ID_UNIQUE
     private const int CurrentFolder = -100; // AT_FDCWD
 
-    /// <summary>Device, mount, inode and time of the last change of a file's entry, as text; null when the system cannot say all of it, or the file is not there.</summary>
+    /// <summary>Device, mount, inode and time of the last change of a file's entry, as text; null when the system cannot say all of it, or the file is not
+    /// there.</summary>
     /// <remarks>
-    /// Nobody can set the time of change: a copy has its own, wherever it came from. A restored volume or a re-attached disk had to be mounted anew, so its mount has another id.
+    /// Nobody can set the time of change: a copy has its own, wherever it came from. A restored volume or a re-attached disk had to be mounted anew, so its
+    /// mount has another id.
     /// </remarks>
     public static string? TryRead(string path)
     {
@@ -38,9 +41,11 @@ internal static partial class FileIdentity
             return null;
         }
 
-        return string.Create(
-            System.Globalization.CultureInfo.InvariantCulture,
-            $"{BinaryPrimitives.ReadUInt32LittleEndian(stat[136..])}:{BinaryPrimitives.ReadUInt32LittleEndian(stat[140..])}/{BinaryPrimitives.ReadUInt64LittleEndian(stat[144..])}/{BinaryPrimitives.ReadUInt64LittleEndian(stat[32..])}/{BinaryPrimitives.ReadInt64LittleEndian(stat[96..])}.{BinaryPrimitives.ReadUInt32LittleEndian(stat[104..])}");
+        var (major, minor) = (BinaryPrimitives.ReadUInt32LittleEndian(stat[136..]), BinaryPrimitives.ReadUInt32LittleEndian(stat[140..]));
+        var mount = BinaryPrimitives.ReadUInt64LittleEndian(stat[144..]);
+        var inode = BinaryPrimitives.ReadUInt64LittleEndian(stat[32..]);
+        var (seconds, nanoseconds) = (BinaryPrimitives.ReadInt64LittleEndian(stat[96..]), BinaryPrimitives.ReadUInt32LittleEndian(stat[104..]));
+        return string.Create(System.Globalization.CultureInfo.InvariantCulture, $"{major}:{minor}/{mount}/{inode}/{seconds}.{nanoseconds}");
     }
 
     [LibraryImport("libc", EntryPoint = "statx", StringMarshalling = StringMarshalling.Utf8)]

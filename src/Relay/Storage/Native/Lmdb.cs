@@ -148,6 +148,7 @@ internal static unsafe partial class Lmdb
 
     // One resolver an assembly; the runtime's own search does not know the versioned names of the runtime packages.
     [ModuleInitializer]
-    [System.Diagnostics.CodeAnalysis.SuppressMessage("Usage", "CA2255", Justification = "The resolver has to be in place before the first call, whichever it is.")]
+    [System.Diagnostics.CodeAnalysis.SuppressMessage("Usage", "CA2255",
+        Justification = "The resolver has to be in place before the first call, whichever it is.")]
     internal static void Install() => NativeLibraries.Register(typeof(Lmdb).Assembly);
 }

@@ -63,7 +63,8 @@ internal sealed class PostgresErasure(NpgsqlDataSource source)
         {
             await ExecuteAsync(connection, $"""
                 INSERT INTO relay.event_bytes (arrival, json)
-                SELECT -row_number() OVER (), decode(repeat('00', CASE WHEN e.bytes > {StoredBytes.MaxInline} THEN e.bytes ELSE greatest(e.bytes - {Shorter}, 16) END), 'hex')
+                SELECT -row_number() OVER (),
+                    decode(repeat('00', CASE WHEN e.bytes > {StoredBytes.MaxInline} THEN e.bytes ELSE greatest(e.bytes - {Shorter}, 16) END), 'hex')
                 FROM relay.erasures e CROSS JOIN generate_series(1, 2) WHERE e.number <= {upTo}
                 ORDER BY e.bytes DESC
                 """, cancel);

@@ -45,7 +45,8 @@ internal sealed class PostgresEventStore : IEventStore
 
     public ulong HighWaterMark => Volatile.Read(ref _highWaterMark);
 
-    /// <summary>The history that the database was of when it was last asked: another one means that what was committed may be gone, and was noticed. See Schema/0003-history.sql.</summary>
+    /// <summary>The history that the database was of when it was last asked: another one means that what was committed may be gone, and was noticed. See
+    /// Schema/0003-history.sql.</summary>
     public Guid History
     {
         get
@@ -59,7 +60,8 @@ internal sealed class PostgresEventStore : IEventStore
 
     /// <summary>A store that has not been connected yet: until <see cref="PrepareAsync"/> has succeeded everything fails as if the server were away.</summary>
     /// <exception cref="IOException">These are not Npgsql's words.</exception>
-    public static PostgresEventStore Create(string connectionString, StoreEntrance? entrance = null) => new(connectionString, entrance ?? StoreEntrance.Default);
+    public static PostgresEventStore Create(string connectionString, StoreEntrance? entrance = null) =>
+        new(connectionString, entrance ?? StoreEntrance.Default);
 
     /// <summary>Connects and brings the schema up to date.</summary>
     /// <exception cref="IOException">The server cannot be reached or does not let us in.</exception>
@@ -326,7 +328,8 @@ internal sealed class PostgresEventStore : IEventStore
 
     public ValueTask DisposeAsync() => _source.DisposeAsync();
 
-    /// <summary>Moves the mark: everything up to this number is committed. Only forward, whoever learns it first: the writer, the live feed or the probe.</summary>
+    /// <summary>Moves the mark: everything up to this number is committed. Only forward, whoever learns it first: the writer, the live feed or the
+    /// probe.</summary>
     public void Advance(ulong arrival)
     {
         var seen = Volatile.Read(ref _highWaterMark);

@@ -15,7 +15,8 @@ internal sealed class PostgresModeration(NpgsqlDataSource source) : IModerationS
     /// <summary>The row is there.</summary>
     public void Open() => _isOpen = true;
 
-    public async ValueTask<(long Version, ModerationState State)> ReadAsync(CancellationToken cancel) => !_isOpen ? (-1, new ModerationState()) : await AskAsync(async () =>
+    public async ValueTask<(long Version, ModerationState State)> ReadAsync(CancellationToken cancel) =>
+        !_isOpen ? (-1, new ModerationState()) : await AskAsync(async () =>
     {
         await using var command = source.CreateCommand("SELECT version, state FROM relay.moderation");
         await using var reader = await command.ExecuteReaderAsync(CommandBehavior.SingleRow, cancel);

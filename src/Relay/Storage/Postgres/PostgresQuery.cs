@@ -7,7 +7,8 @@ using NpgsqlTypes;
 
 namespace Marmot.Relay.Storage.Postgres;
 
-/// <summary>One filter as one SQL statement: the narrowest index decides, each list of it is read in answer order up to the limit, and the lists are merged.</summary>
+/// <summary>One filter as one SQL statement: the narrowest index decides, each list of it is read in answer order up to the limit, and the lists are
+/// merged.</summary>
 /// <remarks>The same plan as the embedded store's: ids; author and kind; the tag with the fewest values; author (kind by kind); kind; everything.</remarks>
 [SuppressMessage("Security", "CA2100", Justification = "put together from constants, numbers and parameter names only")]
 internal sealed class PostgresQuery

@@ -18,7 +18,14 @@ internal static class PostgresSource
         var given = Read(connectionString);
 
         // 1. Where the operator says nothing. Seconds: an answer of "error:" soon serves a client better than waiting for a server that is away.
-        var settings = new NpgsqlConnectionStringBuilder { ApplicationName = "marmot-relay", MaxPoolSize = 32, MaxAutoPrepare = 100, Timeout = 5, CommandTimeout = 15 };
+        var settings = new NpgsqlConnectionStringBuilder
+        {
+            ApplicationName = "marmot-relay",
+            MaxPoolSize = 32,
+            MaxAutoPrepare = 100,
+            Timeout = 5,
+            CommandTimeout = 15,
+        };
         foreach (var (key, value) in given)
         {
             settings[key] = value;

@@ -7,7 +7,8 @@ using NpgsqlTypes;
 
 namespace Marmot.Relay.Storage.Postgres;
 
-/// <summary>One batch of the writer as SQL: runs of plain events go in one call, a deletion or a request to vanish in one of its own; all calls travel together and commit together.</summary>
+/// <summary>One batch of the writer as SQL: runs of plain events go in one call, a deletion or a request to vanish in one of its own; all calls travel together
+/// and commit together.</summary>
 internal sealed class PostgresWriteBatch
 {
     private const string RunParameters = "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10";

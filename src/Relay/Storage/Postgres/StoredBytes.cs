@@ -1,7 +1,8 @@
 namespace Marmot.Relay.Storage.Postgres;
 
 /// <summary>An event's bytes as they stand in the table: as they are up to 8,000 bytes, longer ones padded with spaces to whole TOAST chunks.</summary>
-/// <remarks>PostgreSQL keeps long values in pieces of 1,996 bytes. When every piece is whole, the holes left by a removed event are all of one size and <see cref="PostgresErasure"/> finds each.</remarks>
+/// <remarks>PostgreSQL keeps long values in pieces of 1,996 bytes. When every piece is whole, the holes left by a removed event are all of one size and
+/// <see cref="PostgresErasure"/> finds each.</remarks>
 internal static class StoredBytes
 {
     /// <summary>What surely fits into one 8 KiB page with its row.</summary>

@@ -37,7 +37,8 @@ public sealed partial class PostgresEventStoreTests(PostgresFixture postgres) : 
         foreach (var evt in events)
         {
             await using var command = source.CreateCommand(
-                "SELECT relay.put(ARRAY[$1], ARRAY[$2], ARRAY[$3], ARRAY[$4], ARRAY[$5], ARRAY[NULL::bigint], ARRAY[NULL::bytea], ARRAY[$6], ARRAY[]::integer[], ARRAY[]::bytea[])");
+                "SELECT relay.put(ARRAY[$1], ARRAY[$2], ARRAY[$3], ARRAY[$4], ARRAY[$5], ARRAY[NULL::bigint], ARRAY[NULL::bytea], ARRAY[$6], "
+                    + "ARRAY[]::integer[], ARRAY[]::bytea[])");
             var record = Record(evt);
             command.Parameters.Add(new NpgsqlParameter<byte[]> { TypedValue = record.Id.Span.ToArray() });
             command.Parameters.Add(new NpgsqlParameter<byte[]> { TypedValue = record.PublicKey.Span.ToArray() });
@@ -125,7 +126,8 @@ public sealed partial class PostgresEventStoreTests(PostgresFixture postgres) : 
     // How many of the numbered markers stand anywhere in the database's own files; the log is another matter, see docs/operate.md.
     private async Task<int> MarkersOnDiskAsync()
     {
-        var folder = Path.Combine((string)(await ScalarAsync("SHOW data_directory"))!, "base", $"{await ScalarAsync("SELECT oid::bigint FROM pg_database WHERE datname = current_database()")}");
+        var folder = Path.Combine((string)(await ScalarAsync("SHOW data_directory"))!, "base",
+            $"{await ScalarAsync("SELECT oid::bigint FROM pg_database WHERE datname = current_database()")}");
         var found = new HashSet<string>();
         foreach (var file in Directory.EnumerateFiles(folder))
         {

@@ -67,14 +67,16 @@ public sealed class PostgresWritersTests(PostgresFixture postgres)
 
                 await store.WriteAsync([.. batch.Select(e => new EventWrite(EventStoreContract.Record(e)))], CancellationToken.None);
                 await store.MaintainAsync(Now + 5, CancellationToken.None);
-                var some = await store.QueryAsync(new Filter { Kinds = [5], Limit = 2 }, ReadScope.Everything(Now), store.HighWaterMark, 2, CancellationToken.None);
+                var some = await store.QueryAsync(new Filter { Kinds = [5], Limit = 2 }, ReadScope.Everything(Now), store.HighWaterMark, 2,
+                    CancellationToken.None);
                 await store.RemoveAsync(some, CancellationToken.None);
                 await store.EraseAsync(CancellationToken.None);
             }
         })));
 
         await using var after = await PostgresEventStore.OpenAsync(database, CancellationToken.None);
-        var slots = await after.QueryAsync(new Filter { Kinds = [10000, 10001, 10002] }, ReadScope.Everything(Now), after.HighWaterMark, 100, CancellationToken.None);
+        var slots = await after.QueryAsync(new Filter { Kinds = [10000, 10001, 10002] }, ReadScope.Everything(Now), after.HighWaterMark, 100,
+            CancellationToken.None);
         Assert.Equal(3, slots.Count);
         var statistics = await after.ReadStatisticsAsync(CancellationToken.None);
         var all = await after.QueryAsync(new Filter(), ReadScope.Everything(long.MinValue), after.HighWaterMark, int.MaxValue, CancellationToken.None);
@@ -85,7 +87,8 @@ public sealed class PostgresWritersTests(PostgresFixture postgres)
     public async Task Replicas_that_start_together_on_an_empty_database_make_the_tables_once()
     {
         var database = await postgres.Server.CreateDatabaseAsync();
-        var ran = await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => Task.Run(() => RelayMigrator.RunAsync(database + ";Pooling=false", CancellationToken.None))));
+        var ran = await Task.WhenAll(Enumerable.Range(0, 4)
+            .Select(_ => Task.Run(() => RelayMigrator.RunAsync(database + ";Pooling=false", CancellationToken.None))));
         Assert.Single(ran, migrations => migrations > 0); // one made them all
         Assert.Equal(0, await RelayMigrator.RunAsync(database + ";Pooling=false", CancellationToken.None));
     }
@@ -99,14 +102,22 @@ public sealed class PostgresWritersTests(PostgresFixture postgres)
         using var key = SecretKey.Generate();
         var authors = Enumerable.Range(0, 20).Select(_ => SecretKey.Generate()).ToArray();
         await store.WriteAsync(
-            [.. Enumerable.Range(0, 300).Select(i => new EventWrite(EventStoreContract.Record(NostrEvent.Create(authors[i % 20], 445, [["h", $"{i % 5}"], ["p", key.PublicKey.ToString()]], $"{i}", Now + i))))],
+            [
+                .. Enumerable.Range(0, 300)
+                    .Select(i =>
+                        new EventWrite(
+                            EventStoreContract.Record(
+                                NostrEvent.Create(authors[i % 20], 445, [["h", $"{i % 5}"], ["p", key.PublicKey.ToString()]], $"{i}", Now + i))))
+            ],
             CancellationToken.None);
         var h = new Dictionary<char, string[]> { ['h'] = ["1", "2"] };
         (Filter Filter, string Index)[] shapes =
         [
             (new(), "events_time"), (new() { Since = Now, Until = Now + 9 }, "events_time"), (new() { Ids = [key.PublicKey] }, "events_id"),
-            (new() { Kinds = [1, 2] }, "events_kind"), (new() { Kinds = [1], Since = Now }, "events_kind"), (new() { Authors = [key.PublicKey] }, "events_author"),
-            (new() { Authors = [key.PublicKey], Kinds = [1, 2] }, "events_author"), (new() { Tags = h }, "event_tags_key"), (new() { Tags = h, Kinds = [1], Since = Now }, "event_tags_key"),
+            (new() { Kinds = [1, 2] }, "events_kind"), (new() { Kinds = [1], Since = Now }, "events_kind"),
+            (new() { Authors = [key.PublicKey] }, "events_author"),
+            (new() { Authors = [key.PublicKey], Kinds = [1, 2] }, "events_author"), (new() { Tags = h }, "event_tags_key"),
+            (new() { Tags = h, Kinds = [1], Since = Now }, "event_tags_key"),
             (new() { Tags = new Dictionary<char, string[]> { ['h'] = ["1", "2"], ['p'] = [key.PublicKey.ToString()] } }, "event_tags_key"),
         ];
         await using var source = PostgresSource.Create(database);
@@ -154,7 +165,8 @@ public sealed class PostgresWritersTests(PostgresFixture postgres)
         using var key = SecretKey.Generate();
         for (var b = 0; b < batches; b++)
         {
-            var batch = Enumerable.Range(0, size).Select(i => new EventWrite(EventStoreContract.Record(NostrEvent.Create(key, 1, [], $"{writer}/{b}/{i}", Now)))).ToList();
+            var batch = Enumerable.Range(0, size)
+                .Select(i => new EventWrite(EventStoreContract.Record(NostrEvent.Create(key, 1, [], $"{writer}/{b}/{i}", Now)))).ToList();
             await store.WriteAsync(batch, CancellationToken.None);
             Assert.All(batch, write => Assert.Equal(StoreVerdict.Stored, write.Verdict));
             Assert.Equal(batch.Select((_, i) => batch[0].Arrival + (ulong)i), batch.Select(write => write.Arrival));

@@ -3,7 +3,8 @@ using Microsoft.EntityFrameworkCore.Infrastructure;
 
 namespace Marmot.Blossom.Index.Postgres.Migrations;
 
-/// <summary>The model after the last migration. A test compares it with <see cref="BlossomDbContext"/>, so that a change without a migration is noticed.</summary>
+/// <summary>The model after the last migration. A test compares it with <see cref="BlossomDbContext"/>, so that a change without a migration is
+/// noticed.</summary>
 [DbContext(typeof(BlossomDbContext))]
 internal sealed class BlossomDbContextSnapshot : ModelSnapshot
 {

@@ -1,5 +1,6 @@
 using System.Reflection;
 using Marmot.Blossom.Commands;
+using Marmot.Hosting.Moderating;
 using Marmot.NotifyServer;
 using Marmot.ProviderSimulators;
 using Marmot.Relay;
@@ -20,14 +21,16 @@ internal static class CommandLine
 
           all                     relay, Blossom and notification server in one process
           relay                   the Nostr relay
-          relay import|export|stats|delete|compact|sync|migrate
+          relay import|export|stats|list|delete|compact|sync|migrate
                                   work on the relay's store, also while the relay runs (all but compact)
           blossom                 the blob store
-          blossom stats|list|delete|verify|import|export|gc
-                                  work on the blobs
+          blossom stats|list|delete|verify|import|export|gc|reports
+                                  work on the blobs, also while the server runs
           notify                  the push server (MIP-05, marmot-push-v1)
           notify test             send a trigger through a running push server
           notify doctor           look at its key, clock, credentials and relays from where it runs
+          moderation list|log|ban|unban|block|unblock|allow|unallow
+                                  bans and allow list of all roles, also while they run
           keys new|show           the operator's keys
           config check [--online] validate all settings, all mistakes at once; --online asks PostgreSQL, Redis and S3 too
           sim apns|fcm            a push provider simulator
@@ -59,6 +62,8 @@ internal static class CommandLine
                 return hasSubcommand && !IsSetting(rest[0]) ? await BlossomCommands.RunAsync(rest) : await RoleHost.RunAsync(Roles.Blossom, rest);
             case "notify":
                 return hasSubcommand && !IsSetting(rest[0]) ? await NotifyCommands.RunAsync(rest) : await RoleHost.RunAsync(Roles.Notify, rest);
+            case "moderation":
+                return await ModerationCommands.RunAsync(rest, RelayCommands.WithDecisionsAsync);
             case "keys":
                 return await NotifyCommands.RunAsync(["keys", .. rest]);
             case "sim":
@@ -99,6 +104,7 @@ internal static class CommandLine
             "relay" => RelayCommands.RunAsync(["--help"]),
             "blossom" => BlossomCommands.RunAsync(["--help"]),
             "notify" or "keys" => NotifyCommands.RunAsync(["--help"]),
+            "moderation" => ModerationCommands.RunAsync(["--help"], RelayCommands.WithDecisionsAsync),
             "sim" => SimCommands.RunAsync(["--help"]),
             "doctor" => Doctor.DoctorCommand.RunAsync(["--help"]),
             "all" or "config" or "healthcheck" => RunAsync(["--help"]),

@@ -1,18 +1,22 @@
 using Marmot.Blossom.Auth;
 using Marmot.Blossom.Blobs;
+using Marmot.Blossom.Commands;
 using Marmot.Blossom.Endpoints;
 using Marmot.Blossom.Index;
 using Marmot.Blossom.Index.Postgres;
 using Marmot.Blossom.Intake;
-using Marmot.Blossom.Refusals;
-using Marmot.Blossom.Retention;
 using Marmot.Blossom.Mirror;
 using Marmot.Blossom.Policies;
+using Marmot.Blossom.Refusals;
+using Marmot.Blossom.Reports;
+using Marmot.Blossom.Retention;
 using Marmot.Blossom.Storage;
 using Marmot.Blossom.Storage.S3;
 using Marmot.Hosting;
 using Marmot.Hosting.Deletion;
 using Marmot.Hosting.Health;
+using Marmot.Hosting.Moderating;
+using Marmot.Hosting.Operating;
 using Marmot.Hosting.Settings;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -37,11 +41,16 @@ public static class BlossomHosting
         services.AddSingleton<BlossomFolders>();
         services.AddSingleton(OpenOwnerTags);
         services.AddSingleton(OpenStore);
+        services.AddSingleton(OpenDatabase);
         services.AddSingleton(OpenIndex);
+        services.TryAddSingleton(OpenDecisions);
         services.AddSingleton<IOnlineCheck, BucketOnlineCheck>();
         services.AddSingleton<StorageHealth>();
         services.AddSingleton<HashLocks>();
         services.AddSingleton<BlobService>();
+        services.AddSingleton<BlobReads>();
+        services.AddSingleton<ReportFile>();
+        services.AddSingleton<IDecisionFollower, BannedBlobs>();
         services.AddSingleton<BlossomMetrics>();
         services.AddSingleton<UploadPolicy>();
         services.TryAddSingleton<IPaymentDesk, NoPayment>();
@@ -64,6 +73,14 @@ public static class BlossomHosting
         services.AddSingleton<Janitor>();
         services.AddSingleton<IHealthPart>(provider => provider.GetRequiredService<Janitor>());
         services.AddHostedService(provider => provider.GetRequiredService<Janitor>());
+        services.AddModeration();
+        services.AddSingleton<StoreCommands>();
+        if (builder.Configuration[$"{StorageOptions.Section}:{nameof(StorageOptions.Postgres)}"] is null or "")
+        {
+            services.AddSingleton<IHostedService>(provider => new OperatorSocket( // nobody else can open the embedded index
+                provider.GetRequiredService<StoreCommands>(), provider.GetRequiredService<ILogger<OperatorSocket>>()));
+        }
+
         services.AddConnectionShortcut<DownloadShortcut>();
         services.Configure<KestrelServerOptions>(kestrel => kestrel.Limits.MaxRequestBodySize = null); // see RefusalWriter
         services.Configure<RouteOptions>(routes => routes.ConstraintMap["blob"] = typeof(BlobRouteConstraint));
@@ -123,15 +140,24 @@ public static class BlossomHosting
         return options.Blobs == BlobStorage.S3 ? new S3BlobStore(options.S3, folder, options.MaxUploadBytes, time) : new DiskBlobStore(folder, time);
     }
 
+    // Connects when it is first asked for.
+    private static PostgresDatabase OpenDatabase(IServiceProvider services) =>
+        new(services.GetRequiredService<IOptions<StorageOptions>>().Value.Postgres, services.GetRequiredService<OwnerTags>());
+
     private static IBlobIndex OpenIndex(IServiceProvider services)
     {
-        var database = services.GetRequiredService<IOptions<StorageOptions>>().Value.Postgres;
         var owners = services.GetRequiredService<OwnerTags>();
         var time = services.GetRequiredService<TimeProvider>();
-        return database.Length > 0
-            ? new PostgresBlobIndex(new PostgresDatabase(database, owners), time)
+        return IsShared(services)
+            ? new PostgresBlobIndex(services.GetRequiredService<PostgresDatabase>(), time)
             : new SlotFileIndex(services.GetRequiredService<BlossomFolders>().Index, time, owners.Listable);
     }
+
+    private static IModerationStore OpenDecisions(IServiceProvider services) => IsShared(services)
+        ? new PostgresDecisions(services.GetRequiredService<PostgresDatabase>())
+        : new ModerationFile(services.GetRequiredService<IOptions<StorageOptions>>().Value.DataDirectory);
+
+    private static bool IsShared(IServiceProvider services) => services.GetRequiredService<IOptions<StorageOptions>>().Value.Postgres.Length > 0;
 
     /// <summary>Matches what is meant as a blob's name, well-formed or not.</summary>
     private sealed class BlobRouteConstraint : IRouteConstraint

@@ -38,4 +38,7 @@ internal static partial class BlossomLog
 
     [LoggerMessage(EventId = 2010, Level = LogLevel.Information, Message = "A damaged or missing blob was uploaded again and is whole")]
     public static partial void Repaired(ILogger logger);
+
+    [LoggerMessage(EventId = 2011, Level = LogLevel.Information, Message = "{Count} blobs that nobody read were deleted")]
+    public static partial void Unread(ILogger logger, int count);
 }

@@ -97,6 +97,18 @@ public sealed class BlossomOptions : IValidatableObject
     [Range(0, 1L << 50)]
     public long KeyBytesPerDay { get; set; }
 
+    /// <summary>Bytes a key may have stored in all, over restarts and replicas. Default 0: no limit. In the general profile only: the private one cannot tell
+    /// which blobs are whose.</summary>
+    [Range(0, 1L << 60)]
+    public long KeyBytesStored { get; set; }
+
+    /// <summary>
+    /// Delete a blob that nobody has uploaded or read for so long, before its retention ends. Default 0: not. At least 7 days: devices sleep. Noted is the
+    /// day of the last download, not who.
+    /// </summary>
+    [Range(typeof(TimeSpan), "00:00:00", "3650.00:00:00")]
+    public TimeSpan EndUnreadAfter { get; set; }
+
     /// <summary>Questions for blobs that are not there, a minute and address prefix: HEAD tells who has a hash whether it is stored. Default 600. 0 = no
     /// limit.</summary>
     [Range(0, 1_000_000)]
@@ -120,8 +132,8 @@ public sealed class BlossomOptions : IValidatableObject
     /// <summary>GET and HEAD only with a token of verb <c>get</c>. Default false: Marmot's clients send none.</summary>
     public bool RequireGetToken { get; set; }
 
-    /// <summary>File with one blocked SHA-256 a line, 64 hex digits; comments begin with <c>#</c>. Read at start. Refused with 403 on upload and mirror, 404 on
-    /// GET.</summary>
+    /// <summary>File with one blocked SHA-256 a line, 64 hex digits; comments begin with <c>#</c>. Read again when it changes. Refused with 403 on upload and
+    /// mirror, 404 on GET.</summary>
     public string BlockedHashesFile { get; set; } = "";
 
     /// <summary>Slowest body accepted from an uploader or from the origin of a mirror, bytes a second after <see cref="SlowUploadGrace"/>. Default
@@ -186,9 +198,22 @@ public sealed class BlossomOptions : IValidatableObject
             .Select(_ => new ValidationResult("S3:Endpoint and S3:PublicEndpoint must be URLs, e.g. https://s3.example.org")));
         results.AddRange(AllowedKeys.Index().Where(key => !TryReadKey(key.Item, out _))
             .Select(key => new ValidationResult($"AllowedKeys:{key.Index}: expected 64 hex digits or an npub")));
+        if (KeyBytesStored > 0 && Profile == BlossomProfile.Private)
+        {
+            results.Add(new ValidationResult("KeyBytesStored needs Profile=General: the private profile cannot tell which blobs are whose"));
+        }
+
+        if (EndUnreadAfter > TimeSpan.Zero && EndUnreadAfter < TimeSpan.FromDays(7))
+        {
+            results.Add(new ValidationResult("EndUnreadAfter: 0, or at least 7 days; devices sleep"));
+        }
+
         try
         {
-            ReadBlockedHashes();
+            if (BlockedHashesFile.Length > 0)
+            {
+                ReadBlockedHashes(BlockedHashesFile);
+            }
         }
         catch (InvalidDataException error)
         {
@@ -199,10 +224,8 @@ public sealed class BlossomOptions : IValidatableObject
     }
 
     /// <exception cref="InvalidDataException">The file cannot be read, or a line is no hash.</exception>
-    internal IReadOnlyList<Bytes32> ReadBlockedHashes() => BlockedHashesFile.Length == 0
-        ? []
-        : ListFile.Read<Bytes32>(BlockedHashesFile, static (text, out hash) => Bytes32.TryParseHex(text.ToLowerInvariant(), out hash),
-            "64 hex digits, a SHA-256");
+    internal static IReadOnlyList<Bytes32> ReadBlockedHashes(string path) => ListFile.Read<Bytes32>(
+        path, static (text, out hash) => Bytes32.TryParseHex(text.ToLowerInvariant(), out hash), "64 hex digits, a SHA-256");
 
     internal static bool TryReadKey(string text, out Bytes32 key) =>
         Nip19.TryDecodePublicKeyOrHex(text, out key) || Bytes32.TryParseHex(text.ToLowerInvariant(), out key);

@@ -1,9 +1,10 @@
 using System.IO.Compression;
 using Marmot.Hosting;
 using Marmot.Hosting.Deletion;
+using Marmot.Hosting.Moderating;
+using Marmot.Hosting.Operating;
 using Marmot.Hosting.Settings;
 using Marmot.Relay.Operator;
-using Marmot.Relay.Rules;
 using Marmot.Relay.Storage;
 using Marmot.Relay.Storage.Postgres;
 using Marmot.Relay.Storage.Postgres.Schema;
@@ -53,6 +54,16 @@ public static class RelayCommands
         }
     }
 
+    /// <summary>Works on the operator's decisions in a database, whose relays may be running.</summary>
+    /// <exception cref="IOException">The database does not answer.</exception>
+    public static async Task<int> WithDecisionsAsync(string connectionString, Func<IModerationStore, Task<int>> work)
+    {
+        ArgumentNullException.ThrowIfNull(work);
+        await using var store = await PostgresEventStore.OpenAsync(connectionString, CancellationToken.None,
+            StoreEntrance.From(new RelayOptions(), TimeProvider.System));
+        return await work(store.Moderation);
+    }
+
     private static async Task<int> RunAsync(RelayCommandLine line, string[] args, string directory, RelayOptions relay)
     {
         var seams = new StoreSeams { Entrance = StoreEntrance.From(relay, TimeProvider.System), Log = new OperatorLog(Console.Error) };
@@ -60,6 +71,12 @@ public static class RelayCommands
         if (running is not null)
         {
             return await WithStreamsAsync(line, streams => OperatorClient.RunAsync(running, WithFullPaths(args), streams));
+        }
+
+        if (line.Command is not ("import" or "sync") && !Directory.Exists(directory))
+        {
+            throw new DirectoryNotFoundException(
+                $"{Path.GetFullPath(directory)} does not exist: name the relay's data folder with --Storage:DataDirectory=FOLDER");
         }
 
         if (line.Command == "compact")
@@ -78,7 +95,7 @@ public static class RelayCommands
         }
 
         await using IEventStore store = EmbeddedEventStore.Open(directory, seams: seams);
-        return await RunAsync(line, store, new ModerationFile(directory), relay);
+        return await RunAsync(line, store, new ModerationFile(Path.GetDirectoryName(directory)!), relay);
     }
 
     // Replicas may be running: the database keeps the order between them and us.
@@ -109,8 +126,9 @@ public static class RelayCommands
     private static async Task<int> RunAsync(RelayCommandLine line, IEventStore store, IModerationStore decisions, RelayOptions relay)
     {
         using var moderation = new Moderation(decisions);
-        return await WithStreamsAsync(line,
-            streams => StoreCommands.RunAsync(line, store, moderation, streams, relay, TimeProvider.System, CancellationToken.None));
+        var trail = new Decisions(moderation, [], TimeProvider.System);
+        return await WithStreamsAsync(line, streams =>
+            StoreCommands.RunAsync(line, store, moderation, trail, streams, relay, TimeProvider.System, CancellationToken.None));
     }
 
     private static async Task<int> WithStreamsAsync(RelayCommandLine line, Func<CommandStreams, Task<int>> run)

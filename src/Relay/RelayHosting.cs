@@ -2,6 +2,8 @@ using Marmot.Hosting;
 using Marmot.Hosting.Cluster;
 using Marmot.Hosting.Deletion;
 using Marmot.Hosting.Health;
+using Marmot.Hosting.Moderating;
+using Marmot.Hosting.Operating;
 using Marmot.Hosting.Settings;
 using Marmot.Relay.Budgets;
 using Marmot.Relay.Connections;
@@ -14,7 +16,6 @@ using Marmot.Relay.Operator;
 using Marmot.Relay.Pages;
 using Marmot.Relay.Queries;
 using Marmot.Relay.Replies;
-using Marmot.Relay.Rules;
 using Marmot.Relay.Storage;
 using Marmot.Relay.Storage.Postgres;
 using Marmot.Relay.Turns;
@@ -68,8 +69,8 @@ public static class RelayHosting
         AddStore(services, storage);
 
         services.AddSingleton<RelayPages>();
-        services.AddSingleton<Moderation>();
         services.AddSingleton<BannedEvents>();
+        services.AddSingleton<IDecisionFollower>(provider => provider.GetRequiredService<BannedEvents>());
         services.AddSingleton<ManagementMethods>();
         services.AddSingleton<ManagementEndpoint>();
         services.AddSingleton<RetentionLoop>();
@@ -88,12 +89,12 @@ public static class RelayHosting
         services.AddHostedService(provider => provider.GetRequiredService<RetentionLoop>());
         if (storage.Postgres.Length == 0)
         {
-            services.AddHostedService<OperatorSocket>(); // nobody else can open the embedded store
+            services.AddSingleton<RelayOperatorCommands>();
+            services.AddSingleton<IHostedService>(provider => new OperatorSocket( // nobody else can open the embedded store
+                provider.GetRequiredService<RelayOperatorCommands>(), provider.GetRequiredService<ILogger<OperatorSocket>>()));
         }
-        else
-        {
-            services.AddHostedService<ModerationFeed>();
-        }
+
+        services.AddModeration();
 
         return builder;
     }
@@ -109,7 +110,7 @@ public static class RelayHosting
                 Log = provider.GetRequiredService<ILoggerFactory>().CreateLogger<EmbeddedEventStore>(),
             }));
             services.AddSingleton<ILiveFeed>(provider => provider.GetRequiredService<FanOut>());
-            services.AddSingleton<IModerationStore>(_ => new ModerationFile(Path.Combine(storage.DataDirectory, Folder)));
+            services.AddSingleton<IModerationStore>(_ => new ModerationFile(storage.DataDirectory));
             services.AddSingleton<IHealthPart, StorageHealth>();
             return;
         }

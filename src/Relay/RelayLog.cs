@@ -27,9 +27,6 @@ internal static partial class RelayLog
     [LoggerMessage(6, LogLevel.Error, "the write policy program failed: {Reason}")]
     public static partial void PolicyFailed(this ILogger logger, string reason);
 
-    [LoggerMessage(7, LogLevel.Warning, "commands on the running relay are not taken: {Reason}")]
-    public static partial void NoOperatorSocket(this ILogger logger, string reason);
-
     [LoggerMessage(5, LogLevel.Information, "closing {Count} connections")]
     public static partial void Draining(this ILogger logger, int count);
 

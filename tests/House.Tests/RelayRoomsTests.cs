@@ -9,7 +9,7 @@ public partial class RelayRoomsTests
     private static readonly string[] Rooms =
     [
         "Operator", "Maintenance", "Management", "Pages", "Connections", "Dispatch", "Ingest", "Queries", "Live", "Replies", "Frames", "Budgets", "Storage",
-        "Rules", "Turns",
+        "Turns",
     ];
 
     private static string Relay => Path.Combine(Repository.Root, "src", "Relay");

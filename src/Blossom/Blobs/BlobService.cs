@@ -90,6 +90,57 @@ internal sealed class BlobService(
         return await store.DeleteAsync(known ?? new BlobPlace(hash, Guid.Empty), CancellationToken.None) || known is not null;
     }
 
+    /// <summary>Removes the claims of keys, and the bytes of blobs that nobody else holds: a ban, or the operator's purge. One pass over all claims, since in
+    /// the private profile
+    /// the index cannot be asked by key.</summary>
+    /// <returns>How many claims went, and how many blobs with them.</returns>
+    public async ValueTask<(long Claims, long Blobs)> RemoveClaimsOfAsync(IReadOnlyCollection<Bytes32> publicKeys, CancellationToken cancellationToken)
+    {
+        var found = new List<(Bytes32 Hash, Bytes32 Key)>();
+        await foreach (var claim in index.AllAsync(cancellationToken))
+        {
+            foreach (var key in publicKeys)
+            {
+                if (claim.Owner == owners.For(key, claim.Hash))
+                {
+                    found.Add((claim.Hash, key));
+                }
+            }
+        }
+
+        long claims = 0, blobs = 0;
+        foreach (var (hash, key) in found)
+        {
+            var removal = await RemoveClaimAsync(hash, key);
+            claims += removal is ClaimRemoval.Removed or ClaimRemoval.RemovedLast ? 1 : 0;
+            blobs += removal == ClaimRemoval.RemovedLast ? 1 : 0;
+        }
+
+        return (claims, blobs);
+    }
+
+    /// <summary>Whether a key holds a claim.</summary>
+    public bool IsOwner(Bytes32 publicKey, in BlobClaim claim) => claim.Owner == owners.For(publicKey, claim.Hash);
+
+    /// <summary>Removes up to <paramref name="limit"/> blobs that nobody has uploaded or read for a time, by the date of deletions. Returns how many
+    /// went.</summary>
+    public async ValueTask<int> RemoveUnreadAsync(TimeSpan unreadFor, int limit, CancellationToken cancellationToken)
+    {
+        var since = (await deletion.GetAsync(cancellationToken) - unreadFor).ToUnixTimeSeconds();
+        var removed = 0;
+        foreach (var hash in await index.FindUnreadAsync(since, limit, cancellationToken))
+        {
+            using var held = await locks.AcquireAsync(hash);
+            if (await index.RemoveUnreadAsync(hash, since, CancellationToken.None) is { } place)
+            {
+                await DiscardAsync(place);
+                removed++;
+            }
+        }
+
+        return removed;
+    }
+
     /// <summary>Up to <paramref name="limit"/> blobs with a claim that has ended by the date of deletions.</summary>
     public async ValueTask<IReadOnlyList<Bytes32>> FindExpiredAsync(int limit, CancellationToken cancellationToken) =>
         await index.FindExpiredAsync((await deletion.GetAsync(cancellationToken)).ToUnixTimeSeconds(), limit, cancellationToken);

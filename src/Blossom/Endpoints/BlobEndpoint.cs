@@ -15,8 +15,8 @@ using Microsoft.Extensions.Options;
 namespace Marmot.Blossom.Endpoints;
 
 /// <summary>GET and HEAD of a blob (BUD-01): ranges, validators, caching cut to the blob's end, nothing a browser would run.</summary>
-internal sealed class BlobEndpoint(IBlobIndex index, IBlobStore store, UploadPolicy policy, TokenGate gate, TimeProvider time, BlossomMetrics metrics,
-    IOptions<BlossomOptions> options)
+internal sealed class BlobEndpoint(IBlobIndex index, IBlobStore store, UploadPolicy policy, BlobReads reads, TokenGate gate, TimeProvider time,
+    BlossomMetrics metrics, IOptions<BlossomOptions> options)
 {
     public const string Route = "/{sha256}";
     public const string Sandbox = "sandbox; default-src 'none'";
@@ -43,6 +43,7 @@ internal sealed class BlobEndpoint(IBlobIndex index, IBlobStore store, UploadPol
         var isHead = HttpMethods.IsHead(context.Request.Method);
         if (entry is not null && !isHead && store.PresignedUrl(entry.Place, entry.Type) is { } elsewhere)
         {
+            reads.Note(hash);
             return Redirect(context.Response, elsewhere);
         }
 
@@ -50,6 +51,11 @@ internal sealed class BlobEndpoint(IBlobIndex index, IBlobStore store, UploadPol
         if (entry is null || (reader is null && !isHead))
         {
             return policy.CheckMiss(context.Connection.RemoteIpAddress) ?? Refusal.NotFound;
+        }
+
+        if (!isHead)
+        {
+            reads.Note(hash);
         }
 
         // 4. headers, validators

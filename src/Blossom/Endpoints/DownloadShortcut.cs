@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Net;
 using System.Net.Sockets;
 using Marmot.Blossom.Blobs;
 using Marmot.Blossom.Index;
@@ -20,8 +21,8 @@ namespace Marmot.Blossom.Endpoints;
 /// not extend: waiting for a request, its head, and each piece of a body by the slowest rate allowed.
 /// </remarks>
 internal sealed class DownloadShortcut(
-    IBlobIndex index, IBlobStore store, UploadPolicy policy, BlossomMetrics metrics, TimeProvider time, IOptions<BlossomOptions> options,
-    IOptions<KestrelServerOptions> kestrel) : IConnectionShortcut
+    IBlobIndex index, IBlobStore store, UploadPolicy policy, BlobReads reads, BlossomMetrics metrics, TimeProvider time, IOptions<BlossomOptions> options,
+        IOptions<KestrelServerOptions> kestrel) : IConnectionShortcut
 {
     private const int SmallBytes = 16 * 1024;
     private const int ChunkBytes = 128 * 1024;
@@ -29,6 +30,7 @@ internal sealed class DownloadShortcut(
     public async Task RunAsync(ConnectionContext connection, ConnectionDelegate onward)
     {
         if (options.Value.Blobs == BlobStorage.Disk && !options.Value.RequireGetToken
+            && !policy.IsBlocked((connection.RemoteEndPoint as IPEndPoint)?.Address) // the HTTP server refuses it
             && connection.Features.Get<IConnectionSocketFeature>()?.Socket is { } socket && !await ServeAsync(connection, socket))
         {
             return;
@@ -132,6 +134,7 @@ internal sealed class DownloadShortcut(
     {
         var (entry, reader, range) = found;
         var (offset, left) = range is { } part ? (part.Offset, part.Length) : (0, entry.Size);
+        reads.Note(entry.Hash);
         metrics.Sent(left);
         metrics.Answered(BlobEndpoint.Route, range is null ? 200 : 206);
         var buffer = ArrayPool<byte>.Shared.Rent(left + BlobHead.MaxBytes <= SmallBytes ? SmallBytes : ChunkBytes);

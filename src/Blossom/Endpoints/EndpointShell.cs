@@ -1,4 +1,5 @@
 using Marmot.Blossom.Intake;
+using Marmot.Blossom.Policies;
 using Marmot.Blossom.Refusals;
 using Marmot.Blossom.Retention;
 using Marmot.Blossom.Storage;
@@ -8,7 +9,7 @@ using Microsoft.AspNetCore.Http;
 namespace Marmot.Blossom.Endpoints;
 
 /// <summary>What every answer has in common: CORS and safety headers first, refusals as status and X-Reason, one catch, one count.</summary>
-internal sealed class EndpointShell(RefusalWriter refusals, BlossomMetrics metrics, StorageHealth health, ILogger<EndpointShell> logger)
+internal sealed class EndpointShell(RefusalWriter refusals, UploadPolicy policy, BlossomMetrics metrics, StorageHealth health, ILogger<EndpointShell> logger)
 {
     private const string NoRoute = "none";
 
@@ -49,7 +50,7 @@ internal sealed class EndpointShell(RefusalWriter refusals, BlossomMetrics metri
         var readable = true;
         try
         {
-            refusal = await handler(context);
+            refusal = policy.IsBlocked(context.Connection.RemoteIpAddress) ? Refusal.AddressBlocked : await handler(context);
         }
         catch (Exception error) when (context.RequestAborted.IsCancellationRequested || error is ConnectionResetException or ConnectionAbortedException)
         {

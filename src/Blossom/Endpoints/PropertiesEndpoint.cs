@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Marmot.Blossom.Refusals;
+using Marmot.Hosting.Moderating;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Options;
 
@@ -7,7 +8,7 @@ namespace Marmot.Blossom.Endpoints;
 
 /// <summary>GET /.well-known/blossom.json: what is offered, the limits, and the promise to take opaque bytes. No standard asks for it; clients and people
 /// do.</summary>
-internal sealed class PropertiesEndpoint(IOptions<BlossomOptions> options)
+internal sealed class PropertiesEndpoint(IOptions<BlossomOptions> options, AllowList allowList)
 {
     public const string Path = "/.well-known/blossom.json";
 
@@ -31,6 +32,30 @@ internal sealed class PropertiesEndpoint(IOptions<BlossomOptions> options)
         json.WriteBoolean("list"u8, blossom.Lists);
         json.WriteBoolean("media"u8, false);
         json.WriteNumber("max_upload_bytes"u8, blossom.MaxUploadBytes);
+        json.WriteStartArray("allowed_types"u8); // empty: all
+        foreach (var type in blossom.AllowedTypes)
+        {
+            json.WriteStringValue(type);
+        }
+
+        json.WriteEndArray();
+        json.WriteBoolean("restricted_uploads"u8, blossom.AllowedKeys.Length > 0 || allowList.IsSet);
+        json.WriteNumber("max_bytes_per_key"u8, blossom.KeyBytesStored);
+        json.WriteNumber("max_bytes_per_key_and_day"u8, blossom.KeyBytesPerDay);
+        json.WriteNumber("uploads_per_minute"u8, blossom.UploadsPerMinute);
+        json.WriteNumber("upload_bytes_per_hour"u8, blossom.UploadBytesPerHour);
+        json.WriteNumber("unread_retention_seconds"u8, (long)blossom.EndUnreadAfter.TotalSeconds);
+        json.WriteStartArray("retention_rules"u8);
+        foreach (var rule in blossom.RetentionRules)
+        {
+            json.WriteStartObject();
+            json.WriteString("type"u8, rule.Type);
+            json.WriteNumber("min_bytes"u8, rule.MinBytes);
+            json.WriteNumber("retention_seconds"u8, (long)rule.Keep.TotalSeconds);
+            json.WriteEndObject();
+        }
+
+        json.WriteEndArray();
         json.WriteBoolean("keeps_types"u8, blossom.KeepsTypes);
         json.WriteBoolean("get_needs_token"u8, blossom.RequireGetToken);
         json.WriteNumber("work_bits"u8, blossom.WorkBits);

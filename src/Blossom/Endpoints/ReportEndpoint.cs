@@ -1,7 +1,6 @@
-using System.Text;
-using Marmot.Blossom.Auth;
 using Marmot.Blossom.Policies;
 using Marmot.Blossom.Refusals;
+using Marmot.Blossom.Reports;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
 using Microsoft.AspNetCore.Http;
@@ -11,11 +10,9 @@ namespace Marmot.Blossom.Endpoints;
 
 /// <summary>PUT /report (BUD-09): a signed kind 1984 event with x tags goes to a file the operator reads; nothing happens by itself, ciphertext cannot be
 /// judged.</summary>
-internal sealed class ReportEndpoint(UploadPolicy policy, BlossomFolders folders, IOptions<BlossomOptions> options) : IDisposable
+internal sealed class ReportEndpoint(UploadPolicy policy, ReportFile reports, IOptions<BlossomOptions> options)
 {
     private const int ReportKind = 1984; // NIP-56
-    private const long MaxQueueBytes = 64L * 1024 * 1024;
-    private readonly SemaphoreSlim _writing = new(1, 1);
 
     public async Task<Refusal?> PutAsync(HttpContext context)
     {
@@ -40,26 +37,6 @@ internal sealed class ReportEndpoint(UploadPolicy policy, BlossomFolders folders
             return Refusal.BadRequest("bad_report", "send a signed kind 1984 event with at least one x tag");
         }
 
-        await _writing.WaitAsync(context.RequestAborted);
-        try
-        {
-            await using var file = new FileStream(folders.Reports, FileMode.Append, FileAccess.Write, FileShare.Read);
-            if (file.Length > MaxQueueBytes)
-            {
-                return Refusal.Full;
-            }
-
-            await file.WriteAsync(report.Json, CancellationToken.None);
-            await file.WriteAsync("\n"u8.ToArray(), CancellationToken.None);
-            file.Flush(flushToDisk: true);
-        }
-        finally
-        {
-            _writing.Release();
-        }
-
-        return null;
+        return await reports.TryAppendAsync(report, context.RequestAborted) ? null : Refusal.Full;
     }
-
-    public void Dispose() => _writing.Dispose();
 }

@@ -54,6 +54,11 @@ internal sealed class UploadEndpoint(
             return refused;
         }
 
+        if (await policy.CheckQuotaAsync(token!.PublicKey, declared ?? 0, context.RequestAborted) is { } spent)
+        {
+            return spent;
+        }
+
         if (await payment.CheckAsync(context, announced, declared, type) is { } unpaid)
         {
             return unpaid;
@@ -97,6 +102,11 @@ internal sealed class UploadEndpoint(
             return late;
         }
 
+        if (declared is null && await policy.CheckQuotaAsync(token.PublicKey, blob.Length, context.RequestAborted) is { } beyond)
+        {
+            return beyond;
+        }
+
         // 6. durable, then the answer
         var (entry, isNew) = await blobs.KeepAsync(draft, blob.Hash, blob.Length, options.Value.KeepsTypes ? type : BlobTypes.Opaque, token.PublicKey, asked);
         await descriptors.WriteAsync(context, entry, isNew);
@@ -134,7 +144,8 @@ internal sealed class UploadEndpoint(
         }
 
         var type = BlobTypes.Normalize(headers["X-Content-Type"]);
-        return policy.CheckDeclared(token!, hash, length, type) ?? await payment.CheckAsync(context, hash, length, type);
+        return policy.CheckDeclared(token!, hash, length, type) ?? await policy.CheckQuotaAsync(token!.PublicKey, length, context.RequestAborted)
+            ?? await payment.CheckAsync(context, hash, length, type);
     }
 
     private static Bytes32? ReadHash(HttpContext context, out Refusal? refusal)

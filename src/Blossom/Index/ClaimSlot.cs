@@ -9,9 +9,11 @@ namespace Marmot.Blossom.Index;
 /// <summary>One claim on disk: a fixed slot that never crosses a 512-byte sector, so that writing and erasing it are atomic on ordinary disks.</summary>
 /// <remarks>
 /// Layout, little-endian: u32 CRC-32C of the rest, u8 mark (1), u8 type length, u16 zero, hash 32, owner 32, i64 size, i64 uploaded,
-/// i64 expires (0 = never), type up to 127, u8 zero, mark 16, u64 sequence, zeros. Sum 4+1+1+2+32+32+8+8+8+127+1+16+8 = 248, rounded up to 256. A slot of zeros
-/// is free. Since a slot comes to the disk as a whole or not at all, one that is neither zeros nor right is damaged, never the remains of a crash. Of two slots
-/// of one claim the one with the larger sequence counts: the other was to be erased (0 in slots of older versions; among those the later end counts).
+/// i64 expires (0 = never), type up to 127, u8 zero, mark 16, u64 sequence, i64 read (0 = not noted). Sum 4+1+1+2+32+32+8+8+8+127+1+16+8+8 = 256. A slot of
+/// zeros is
+/// free. Since a slot comes to the disk as a whole or not at all, one that is neither zeros nor right is damaged, never the remains of a crash. Of two slots
+/// of one
+/// claim the one with the larger sequence counts: the other was to be erased (0 in slots of older versions; among those the later end counts).
 /// </remarks>
 internal static class ClaimSlot
 {
@@ -22,6 +24,7 @@ internal static class ClaimSlot
     private const int MarkOffset = 224;
     private const int MarkSize = 16;
     private const int SequenceOffset = 240;
+    private const int ReadOffset = 248;
 
     public static void Write(in BlobClaim claim, ulong sequence, Span<byte> slot)
     {
@@ -35,6 +38,7 @@ internal static class ClaimSlot
         BinaryPrimitives.WriteInt64LittleEndian(slot[88..], claim.ExpiresAt ?? 0);
         claim.Mark.TryWriteBytes(slot[MarkOffset..]);
         BinaryPrimitives.WriteUInt64LittleEndian(slot[SequenceOffset..], sequence);
+        BinaryPrimitives.WriteInt64LittleEndian(slot[ReadOffset..], claim.ReadAt);
         BinaryPrimitives.WriteUInt32LittleEndian(slot, Checksum(slot[4..]));
     }
 
@@ -55,7 +59,8 @@ internal static class ClaimSlot
             TypeNames.Intern(Encoding.ASCII.GetString(slot.Slice(TypeOffset, slot[5]))),
             BinaryPrimitives.ReadInt64LittleEndian(slot[80..]),
             expires == 0 ? null : expires,
-            new Guid(slot.Slice(MarkOffset, MarkSize)));
+            new Guid(slot.Slice(MarkOffset, MarkSize)),
+            BinaryPrimitives.ReadInt64LittleEndian(slot[ReadOffset..]));
         return true;
     }
 

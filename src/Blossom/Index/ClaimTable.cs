@@ -8,7 +8,7 @@ namespace Marmot.Blossom.Index;
 internal sealed class ClaimTable(TimeProvider time, bool listable)
 {
     private readonly ConcurrentDictionary<Bytes32, Held[]> _blobs = new();
-    private readonly Dictionary<Bytes32, SortedSet<(long MinusUploaded, Bytes32 Hash)>> _owners = [];
+    private readonly Dictionary<Bytes32, OwnerClaims> _owners = [];
     private readonly PriorityQueue<Bytes32, long> _expiry = new();
     private readonly RemovedPositions _removed = new(time); // guarded by _owners
     private long _claims;
@@ -68,10 +68,11 @@ internal sealed class ClaimTable(TimeProvider time, bool listable)
             {
                 if (!_owners.TryGetValue(owner, out var list))
                 {
-                    _owners.Add(owner, list = []);
+                    _owners.Add(owner, list = new OwnerClaims());
                 }
 
-                list.Add((-added.Claim.UploadedAt, hash));
+                list.Claims.Add((-added.Claim.UploadedAt, hash));
+                list.Bytes += added.Claim.Size;
             }
         }
     }
@@ -153,11 +154,12 @@ internal sealed class ClaimTable(TimeProvider time, bool listable)
                 }
             }
 
-            if (!_owners.TryGetValue(owner, out var all))
+            if (!_owners.TryGetValue(owner, out var listed))
             {
                 return page;
             }
 
+            var all = listed.Claims;
             IEnumerable<(long MinusUploaded, Bytes32 Hash)> rest = all;
             if (from is { } key)
             {
@@ -180,6 +182,20 @@ internal sealed class ClaimTable(TimeProvider time, bool listable)
         }
 
         return page;
+    }
+
+    /// <summary>Blobs that were neither uploaded nor read since a date.</summary>
+    public List<Bytes32> FindUnread(long since, int limit) => [.. _blobs.Where(blob => IsUnread(blob.Value, since)).Take(limit).Select(blob => blob.Key)];
+
+    public static bool IsUnread(Held[] held, long since) =>
+        held.Length > 0 && Array.TrueForAll(held, one => one.Claim.UploadedAt < since && one.Claim.ReadAt < since);
+
+    public long BytesOf(Bytes32 owner)
+    {
+        lock (_owners)
+        {
+            return _owners.TryGetValue(owner, out var list) ? list.Bytes : 0;
+        }
     }
 
     public IEnumerable<BlobClaim> All() => _blobs.Values.SelectMany(held => held).Select(held => held.Claim);
@@ -217,10 +233,22 @@ internal sealed class ClaimTable(TimeProvider time, bool listable)
 
         lock (_owners)
         {
-            if (_owners.TryGetValue(claim.Owner, out var list) && list.Remove((-claim.UploadedAt, claim.Hash)) && list.Count == 0)
+            if (_owners.TryGetValue(claim.Owner, out var list) && list.Claims.Remove((-claim.UploadedAt, claim.Hash)))
             {
-                _owners.Remove(claim.Owner);
+                list.Bytes -= claim.Size;
+                if (list.Claims.Count == 0)
+                {
+                    _owners.Remove(claim.Owner);
+                }
             }
         }
+    }
+
+    /// <summary>What one owner holds, newest first, and how many bytes that is.</summary>
+    private sealed class OwnerClaims
+    {
+        public SortedSet<(long MinusUploaded, Bytes32 Hash)> Claims { get; } = [];
+
+        public long Bytes { get; set; }
     }
 }

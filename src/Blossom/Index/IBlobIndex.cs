@@ -11,7 +11,9 @@ namespace Marmot.Blossom.Index;
 /// <param name="UploadedAt">Unix seconds.</param>
 /// <param name="ExpiresAt">Unix seconds, or null for never.</param>
 /// <param name="Mark">Where the bytes are (<see cref="BlobPlace"/>); the same for all claims on a blob.</param>
-internal readonly record struct BlobClaim(Bytes32 Hash, Bytes32 Owner, long Size, string Type, long UploadedAt, long? ExpiresAt, Guid Mark = default);
+/// <param name="ReadAt">Unix seconds of the last download that was noted (<see cref="BlossomOptions.EndUnreadAfter"/>), to the day; 0 for none.</param>
+internal readonly record struct BlobClaim(Bytes32 Hash, Bytes32 Owner, long Size, string Type, long UploadedAt, long? ExpiresAt, Guid Mark = default,
+    long ReadAt = 0);
 
 /// <summary>What is known of a blob while at least one claim holds it.</summary>
 /// <remarks><see cref="ExpiresAt"/> is the end of the claim that lasts longest in unix seconds, or null when one never ends.</remarks>
@@ -79,6 +81,19 @@ internal interface IBlobIndex : IAsyncDisposable
 
     /// <summary>Up to <paramref name="limit"/> blobs with at least one claim that has ended by a date in Unix seconds.</summary>
     ValueTask<IReadOnlyList<Bytes32>> FindExpiredAsync(long now, int limit, CancellationToken cancellationToken);
+
+    /// <summary>Notes that a blob was read at a date in Unix seconds; nothing when it is gone.</summary>
+    ValueTask TouchAsync(Bytes32 hash, long readAt, CancellationToken cancellationToken);
+
+    /// <summary>Up to <paramref name="limit"/> blobs that were neither uploaded nor read since a date in Unix seconds.</summary>
+    ValueTask<IReadOnlyList<Bytes32>> FindUnreadAsync(long since, int limit, CancellationToken cancellationToken);
+
+    /// <summary>Removes every claim on a blob that was neither uploaded nor read since a date in Unix seconds: where its bytes were, or null when it is not
+    /// such a blob.</summary>
+    ValueTask<BlobPlace?> RemoveUnreadAsync(Bytes32 hash, long since, CancellationToken cancellationToken);
+
+    /// <summary>Bytes of all blobs that an owner holds a claim on; 0 where owners cannot be listed (private profile).</summary>
+    ValueTask<long> BytesOfAsync(Bytes32 owner, CancellationToken cancellationToken);
 
     /// <summary>Claims of one owner, newest first, ties by hash; <paramref name="after"/> is the last hash of the page before (BUD-12), which may have been
     /// removed since.</summary>

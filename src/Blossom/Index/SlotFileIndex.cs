@@ -72,6 +72,17 @@ internal sealed class SlotFileIndex : IBlobIndex
     public async ValueTask<BlobPlace?> RemoveExpiredAsync(Bytes32 hash, long now, CancellationToken cancellationToken) =>
         (await SubmitAsync(new Change(ChangeKind.RemoveExpired) { Claim = new BlobClaim { Hash = hash }, Now = now }, cancellationToken)).Gone;
 
+    public async ValueTask TouchAsync(Bytes32 hash, long readAt, CancellationToken cancellationToken) =>
+        await SubmitAsync(new Change(ChangeKind.Touch) { Claim = new BlobClaim { Hash = hash }, Now = readAt }, cancellationToken);
+
+    public async ValueTask<BlobPlace?> RemoveUnreadAsync(Bytes32 hash, long since, CancellationToken cancellationToken) =>
+        (await SubmitAsync(new Change(ChangeKind.RemoveUnread) { Claim = new BlobClaim { Hash = hash }, Now = since }, cancellationToken)).Gone;
+
+    public ValueTask<IReadOnlyList<Bytes32>> FindUnreadAsync(long since, int limit, CancellationToken cancellationToken) =>
+        ValueTask.FromResult<IReadOnlyList<Bytes32>>(_table.FindUnread(since, limit));
+
+    public ValueTask<long> BytesOfAsync(Bytes32 owner, CancellationToken cancellationToken) => ValueTask.FromResult(_table.BytesOf(owner));
+
     public async ValueTask MoveAsync(Bytes32 hash, Guid mark, CancellationToken cancellationToken) =>
         await SubmitAsync(new Change(ChangeKind.Move) { Claim = new BlobClaim { Hash = hash, Mark = mark } }, cancellationToken);
 
@@ -186,7 +197,8 @@ internal sealed class SlotFileIndex : IBlobIndex
                 var isNew = _table.Find(hash) is null;
                 var claim = held.Length == 0
                     ? change.Claim
-                    : change.Claim with { Mark = held[0].Claim.Mark, Size = held[0].Claim.Size, Type = ClaimTable.TypeOf(held, change.Claim.Type) };
+                    : change.Claim with { Mark = held[0].Claim.Mark, Size = held[0].Claim.Size, Type = ClaimTable.TypeOf(held, change.Claim.Type),
+                        ReadAt = held.Max(one => one.Claim.ReadAt) };
                 Put(claim, ClaimTable.IndexOf(held, claim.Owner) is >= 0 and var older ? held[older] : null);
                 return new Outcome { Entry = _table.Find(hash) ?? BlobEntry.Of(claim), IsNew = isNew };
 
@@ -197,6 +209,17 @@ internal sealed class SlotFileIndex : IBlobIndex
                 }
 
                 return default;
+
+            case ChangeKind.Touch:
+                foreach (var one in held.Where(one => one.Claim.ReadAt < change.Now))
+                {
+                    Put(one.Claim with { ReadAt = change.Now }, one);
+                }
+
+                return default;
+
+            case ChangeKind.RemoveUnread:
+                return new Outcome { Gone = ClaimTable.IsUnread(held, change.Now) ? Drop(hash, held) : null };
 
             case ChangeKind.RemoveClaim:
                 var at = ClaimTable.IndexOf(held, change.Claim.Owner);
@@ -281,6 +304,8 @@ internal sealed class SlotFileIndex : IBlobIndex
         Join,
         RemoveClaim,
         Move,
+        Touch,
+        RemoveUnread,
         RemoveBlob,
         RemoveExpired,
         DropDamaged,

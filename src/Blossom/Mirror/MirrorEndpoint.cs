@@ -117,6 +117,7 @@ internal sealed class MirrorEndpoint(
             }
 
             if ((policy.CheckDeclared(token, blob.Hash, blob.Length, type)
+                ?? await policy.CheckQuotaAsync(token.PublicKey, blob.Length, both.Token)
                 ?? policy.TakeBytes(context.Connection.RemoteIpAddress, token.PublicKey, blob.Length)) is { } late)
             {
                 return late;

@@ -4,6 +4,7 @@ using Marmot.Blossom.Index;
 using Marmot.Blossom.Refusals;
 using Marmot.Blossom.Storage;
 using Marmot.Hosting.Callers;
+using Marmot.Hosting.Moderating;
 using Marmot.Protocol.Auth;
 using Marmot.Protocol.Encoding;
 using Microsoft.Extensions.Options;
@@ -22,25 +23,34 @@ internal sealed class UploadPolicy
     private readonly AddressBudget _keyBytes;
     private readonly AddressBudget _misses;
     private readonly HashSet<Bytes32> _allowedKeys;
-    private readonly HashSet<Bytes32> _blocked;
+    private readonly WatchedList<HashSet<Bytes32>> _blocked;
+    private readonly Moderation _moderation;
+    private readonly AllowList _allowList;
+    private readonly OwnerTags _owners;
 
-    public UploadPolicy(IOptions<BlossomOptions> options, IBlobStore store, IBlobIndex index, TimeProvider time)
+    public UploadPolicy(
+        IOptions<BlossomOptions> options, IBlobStore store, IBlobIndex index, Moderation moderation, AllowList allowList, OwnerTags owners, TimeProvider time,
+        ILogger<UploadPolicy> log)
     {
+        (_moderation, _allowList, _owners) = (moderation, allowList, owners);
         _options = options.Value;
         (_store, _index, _time) = (store, index, time);
         _uploads = new AddressBudget(time, _options.UploadBurst, _options.UploadsPerMinute / 60.0);
         _bytes = new AddressBudget(time, _options.UploadBytesPerHour, _options.UploadBytesPerHour / 3600.0);
         _keyBytes = new AddressBudget(time, _options.KeyBytesPerDay, _options.KeyBytesPerDay / 86400.0);
         _misses = new AddressBudget(time, _options.MissesPerMinute, _options.MissesPerMinute / 60.0);
-        _allowedKeys = [
-            .. _options.AllowedKeys.Select(text => BlossomOptions.TryReadKey(text, out var key)
-                ? key
-                : throw new InvalidDataException("Blossom:AllowedKeys holds what is no key"))
-        ];
-        _blocked = [.. _options.ReadBlockedHashes()];
+        _allowedKeys = [.. _options.AllowedKeys.Select(text =>
+            BlossomOptions.TryReadKey(text, out var key) ? key : throw new InvalidDataException("Blossom:AllowedKeys holds what is no key"))];
+        _blocked = new WatchedList<HashSet<Bytes32>>(_options.BlockedHashesFile, [], static path =>
+            Count([.. BlossomOptions.ReadBlockedHashes(path)]), time, log);
     }
 
-    public bool IsBlocked(Bytes32 hash) => _blocked.Contains(hash);
+    /// <summary>Neither taken nor served: by <see cref="BlossomOptions.BlockedHashesFile"/>, read again when it changes, or by a decision of the
+    /// operator.</summary>
+    public bool IsBlocked(Bytes32 hash) => _blocked.Current.Contains(hash) || _moderation.IsBlobBanned(hash);
+
+    /// <summary>Not served at all.</summary>
+    public bool IsBlocked(IPAddress? address) => _moderation.IsBlocked(address);
 
     /// <summary>Before anything is read or verified.</summary>
     public Refusal? CheckRate(IPAddress? address) =>
@@ -70,7 +80,17 @@ internal sealed class UploadPolicy
             return Refusal.Blocked;
         }
 
-        if (_allowedKeys.Count > 0 && !_allowedKeys.Contains(token.PublicKey))
+        if (!_moderation.IsKnown)
+        {
+            return Refusal.Away;
+        }
+
+        if (_moderation.IsKeyBanned(token.PublicKey))
+        {
+            return Refusal.KeyBanned;
+        }
+
+        if ((_allowedKeys.Count > 0 || _allowList.IsSet) && !_allowedKeys.Contains(token.PublicKey) && !_allowList.Contains(token.PublicKey))
         {
             return Refusal.KeyNotAllowed;
         }
@@ -96,6 +116,12 @@ internal sealed class UploadPolicy
         return address is null || IsExempt(address) || _bytes.TryTake(_bytes.CallerOf(address), length, out var wait) ? null : Refusal.TooMuch("bytes", wait);
     }
 
+    /// <summary>What a key may hold in all (<see cref="BlossomOptions.KeyBytesStored"/>); it stands in the index and so outlasts a restart.</summary>
+    public async ValueTask<Refusal?> CheckQuotaAsync(Bytes32 publicKey, long length, CancellationToken cancellationToken) =>
+        _options.KeyBytesStored > 0 && await _index.BytesOfAsync(_owners.For(publicKey, default), cancellationToken) + length > _options.KeyBytesStored
+            ? Refusal.Quota(_options.KeyBytesStored)
+            : null;
+
     public bool HasRoomFor(long bytes) =>
         _store.FreeBytes - bytes >= _options.MinFreeBytes
         && (_options.MaxTotalBytes == 0 || _index.Totals.Bytes + bytes <= _options.MaxTotalBytes);
@@ -108,6 +134,8 @@ internal sealed class UploadPolicy
         long? latest = keep > TimeSpan.Zero ? _time.GetUtcNow().ToUnixTimeSeconds() + (long)keep.TotalSeconds : null;
         return asked is null || latest < asked ? latest : asked;
     }
+
+    private static (HashSet<Bytes32> List, int Count) Count(HashSet<Bytes32> list) => (list, list.Count);
 
     private bool IsExempt(IPAddress address) =>
         !_options.LimitLoopback && CallerAddress.IsLoopback(address);

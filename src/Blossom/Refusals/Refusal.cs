@@ -47,6 +47,10 @@ internal sealed record Refusal(int Status, string Code, string Reason, TimeSpan?
 
     public static Refusal KeyNotAllowed { get; } = new(StatusCodes.Status403Forbidden, "key", "uploads are open to chosen keys only");
 
+    public static Refusal KeyBanned { get; } = new(StatusCodes.Status403Forbidden, "key_banned", "this key may not upload here");
+
+    public static Refusal AddressBlocked { get; } = new(StatusCodes.Status403Forbidden, "address", "this address is not served here");
+
     public static Refusal Full { get; } = new(StatusCodes.Status507InsufficientStorage, "full", "no space left; try another server", TimeSpan.FromMinutes(5));
 
     public static Refusal Broken { get; } = new(StatusCodes.Status503ServiceUnavailable, "storage", "the storage does not answer; try again later",
@@ -71,6 +75,10 @@ internal sealed record Refusal(int Status, string Code, string Reason, TimeSpan?
 
     public static Refusal TooLarge(long limit) =>
         new(StatusCodes.Status413PayloadTooLarge, "too_large", FormattableString.Invariant($"blobs of at most {limit} bytes are taken"));
+
+    public static Refusal Quota(long limit) =>
+        new(StatusCodes.Status507InsufficientStorage, "quota",
+            FormattableString.Invariant($"a key may store at most {limit} bytes here; delete something first"));
 
     public static Refusal TooMuch(string what, TimeSpan retryAfter) =>
         new(StatusCodes.Status429TooManyRequests, "rate", $"too many {what}; wait and try again", retryAfter);

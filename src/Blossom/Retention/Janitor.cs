@@ -3,6 +3,7 @@ using Marmot.Blossom.Index;
 using Marmot.Blossom.Storage;
 using Marmot.Hosting;
 using Marmot.Hosting.Health;
+using Marmot.Hosting.Moderating;
 using Marmot.Hosting.Settings;
 using Microsoft.Extensions.Options;
 
@@ -11,10 +12,12 @@ namespace Marmot.Blossom.Retention;
 /// <summary>Clears what a crash left before the first request; then, for as long as the server runs, asks the storage how it is and deletes ended
 /// blobs.</summary>
 internal sealed class Janitor(
-    IBlobStore store, IBlobIndex index, BlobService blobs, StorageHealth health, BlossomMetrics metrics, IOptions<BlossomOptions> options,
+    IBlobStore store, IBlobIndex index, BlobService blobs, BlobReads reads, Moderation moderation, StorageHealth health, BlossomMetrics metrics,
+        IOptions<BlossomOptions> options,
     IOptions<PublicOptions> listener, TimeProvider time, ILogger<Janitor> logger) : BackgroundService, IHealthPart
 {
     private const int BatchSize = 256;
+    private static readonly TimeSpan UnreadInterval = TimeSpan.FromHours(1); // a look at every blob
     private static readonly TimeSpan OrphanInterval = TimeSpan.FromDays(1);
     private (int Claims, int Blobs) _reported; // of the loop
     private volatile bool _failed;
@@ -68,9 +71,29 @@ internal sealed class Janitor(
         return removed;
     }
 
+    /// <summary>Deletes every blob that nobody has read for <see cref="BlossomOptions.EndUnreadAfter"/>. Returns how many went.</summary>
+    public async ValueTask<int> SweepUnreadAsync(CancellationToken cancellationToken)
+    {
+        int removed = 0, last;
+        do
+        {
+            last = await blobs.RemoveUnreadAsync(options.Value.EndUnreadAfter, BatchSize, cancellationToken);
+            removed += last;
+        }
+        while (last == BatchSize);
+        if (removed > 0)
+        {
+            metrics.Expired(removed);
+            BlossomLog.Unread(logger, removed);
+        }
+
+        return removed;
+    }
+
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         TimeSpan? orphansAt = null;
+        TimeSpan? unreadAt = null;
         using var timer = new PeriodicTimer(options.Value.SweepInterval, time);
         do
         {
@@ -95,6 +118,13 @@ internal sealed class Janitor(
                 }
 
                 await SweepAsync(stoppingToken);
+                await reads.WriteAsync(stoppingToken);
+                if (options.Value.EndUnreadAfter > TimeSpan.Zero && (unreadAt is null || time.GetUptime() - unreadAt >= UnreadInterval))
+                {
+                    await SweepUnreadAsync(stoppingToken);
+                    unreadAt = time.GetUptime();
+                }
+
                 _failed = false;
             }
             catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
@@ -135,6 +165,10 @@ internal sealed class Janitor(
         {
             await index.ProbeAsync(cancellationToken);
             await store.ProbeAsync(cancellationToken);
+            if (!moderation.IsKnown)
+            {
+                await moderation.RefreshAsync(cancellationToken); // nothing is taken before it is known who is banned
+            }
         }
         catch (StorageUnavailableException error)
         {

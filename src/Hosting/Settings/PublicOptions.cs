@@ -4,7 +4,7 @@ using Marmot.Protocol.Addresses;
 namespace Marmot.Hosting.Settings;
 
 /// <summary>The public listener.</summary>
-public sealed class PublicOptions
+public sealed class PublicOptions : IValidatableObject
 {
     /// <summary>Section name.</summary>
     public const string Section = "Public";
@@ -43,6 +43,36 @@ public sealed class PublicOptions
     /// ';'. Loopback always is. Default empty.</summary>
     [Networks(ErrorMessage = "addresses and networks such as 10.0.0.0/8, separated by ';'")]
     public string TrustedProxies { get; set; } = "";
+
+    /// <summary>
+    /// File with who may publish to the relay and upload to Blossom, one entry a line: an npub, 64 hex digits, a NIP-05 name (<c>alice@example.org</c>) or a
+    /// domain (<c>example.org</c>: every
+    /// key it names). Comments begin with <c>#</c>. Read again when it changes. Default empty: <c>Relay:WriteAllowList</c> and <c>Blossom:AllowedKeys</c>
+    /// alone decide.
+    /// </summary>
+    public string AllowListFile { get; set; } = "";
+
+    /// <inheritdoc/>
+    public IEnumerable<ValidationResult> Validate(ValidationContext validationContext)
+    {
+        if (AllowListFile.Length > 0 && FindMistake() is { } mistake)
+        {
+            yield return new ValidationResult($"AllowListFile: {mistake}");
+        }
+    }
+
+    private string? FindMistake()
+    {
+        try
+        {
+            Moderating.AllowList.Read(AllowListFile);
+            return null;
+        }
+        catch (InvalidDataException mistake)
+        {
+            return mistake.Message;
+        }
+    }
 
     /// <summary>Whether a Host header (with or without a port) is one of <see cref="InnerNames"/>.</summary>
     public bool IsInnerName(string host) =>

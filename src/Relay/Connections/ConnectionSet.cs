@@ -1,12 +1,12 @@
 using System.Collections.Concurrent;
 using System.Net;
+using Marmot.Hosting.Moderating;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Filters;
 using Marmot.Relay.Budgets;
 using Marmot.Relay.Dispatch;
 using Marmot.Relay.Frames;
 using Marmot.Relay.Replies;
-using Marmot.Relay.Rules;
 using Marmot.Relay.Storage;
 using Marmot.Relay.Turns;
 using Microsoft.Extensions.Options;

@@ -1,8 +1,8 @@
 using System.Buffers.Text;
 using System.Numerics;
+using Marmot.Hosting.Moderating;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
-using Marmot.Relay.Rules;
 using Marmot.Relay.Storage;
 using Microsoft.Extensions.Options;
 
@@ -19,9 +19,11 @@ internal sealed class WritePolicy
     private readonly Bytes32[] _allowed;
     private readonly Bytes32[] _operators;
     private readonly Moderation _moderation;
+    private readonly AllowList _allowList;
 
-    public WritePolicy(IOptions<RelayOptions> options, Moderation moderation, TimeProvider clock)
+    public WritePolicy(IOptions<RelayOptions> options, Moderation moderation, AllowList allowList, TimeProvider clock)
     {
+        _allowList = allowList;
         _moderation = moderation;
         _options = options.Value;
         _clock = clock;
@@ -92,7 +94,7 @@ internal sealed class WritePolicy
         {
             reason = keys.Length == 0 ? Rejections.ProtectedNeedsAuth : Rejections.ProtectedForeign;
         }
-        else if (_allowed.Length > 0 && !keys.Any(key => Array.IndexOf(_allowed, key) >= 0 || _moderation.IsKeyAllowed(key)))
+        else if ((_allowed.Length > 0 || _allowList.IsSet) && !keys.Any(key => Array.IndexOf(_allowed, key) >= 0 || _allowList.Contains(key)))
         {
             reason = keys.Length == 0 ? Rejections.WriteNeedsAuth : Rejections.WriteNotAllowed;
         }

@@ -1,6 +1,6 @@
 using System.Threading.Channels;
 using Marmot.Hosting.Cluster;
-using Marmot.Relay.Rules;
+using Marmot.Hosting.Moderating;
 using Marmot.Relay.Storage;
 using Marmot.Relay.Storage.Postgres;
 using Microsoft.Extensions.Options;

@@ -1,23 +1,24 @@
+using Marmot.Hosting.Moderating;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Filters;
 using Marmot.Relay.Ingest;
-using Marmot.Relay.Rules;
 using Marmot.Relay.Storage;
 
 namespace Marmot.Relay.Management;
 
 /// <summary>Removes and overwrites what is stored of banned keys and events.</summary>
-internal sealed class BannedEvents(IEventStore store, EventWriterLoop writer)
+internal sealed class BannedEvents(IEventStore store, EventWriterLoop writer) : IDecisionFollower
 {
     private const int Batch = 1000;
 
-    /// <summary>What was banned between two decisions.</summary>
-    public Task RemoveAsync(ModerationState before, ModerationState now, CancellationToken cancel) => RemoveAsync(
+    public string Name => RelayHosting.Folder;
+
+    public Task ApplyAsync(ModerationState before, ModerationState now, CancellationToken cancel) => RemoveAsync(
         [.. now.BannedKeys.Keys.Except(before.BannedKeys.Keys).Select(Bytes32.ParseHex)],
         [.. now.BannedEvents.Keys.Except(before.BannedEvents.Keys).Select(Bytes32.ParseHex)],
         cancel);
 
-    public async Task RemoveAsync(Bytes32[] keys, Bytes32[] ids, CancellationToken cancel)
+    private async Task RemoveAsync(Bytes32[] keys, Bytes32[] ids, CancellationToken cancel)
     {
         if (keys.Length > 0)
         {

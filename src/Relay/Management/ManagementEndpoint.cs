@@ -64,7 +64,8 @@ internal sealed class ManagementEndpoint(ManagementMethods methods, RelayIdentit
                 throw new ArgumentException("a call has a method and an array of params");
             }
 
-            await AnswerAsync(response, StatusCodes.Status200OK, await methods.CallAsync(method.GetString()!, parameters, context.RequestAborted), null);
+            await AnswerAsync(response, StatusCodes.Status200OK,
+                await methods.CallAsync(method.GetString()!, parameters, Nip19.EncodePublicKey(key), context.RequestAborted), null);
         }
         catch (Exception exception) when (exception is ArgumentException or JsonException or InvalidOperationException) // the last for half a surrogate pair
         {

@@ -2,16 +2,16 @@ using System.Net;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Marmot.Hosting.Callers;
+using Marmot.Hosting.Moderating;
 using Marmot.Protocol.Encoding;
 using Marmot.Relay.Ingest;
-using Marmot.Relay.Rules;
 using Microsoft.Extensions.Options;
 
 namespace Marmot.Relay.Management;
 
 /// <summary>The methods of NIP-86. A ban removes what is stored and overwrites it, as every removal does.</summary>
 internal sealed class ManagementMethods(
-    Moderation moderation, BannedEvents bannedEvents, IOptions<RelayOptions> options)
+    Moderation moderation, Decisions decisions, IOptions<RelayOptions> options)
 {
     private const int MaxText = 1000;
 
@@ -23,57 +23,50 @@ internal sealed class ManagementMethods(
     ];
 
     /// <summary>Carries out one call; a mistake of the caller's is an <see cref="ArgumentException"/> with its sentence.</summary>
-    public async Task<JsonNode> CallAsync(string method, JsonElement parameters, CancellationToken cancel)
+    /// <param name="method">Its name.</param>
+    /// <param name="parameters">Its array.</param>
+    /// <param name="by">Who calls, for the audit trail.</param>
+    /// <param name="cancel">Gives it up.</param>
+    public async Task<JsonNode> CallAsync(string method, JsonElement parameters, string by, CancellationToken cancel)
     {
+        Task DecideAsync(string target, Func<ModerationState, ModerationState> change) => decisions.DecideAsync(method, target, "", by, change, cancel);
+
         switch (method)
         {
             case "supportedmethods":
                 return new JsonArray([.. Names.Select(name => JsonValue.Create(name))]);
             case "banpubkey":
-                var banned = Key(parameters);
-                await moderation.ChangeAsync(s => s with
-                {
-                    BannedKeys = With(s.BannedKeys, banned, parameters),
-                    AllowedKeys = Without(s.AllowedKeys, banned),
-                }, cancel);
-                await bannedEvents.RemoveAsync([Bytes32.ParseHex(banned)], [], cancel);
+                await decisions.DecideAsync("ban-key", Key(parameters), Reason(parameters), by, cancel);
                 return true;
             case "unbanpubkey":
-                await moderation.ChangeAsync(s => s with { BannedKeys = Without(s.BannedKeys, Key(parameters)) }, cancel);
+                await decisions.DecideAsync("unban-key", Key(parameters), "", by, cancel);
                 return true;
             case "listbannedpubkeys":
                 return List(moderation.State.BannedKeys, "pubkey");
             case "allowpubkey":
-                var allowed = Key(parameters);
-                await moderation.ChangeAsync(s => s with
-                {
-                    AllowedKeys = With(s.AllowedKeys, allowed, parameters),
-                    BannedKeys = Without(s.BannedKeys, allowed),
-                }, cancel);
+                await decisions.DecideAsync("allow-key", Key(parameters), Reason(parameters), by, cancel);
                 return true;
             case "unallowpubkey":
-                await moderation.ChangeAsync(s => s with { AllowedKeys = Without(s.AllowedKeys, Key(parameters)) }, cancel);
+                await decisions.DecideAsync("unallow-key", Key(parameters), "", by, cancel);
                 return true;
             case "listallowedpubkeys":
                 return List(moderation.State.AllowedKeys, "pubkey");
             case "banevent":
-                var id = Key(parameters);
-                await moderation.ChangeAsync(s => s with { BannedEvents = With(s.BannedEvents, id, parameters) }, cancel);
-                await bannedEvents.RemoveAsync([], [Bytes32.ParseHex(id)], cancel);
+                await decisions.DecideAsync("ban-event", Key(parameters), Reason(parameters), by, cancel);
                 return true;
             case "allowevent":
-                await moderation.ChangeAsync(s => s with { BannedEvents = Without(s.BannedEvents, Key(parameters)) }, cancel);
+                await decisions.DecideAsync("unban-event", Key(parameters), "", by, cancel);
                 return true;
             case "listbannedevents":
                 return List(moderation.State.BannedEvents, "id");
             case "changerelayname":
-                await moderation.ChangeAsync(s => s with { Name = Text(parameters) }, cancel);
+                await DecideAsync(Text(parameters), s => s with { Name = Text(parameters) });
                 return true;
             case "changerelaydescription":
-                await moderation.ChangeAsync(s => s with { Description = Text(parameters) }, cancel);
+                await DecideAsync(Text(parameters), s => s with { Description = Text(parameters) });
                 return true;
             case "changerelayicon":
-                await moderation.ChangeAsync(s => s with { Icon = Text(parameters) }, cancel);
+                await DecideAsync(Text(parameters), s => s with { Icon = Text(parameters) });
                 return true;
             case "allowkind":
                 var wanted = Kind(parameters);
@@ -82,28 +75,21 @@ internal sealed class ManagementMethods(
                     throw new ArgumentException("this kind exists only inside encryption");
                 }
 
-                await moderation.ChangeAsync(s => s with
-                {
-                    AllowedKinds = [.. s.AllowedKinds, wanted],
-                    DisallowedKinds = [.. s.DisallowedKinds.Where(k => k != wanted)],
-                }, cancel);
+                await DecideAsync($"{wanted}", s =>
+                    s with { AllowedKinds = [.. s.AllowedKinds, wanted], DisallowedKinds = [.. s.DisallowedKinds.Where(k => k != wanted)] });
                 return true;
             case "disallowkind":
                 var unwanted = Kind(parameters);
-                await moderation.ChangeAsync(s => s with
-                {
-                    AllowedKinds = [.. s.AllowedKinds.Where(k => k != unwanted)],
-                    DisallowedKinds = [.. s.DisallowedKinds, unwanted],
-                }, cancel);
+                await DecideAsync($"{unwanted}", s =>
+                    s with { AllowedKinds = [.. s.AllowedKinds.Where(k => k != unwanted)], DisallowedKinds = [.. s.DisallowedKinds, unwanted] });
                 return true;
             case "listallowedkinds":
                 return new JsonArray([.. AllowedKinds().Select(kind => JsonValue.Create(kind))]);
             case "blockip":
-                var blocked = Address(parameters);
-                await moderation.ChangeAsync(s => s with { BlockedAddresses = With(s.BlockedAddresses, blocked, parameters) }, cancel);
+                await decisions.DecideAsync("block-address", Address(parameters), Reason(parameters), by, cancel);
                 return true;
             case "unblockip":
-                await moderation.ChangeAsync(s => s with { BlockedAddresses = Without(s.BlockedAddresses, Address(parameters)) }, cancel);
+                await decisions.DecideAsync("unblock-address", Address(parameters), "", by, cancel);
                 return true;
             case "listblockedips":
                 return List(moderation.State.BlockedAddresses, "ip");
@@ -122,11 +108,8 @@ internal sealed class ManagementMethods(
         return kinds.Except(state.DisallowedKinds).Order();
     }
 
-    private static Dictionary<string, string> With(Dictionary<string, string> all, string key, JsonElement parameters) =>
-        new(all) { [key] = parameters.GetArrayLength() > 1 && parameters[1].ValueKind == JsonValueKind.String ? Short(parameters[1].GetString()!) : "" };
-
-    private static Dictionary<string, string> Without(Dictionary<string, string> all, string key) =>
-        all.Where(pair => pair.Key != key).ToDictionary();
+    private static string Reason(JsonElement parameters) =>
+        parameters.GetArrayLength() > 1 && parameters[1].ValueKind == JsonValueKind.String ? Short(parameters[1].GetString()!) : "";
 
     private static JsonArray List(Dictionary<string, string> all, string name) =>
         new([.. all.OrderBy(pair => pair.Key, StringComparer.Ordinal).Select(pair => new JsonObject { [name] = pair.Key, ["reason"] = pair.Value })]);

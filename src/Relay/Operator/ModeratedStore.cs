@@ -1,6 +1,6 @@
+using Marmot.Hosting.Moderating;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Filters;
-using Marmot.Relay.Rules;
 using Marmot.Relay.Storage;
 
 namespace Marmot.Relay.Operator;

@@ -15,7 +15,9 @@ internal sealed class RelayCommandLine
           export [FILE] [--filter JSON] write events as JSON lines, oldest arrival first (default, or -: standard output; FILE.gz is packed)
           stats [--json]                what is stored
           stats --live [--every SECONDS]  what the running relay does, from its admin port
-          delete --filter JSON [--all]  remove events and overwrite their bytes; a filter that selects everything wants --all
+          list [--filter JSON] [--json] id, kind, author, date and size of stored events, newest first (100 unless the filter has a limit)
+          delete --filter JSON [--yes] [--all]
+                                        count events; with --yes remove them and overwrite their bytes; a filter that selects everything wants --all
           compact [--drop-damaged]      give the space of removed events back; a damaged log is left alone unless --drop-damaged
           sync URL [--dir both|pull|push] [--filter JSON] [--auth-key FILE] [--verbose] [--any-age] [--any-author] [--any-work]
                                         reconcile with another relay (NIP-77); the key answers its AUTH
@@ -24,7 +26,7 @@ internal sealed class RelayCommandLine
         (but for compact, which wants it stopped), or with --Storage:Postgres=CONNECTION the database, whose relays may be running.
         """;
 
-    private static readonly string[] Commands = ["import", "export", "stats", "delete", "compact", "sync", "migrate"];
+    private static readonly string[] Commands = ["import", "export", "stats", "list", "delete", "compact", "sync", "migrate"];
 
     public string Command { get; private init; } = "";
 
@@ -56,11 +58,14 @@ internal sealed class RelayCommandLine
     /// <summary>delete may remove everything.</summary>
     public bool All { get; private set; }
 
+    /// <summary>delete removes; without it only counts.</summary>
+    public bool Yes { get; private set; }
+
     /// <summary>compact goes on without the records that cannot be read.</summary>
     public bool DropDamaged { get; private set; }
 
     /// <summary>True for what a relay can do on its own store while it runs.</summary>
-    public bool RunsOnRunningRelay => Command is "import" or "export" or "stats" or "delete" or "sync";
+    public bool RunsOnRunningRelay => Command is "import" or "export" or "stats" or "list" or "delete" or "sync";
 
     /// <summary>Settings and <c>--config</c>, for the configuration.</summary>
     public List<string> Settings { get; } = [];
@@ -86,7 +91,8 @@ internal sealed class RelayCommandLine
             mistake = line.Command switch
             {
                 "delete" when line.Filter is null => "delete needs --filter",
-                "delete" when !line.All && SelectsEverything(line.Filter) => "this filter selects every event of the relay; delete --all with it removes them",
+                "delete" when !line.All && EventDeletion.SelectsEverything(line.Filter) =>
+                    "this filter selects every event of the relay; delete --all with it removes them",
                 "sync" when line.Url is null => "sync needs the URL of a relay, ws:// or wss://",
                 _ => "",
             };
@@ -104,7 +110,7 @@ internal sealed class RelayCommandLine
             case "--config" when value is not null:
                 Settings.AddRange(["--config", value]);
                 break;
-            case "--filter" when value is not null && Command is "export" or "delete" or "sync":
+            case "--filter" when value is not null && Command is "export" or "list" or "delete" or "sync":
                 Filter = ReadFilter(value!);
                 if (Filter is null)
                 {
@@ -139,7 +145,10 @@ internal sealed class RelayCommandLine
             case "--drop-damaged" when Command == "compact":
                 DropDamaged = true;
                 return "";
-            case "--json" when Command == "stats":
+            case "--yes" when Command == "delete":
+                Yes = true;
+                return "";
+            case "--json" when Command is "stats" or "list":
                 Json = true;
                 return "";
             case "--live" when Command == "stats":
@@ -163,11 +172,6 @@ internal sealed class RelayCommandLine
         i++;
         return "";
     }
-
-    // A limit alone leaves to chance what is removed, and a time that all events are in is no choice either.
-    private static bool SelectsEverything(Filter filter) =>
-        filter.Ids is null && filter.Authors is null && filter.Kinds is null && filter.Tags.Count == 0 && filter.Search is null
-        && filter.Since is null or <= 0 && filter.Until is null;
 
     private static Filter? ReadFilter(string json)
     {

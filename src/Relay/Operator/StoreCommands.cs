@@ -1,39 +1,35 @@
+using Marmot.Hosting.Moderating;
+using Marmot.Hosting.Operating;
 using Marmot.Protocol.Filters;
 using Marmot.Protocol.Keys;
-using Marmot.Relay.Rules;
 using Marmot.Relay.Storage;
 
 namespace Marmot.Relay.Operator;
 
-/// <summary>Where a command's data come from and go to, and its words.</summary>
-/// <param name="Input">Lines to import.</param>
-/// <param name="Output">Lines exported, numbers.</param>
-/// <param name="Say">Takes a sentence for the operator.</param>
-/// <param name="Progress">Takes how far it is.</param>
-internal sealed record CommandStreams(Stream Input, Stream Output, Func<string, Task> Say, Action<string> Progress);
-
-/// <summary>The operator's commands on a store, opened for them or of a running relay: <c>import</c>, <c>export</c>, <c>stats</c>, <c>delete</c>,
-/// <c>sync</c>.</summary>
+/// <summary>The operator's commands on a store, opened for them or of a running relay: <c>import</c>, <c>export</c>, <c>stats</c>, <c>list</c>,
+/// <c>delete</c>, <c>sync</c>.</summary>
 internal static class StoreCommands
 {
     /// <param name="line">What to do.</param>
     /// <param name="store">Where.</param>
     /// <param name="moderation">What was banned there, and is not taken back.</param>
+    /// <param name="decisions">Takes the audit line of a deletion.</param>
     /// <param name="streams">What comes in and goes out.</param>
     /// <param name="options">The relay's settings, whose rules hold for what is brought in.</param>
     /// <param name="clock">The time.</param>
     /// <param name="cancel">Gives it up.</param>
     /// <returns>The exit code.</returns>
     public static Task<int> RunAsync(
-        RelayCommandLine line, IEventStore store, Moderation moderation, CommandStreams streams, RelayOptions options, TimeProvider clock,
-        CancellationToken cancel) => line.Command switch
-        {
-            "import" => ImportAsync(new ModeratedStore(store, moderation), line, streams, options, clock, cancel),
-            "export" => ExportAsync(store, line, streams, clock, cancel),
-            "stats" => WriteStatisticsAsync(store, line, streams, cancel),
-            "delete" => DeleteAsync(store, line.Filter!, streams, cancel),
-            _ => SyncAsync(new ModeratedStore(store, moderation), line, streams, options, clock, cancel),
-        };
+        RelayCommandLine line, IEventStore store, Moderation moderation, Decisions decisions, CommandStreams streams, RelayOptions options,
+            TimeProvider clock, CancellationToken cancel) => line.Command switch
+    {
+        "import" => ImportAsync(new ModeratedStore(store, moderation), line, streams, options, clock, cancel),
+        "export" => ExportAsync(store, line, streams, clock, cancel),
+        "stats" => WriteStatisticsAsync(store, line, streams, cancel),
+        "delete" => EventDeletion.RunAsync(store, line.Filter!, line.Yes, decisions, streams, cancel),
+        "list" => EventListing.RunAsync(store, line.Filter ?? new Filter(), line.Json, streams, clock, cancel),
+        _ => SyncAsync(new ModeratedStore(store, moderation), line, streams, options, clock, cancel),
+    };
 
     private static async Task<int> ImportAsync(
         IEventStore store, RelayCommandLine line, CommandStreams streams, RelayOptions options, TimeProvider clock, CancellationToken cancel)
@@ -69,13 +65,6 @@ internal static class StoreCommands
             : $"events            {s.Events}\nnewest arrival    {s.NewestArrival}\nlog bytes         {s.LogBytes}\n"
                 + $"awaiting erasure  {s.AwaitingErasure}\ndamaged           {s.Damaged}\n";
         await streams.Output.WriteAsync(System.Text.Encoding.UTF8.GetBytes(text), cancel);
-        return 0;
-    }
-
-    private static async Task<int> DeleteAsync(IEventStore store, Filter filter, CommandStreams streams, CancellationToken cancel)
-    {
-        var keys = await store.QueryAsync(filter, ReadScope.Everything(long.MinValue), ulong.MaxValue, int.MaxValue, cancel);
-        await streams.Say($"{await store.RemoveAsync(keys, cancel)} deleted");
         return 0;
     }
 

@@ -1,12 +1,12 @@
+using Marmot.Hosting.Moderating;
 using Marmot.Protocol.Messages;
 using Marmot.Protocol.RelayDocument;
-using Marmot.Relay.Rules;
 using Microsoft.Extensions.Options;
 
 namespace Marmot.Relay.Pages;
 
 /// <summary>What <c>/</c> says without a WebSocket: NIP-11 to clients, a short page to people.</summary>
-internal sealed class RelayPages(IOptions<RelayOptions> options, Moderation moderation, RelayIdentity identity)
+internal sealed class RelayPages(IOptions<RelayOptions> options, Moderation moderation, AllowList allowList, RelayIdentity identity)
 {
     /// <summary>Only what is implemented and tested: docs/conformance.</summary>
     private static readonly int[] AlwaysSupported = [1, 2, 9, 11, 13, 17, 22, 40, 42, 45, 59, 62, 65, 70, 77];
@@ -48,13 +48,13 @@ internal sealed class RelayPages(IOptions<RelayOptions> options, Moderation mode
         var state = moderation.State;
         if (_written is not { } written || !ReferenceEquals(written.State, state))
         {
-            _written = written = new Written(state, RelayInformationWriter.Write(Describe(options.Value, state)));
+            _written = written = new Written(state, RelayInformationWriter.Write(Describe(options.Value, state, allowList.IsSet)));
         }
 
         return written.Document;
     }
 
-    private static RelayInformation Describe(RelayOptions options, ModerationState state) => new()
+    private static RelayInformation Describe(RelayOptions options, ModerationState state, bool isListed) => new()
     {
         Name = state.Name ?? options.Name,
         Description = state.Description ?? options.Description,
@@ -76,7 +76,7 @@ internal sealed class RelayPages(IOptions<RelayOptions> options, Moderation mode
             MinPowDifficulty = options.MinProofOfWork,
             AuthRequired = false,
             PaymentRequired = false,
-            RestrictedWrites = options.WriteAllowList.Length > 0 || options.Kinds == RelayKinds.Marmot || options.MinProofOfWork > 0,
+            RestrictedWrites = options.WriteAllowList.Length > 0 || isListed || options.Kinds == RelayKinds.Marmot || options.MinProofOfWork > 0,
             CreatedAtUpperLimit = (long)options.MaxFuture.TotalSeconds,
             GroupEventClockSkew = (long)options.GroupEventClockSkew.TotalSeconds,
         },

@@ -236,9 +236,9 @@ public sealed class RetentionTests
     {
         foreach (var path in Directory.EnumerateFiles(server.Folder, "*", SearchOption.AllDirectories))
         {
-            if (path.EndsWith(".lock", StringComparison.Ordinal))
+            if (path.EndsWith(".lock", StringComparison.Ordinal) || path.EndsWith(".sock", StringComparison.Ordinal))
             {
-                continue; // empty, and held
+                continue; // empty, and held; no file
             }
 
             using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite);

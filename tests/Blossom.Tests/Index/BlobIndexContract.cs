@@ -31,6 +31,43 @@ public abstract class BlobIndexContract
     }
 
     [Fact]
+    public async Task A_blob_counts_as_unread_until_it_is_touched_or_uploaded_again_and_so_it_is_when_opened_anew()
+    {
+        await using (var index = await OpenAsync())
+        {
+            await index.AddAsync(Claim(9, Alice), default);
+            await index.AddAsync(Claim(8, Alice), default);
+            await index.AddAsync(Claim(7, Bob), default);
+            await index.TouchAsync(Filled(8), Now + 100, default);
+            await index.TouchAsync(Filled(6), Now + 100, default); // is not there
+        }
+
+        await using var again = await OpenAsync();
+        Assert.Equal(new[] { Filled(7), Filled(9) }, (await again.FindUnreadAsync(Now + 50, 10, default)).Order());
+        Assert.Single(await again.FindUnreadAsync(Now + 50, 1, default));
+        Assert.Equal(3, (await again.FindUnreadAsync(Now + 101, 10, default)).Count);
+        Assert.Null(await again.RemoveUnreadAsync(Filled(8), Now + 50, default));
+        Assert.NotNull(await again.FindAsync(Filled(8), default));
+        Assert.Equal(Filled(9), (await again.RemoveUnreadAsync(Filled(9), Now + 50, default))?.Hash);
+        Assert.Null(await again.FindAsync(Filled(9), default));
+    }
+
+    [Fact]
+    public async Task Bytes_of_an_owner_are_those_of_the_blobs_it_holds()
+    {
+        await using var index = await OpenAsync();
+        await index.AddAsync(Claim(9, Alice), default);
+        await index.AddAsync(Claim(8, Alice), default);
+        await index.AddAsync(Claim(8, Alice), default); // renewed
+        await index.AddAsync(Claim(8, Bob), default);
+        Assert.Equal(20, await index.BytesOfAsync(Alice, default));
+        Assert.Equal(10, await index.BytesOfAsync(Bob, default));
+        await RemoveAsync(index, Filled(8), Alice);
+        Assert.Equal(10, await index.BytesOfAsync(Alice, default));
+        Assert.Equal(0, await index.BytesOfAsync(Filled(3), default));
+    }
+
+    [Fact]
     public async Task Removing_the_last_claim_removes_the_blob()
     {
         await using var index = await OpenAsync();

@@ -8,6 +8,8 @@ using Marmot.Blossom.Retention;
 using Marmot.Blossom.Storage;
 using Marmot.Hosting.Deletion;
 using Marmot.Hosting.Health;
+using Marmot.Hosting.Moderating;
+using Marmot.Hosting.Settings;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Keys;
 using Marmot.TestKit;
@@ -133,7 +135,10 @@ public sealed class StoreDamageTests(ITestOutputHelper output) : IDisposable
     {
         var index = new SlotFileIndex(Path.Combine(root, "claims.index"), TimeProvider.System, listable: true, open);
         var store = new DiskBlobStore(root, TimeProvider.System, open);
-        var policy = new UploadPolicy(Options.Create(new BlossomOptions()), store, index, TimeProvider.System);
+        var moderation = new Moderation(new ModerationFile(root));
+        var allowed = new AllowList(Options.Create(new PublicOptions()), moderation, TimeProvider.System, NullLogger<AllowList>.Instance);
+        var policy = new UploadPolicy(
+            Options.Create(new BlossomOptions()), store, index, moderation, allowed, OwnerTags.Plain, TimeProvider.System, NullLogger<UploadPolicy>.Instance);
         var deletion = new DeletionDate(new DeletionDateFile(root), TimeProvider.System, NullLogger<DeletionDate>.Instance);
         return (new BlobService(store, index, new HashLocks(), OwnerTags.Plain, policy, TimeProvider.System, deletion, NullLogger<BlobService>.Instance), index,
             store);

@@ -1,8 +1,8 @@
 using System.Text;
+using Marmot.Hosting.Moderating;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Keys;
 using Marmot.Relay.Frames;
-using Marmot.Relay.Rules;
 using Marmot.Relay.Tests.Kit;
 using Marmot.TestKit;
 using Microsoft.Extensions.DependencyInjection;

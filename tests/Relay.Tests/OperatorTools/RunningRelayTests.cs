@@ -1,9 +1,10 @@
 using System.Net.Sockets;
 using System.Text;
+using Marmot.Hosting.Moderating;
+using Marmot.Hosting.Operating;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Keys;
 using Marmot.Relay.Operator;
-using Marmot.Relay.Rules;
 using Marmot.Relay.Storage;
 using Marmot.Relay.Tests.Kit;
 using Marmot.TestKit;
@@ -36,7 +37,10 @@ public sealed class RunningRelayTests
         Assert.Equal(0, await RunAsync(relay, "export", folder.File("out.jsonl"), "--filter", "{\"kinds\":[445]}"));
         Assert.Equal(await File.ReadAllLinesAsync(folder.File("in.jsonl")), await File.ReadAllLinesAsync(folder.File("out.jsonl")));
         Assert.Equal(0, await RunAsync(relay, "stats"));
-        Assert.Equal(0, await RunAsync(relay, "delete", "--filter", "{\"#h\":[\"g\"]}"));
+        Assert.Equal(1, await RunAsync(relay, "delete", "--filter", "{\"#h\":[\"g\"]}")); // counts, and removes nothing
+        Assert.Equal(2500, (await client.QueryAsync("{\"#h\":[\"g\"]}")).Count);
+        Assert.Equal(0, await RunAsync(relay, "list", "--filter", "{\"#h\":[\"g\"],\"limit\":3}"));
+        Assert.Equal(0, await RunAsync(relay, "delete", "--filter", "{\"#h\":[\"g\"]}", "--yes"));
         Assert.Empty(await client.QueryAsync("{\"#h\":[\"g\"]}"));
         Assert.Equal(1, await RunAsync(relay, "compact"));
         await relay.Services.GetRequiredService<Moderation>()

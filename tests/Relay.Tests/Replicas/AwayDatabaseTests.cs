@@ -1,8 +1,8 @@
 using Marmot.Hosting.Health;
+using Marmot.Hosting.Moderating;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Filters;
 using Marmot.Protocol.Keys;
-using Marmot.Relay.Rules;
 using Marmot.Relay.Storage;
 using Marmot.Relay.Storage.Postgres;
 using Marmot.Relay.Tests.Kit;

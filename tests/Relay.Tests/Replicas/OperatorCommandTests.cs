@@ -53,7 +53,7 @@ public sealed class OperatorCommandTests(PostgresFixture postgres)
         using var key = SecretKey.Generate();
         var note = NostrEvent.Create(key, 1, [], "a", 1_700_000_000);
         Assert.True((await client.PublishAsync(note)).Accepted);
-        Assert.Equal(0, await RelayCommands.RunAsync(["delete", "--filter", "{\"kinds\":[1]}", $"--Storage:Postgres={database}"]));
+        Assert.Equal(0, await RelayCommands.RunAsync(["delete", "--filter", "{\"kinds\":[1]}", "--yes", $"--Storage:Postgres={database}"]));
         Assert.Empty(await client.QueryAsync("{\"kinds\":[1]}"));
 
         // Until it looks at the head again it may believe that it has the event.

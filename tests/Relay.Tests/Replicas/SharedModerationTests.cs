@@ -1,9 +1,9 @@
 using System.Diagnostics;
 using System.Text.Json;
+using Marmot.Hosting.Moderating;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Keys;
 using Marmot.Relay.Management;
-using Marmot.Relay.Rules;
 using Marmot.Relay.Storage.Postgres;
 using Marmot.Relay.Tests.Kit;
 using Marmot.Relay.Tests.Storage.Postgres;
@@ -90,7 +90,8 @@ public sealed class SharedModerationTests(PostgresFixture postgres)
     private static ModerationState State(RelayHost relay) => relay.Services.GetRequiredService<Moderation>().State;
 
     private static async Task CallAsync(RelayHost relay, string method, params string[] parameters) =>
-        await relay.Services.GetRequiredService<ManagementMethods>().CallAsync(method, JsonSerializer.SerializeToElement(parameters), CancellationToken.None);
+        await relay.Services.GetRequiredService<ManagementMethods>()
+            .CallAsync(method, JsonSerializer.SerializeToElement(parameters), "test", CancellationToken.None);
 
     private static async Task EventuallyAsync(Func<bool> condition)
     {

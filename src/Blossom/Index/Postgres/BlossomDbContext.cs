@@ -18,6 +18,7 @@ internal sealed class BlossomDbContext(DbContextOptions<BlossomDbContext> option
             blob.Property(row => row.Size).HasColumnName("size");
             blob.Property(row => row.Type).HasColumnName("type").HasMaxLength(ClaimSlot.MaxTypeLength);
             blob.Property(row => row.Mark).HasColumnName("mark");
+            blob.Property(row => row.Read).HasColumnName("read").HasDefaultValue(0L);
         });
         modelBuilder.Entity<ClaimRow>(claim =>
         {
@@ -62,6 +63,9 @@ internal sealed class BlossomDbContext(DbContextOptions<BlossomDbContext> option
 
         /// <summary>Where the store has the bytes (<see cref="Storage.BlobPlace"/>).</summary>
         public Guid Mark { get; init; }
+
+        /// <summary>Last download that was noted, unix seconds; 0 for none.</summary>
+        public long Read { get; init; }
     }
 
     /// <summary>One owner's hold on a blob; times in unix seconds, no end is null.</summary>

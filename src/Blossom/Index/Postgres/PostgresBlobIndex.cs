@@ -118,6 +118,26 @@ internal sealed class PostgresBlobIndex(PostgresDatabase database, TimeProvider 
                 : ClaimRemoval.RemovedLast, gone ?? default);
     });
 
+    public async ValueTask TouchAsync(Bytes32 hash, long readAt, CancellationToken cancellationToken) => await database.ChangeTwiceAsync(async connection =>
+    {
+        await using var batch = new NpgsqlBatch(connection) { BatchCommands = { PostgresStatements.Touch(hash, readAt) } };
+        return await batch.ExecuteNonQueryAsync(CancellationToken.None);
+    });
+
+    public ValueTask<BlobPlace?> RemoveUnreadAsync(Bytes32 hash, long since, CancellationToken cancellationToken) =>
+        RemoveAsync(hash, PostgresStatements.DeleteUnread(hash, since, database.Listable));
+
+    public ValueTask<IReadOnlyList<Bytes32>> FindUnreadAsync(long since, int limit, CancellationToken cancellationToken) =>
+        FindAsync(() => PostgresStatements.Unread(since, limit), cancellationToken);
+
+    public ValueTask<long> BytesOfAsync(Bytes32 owner, CancellationToken cancellationToken) => database.AskAsync(
+        async (connection, cancellation) =>
+        {
+            await using var command = new NpgsqlCommand(PostgresStatements.BytesOf, connection) { Parameters = { PostgresStatements.Bytes(owner) } };
+            return (long)(await command.ExecuteScalarAsync(cancellation))!;
+        },
+        cancellationToken);
+
     public async ValueTask MoveAsync(Bytes32 hash, Guid mark, CancellationToken cancellationToken) => await database.ChangeTwiceAsync(async connection =>
     {
         await using var batch = new NpgsqlBatch(connection) { BatchCommands = { PostgresStatements.Move(hash, mark) } };
@@ -131,13 +151,13 @@ internal sealed class PostgresBlobIndex(PostgresDatabase database, TimeProvider 
         RemoveAsync(hash, PostgresStatements.DeleteEnded(hash, now, database.Listable));
 
     public ValueTask<IReadOnlyList<Bytes32>> FindExpiredAsync(long now, int limit, CancellationToken cancellationToken) =>
+        FindAsync(() => PostgresStatements.Ended(now, limit), cancellationToken);
+
+    private ValueTask<IReadOnlyList<Bytes32>> FindAsync(Func<NpgsqlBatchCommand> question, CancellationToken cancellationToken) =>
         database.AskAsync<IReadOnlyList<Bytes32>>(
         async (connection, cancellation) =>
         {
-            await using var command = new NpgsqlCommand(PostgresStatements.Ended, connection)
-            {
-                Parameters = { PostgresStatements.Number(now), PostgresStatements.Number(limit) },
-            };
+            await using var command = new NpgsqlBatch(connection) { BatchCommands = { question() } };
             await using var reader = await command.ExecuteReaderAsync(cancellation);
             var found = new List<Bytes32>();
             while (await reader.ReadAsync(cancellation))
@@ -196,7 +216,7 @@ internal sealed class PostgresBlobIndex(PostgresDatabase database, TimeProvider 
         {
             yield return new BlobClaim(
                 new Bytes32(reader.GetFieldValue<byte[]>(0)), new Bytes32(reader.GetFieldValue<byte[]>(1)), reader.GetInt64(2), reader.GetString(3),
-                reader.GetInt64(4), reader.IsDBNull(5) ? null : reader.GetInt64(5), reader.GetGuid(6));
+                reader.GetInt64(4), reader.IsDBNull(5) ? null : reader.GetInt64(5), reader.GetGuid(6), reader.GetInt64(7));
         }
     }
 

@@ -38,12 +38,18 @@ internal static class PostgresStatements
     private const string DropIfFreeText =
         "DELETE FROM blossom_blobs WHERE hash = $1 AND NOT EXISTS (SELECT FROM blossom_claims WHERE hash = $1) RETURNING mark, size";
 
-    public const string Ended = "SELECT DISTINCT hash FROM blossom_claims WHERE expires <= $1 LIMIT $2";
+    private const string EndedText = "SELECT DISTINCT hash FROM blossom_claims WHERE expires <= $1 LIMIT $2";
 
     public const string Count = "SELECT count(*), (SELECT count(*) FROM blossom_claims), coalesce(sum(size), 0)::bigint FROM blossom_blobs";
 
     public const string All =
-        "SELECT c.hash, c.owner, b.size, b.type, c.uploaded, c.expires, b.mark FROM blossom_claims c JOIN blossom_blobs b USING (hash)";
+        "SELECT c.hash, c.owner, b.size, b.type, c.uploaded, c.expires, b.mark, b.read FROM blossom_claims c JOIN blossom_blobs b USING (hash)";
+
+    private const string UnreadText =
+        "SELECT hash FROM blossom_blobs b WHERE read < $1 AND NOT EXISTS (SELECT FROM blossom_claims c WHERE c.hash = b.hash AND c.uploaded >= $1) LIMIT $2";
+
+    /// <summary>$1 owner: the bytes of all blobs it holds.</summary>
+    public const string BytesOf = "SELECT coalesce(sum(b.size), 0)::bigint FROM blossom_claims c JOIN blossom_blobs b USING (hash) WHERE c.owner = $1";
 
     /// <summary>$1 owner, $2 hash: when it was uploaded, also when the claim was removed lately; no row when neither.</summary>
     public const string Position = """
@@ -63,6 +69,12 @@ internal static class PostgresStatements
         """;
 
     public static NpgsqlBatchCommand Entry(Bytes32 hash, long now) => Command(EntryText, Bytes(hash), Number(now));
+
+    /// <summary>Blobs with a claim that has ended by a date.</summary>
+    public static NpgsqlBatchCommand Ended(long now, int limit) => Command(EndedText, Number(now), Number(limit));
+
+    /// <summary>Blobs neither uploaded nor read since a date.</summary>
+    public static NpgsqlBatchCommand Unread(long since, int limit) => Command(UnreadText, Number(since), Number(limit));
 
     /// <summary>Every change begins with this or <see cref="LockOrCreate"/>.</summary>
     public static NpgsqlBatchCommand Lock(Bytes32 hash) => Command(LockText, Bytes(hash));
@@ -93,6 +105,15 @@ internal static class PostgresStatements
         Delete("$2::bigint IS NOT NULL", listable, Bytes(hash), Number(now));
 
     public static NpgsqlBatchCommand DeleteEnded(Bytes32 hash, long now, bool listable) => Delete("expires <= $2", listable, Bytes(hash), Number(now));
+
+    /// <summary>All claims of a blob that nobody uploaded or read since a date.</summary>
+    public static NpgsqlBatchCommand DeleteUnread(Bytes32 hash, long since, bool listable) => Delete(
+        "uploaded < $2 AND NOT EXISTS (SELECT FROM blossom_blobs b WHERE b.hash = $1 AND b.read >= $2) "
+        + "AND NOT EXISTS (SELECT FROM blossom_claims c WHERE c.hash = $1 AND c.uploaded >= $2)",
+        listable, Bytes(hash), Number(since));
+
+    public static NpgsqlBatchCommand Touch(Bytes32 hash, long readAt) =>
+        Command("UPDATE blossom_blobs SET read = $2 WHERE hash = $1 AND read < $2", Bytes(hash), Number(readAt));
 
     /// <summary>$1 unix seconds: positions of claims that were removed earlier go.</summary>
     public const string ForgetRemoved = "DELETE FROM blossom_removed WHERE removed < $1";

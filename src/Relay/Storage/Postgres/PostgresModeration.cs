@@ -1,7 +1,7 @@
 using System.Data;
 using System.Text.Json;
 using Marmot.Hosting.Cluster;
-using Marmot.Relay.Rules;
+using Marmot.Hosting.Moderating;
 using Npgsql;
 
 namespace Marmot.Relay.Storage.Postgres;

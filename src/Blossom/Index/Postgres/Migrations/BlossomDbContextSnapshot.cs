@@ -15,6 +15,7 @@ internal sealed class BlossomDbContextSnapshot : ModelSnapshot
         {
             blob.Property<byte[]>("Hash").HasColumnType("bytea").HasColumnName("hash");
             blob.Property<Guid>("Mark").HasColumnType("uuid").HasColumnName("mark");
+            blob.Property<long>("Read").HasColumnType("bigint").HasColumnName("read").HasDefaultValue(0L);
             blob.Property<long>("Size").HasColumnType("bigint").HasColumnName("size");
             blob.Property<string>("Type").IsRequired().HasMaxLength(127).HasColumnType("character varying(127)").HasColumnName("type");
             blob.HasKey("Hash").HasName("blossom_blobs_key");

@@ -3,29 +3,27 @@ using System.IO.Pipelines;
 using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
-using Marmot.Hosting.Settings;
-using Marmot.Relay.Ingest;
-using Marmot.Relay.Rules;
-using Marmot.Relay.Storage;
-using Microsoft.Extensions.Options;
+using Marmot.Platform.Files;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
 
-namespace Marmot.Relay.Operator;
+namespace Marmot.Hosting.Operating;
 
-/// <summary>Carries out operator's commands on the store of this running relay, which no other process can open: a local socket in the data
-/// directory.</summary>
-/// <remarks>Who may open the data directory, which is its owner's alone, may command the relay; nothing else is asked.</remarks>
-internal sealed class OperatorSocket(
-    IEventStore store, EventWriterLoop writer, Moderation moderation, TimeProvider clock, IOptions<StorageOptions> storage, IOptions<RelayOptions> relay,
-    ILogger<OperatorSocket> log) : BackgroundService
+/// <summary>Carries out operator's commands on the store of this running server, which no other process can open: a local socket in the server's
+/// folder.</summary>
+/// <remarks>Who may open the data directory, which is its owner's alone, may command the server; nothing else is asked.</remarks>
+/// <param name="commands">What it can do.</param>
+/// <param name="log">Hears of a socket that cannot be opened.</param>
+public sealed class OperatorSocket(IOperatorCommands commands, ILogger<OperatorSocket> log) : BackgroundService
 {
     private readonly ConcurrentDictionary<Task, byte> _running = new();
-
-    private readonly string _path = new StorePaths(Path.Combine(storage.Value.DataDirectory, RelayHosting.Folder)).OperatorSocket;
+    private readonly string _path = commands.SocketPath;
     private Socket? _listener;
 
-    // Open before the relay counts as started.
+    /// <summary>Open before the server counts as started.</summary>
     public override Task StartAsync(CancellationToken cancellationToken)
     {
+        Folders.CreateOwnerOnly(Path.GetDirectoryName(_path)!);
         var listener = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         try
         {
@@ -41,13 +39,14 @@ internal sealed class OperatorSocket(
         }
         catch (Exception exception) when (exception is SocketException or ArgumentOutOfRangeException or IOException or UnauthorizedAccessException)
         {
-            log.NoOperatorSocket(exception.Message);
+            OperatingLog.NoSocket(log, exception.Message);
             listener.Dispose();
         }
 
         return base.StartAsync(cancellationToken);
     }
 
+    /// <inheritdoc/>
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         using var listener = _listener;
@@ -97,11 +96,11 @@ internal sealed class OperatorSocket(
         }
         catch (Exception exception) when (exception is OperationCanceledException or IOException or JsonException)
         {
-            // the command was given up, or the relay stops
+            // the command was given up, or the server stops
         }
         catch (Exception exception)
         {
-            log.LoopFailed(nameof(OperatorSocket), exception);
+            OperatingLog.CommandFailed(log, exception);
         }
 
         await gone.CancelAsync();
@@ -110,25 +109,17 @@ internal sealed class OperatorSocket(
 
     private async Task<int> RunAsync(string[] args, OperatorChannel channel, PipeReader input, CancellationToken cancel)
     {
-        var line = RelayCommandLine.TryRead(args, out var mistake);
-        if (line is null || !line.RunsOnRunningRelay)
-        {
-            await channel.WriteAsync(OperatorFrame.Words,
-                Encoding.UTF8.GetBytes(line is null ? mistake : $"the relay is running: stop it for {line.Command}"), cancel);
-            return line is null ? 2 : 1;
-        }
-
         var progress = new ProgressSender(channel, cancel);
         var streams = new CommandStreams(
             input.AsStream(), new OutputSender(channel), text => channel.WriteAsync(OperatorFrame.Words, Encoding.UTF8.GetBytes(text), cancel)
                 .AsTask(), progress.Send);
         try
         {
-            return await StoreCommands.RunAsync(line, new RunningStore(store, writer), moderation, streams, relay.Value, clock, cancel);
+            return await commands.RunAsync(args, streams, cancel);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
-            await channel.WriteAsync(OperatorFrame.Words, Encoding.UTF8.GetBytes($"relay {line.Command}: {exception.Message}"), cancel);
+            await channel.WriteAsync(OperatorFrame.Words, Encoding.UTF8.GetBytes(exception.Message), cancel);
             return 1;
         }
         finally

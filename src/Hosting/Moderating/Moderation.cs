@@ -2,42 +2,20 @@ using System.Net;
 using Marmot.Hosting.Callers;
 using Marmot.Protocol.Encoding;
 
-namespace Marmot.Relay.Rules;
-
-/// <summary>What the operator decided while the relay ran (NIP-86); never changed in place. Values are reasons.</summary>
-internal sealed record ModerationState
-{
-    public Dictionary<string, string> BannedKeys { get; init; } = [];
-
-    /// <summary>Keys that count as if they stood in <see cref="RelayOptions.WriteAllowList"/>, where there is one.</summary>
-    public Dictionary<string, string> AllowedKeys { get; init; } = [];
-
-    public Dictionary<string, string> BannedEvents { get; init; } = [];
-
-    public Dictionary<string, string> BlockedAddresses { get; init; } = [];
-
-    /// <summary>Kinds taken although <see cref="RelayOptions.Kinds"/> would not.</summary>
-    public SortedSet<int> AllowedKinds { get; init; } = [];
-
-    public SortedSet<int> DisallowedKinds { get; init; } = [];
-
-    public string? Name { get; init; }
-
-    public string? Description { get; init; }
-
-    public string? Icon { get; init; }
-}
+namespace Marmot.Hosting.Moderating;
 
 /// <summary>Keeps the operator's decisions. Reads are free of locks; changes come one at a time.</summary>
-internal sealed class Moderation : IDisposable
+public sealed class Moderation : IDisposable
 {
     private readonly SemaphoreSlim _changing = new(1);
     private readonly IModerationStore _store;
     private volatile Lists _lists;
     private long _version;
 
+    /// <param name="store">Where they lie; read now.</param>
     public Moderation(IModerationStore store)
     {
+        ArgumentNullException.ThrowIfNull(store);
         _store = store;
         var (version, state) = store.ReadAsync(CancellationToken.None).AsTask().GetAwaiter().GetResult();
         (_version, _lists) = (version, new Lists(state));
@@ -49,17 +27,25 @@ internal sealed class Moderation : IDisposable
     /// <summary>Other decisions hold, wherever they were made.</summary>
     public event Action? Changed;
 
+    /// <summary>What holds now.</summary>
     public ModerationState State => _lists.State;
 
     /// <summary>False until the decisions were read once: whoever is banned is not known before.</summary>
     public bool IsKnown => Volatile.Read(ref _version) >= 0;
 
+    /// <summary>May neither publish nor upload.</summary>
     public bool IsKeyBanned(in Bytes32 key) => _lists.Keys.Count > 0 && _lists.Keys.Contains(key);
 
+    /// <summary>Counts as if it stood in every allow list.</summary>
     public bool IsKeyAllowed(in Bytes32 key) => _lists.Allowed.Count > 0 && _lists.Allowed.Contains(key);
 
+    /// <summary>Is not taken.</summary>
     public bool IsEventBanned(in Bytes32 id) => _lists.Events.Count > 0 && _lists.Events.Contains(id);
 
+    /// <summary>Is neither taken nor served.</summary>
+    public bool IsBlobBanned(in Bytes32 hash) => _lists.Blobs.Count > 0 && _lists.Blobs.Contains(hash);
+
+    /// <summary>Is not served.</summary>
     public bool IsBlocked(IPAddress? address) =>
         _lists.Addresses.Count > 0 && address is not null && _lists.Addresses.Contains(CallerAddress.Unmapped(address));
 
@@ -68,6 +54,7 @@ internal sealed class Moderation : IDisposable
     /// <exception cref="IOException">They could not be written; the old ones hold.</exception>
     public async Task<(ModerationState Before, ModerationState Now)> ChangeAsync(Func<ModerationState, ModerationState> change, CancellationToken cancel)
     {
+        ArgumentNullException.ThrowIfNull(change);
         (ModerationState Before, ModerationState Now) changed;
         await _changing.WaitAsync(cancel);
         try
@@ -119,6 +106,7 @@ internal sealed class Moderation : IDisposable
         return changed;
     }
 
+    /// <inheritdoc/>
     public void Dispose() => _changing.Dispose();
 
     private sealed class Lists(ModerationState state)
@@ -130,6 +118,8 @@ internal sealed class Moderation : IDisposable
         public HashSet<Bytes32> Allowed { get; } = [.. state.AllowedKeys.Keys.Select(Bytes32.ParseHex)];
 
         public HashSet<Bytes32> Events { get; } = [.. state.BannedEvents.Keys.Select(Bytes32.ParseHex)];
+
+        public HashSet<Bytes32> Blobs { get; } = [.. state.BannedBlobs.Keys.Select(Bytes32.ParseHex)];
 
         public HashSet<IPAddress> Addresses { get; } = [.. state.BlockedAddresses.Keys.Select(IPAddress.Parse)];
     }

@@ -1,7 +1,7 @@
-namespace Marmot.Relay.Rules;
+namespace Marmot.Hosting.Moderating;
 
 /// <summary>Where the operator's decisions lie: a file of one machine, or a row that all replicas share.</summary>
-internal interface IModerationStore
+public interface IModerationStore
 {
     /// <summary>What stands, and its version; -1 while that cannot be known yet.</summary>
     /// <exception cref="IOException">It cannot be read.</exception>

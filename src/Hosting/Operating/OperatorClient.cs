@@ -2,12 +2,12 @@ using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
 
-namespace Marmot.Relay.Operator;
+namespace Marmot.Hosting.Operating;
 
-/// <summary>Has a command carried out by the relay that runs on a store.</summary>
-internal static class OperatorClient
+/// <summary>Has a command carried out by the server that runs on a data folder.</summary>
+public static class OperatorClient
 {
-    /// <summary>A connection to the relay; null when none runs on that store.</summary>
+    /// <summary>A connection to the server; null when none runs on that folder.</summary>
     public static async Task<OperatorChannel?> TryConnectAsync(string path)
     {
         if (!File.Exists(path))
@@ -28,14 +28,17 @@ internal static class OperatorClient
         }
     }
 
+    /// <summary>Sends the command and what it reads, and hands out what it writes.</summary>
     /// <returns>The exit code.</returns>
-    /// <exception cref="IOException">The relay went away.</exception>
-    public static async Task<int> RunAsync(OperatorChannel relay, string[] args, CommandStreams streams)
+    /// <exception cref="IOException">The server went away.</exception>
+    public static async Task<int> RunAsync(OperatorChannel server, string[] args, CommandStreams streams)
     {
-        await relay.WriteAsync(OperatorFrame.Command, JsonSerializer.SerializeToUtf8Bytes(args), CancellationToken.None);
+        ArgumentNullException.ThrowIfNull(server);
+        ArgumentNullException.ThrowIfNull(streams);
+        await server.WriteAsync(OperatorFrame.Command, JsonSerializer.SerializeToUtf8Bytes(args), CancellationToken.None);
         using var done = new CancellationTokenSource();
-        var sending = SendInputAsync(relay, streams.Input, done.Token);
-        while (await relay.ReadAsync(CancellationToken.None) is var (kind, payload))
+        var sending = SendInputAsync(server, streams.Input, done.Token);
+        while (await server.ReadAsync(CancellationToken.None) is var (kind, payload))
         {
             switch (kind)
             {
@@ -55,10 +58,10 @@ internal static class OperatorClient
             }
         }
 
-        throw new IOException("the relay went away before the command was done");
+        throw new IOException("the server went away before the command was done");
     }
 
-    private static async Task SendInputAsync(OperatorChannel relay, Stream input, CancellationToken cancel)
+    private static async Task SendInputAsync(OperatorChannel server, Stream input, CancellationToken cancel)
     {
         var buffer = new byte[OperatorChannel.MaxFrameBytes];
         try
@@ -67,13 +70,13 @@ internal static class OperatorClient
             do
             {
                 read = await input.ReadAsync(buffer, cancel);
-                await relay.WriteAsync(OperatorFrame.Input, buffer.AsMemory(0, read), cancel);
+                await server.WriteAsync(OperatorFrame.Input, buffer.AsMemory(0, read), cancel);
             }
             while (read > 0);
         }
         catch (Exception exception) when (exception is IOException or OperationCanceledException or ObjectDisposedException)
         {
-            // the relay has what it wanted, or is gone, and the reader of its answers says so
+            // the server has what it wanted, or is gone, and the reader of its answers says so
         }
     }
 }

@@ -1,33 +1,37 @@
 using System.Buffers.Binary;
 
-namespace Marmot.Relay.Operator;
+namespace Marmot.Hosting.Operating;
 
-/// <summary>What goes over the socket between a command and the running relay.</summary>
-internal enum OperatorFrame : byte
+/// <summary>What goes over the socket between a command and the running server.</summary>
+#pragma warning disable CA1028 // one byte on the wire
+public enum OperatorFrame : byte
+#pragma warning restore CA1028
 {
-    /// <summary>To the relay, first: the command line, a JSON array of strings.</summary>
+    /// <summary>To the server, first: the command line, a JSON array of strings.</summary>
     Command = (byte)'C',
 
-    /// <summary>To the relay: a piece of the input; an empty one ends it.</summary>
+    /// <summary>To the server: a piece of the input; an empty one ends it.</summary>
     Input = (byte)'I',
 
-    /// <summary>From the relay: a piece of the output.</summary>
+    /// <summary>From the server: a piece of the output.</summary>
     Output = (byte)'O',
 
-    /// <summary>From the relay: a sentence for the operator.</summary>
+    /// <summary>From the server: a sentence for the operator.</summary>
     Words = (byte)'W',
 
-    /// <summary>From the relay: how far it is.</summary>
+    /// <summary>From the server: how far it is.</summary>
     Progress = (byte)'P',
 
-    /// <summary>From the relay, last: the exit code, one byte.</summary>
+    /// <summary>From the server, last: the exit code, one byte.</summary>
     Exit = (byte)'X',
 }
 
 /// <summary>Frames over a local socket: a letter, the length as u32 big-endian, the bytes.</summary>
 /// <remarks>One reader and, guarded by a semaphore, any writer.</remarks>
-internal sealed class OperatorChannel(Stream stream) : IDisposable
+/// <param name="stream">Owned.</param>
+public sealed class OperatorChannel(Stream stream) : IDisposable
 {
+    /// <summary>Longest payload of a frame; longer ones are sent in pieces.</summary>
     public const int MaxFrameBytes = 64 * 1024;
     private const int HeaderSize = 5;
     private readonly SemaphoreSlim _writing = new(1);
@@ -77,6 +81,7 @@ internal sealed class OperatorChannel(Stream stream) : IDisposable
         }
     }
 
+    /// <inheritdoc/>
     public void Dispose()
     {
         _writing.Dispose();

@@ -36,6 +36,9 @@ internal sealed class BranchTree
     /// <summary>Epoch of a state that is kept.</summary>
     public ulong EpochOf(in Bytes32 state) => _nodes[state].Epoch;
 
+    /// <summary>Puts the tip where the group stands: of a tree that is read from a store, or after an own commit has its OK.</summary>
+    public void Stand(in Bytes32 state) => Tip = _nodes[state].State;
+
     /// <summary>Adds a valid commit. False when its parent is not kept: it stays parked.</summary>
     public bool TryAdd(in Bytes32 parent, BranchCommit commit)
     {

@@ -117,6 +117,9 @@ internal sealed class ConvergencePass(ConvergencePolicy policy, TimeProvider tim
         return Phase == PassPhase.Frozen;
     }
 
+    /// <summary>Freezes a pass that collects at once: all there is to read is here.</summary>
+    public void Freeze() => Phase = Phase == PassPhase.Collecting ? PassPhase.Frozen : throw new InvalidOperationException("no pass is collecting");
+
     /// <summary>The pass is resolved. What came since it froze opens the next one, if it is of that kind.</summary>
     public void Close()
     {

@@ -8,8 +8,42 @@ namespace Marmot.Client.Convergence;
 /// <param name="Epoch">Its epoch.</param>
 /// <param name="Parent">The state before it; null for the one joined in.</param>
 /// <param name="Commit">Digest of the commit that led to it; null for the one joined in.</param>
-/// <param name="Bytes">Size of its snapshot.</param>
-internal sealed record SnapshotEntry(Bytes32 State, ulong Epoch, Bytes32? Parent, Bytes32? Commit, int Bytes);
+/// <param name="Bytes">Size of its snapshot; 0 for a state on a branch that removes this client, of which only the place is known.</param>
+internal sealed record SnapshotEntry(Bytes32 State, ulong Epoch, Bytes32? Parent, Bytes32? Commit, int Bytes)
+{
+    /// <summary>The account that made the commit.</summary>
+    public Bytes32 Committer { get; init; }
+
+    /// <summary>True when the commit needs admin rights.</summary>
+    public bool IsPrivileged { get; init; }
+
+    /// <summary>Accounts that are known to have spoken in this state: what counts as witness of its branch, whether shown or withdrawn.</summary>
+    public IReadOnlyList<Bytes32> Witnesses { get; init; } = [];
+
+    /// <summary>Key of the outer envelopes made in this state; null in a state this client was removed from.</summary>
+    public byte[]? EnvelopeKey { get; init; }
+
+    /// <summary>Public id and relays of the state: what is made in it goes there.</summary>
+    public Bytes32? RoutingId { get; init; }
+
+    /// <summary>See <see cref="RoutingId"/>.</summary>
+    public IReadOnlyList<string> Relays { get; init; } = [];
+
+    /// <summary>True when the state began with an own commit made since the store was put back from a copy, or follows one that did: its ratchets are as the store knows them.</summary>
+    public bool IsFresh { get; init; }
+
+    /// <summary>True when the commit ended the group.</summary>
+    public bool IsDisbanded { get; init; }
+
+    /// <summary>SelfRemove proposals that wait in this state.</summary>
+    public IReadOnlyList<WaitingLeave> Leaves { get; init; } = [];
+}
+
+/// <summary>A SelfRemove that waits for its commit.</summary>
+/// <param name="Leaf">Who leaves.</param>
+/// <param name="Digest">SHA-256 of the MLSMessage: of several of one leaf the smallest is committed.</param>
+/// <param name="Reference">Its ProposalRef.</param>
+internal sealed record WaitingLeave(int Leaf, Bytes32 Digest, byte[] Reference);
 
 /// <summary>
 /// The MLS states a rewind may need: one of every state, taken as its epoch begins, also inside a pass, as long as its epoch lies in the window. Bounded in
@@ -53,11 +87,50 @@ internal sealed class StateSnapshots
     /// <summary>Keeps a state as its epoch begins. One that is known is written again: it may have used generations since.</summary>
     public void Put(StoreBatch batch, SnapshotEntry entry, byte[] state)
     {
-        entry = entry with { Bytes = state.Length };
-        _entries[entry.State] = entry;
-        batch.PutJson(EntryKey(entry.State.ToString()), entry);
+        Note(batch, entry with { Bytes = state.Length });
         batch.Put(StateKey(entry.State), state);
     }
+
+    /// <summary>Writes what is known of a state, not the state itself.</summary>
+    public void Note(StoreBatch batch, SnapshotEntry entry)
+    {
+        _entries[entry.State] = entry;
+        batch.PutJson(EntryKey(entry.State.ToString()), entry);
+    }
+
+    /// <summary>Drops a state.</summary>
+    public void Drop(StoreBatch batch, in Bytes32 state)
+    {
+        if (_entries.TryGetValue(state, out var entry))
+        {
+            Remove(batch, entry);
+        }
+    }
+
+    /// <summary>The states as a tree with its tip where the group stands; states that hang on none of the own line are not in it.</summary>
+    public BranchTree Tree(in Bytes32 tip)
+    {
+        var root = _entries[tip];
+        while (root.Parent is { } parent && _entries.TryGetValue(parent, out var above))
+        {
+            root = above;
+        }
+
+        var tree = new BranchTree(_policy, root.State, root.Epoch);
+        foreach (var entry in _entries.Values.Where(entry => entry.State != root.State && entry.Epoch > root.Epoch).OrderBy(entry => entry.Epoch))
+        {
+            if (entry is { Parent: { } parent, Commit: { } commit })
+            {
+                tree.TryAdd(parent, new BranchCommit(entry.Epoch, entry.State, entry.Committer, entry.IsPrivileged, commit));
+            }
+        }
+
+        tree.Stand(tip);
+        return tree;
+    }
+
+    /// <summary>Who is known to have spoken in which state.</summary>
+    public IEnumerable<HeldMessage> Witnesses => _entries.Values.SelectMany(entry => entry.Witnesses.Select(sender => new HeldMessage(entry.State, sender)));
 
     /// <summary>The bytes of a state; null when it is not kept.</summary>
     public byte[]? Get(StoreBatch batch, in Bytes32 state) => _entries.ContainsKey(state) ? batch.Get(StateKey(state), _store) : null;
@@ -86,7 +159,8 @@ internal sealed class StateSnapshots
         }
     }
 
-    private HashSet<Bytes32> OwnLine(in Bytes32 tip)
+    /// <summary>The states from the oldest kept to the tip.</summary>
+    public HashSet<Bytes32> OwnLine(in Bytes32 tip)
     {
         var line = new HashSet<Bytes32>();
         Bytes32? next = tip;

@@ -454,7 +454,7 @@ internal sealed partial class GroupSession : IDisposable
     }
 
     // The engine does not hand it out by itself; a GroupInfo begins with the group context, which holds it behind the tree hash (RFC 9420, 8.1).
-    private static string ConfirmedTranscriptHash(MlsGroup mls)
+    internal static string ConfirmedTranscriptHash(MlsGroup mls)
     {
         var reader = new TlsReader(mls.GroupInfo(withTree: false).ToBytes());
         reader.ReadFixed(2 + 2 + 2 + 2); // version, wire format; version, cipher suite

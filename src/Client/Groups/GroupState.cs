@@ -13,6 +13,9 @@ public sealed record GroupState
     /// <summary>MLS group id, hex; secret outside the group.</summary>
     public required string GroupId { get; init; }
 
+    /// <summary>The generation of Marmot the group is of.</summary>
+    public Profiles.MarmotProfile Profile { get; init; } = Profiles.MarmotProfile.Mip;
+
     /// <summary>The public routing id.</summary>
     public required Bytes32 NostrGroupId { get; init; }
 
@@ -54,6 +57,9 @@ public sealed record GroupState
 
     /// <summary>confirmed_transcript_hash, hex.</summary>
     public required string ConfirmedTranscriptHash { get; init; }
+
+    /// <summary>The state's convergence commitment (adopted profile): two members with the same one agree on everything; null in other groups.</summary>
+    public Bytes32? ConvergenceCommitment { get; init; }
 
     /// <summary>Seconds after which messages disappear; null for off.</summary>
     public ulong? DisappearingSeconds { get; init; }

@@ -15,6 +15,7 @@ public sealed partial class Group
     private List<PendingProposal> Choose(List<Proposal> values, CommitRequest request, ResumptionUsage usage)
     {
         if (_epoch.Proposals.Count == 0) return [];
+        if (request.IncludeReferences is { } references) return [.. _epoch.Proposals.Where(p => references.Any(r => r.AsSpan().SequenceEqual(p.Reference)))];
         if (request.IncludePending is { } wanted) return [.. _epoch.Proposals.Where(p => wanted(p.Sender, p.Proposal))];
         var taken = new List<PendingProposal>();
         var own = Sender.Member(OwnLeaf);

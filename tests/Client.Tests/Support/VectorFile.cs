@@ -13,6 +13,14 @@ internal static class VectorFile
         return document.RootElement.Clone();
     }
 
+    /// <summary>A gzipped file under Vectors/adopted.</summary>
+    public static JsonElement ReadAdopted(string name)
+    {
+        using var stream = new System.IO.Compression.GZipStream(File.OpenRead(Path.Combine(AppContext.BaseDirectory, "Vectors", "adopted", name + ".json.gz")), System.IO.Compression.CompressionMode.Decompress);
+        using var document = JsonDocument.Parse(stream);
+        return document.RootElement.Clone();
+    }
+
     public static string Text(this JsonElement element, string name) => element.GetProperty(name).GetString()!;
 
     public static byte[] Bytes(this JsonElement element, string name) => Convert.FromHexString(element.Text(name));

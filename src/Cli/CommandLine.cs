@@ -20,7 +20,7 @@ internal static class CommandLine
 
           init --relay URL...         make an account here and publish its key package; again: changes what is named
                [--blossom URL...] [--inbox-relay URL...] [--key-package-relay URL...]
-               [--name TEXT] [--key-file FILE with an nsec]
+               [--name TEXT] [--key-file FILE with an nsec] [--profile mip|adopted]
           whoami                      the account, and what waits to be sent
           key-package [list]          own key packages
           key-package publish [--legacy] [--once] [--slot D] | rotate [REF] | delete REF
@@ -30,6 +30,7 @@ internal static class CommandLine
           group invite GROUP NPUB...  | remove GROUP NPUB | admin GROUP NPUB...
           group rename GROUP NAME     | describe GROUP TEXT
           group image GROUP set FILE|get FILE|remove
+          group retention GROUP SECONDS (0: off) | disband GROUP (adopted profile)
           send GROUP TEXT             | send GROUP - reads standard input | react GROUP MESSAGE [EMOJI]
           messages GROUP [--last N]
           sync [--follow]             join, read, renew keys; with --follow stay and print

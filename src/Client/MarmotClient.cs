@@ -1,7 +1,9 @@
 using Marmot.Client.Accounts;
+using Marmot.Client.Adopted;
 using Marmot.Client.Groups;
 using Marmot.Client.KeyPackages;
 using Marmot.Client.Media;
+using Marmot.Client.Profiles;
 using Marmot.Client.Push;
 using Marmot.Client.Relays;
 using Marmot.Client.Sending;
@@ -21,7 +23,7 @@ namespace Marmot.Client;
 /// Every step is stored before its result leaves the process; after a crash <see cref="ResumeAsync"/> (or any sync) goes on where it stopped. What cannot be
 /// done throws <see cref="ClientException"/> and leaves the state as it was. Thread-safe: steps that change a group run one after another.
 /// </remarks>
-public sealed class MarmotClient : IAsyncDisposable
+public sealed partial class MarmotClient : IAsyncDisposable
 {
     /// <summary>Members added by one commit: above about 80 a Welcome no longer passes through deployed clients.</summary>
     public const int InviteBatch = 50;
@@ -39,6 +41,9 @@ public sealed class MarmotClient : IAsyncDisposable
     private readonly GroupMedia _media;
     private readonly GroupPush _push;
     private readonly Outbox _outbox;
+    private readonly AdoptedGroups _adopted;
+    private readonly AdoptedMedia _adoptedMedia;
+    private readonly AdoptedPush _adoptedPush;
 
     private MarmotClient(Account account, IRelayNetwork network)
     {
@@ -50,7 +55,8 @@ public sealed class MarmotClient : IAsyncDisposable
         var commits = new CommitPublisher(account, _relays, _outbox);
         _finder = new KeyPackageFinder(account, _relays);
         _keyPackages = new KeyPackagePublisher(account, _sessions, _relays);
-        _welcomes = new WelcomeInbox(account, _sessions, _relays);
+        _adopted = new AdoptedGroups(account, _relays, _outbox);
+        _welcomes = new WelcomeInbox(account, _sessions, _relays, _adopted);
         _sync = new GroupSync(account, _sessions, _relays, _outbox, commits, _welcomes, _keyPackages);
         var renewal = new KeyRenewal(_sessions, _sync, commits);
         _changes = new GroupChanges(account, _sessions, _relays, _outbox, commits, _finder, renewal);
@@ -58,6 +64,8 @@ public sealed class MarmotClient : IAsyncDisposable
         _blossom = new BlossomClient(account.Time);
         _media = new GroupMedia(account, _sessions, commits, _messages, renewal, _blossom);
         _push = new GroupPush(account, _sessions, _relays, inboxes, _messages);
+        _adoptedMedia = new AdoptedMedia(account, _adopted, _blossom);
+        _adoptedPush = new AdoptedPush(account, _adopted, _push);
     }
 
     /// <summary>The account's public key.</summary>
@@ -70,7 +78,10 @@ public sealed class MarmotClient : IAsyncDisposable
     public int OutboxCount => _outbox.Count;
 
     /// <summary>MLS group ids of all groups, active ones first.</summary>
-    public IReadOnlyList<string> GroupIds => [.. _sessions.All.OrderByDescending(one => one.IsActive).ThenBy(one => one.JoinedAt).Select(one => one.GroupId)];
+    public IReadOnlyList<string> GroupIds =>
+        [.. _sessions.All.Select(one => (one.IsActive, one.JoinedAt, one.GroupId))
+            .Concat(_adopted.All.Select(one => (one.IsActive, one.JoinedAt, one.GroupId))).OrderByDescending(one => one.IsActive).ThenBy(one => one.JoinedAt)
+            .Select(one => one.GroupId)];
 
     /// <summary>True when the store holds an account.</summary>
     public static bool HasAccount(ClientStore store) => store.Get(AccountRecord.Key) is not null;
@@ -114,21 +125,34 @@ public sealed class MarmotClient : IAsyncDisposable
             published.Add(await _relays.PublishAsync(list, everywhere, cancellationToken));
         }
 
+        if (_account.Settings.Profile == MarmotProfile.Adopted)
+        {
+            var general = NostrEvent.Create(
+                _account.Key, MarmotNumbers.RelayListKind,
+                    [.. RelayUrls.Distinct([.. _account.Settings.KeyPackageRelays, .. _account.Settings.Relays]).Select(relay => new[] { "r", relay })],
+                    string.Empty,
+                _account.TakeCreatedAt(MarmotNumbers.RelayListKind, string.Empty));
+            published.Add(await _relays.PublishAsync(general, everywhere, cancellationToken));
+        }
+
         return published;
     }
 
     /// <summary>The group as it is here; ask relays with <see cref="SyncAsync"/> first.</summary>
-    public GroupState GetState(string groupId) => _sessions.Read(groupId, session => session.State());
+    public GroupState GetState(string groupId) =>
+        _adopted.Has(groupId) ? _adopted.Read(groupId, group => group.Describe()) : _sessions.Read(groupId, session => session.State());
 
     /// <summary>How many messages a group has here, own ones too.</summary>
-    public int CountMessages(string groupId) => _sessions.Read(groupId, session => session.MessageCount);
+    public int CountMessages(string groupId) =>
+        _adopted.Has(groupId) ? _adopted.Read(groupId, group => group.Messages().Count) : _sessions.Read(groupId, session => session.MessageCount);
 
     /// <summary>Messages in arrival order, own ones too. Old ones are read from disk: ask for a part of a long history, not for all of it.</summary>
     /// <param name="groupId">MLS group id or public id, hex.</param>
     /// <param name="skip">How many of the oldest to leave out.</param>
     /// <param name="take">How many at most.</param>
     public IReadOnlyList<GroupMessage> GetMessages(string groupId, int skip = 0, int take = int.MaxValue) =>
-        _sessions.Read(groupId, session => session.History.Read(skip, take));
+        _adopted.Has(groupId) ? _adopted.Read(groupId, group => group.Messages(skip, take))
+            : _sessions.Read(groupId, session => session.History.Read(skip, take));
 
     /// <summary>The message with this inner event.</summary>
     /// <param name="groupId">MLS group id or public id, hex.</param>
@@ -136,7 +160,10 @@ public sealed class MarmotClient : IAsyncDisposable
     /// <exception cref="ClientException">There is none, or more than one begins so.</exception>
     public GroupMessage GetMessage(string groupId, string id)
     {
-        var found = id.Length < 4 ? [] : _sessions.Read(groupId, session => session.History.Find(id).Take(2).ToList());
+        var found = id.Length < 4 ? []
+            : _adopted.Has(groupId) ? _adopted.Read(groupId, group =>
+                group.Messages().Where(one => one.Rumor.Id.ToString().StartsWith(id, StringComparison.Ordinal)).Take(2).ToList())
+            : _sessions.Read(groupId, session => session.History.Find(id).Take(2).ToList());
         return found.Count == 1 ? found[0] : throw new ClientException(found.Count == 0 ? $"no message {id}" : $"more than one message begins with {id}");
     }
 
@@ -148,14 +175,15 @@ public sealed class MarmotClient : IAsyncDisposable
     /// <param name="cancellationToken">Ends the wait for other steps.</param>
     public Task<GroupState> CreateGroupAsync(string name, string description, IReadOnlyList<string>? relays = null, IReadOnlyList<Bytes32>? admins = null,
         CancellationToken cancellationToken = default) =>
-        _changes.CreateGroupAsync(name, description, relays, admins, cancellationToken);
+        _account.Settings.Profile == MarmotProfile.Adopted ? _adopted.CreateAsync(FoundingOf(name, description, relays, admins), cancellationToken)
+            : _changes.CreateGroupAsync(name, description, relays, admins, cancellationToken);
 
     /// <summary>Adds accounts by their published key packages, <see cref="InviteBatch"/> a commit; each Welcome leaves after a relay took its commit.</summary>
     /// <returns>What was published; empty when all of them are members by these key packages already, as after an invitation that was cut off and is
     /// repeated.</returns>
     /// <exception cref="ClientException">An account has no usable key package (then nobody is added), or no relay took a commit.</exception>
     public Task<IReadOnlyList<PublishedEvent>> InviteAsync(string groupId, IReadOnlyList<Bytes32> accounts, CancellationToken cancellationToken = default) =>
-        _changes.InviteAsync(groupId, accounts, cancellationToken);
+        _adopted.Has(groupId) ? InviteAdoptedAsync(groupId, accounts, cancellationToken) : _changes.InviteAsync(groupId, accounts, cancellationToken);
 
     /// <summary>Adds the owners of these key packages in one commit.</summary>
     public Task<IReadOnlyList<PublishedEvent>> InviteAsync(string groupId, IReadOnlyList<KeyPackageEvent> keyPackages,
@@ -164,24 +192,25 @@ public sealed class MarmotClient : IAsyncDisposable
 
     /// <summary>Renews the own keys (MIP-02: within a day of joining; later from time to time).</summary>
     public Task<IReadOnlyList<PublishedEvent>> SelfUpdateAsync(string groupId, CancellationToken cancellationToken = default) =>
-        _changes.SelfUpdateAsync(groupId, cancellationToken);
+        _adopted.Has(groupId) ? _adopted.SelfUpdateAsync(groupId, cancellationToken) : _changes.SelfUpdateAsync(groupId, cancellationToken);
 
     /// <summary>Changes name, description, admins, relays, routing id or timer; admins only.</summary>
     public Task<IReadOnlyList<PublishedEvent>> UpdateGroupAsync(string groupId, GroupChange change, CancellationToken cancellationToken = default) =>
-        _changes.UpdateGroupAsync(groupId, change, cancellationToken);
+        _adopted.Has(groupId) ? _adopted.ChangeAsync(groupId, _ => AdoptedChange.Of(change), cancellationToken)
+            : _changes.UpdateGroupAsync(groupId, change, cancellationToken);
 
     /// <summary>Removes every leaf of an account and its admin right in the same commit; admins only.</summary>
     public Task<IReadOnlyList<PublishedEvent>> RemoveAsync(string groupId, Bytes32 account, CancellationToken cancellationToken = default) =>
-        _changes.RemoveAsync(groupId, account, cancellationToken);
+        _adopted.Has(groupId) ? RemoveAdoptedAsync(groupId, account, cancellationToken) : _changes.RemoveAsync(groupId, account, cancellationToken);
 
     /// <summary>Asks to be taken out: a proposal that any member (self_remove) or an admin commits. An admin steps down first.</summary>
     public Task<IReadOnlyList<PublishedEvent>> LeaveAsync(string groupId, CancellationToken cancellationToken = default) =>
-        _changes.LeaveAsync(groupId, cancellationToken);
+        _adopted.Has(groupId) ? LeaveAdoptedAsync(groupId, cancellationToken) : _changes.LeaveAsync(groupId, cancellationToken);
 
     /// <summary>Commits the proposals that wait, as far as this client may: members who leave; an admin also what others propose.</summary>
     /// <returns>Empty when nothing waits.</returns>
     public Task<IReadOnlyList<PublishedEvent>> CommitPendingAsync(string groupId, CancellationToken cancellationToken = default) =>
-        _changes.CommitPendingAsync(groupId, cancellationToken);
+        _adopted.Has(groupId) ? _adopted.CommitLeavesAsync(groupId, cancellationToken) : _changes.CommitPendingAsync(groupId, cancellationToken);
 
     /// <summary>Sends a message to a group.</summary>
     /// <param name="groupId">MLS group id or public id, hex.</param>
@@ -192,7 +221,8 @@ public sealed class MarmotClient : IAsyncDisposable
     /// <exception cref="ClientException">Every relay refused it.</exception>
     public Task<SentMessage> SendAsync(string groupId, string content, int kind = MarmotNumbers.ChatKind, IReadOnlyList<string[]>? tags = null,
         CancellationToken cancellationToken = default) =>
-        _messages.SendAsync(groupId, content, kind, tags, cancellationToken);
+        _adopted.Has(groupId) ? SendAdoptedAsync(groupId, content, kind, tags, cancellationToken)
+            : _messages.SendAsync(groupId, content, kind, tags, cancellationToken);
 
     /// <summary>Reacts to a message.</summary>
     /// <param name="groupId">MLS group id or public id, hex.</param>
@@ -200,7 +230,7 @@ public sealed class MarmotClient : IAsyncDisposable
     /// <param name="emoji">The reaction, such as + or an emoji.</param>
     /// <param name="cancellationToken">Ends the wait for relays.</param>
     public Task<SentMessage> ReactAsync(string groupId, Rumor message, string emoji, CancellationToken cancellationToken = default) =>
-        _messages.ReactAsync(groupId, message, emoji, cancellationToken);
+        SendAsync(groupId, emoji, MarmotNumbers.ReactionKind, [["e", message.Id.ToString()], ["p", message.PublicKey.ToString()]], cancellationToken);
 
     /// <summary>Reads what the group's relays have, lets it take effect, and settles what was left open.</summary>
     /// <param name="groupId">MLS group id or public id, hex.</param>
@@ -210,11 +240,20 @@ public sealed class MarmotClient : IAsyncDisposable
     /// <param name="cancellationToken">Ends it; what was read stays read.</param>
     public Task<GroupReport> SyncAsync(string groupId, ulong? untilEpoch = null, TimeSpan? wait = null, bool commitLeaves = false,
         CancellationToken cancellationToken = default) =>
-        _sync.SyncAsync(groupId, untilEpoch, wait, commitLeaves, cancellationToken);
+        _adopted.Has(groupId) ? _adopted.SyncAsync(groupId, untilEpoch, wait, commitLeaves, cancellationToken)
+            : _sync.SyncAsync(groupId, untilEpoch, wait, commitLeaves, cancellationToken);
 
     /// <summary>Reads every active group.</summary>
-    public Task<IReadOnlyDictionary<string, GroupReport>> SyncAllAsync(bool commitLeaves = false, CancellationToken cancellationToken = default) =>
-        _sync.SyncAllAsync(commitLeaves, cancellationToken);
+    public async Task<IReadOnlyDictionary<string, GroupReport>> SyncAllAsync(bool commitLeaves = false, CancellationToken cancellationToken = default)
+    {
+        var reports = new Dictionary<string, GroupReport>(await _sync.SyncAllAsync(commitLeaves, cancellationToken), StringComparer.Ordinal);
+        foreach (string id in _adopted.All.Where(group => group.IsActive).Select(group => group.GroupId).ToList())
+        {
+            reports[id] = await _adopted.SyncAsync(id, null, null, commitLeaves, cancellationToken);
+        }
+
+        return reports;
+    }
 
     /// <summary>Follows all groups live until cancelled: messages of others as they arrive, and invitations when they are wanted.</summary>
     /// <param name="onMessage">Called for each message, one at a time.</param>
@@ -222,15 +261,18 @@ public sealed class MarmotClient : IAsyncDisposable
     /// <param name="onJoined">Called for each group joined meanwhile, which is then followed too; null accepts no invitations.</param>
     /// <remarks>What a callback throws ends it and is thrown.</remarks>
     public Task WatchAsync(Func<GroupMessage, Task> onMessage, CancellationToken cancellationToken, Func<JoinedGroup, Task>? onJoined = null) =>
-        _sync.WatchAsync(onMessage, cancellationToken, onJoined);
+        new AdoptedWatch(_adopted, _sync, _account.Time).RunAsync(onMessage, cancellationToken, onJoined);
 
     /// <summary>The group events on the group's relays as they lie there, oldest first: for comparing and for finding faults.</summary>
     public Task<IReadOnlyList<NostrEvent>> FetchGroupEventsAsync(string groupId, CancellationToken cancellationToken = default) =>
-        _sync.FetchEventsAsync(groupId, cancellationToken);
+        _adopted.Has(groupId) ? _adopted.FetchEventsAsync(groupId, cancellationToken) : _sync.FetchEventsAsync(groupId, cancellationToken);
 
     /// <summary>Goes on where a crash or a lost connection stopped: pending commits, Welcomes owed, messages not yet taken.</summary>
-    public Task ResumeAsync(CancellationToken cancellationToken = default) =>
-        _sync.ResumeAsync(cancellationToken);
+    public async Task ResumeAsync(CancellationToken cancellationToken = default)
+    {
+        await _sync.ResumeAsync(cancellationToken);
+        await _adopted.ResumeAsync(cancellationToken);
+    }
 
     /// <summary>Reads the inbox and joins every group somebody rightly invites to.</summary>
     /// <param name="wait">How long to listen when the inbox brings nothing new.</param>
@@ -312,7 +354,8 @@ public sealed class MarmotClient : IAsyncDisposable
     /// <param name="cancellationToken">Ends it.</param>
     public Task<SentMessage> SendFileAsync(string groupId, ReadOnlyMemory<byte> file, string mimeType, string filename, string caption = "",
         CancellationToken cancellationToken = default) =>
-        _media.SendFileAsync(groupId, file, mimeType, filename, caption, cancellationToken);
+        _adopted.Has(groupId) ? _adoptedMedia.SendFileAsync(groupId, file, mimeType, filename, caption, cancellationToken)
+            : _media.SendFileAsync(groupId, file, mimeType, filename, caption, cancellationToken);
 
     /// <summary>Fetches and decrypts the file of a message.</summary>
     /// <param name="groupId">MLS group id or public id, hex.</param>
@@ -320,45 +363,47 @@ public sealed class MarmotClient : IAsyncDisposable
     /// <param name="cancellationToken">Ends it.</param>
     /// <exception cref="ClientException">The reference is not valid (mip04-v1 is refused), or the file cannot be had.</exception>
     public Task<(MediaReference Media, byte[] File)> GetFileAsync(string groupId, Rumor message, CancellationToken cancellationToken = default) =>
-        _media.GetFileAsync(groupId, message, cancellationToken);
+        _adopted.Has(groupId) ? _adoptedMedia.GetFileAsync(groupId, message, cancellationToken) : _media.GetFileAsync(groupId, message, cancellationToken);
 
     /// <summary>Gives the group a picture: encrypted, in Blossom, its keys in the group data (MIP-01). Admins only.</summary>
     public Task<IReadOnlyList<PublishedEvent>> SetImageAsync(string groupId, ReadOnlyMemory<byte> image, CancellationToken cancellationToken = default) =>
-        _media.SetImageAsync(groupId, image, cancellationToken);
+        _adopted.Has(groupId) ? _adoptedMedia.SetPictureAsync(groupId, image, cancellationToken) : _media.SetImageAsync(groupId, image, cancellationToken);
 
     /// <summary>Takes the picture away and asks the servers to delete it. Admins only.</summary>
     public Task<IReadOnlyList<PublishedEvent>> RemoveImageAsync(string groupId, CancellationToken cancellationToken = default) =>
-        _media.RemoveImageAsync(groupId, cancellationToken);
+        _adopted.Has(groupId) ? _adoptedMedia.RemovePictureAsync(groupId, cancellationToken) : _media.RemoveImageAsync(groupId, cancellationToken);
 
     /// <summary>The group's picture; null when it has none.</summary>
     public Task<byte[]?> GetImageAsync(string groupId, CancellationToken cancellationToken = default) =>
-        _media.GetImageAsync(groupId, cancellationToken);
+        _adopted.Has(groupId) ? _adoptedMedia.GetPictureAsync(groupId, cancellationToken) : _media.GetImageAsync(groupId, cancellationToken);
 
     /// <summary>Tells the group, encrypted to the server, how to ring this device (MIP-05, kind 447).</summary>
     public Task<SentMessage> RegisterPushAsync(string groupId, PushRegistration registration, CancellationToken cancellationToken = default) =>
-        _push.RegisterAsync(groupId, registration, cancellationToken);
+        _adopted.Has(groupId) ? _adoptedPush.RegisterAsync(groupId, registration, cancellationToken)
+            : _push.RegisterAsync(groupId, registration, cancellationToken);
 
     /// <summary>Takes this device's token back (kind 449).</summary>
     public Task<SentMessage> UnregisterPushAsync(string groupId, CancellationToken cancellationToken = default) =>
-        _push.UnregisterAsync(groupId, cancellationToken);
+        _adopted.Has(groupId) ? _adoptedPush.UnregisterAsync(groupId, cancellationToken) : _push.UnregisterAsync(groupId, cancellationToken);
 
     /// <summary>The tokens of the other members, as the group's gossip has them.</summary>
     public IReadOnlyList<GossipToken> GetPushTokens(string groupId) =>
-        _push.Tokens(groupId);
+        _adopted.Has(groupId) ? _adoptedPush.Tokens(groupId) : _push.Tokens(groupId);
 
     /// <summary>
     /// Answers updates nobody has answered with what is known (kind 448). Only the member with the lowest leaf does, so that a large group does not answer in
     /// chorus.
     /// </summary>
     public Task<IReadOnlyList<SentMessage>> AnswerPushGossipAsync(string groupId, CancellationToken cancellationToken = default) =>
-        _push.AnswerGossipAsync(groupId, cancellationToken);
+        _adopted.Has(groupId) ? Task.FromResult<IReadOnlyList<SentMessage>>([])
+            : _push.AnswerGossipAsync(groupId, cancellationToken); // entries of marmot-push-v1 are signed by their owners and need no answer
 
     /// <summary>Rings the other members' devices: one trigger a server and dialect, with decoys of other groups, after a random pause (MIP-05).</summary>
     /// <param name="groupId">MLS group id or public id, hex.</param>
     /// <param name="maxPause">Longest pause; null for two seconds.</param>
     /// <param name="cancellationToken">Ends it.</param>
     public Task<IReadOnlyList<PublishedEvent>> NotifyAsync(string groupId, TimeSpan? maxPause = null, CancellationToken cancellationToken = default) =>
-        _push.NotifyAsync(groupId, maxPause, cancellationToken);
+        _adopted.Has(groupId) ? _adoptedPush.NotifyAsync(groupId, cancellationToken) : _push.NotifyAsync(groupId, maxPause, cancellationToken);
 
     /// <summary>Sends encrypted tokens to a server as one trigger under throw-away keys. marmot-push-v1 triggers are padded with random blocks up to a power of
     /// two, to hide their number.</summary>
@@ -387,6 +432,12 @@ public sealed class MarmotClient : IAsyncDisposable
             published.AddRange(await SelfUpdateAsync(session.GroupId, cancellationToken));
         }
 
+        foreach (string id in _adopted.All.Where(group => group.NeedsSelfUpdate || group.NeedsFreshKeys).Select(group => group.GroupId).ToList())
+        {
+            await _adopted.SyncAsync(id, null, null, commitLeaves: false, cancellationToken);
+            published.AddRange(await _adopted.SelfUpdateAsync(id, cancellationToken));
+        }
+
         published.AddRange(await _keyPackages.RenewAsync(cancellationToken));
         published.AddRange(await _push.RenewAsync(cancellationToken));
         return published;
@@ -405,6 +456,7 @@ public sealed class MarmotClient : IAsyncDisposable
         await _relays.Network.DisposeAsync();
         _blossom.Dispose();
         _sessions.Dispose();
+        _adopted.Dispose();
         _account.Dispose();
     }
 }

@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using Marmot.Client;
 using Marmot.Client.Groups;
+using Marmot.Client.Profiles;
 using Marmot.Client.Relays;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
@@ -14,6 +15,8 @@ internal static class AgentJson
     public static JsonObject Of(GroupState state) => new()
     {
         ["groupId"] = state.GroupId,
+        ["profile"] = MarmotProfiles.Name(state.Profile),
+        ["convergenceCommitment"] = state.ConvergenceCommitment?.ToString(),
         ["nostrGroupId"] = state.NostrGroupId.ToString(),
         ["epoch"] = state.Epoch,
         ["members"] = Of(state.Members),

@@ -3,6 +3,7 @@ using System.Text.Json.Nodes;
 using Marmot.Client;
 using Marmot.Client.Accounts;
 using Marmot.Client.Groups;
+using Marmot.Client.Profiles;
 using Marmot.Client.KeyPackages;
 using Marmot.Client.Relays;
 using Marmot.Client.Storage;
@@ -48,6 +49,10 @@ internal sealed partial class AgentSession : IAsyncDisposable
         ["selfUpdate"] = async (request, token) => Published(await Client.SelfUpdateAsync(request.Group, token)),
         ["updateMetadata"] = UpdateMetadataAsync,
         ["removeMember"] = async (request, token) => Published(await Client.RemoveAsync(request.Group, request.Key("pubkey"), token)),
+        ["setRetention"] = async (request, token) =>
+            Published(await Client.SetRetentionAsync(request.Group,
+            (ulong)Math.Max(0, request.OptionalNumber("seconds") ?? throw new ClientException("seconds is missing")), token)),
+        ["disband"] = async (request, token) => Published(await Client.DisbandAsync(request.Group, token)),
         ["leave"] = async (request, token) => Published(await Client.LeaveAsync(request.Group, token)),
         ["commitPending"] = async (request, token) => Published(await Client.CommitPendingAsync(request.Group, token)),
         ["groupState"] = (request, _) => Done(State(Client.GetState(request.Group))),
@@ -135,6 +140,7 @@ internal sealed partial class AgentSession : IAsyncDisposable
             KeyPackageRelays = request.OptionalTexts("keyPackageRelays") ?? [],
             BlossomServers = request.OptionalTexts("blossomServers") ?? [],
             Slot = request.OptionalText("clientId") ?? "",
+            Profile = MarmotProfiles.Parse(request.OptionalText("profile") ?? "mip"),
         };
         SecretKey? key = null;
         if (request.OptionalText("nsec") is { } nsec && !SecretKey.TryParse(nsec, out key))
@@ -156,6 +162,16 @@ internal sealed partial class AgentSession : IAsyncDisposable
 
                 if (!isNew)
                 {
+                    // Nobody who does not say so changes the profile; moving takes its key packages along.
+                    if (request.OptionalText("profile") is null)
+                    {
+                        settings = settings with { Profile = _client.Settings.Profile };
+                    }
+                    else if (settings.Profile != _client.Settings.Profile)
+                    {
+                        throw new ClientException("the state folder holds an account of another profile");
+                    }
+
                     _client.Configure(settings);
                     await _client.ResumeAsync(cancellationToken);
                 }

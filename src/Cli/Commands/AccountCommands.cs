@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using Marmot.Cli.Agent;
 using Marmot.Client;
+using Marmot.Client.Profiles;
 using Marmot.Client.Accounts;
 using Marmot.Protocol.Addresses;
 using Marmot.Protocol.Encoding;
@@ -19,6 +20,7 @@ internal static class AccountCommands
         var keyPackages = args.Options("--key-package-relay");
         var blossom = args.Options("--blossom");
         string? keyFile = args.Option("--key-file");
+        string? profile = args.Option("--profile");
         args.End();
 
         // Again: what is not named stays as it is. A list of relays that was never named follows the account's.
@@ -31,7 +33,14 @@ internal static class AccountCommands
             InboxRelays = inbox.Count > 0 ? inbox : old.InboxRelays.SequenceEqual(old.Relays) ? [] : old.InboxRelays,
             KeyPackageRelays = keyPackages.Count > 0 ? keyPackages : old.KeyPackageRelays.SequenceEqual(old.Relays) ? [] : old.KeyPackageRelays,
             BlossomServers = blossom.Count > 0 ? blossom : old.BlossomServers,
+            Profile = profile is null || !isNew ? old.Profile : MarmotProfiles.Parse(profile),
         };
+        bool moves = !isNew && profile is not null && MarmotProfiles.Parse(profile) != old.Profile;
+        if (moves && old.Profile == MarmotProfile.Adopted)
+        {
+            throw new ClientException("an account that speaks the adopted profile does not go back: peers would find key packages of both");
+        }
+
         if (settings.Relays.Count == 0)
         {
             throw new UsageException("init needs --relay URL");
@@ -71,7 +80,7 @@ internal static class AccountCommands
         }
 
         string npub = Nip19.EncodePublicKey(context.Client.PublicKey);
-        var published = await context.Client.PublishRelayListsAsync();
+        var published = moves ? await context.Client.MoveToAdoptedAsync() : await context.Client.PublishRelayListsAsync();
         PublishedKeyPackage package;
         try
         {
@@ -107,6 +116,7 @@ internal static class AccountCommands
             {
                 ["pubkey"] = context.Client.PublicKey.ToString(),
                 ["npub"] = npub,
+                ["profile"] = MarmotProfiles.Name(settings.Profile),
                 ["name"] = settings.Name,
                 ["relays"] = new JsonArray([.. settings.Relays.Select(relay => JsonValue.Create(relay))]),
                 ["blossomServers"] = new JsonArray([.. settings.BlossomServers.Select(server => JsonValue.Create(server))]),

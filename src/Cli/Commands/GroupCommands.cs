@@ -11,7 +11,7 @@ namespace Marmot.Cli.Commands;
 /// <summary><c>group ...</c>: every step looks at the relays first, so that it starts from the newest epoch.</summary>
 internal static class GroupCommands
 {
-    private const string Verbs = "group list|create|members|invite|remove|leave|rename|describe|admin|renew|image";
+    private const string Verbs = "group list|create|members|invite|remove|leave|rename|describe|admin|renew|image|retention|disband";
 
     public static async Task RunAsync(Context context, Arguments args)
     {
@@ -67,6 +67,17 @@ internal static class GroupCommands
                 }
 
                 await CommitAsync(context, group, () => context.Client.LeaveAsync(group), "you are out when another member has synced and you have");
+                return;
+            case "retention":
+                string seconds = args.Word("after how many seconds messages are deleted");
+                args.End();
+                ulong after = ulong.TryParse(seconds, System.Globalization.NumberStyles.None, System.Globalization.CultureInfo.InvariantCulture,
+                    out ulong number) ? number : throw new UsageException("the retention is a number of seconds");
+                await CommitAsync(context, group, () => context.Client.SetRetentionAsync(group, after));
+                return;
+            case "disband":
+                args.End();
+                await CommitAsync(context, group, () => context.Client.DisbandAsync(group), "the group ends for everybody who reads this");
                 return;
             case "rename":
                 string newName = args.Word("the new name");
@@ -137,10 +148,7 @@ internal static class GroupCommands
 
     /// <summary>A group in a line, with what its owner should know.</summary>
     internal static string Line(GroupState state) =>
-        $"{state.GroupId[..8]}  {state.Name}  {Context.Count(state.Leaves.Count, "member")}, epoch {state.Epoch}"
-        + (!state.IsActive
-            ? ", you are out"
-            : state.NeedsInvitation
-            ? ", it seems to have gone on without you: ask an admin to remove and invite you again"
+        $"{state.GroupId[..8]}  {state.Name}  {Context.Count(state.Leaves.Count, "member")}, epoch {state.Epoch}{(state.Profile == Marmot.Client.Profiles.MarmotProfile.Adopted ? ", adopted profile" : "")}"
+        + (!state.IsActive ? ", you are out" : state.NeedsInvitation ? ", it seems to have gone on without you: ask an admin to remove and invite you again"
             : "");
 }

@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using Marmot.Client.Groups;
+using Marmot.Client.Profiles;
 using Marmot.Client.Storage;
 using Marmot.Protocol.Addresses;
 using Marmot.Protocol.Encoding;
@@ -24,6 +25,12 @@ public sealed record AccountSettings
     /// <summary>The <c>d</c> tag of this device's key package, 64 hex digits. Empty: made at random once.</summary>
     public string Slot { get; init; } = string.Empty;
 
+    /// <summary>
+    /// The generation of Marmot this account speaks on kind 30443, and in which it makes groups: <see cref="MarmotProfile.Mip"/> (the default) or <see
+    /// cref="MarmotProfile.Adopted"/>. Never both; see <see cref="MarmotClient.MoveToAdoptedAsync"/>.
+    /// </summary>
+    public MarmotProfile Profile { get; init; } = MarmotProfile.Mip;
+
     /// <summary>Blossom servers for media and avatars, best first.</summary>
     public IReadOnlyList<string> BlossomServers { get; init; } = [];
 
@@ -34,6 +41,11 @@ public sealed record AccountSettings
         if (Relays.Concat(InboxRelays).Concat(KeyPackageRelays).FirstOrDefault(url => !RelayUrls.IsValid(url)) is { } wrong)
         {
             throw new ClientException($"a relay is a ws:// or wss:// URL, not {wrong}");
+        }
+
+        if (Profile is not (MarmotProfile.Mip or MarmotProfile.Adopted))
+        {
+            throw new ClientException("an account speaks the profile mip or adopted");
         }
 
         if (Slot.Length > 0)

@@ -1,3 +1,5 @@
+using Marmot.Client.Adopted;
+using Marmot.Client.Convergence;
 using Marmot.Client.Groups;
 using Marmot.Client.Storage;
 
@@ -23,6 +25,20 @@ internal static class PutBackCopy
             var record = StoreJson.Read<GroupRecord>(value);
             record.NeedsFreshKeys = record.IsActive;
             batch.PutJson(key, record);
+        }
+
+        foreach (var (key, value) in store.Scan("ag/"))
+        {
+            if (key.EndsWith("/record", StringComparison.Ordinal))
+            {
+                var record = StoreJson.Read<AdoptedRecord>(value);
+                record.IsCopy = true;
+                batch.PutJson(key, record);
+            }
+            else if (key.Contains("/state-entry/", StringComparison.Ordinal))
+            {
+                batch.PutJson(key, StoreJson.Read<SnapshotEntry>(value) with { IsFresh = false });
+            }
         }
 
         foreach (var (reference, record) in KeyPackageRecord.All(store).Where(one => one.Record is { IsUsedUp: false, RetireAt: 0 }))

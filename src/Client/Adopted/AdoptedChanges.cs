@@ -1,5 +1,4 @@
 using System.Security.Cryptography;
-using Marmot.Mls.Codec;
 using Marmot.Mls.Groups;
 using Marmot.Mls.Messages;
 using Marmot.Protocol.Components;
@@ -27,10 +26,14 @@ internal sealed record AdoptedFounding
 
 internal sealed partial class AdoptedGroup
 {
-    /// <summary>The first epoch of a new group, which exists at its creator only. Its first commit adds all who are invited and is not published, since nobody could use it.</summary>
+    /// <summary>
+    /// The first epoch of a new group, which exists at its creator only. Its first commit adds all who are invited and is not published, since nobody could
+    /// use it.
+    /// </summary>
     public static MlsGroup Found(SecretKey account, AdoptedFounding founding, DateTimeOffset now)
     {
-        SortedSet<ushort> required = [ComponentType.Profile, ComponentType.AdminPolicy, ComponentType.NostrRouting, ComponentType.AccountIdentityProof, ComponentType.Lifecycle];
+        SortedSet<ushort> required =
+            [ComponentType.Profile, ComponentType.AdminPolicy, ComponentType.NostrRouting, ComponentType.AccountIdentityProof, ComponentType.Lifecycle];
         var dictionary = AppDataDictionary.Empty
             .With(ComponentType.Profile, ProfileOf(founding.Name, founding.Description))
             .With(ComponentType.AdminPolicy, AdminPolicy.Of([account.PublicKey]).ToBytes())
@@ -53,8 +56,19 @@ internal sealed partial class AdoptedGroup
         return MlsGroup.Create(RandomNumberGenerator.GetBytes(16), leaf, AdoptedState.FirstExtensions(dictionary), new AdoptedLeafRule().Rules);
     }
 
+    /// <summary>The change that adds these, and makes admins of those the group was made for.</summary>
+    public AdoptedChange Invitation(IReadOnlyList<AdoptedInvitee> invitees)
+    {
+        var present = Describe().Members.Concat(invitees.Select(invitee => invitee.Account)).ToHashSet();
+        var admins = State.Admins.Admins.ToHashSet();
+        admins.UnionWith(_record.WantedAdmins.Where(present.Contains));
+        return new AdoptedChange { Add = [.. invitees], Admins = admins.Count > State.Admins.Admins.Count ? [.. admins] : null };
+    }
+
     /// <summary>Why a key package cannot be added to this group; null when it can. Names what it lacks.</summary>
-    public string? CannotAdd(KeyPackage package) => AdoptedKeyPackages.Fault(package, _time.GetUtcNow()) ?? (AdoptedLeaf.Missing(package.Leaf, State) is { Length: > 0 } missing ? $"it lacks {missing}" : null);
+    public string? CannotAdd(KeyPackage package) =>
+        AdoptedKeyPackages.Fault(package, _time.GetUtcNow()) ?? (AdoptedLeaf.Missing(package.Leaf, State) is { Length: > 0 } missing ? $"it lacks {missing}"
+        : null);
 
     /// <summary>The proposals that make the group what is wanted; empty when it is so already.</summary>
     private List<Proposal> Proposals(AdoptedChange change)

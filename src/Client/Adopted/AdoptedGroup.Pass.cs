@@ -1,4 +1,3 @@
-using System.Text;
 using Marmot.Client.Convergence;
 using Marmot.Client.Groups;
 using Marmot.Client.Storage;
@@ -310,7 +309,8 @@ internal sealed partial class AdoptedGroup
     private AdoptedMessage? Stored(int index) => _recent.TryGetValue(index, out var recent) ? recent : _store.GetJson<AdoptedMessage>(MessageKey(index));
 
     private IEnumerable<(int Index, AdoptedMessage Message)> AllStored() =>
-        Enumerable.Range(0, _record.Messages).Select(index => (Index: index, Message: Stored(index))).Where(one => one.Message is not null).Select(one => (one.Index, one.Message!));
+        Enumerable.Range(0, _record.Messages).Select(index => (Index: index, Message: Stored(index))).Where(one => one.Message is not null)
+            .Select(one => (one.Index, one.Message!));
 
     private void Report(IList<GroupMessage> list, AdoptedMessage message)
     {
@@ -321,15 +321,18 @@ internal sealed partial class AdoptedGroup
     }
 
     private GroupMessage? Shown(AdoptedMessage message) =>
-        TryReadRumor(message.RumorJson, out var rumor) ? new GroupMessage(GroupId, rumor, message.Epoch, message.EventId, message.IsOwn, message.SenderLeaf) : null;
+        TryReadRumor(message.RumorJson, out var rumor) ? new GroupMessage(GroupId, rumor, message.Epoch, message.EventId, message.IsOwn, message.SenderLeaf)
+            : null;
 
     /// <summary>The messages that are shown, own ones and those of others, in the order they came.</summary>
     public IReadOnlyList<GroupMessage> Messages(int skip = 0, int take = int.MaxValue) =>
-        [.. AllStored().Where(one => one.Message.IsShown && !IsDue(one.Message)).Skip(skip).Take(take).Select(one => Shown(one.Message)).OfType<GroupMessage>()];
+        [.. AllStored().Where(one => one.Message.IsShown && !IsDue(one.Message)).Skip(skip).Take(take).Select(one => Shown(one.Message))
+            .OfType<GroupMessage>()];
 
     /// <summary>The media secret of the message with this inner event; null when it is not known.</summary>
     public byte[]? MediaSecretOf(Bytes32 rumorId) =>
-        AllStored().Select(one => one.Message).FirstOrDefault(one => one.RumorId == rumorId && one.HasMedia) is { } message ? _store.Get(MediaKey(message.State)) : null;
+        AllStored().Select(one => one.Message).FirstOrDefault(one => one.RumorId == rumorId && one.HasMedia) is { } message
+            ? _store.Get(MediaKey(message.State)) : null;
 
     private string MessageKey(int index) => string.Create(System.Globalization.CultureInfo.InvariantCulture, $"{Prefix}m/{index:D10}");
 

@@ -16,20 +16,9 @@ namespace Marmot.Client.Adopted;
 /// <summary>What comes in: opened by the key of the state it was made in, judged there and nowhere else.</summary>
 internal sealed partial class AdoptedGroup
 {
-    /// <summary>Events that no key opens yet; the next is not stored.</summary>
-    private const int MaxDeferred = 256;
-
-    /// <summary>How often such an event is tried with new keys.</summary>
-    private const int MaxTries = 32;
-
-    /// <summary>How long it is kept.</summary>
-    private const long DeferredSeconds = 30L * 24 * 60 * 60;
-
     /// <summary>Commits that wait for a proposal.</summary>
     private const int MaxParked = 64;
 
-    private readonly Dictionary<Bytes32, Incoming> _deferred = [];
-    private readonly Dictionary<Bytes32, ParkedCommit> _parked = [];
     private readonly Dictionary<Bytes32, int> _keyOrder = []; // states in the order in which their keys became known
     private int _keysKnown;
 
@@ -354,7 +343,8 @@ internal sealed partial class AdoptedGroup
 
         Witness(step.Batch, state, sender);
         bool isOnLine = _states.OwnLine(_record.Tip).Contains(state);
-        var stored = new AdoptedMessage(Encoding.UTF8.GetString(application.Data), rumor.Id, state, application.Epoch, evt.Id, IsOwn: false, application.SenderLeaf);
+        var stored = new AdoptedMessage(Encoding.UTF8.GetString(application.Data), rumor.Id, state, application.Epoch, evt.Id, IsOwn: false,
+            application.SenderLeaf);
         Keep(step, stored, rumor, AdoptedState.Of(group), isOnLine);
         if (!isOnLine || (_pass.Phase == PassPhase.Collecting && HasRivals))
         {
@@ -374,7 +364,8 @@ internal sealed partial class AdoptedGroup
         }
     }
 
-    private bool HasRivals => _states.Entries.Values.Where(entry => entry.Parent is not null).GroupBy(entry => entry.Parent).Any(children => children.Count() > 1);
+    private bool HasRivals =>
+        _states.Entries.Values.Where(entry => entry.Parent is not null).GroupBy(entry => entry.Parent).Any(children => children.Count() > 1);
 
     private void Witness(StoreBatch batch, in Bytes32 state, in Bytes32 sender)
     {
@@ -392,7 +383,8 @@ internal sealed partial class AdoptedGroup
         try
         {
             using var document = JsonDocument.Parse(json);
-            if (document.RootElement.ValueKind != JsonValueKind.Object || !document.RootElement.EnumerateObject().Select(one => one.Name).Order(StringComparer.Ordinal).SequenceEqual(InnerMembers))
+            if (document.RootElement.ValueKind != JsonValueKind.Object
+                || !document.RootElement.EnumerateObject().Select(one => one.Name).Order(StringComparer.Ordinal).SequenceEqual(InnerMembers))
             {
                 return false;
             }
@@ -441,89 +433,5 @@ internal sealed partial class AdoptedGroup
         step.Report.Incidents.Add(new GroupIncident(eventId, GroupOutcome.Refused, reason));
     }
 
-    // Kept for keys that may come; what was tried often enough, or is too old, goes.
-    private void Defer(Step step, Incoming one)
-    {
-        bool isKnown = _deferred.ContainsKey(one.Event.Id);
-        one.At = Math.Min(one.At, Now);
-        if (one.Tries >= MaxTries || one.At < Now - DeferredSeconds)
-        {
-            Done(step, one);
-            step.Report.Incidents.Add(new GroupIncident(one.Event.Id, GroupOutcome.Stale));
-        }
-        else if (isKnown || _deferred.Count < MaxDeferred)
-        {
-            _deferred[one.Event.Id] = one;
-            if (!isKnown || one.Tries != one.StoredTries)
-            {
-                one.StoredTries = one.Tries;
-                step.Batch.PutJson(DeferredKey(one.Event.Id), new DeferredEvent(Encoding.UTF8.GetString(one.Event.Json.Span), one.At, one.Tries));
-            }
-
-            if (!isKnown)
-            {
-                step.Report.Incidents.Add(new GroupIncident(one.Event.Id, GroupOutcome.Parked));
-            }
-        }
-        else
-        {
-            HasOverflow = true;
-        }
-    }
-
-    private void LoadWaiting()
-    {
-        foreach (var (_, value) in _store.Scan(DeferredKey("")))
-        {
-            var stored = StoreJson.Read<DeferredEvent>(value);
-            if (NostrEvent.TryParse(Encoding.UTF8.GetBytes(stored.EventJson), out var evt, out _) && AdoptedGroupEvent.TryParse(evt, out var envelope, out _))
-            {
-                _deferred[evt.Id] = new Incoming(evt, envelope) { At = stored.At, Tries = stored.Tries, StoredTries = stored.Tries };
-            }
-        }
-
-        foreach (var (key, value) in _store.Scan(ParkedKey("")))
-        {
-            _parked[Bytes32.ParseHex(key[ParkedKey("").Length..])] = StoreJson.Read<ParkedCommit>(value);
-        }
-
-        foreach (var state in _states.Entries.Keys)
-        {
-            OrderOf(state);
-        }
-    }
-
     private static GroupIncident Refused(string reason) => new(default, GroupOutcome.Refused, reason);
-
-    private string DeferredKey(object eventId) => $"{Prefix}deferred/{eventId}";
-
-    private string ParkedKey(object digest) => $"{Prefix}parked/{digest}";
-
-    /// <summary>An event on its way in.</summary>
-    private sealed class Incoming(NostrEvent evt, GroupEvent envelope)
-    {
-        public NostrEvent Event { get; } = evt;
-        public GroupEvent Envelope { get; } = envelope;
-        public long At { get; set; } = long.MaxValue;
-        public int Tries { get; set; }
-        public int StoredTries { get; set; } = -1;
-
-        /// <summary>How many keys were known at the last try.</summary>
-        public int Tried { get; set; }
-    }
-
-    /// <summary>One step: its batch, its report, what it works on.</summary>
-    private sealed class Step(bool isComplete)
-    {
-        public StoreBatch Batch { get; } = new();
-        public GroupReport Report { get; } = new();
-        public List<Incoming> Waiting { get; } = [];
-        public HashSet<Bytes32> Ids { get; } = [];
-
-        /// <summary>True when all that relays have is here.</summary>
-        public bool IsComplete { get; } = isComplete;
-
-        /// <summary>True while a commit lies further ahead than a pass looks.</summary>
-        public bool IsAhead { get; set; }
-    }
 }

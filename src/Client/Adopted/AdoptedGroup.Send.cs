@@ -1,6 +1,5 @@
 using System.Security.Cryptography;
 using System.Text;
-using Marmot.Client.Convergence;
 using Marmot.Client.Groups;
 using Marmot.Client.Storage;
 using Marmot.Mls.Codec;
@@ -37,14 +36,18 @@ internal sealed partial class AdoptedGroup
         _seen.Add(DigestOf(message));
         Witness(step.Batch, _record.Tip, _account);
         int index = _record.Messages;
-        Keep(step, new AdoptedMessage(Encoding.UTF8.GetString(json), rumor.Id, _record.Tip, Epoch, evt.Id, IsOwn: true, Mls.OwnLeaf), rumor, State, isOnLine: true);
+        Keep(step, new AdoptedMessage(Encoding.UTF8.GetString(json), rumor.Id, _record.Tip, Epoch, evt.Id, IsOwn: true, Mls.OwnLeaf), rumor, State,
+            isOnLine: true);
         CryptographicOperations.ZeroMemory(json);
         PutOutbox(step.Batch, evt, index);
         Commit(step.Batch, durable: false);
         return (evt, index);
     }
 
-    /// <summary>Asks to be taken out: a SelfRemove in the state the group stands in. From now on nothing else is sent, and it is uttered again in each new state until a branch without the own leaf is selected.</summary>
+    /// <summary>
+    /// Asks to be taken out: a SelfRemove in the state the group stands in. From now on nothing else is sent, and it is uttered again in each new state
+    /// until a branch without the own leaf is selected.
+    /// </summary>
     public NostrEvent CreateLeave()
     {
         RequireActive();
@@ -96,7 +99,8 @@ internal sealed partial class AdoptedGroup
         var proposals = Proposals(change);
         return proposals.Count == 0
             ? null
-            : Stage(new CommitRequest { Format = WireFormat.PublicMessage, Proposals = proposals, ForcePath = change.Add.Count > 0, IncludeReferences = [], Now = _time.GetUtcNow() }, change);
+            : Stage(new CommitRequest { Format = WireFormat.PublicMessage, Proposals = proposals, ForcePath = change.Add.Count > 0, IncludeReferences = [],
+                Now = _time.GetUtcNow() }, change);
     }
 
     /// <summary>Queues a change that cannot be made now.</summary>
@@ -116,7 +120,10 @@ internal sealed partial class AdoptedGroup
         Commit(new StoreBatch());
     }
 
-    /// <summary>Tries the oldest change that waits; null when none waits, or none can be made now. What is already true is done, what is no longer allowed is dropped.</summary>
+    /// <summary>
+    /// Tries the oldest change that waits; null when none waits, or none can be made now. What is already true is done, what is no longer allowed is
+    /// dropped.
+    /// </summary>
     public NostrEvent? StageQueued(out string? dropped)
     {
         dropped = null;
@@ -150,7 +157,9 @@ internal sealed partial class AdoptedGroup
         Commit(batch);
     }
 
-    /// <summary>The own commit was reported failed. It is remembered: a relay that refused it may have it all the same, and then it comes back as a candidate.</summary>
+    /// <summary>
+    /// The own commit was reported failed. It is remembered: a relay that refused it may have it all the same, and then it comes back as a candidate.
+    /// </summary>
     public void AbandonCommit()
     {
         var own = _record.Pending ?? throw new InvalidOperationException("no commit is pending");
@@ -161,11 +170,15 @@ internal sealed partial class AdoptedGroup
         Commit(new StoreBatch());
     }
 
-    /// <summary>The Welcomes of own commits that stand on the selected branch and are not under way: MLSMessage, and who is to get it with the event of his key package.</summary>
+    /// <summary>
+    /// The Welcomes of own commits that stand on the selected branch and are not under way: MLSMessage, and who is to get it with the event of his key
+    /// package.
+    /// </summary>
     public IReadOnlyList<(byte[] Welcome, IReadOnlyList<AdoptedInvitee> Invitees, ulong Epoch, IReadOnlyList<string> Relays)> WelcomesOwed()
     {
         var line = IsDisbanded ? [] : _states.OwnLine(_record.Tip);
-        return [.. _record.Own.Where(own => own is { Welcome: not null, Change: not null } && line.Contains(own.Entry.State)).Select(own => (own.Welcome!, (IReadOnlyList<AdoptedInvitee>)own.Change!.Add, own.Entry.Epoch, own.Entry.Relays))];
+        return [.. _record.Own.Where(own => own is { Welcome: not null, Change: not null } && line.Contains(own.Entry.State))
+            .Select(own => (own.Welcome!, (IReadOnlyList<AdoptedInvitee>)own.Change!.Add, own.Entry.Epoch, own.Entry.Relays))];
     }
 
     /// <summary>The Welcomes that <see cref="WelcomesOwed"/> gave are in the outbox, in this batch.</summary>
@@ -215,11 +228,13 @@ internal sealed partial class AdoptedGroup
             bool isFresh = parent.IsFresh || staged.HasPath;
             copy.Merge(staged);
             copy.ForgetPastEpochs(DateTimeOffset.MaxValue);
-            var entry = EntryOf(copy, AdoptedState.Commitment(copy), parent.State, digest) with { Committer = _account, IsPrivileged = isPrivileged, IsFresh = isFresh, IsDisbanded = disbands };
+            var entry = EntryOf(copy, AdoptedState.Commitment(copy), parent.State, digest) with { Committer = _account, IsPrivileged = isPrivileged,
+                IsFresh = isFresh, IsDisbanded = disbands };
             var evt = AdoptedGroupEvent.CreateHandshake(parent.EnvelopeKey, state.Routing!.NostrGroupId, message, Now);
             var batch = new StoreBatch();
             batch.Put(OwnKey(digest), copy.Serialize());
-            _record.Pending = new OwnCommit(entry, evt.Id, Encoding.UTF8.GetString(evt.Json.Span), evt.CreatedAt, [.. state.Routing.Relays]) { Change = change, Welcome = welcome };
+            _record.Pending = new OwnCommit(entry, evt.Id, Encoding.UTF8.GetString(evt.Json.Span), evt.CreatedAt, [.. state.Routing.Relays]) { Change =
+                change, Welcome = welcome };
             _pass.Hold();
             Commit(batch);
             return evt;
@@ -325,7 +340,8 @@ internal sealed partial class AdoptedGroup
         [.. Tip.Leaves.Where(leave => leave.Leaf != Mls.OwnLeaf).GroupBy(leave => leave.Leaf).Select(same => same.MinBy(leave => leave.Digest)!.Reference)];
 
     private void PutOutbox(StoreBatch batch, NostrEvent evt, int? message) =>
-        batch.PutJson(GroupSession.OutboxKey(evt.Id), new OutboxEntry(Encoding.UTF8.GetString(evt.Json.Span), evt.Kind, evt.CreatedAt, [.. Relays], GroupId, Epoch, message));
+        batch.PutJson(GroupSession.OutboxKey(evt.Id),
+            new OutboxEntry(Encoding.UTF8.GetString(evt.Json.Span), evt.Kind, evt.CreatedAt, [.. Relays], GroupId, Epoch, message) { KeepsDate = true });
 
     private void RequireActive()
     {

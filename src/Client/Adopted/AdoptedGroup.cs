@@ -12,11 +12,13 @@ using MlsGroup = Marmot.Mls.Groups.Group;
 namespace Marmot.Client.Adopted;
 
 /// <summary>
-/// One group of the adopted profile for one account: the states of its window, what was read in each, and where the group stands. No sockets: it makes events and takes events. Each method writes all it
+/// One group of the adopted profile for one account: the states of its window, what was read in each, and where the group stands. No sockets: it makes
+/// events and takes events. Each method writes all it
 /// changed in one batch before it returns. One caller at a time.
 /// </summary>
 /// <remarks>
-/// Every state has an MLS group of its own, stored as its epoch begins and after every message sent or read in it. A rewind therefore finds the ratchets of a state as they were left, and no generation is
+/// Every state has an MLS group of its own, stored as its epoch begins and after every message sent or read in it. A rewind therefore finds the ratchets of
+/// a state as they were left, and no generation is
 /// used twice, whichever way the branches go. Which state the group stands in is decided by <see cref="Convergence"/>.
 /// </remarks>
 internal sealed partial class AdoptedGroup : IDisposable
@@ -132,7 +134,8 @@ internal sealed partial class AdoptedGroup : IDisposable
             batch.Delete(key); // joined anew: the states go, the messages and what was seen stay
         }
 
-        var record = new AdoptedRecord { GroupId = id, JoinedAt = joinedAt, JoinEpoch = mls.Epoch, Tip = state, NeedsSelfUpdate = isJoined, Messages = old?.Messages ?? 0 };
+        var record = new AdoptedRecord { GroupId = id, JoinedAt = joinedAt, JoinEpoch = mls.Epoch, Tip = state, NeedsSelfUpdate = isJoined, Messages =
+            old?.Messages ?? 0 };
         var group = new AdoptedGroup(store, time, account, record, SeenIds.Load(store, SeenKey(id)));
         foreach (var known in group._states.Entries.Keys.ToList())
         {
@@ -150,7 +153,8 @@ internal sealed partial class AdoptedGroup : IDisposable
 
     /// <summary>All groups of the profile in a store.</summary>
     public static IEnumerable<AdoptedGroup> LoadAll(ClientStore store, TimeProvider time, Bytes32 account) =>
-        store.Scan("ag/").Where(pair => pair.Key.EndsWith("/record", StringComparison.Ordinal)).Select(pair => Load(store, time, account, pair.Key.Split('/')[1]));
+        store.Scan("ag/").Where(pair => pair.Key.EndsWith("/record", StringComparison.Ordinal))
+            .Select(pair => Load(store, time, account, pair.Key.Split('/')[1]));
 
     public static AdoptedGroup Load(ClientStore store, TimeProvider time, in Bytes32 account, string groupId)
     {
@@ -203,7 +207,8 @@ internal sealed partial class AdoptedGroup : IDisposable
     }
 
     /// <summary>The leaves of an account.</summary>
-    public IReadOnlyList<int> LeavesOf(Bytes32 account) => [.. Mls.Members.Where(member => AdoptedLeaf.AccountOf(member.Leaf) == account).Select(member => member.Index)];
+    public IReadOnlyList<int> LeavesOf(Bytes32 account) =>
+        [.. Mls.Members.Where(member => AdoptedLeaf.AccountOf(member.Leaf) == account).Select(member => member.Index)];
 
     public void Dispose()
     {
@@ -225,7 +230,8 @@ internal sealed partial class AdoptedGroup : IDisposable
     private static SnapshotEntry EntryOf(MlsGroup mls, in Bytes32 state, Bytes32? parent, Bytes32? commit)
     {
         var routing = AdoptedState.Of(mls).Routing;
-        return new SnapshotEntry(state, mls.Epoch, parent, commit, 0) { EnvelopeKey = AdoptedState.EnvelopeKey(mls), RoutingId = routing?.NostrGroupId, Relays = routing?.Relays ?? [] };
+        return new SnapshotEntry(state, mls.Epoch, parent, commit, 0) { EnvelopeKey = AdoptedState.EnvelopeKey(mls), RoutingId = routing?.NostrGroupId,
+            Relays = routing?.Relays ?? [] };
     }
 
     // The live group of a state: what is read and sent in it goes through this one.
@@ -273,7 +279,8 @@ internal sealed partial class AdoptedGroup : IDisposable
 
         var ids = new List<Bytes32>();
         var relays = new List<string>();
-        foreach (var entry in _states.Entries.Values.Where(entry => entry.Bytes > 0).OrderByDescending(entry => entry.State == _record.Tip).ThenByDescending(entry => entry.Epoch))
+        foreach (var entry in _states.Entries.Values.Where(entry => entry.Bytes > 0).OrderByDescending(entry => entry.State == _record.Tip)
+            .ThenByDescending(entry => entry.Epoch))
         {
             if (entry.RoutingId is { } id && !ids.Contains(id))
             {

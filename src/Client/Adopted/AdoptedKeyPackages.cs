@@ -14,7 +14,8 @@ internal static class AdoptedKeyPackages
     /// <summary>The event of an own key package.</summary>
     public static NostrEvent CreateEvent(SecretKey account, KeyPackage package, in Bytes32 slot, long createdAt) =>
         AdoptedKeyPackageEvent.Create(
-            account, slot, new Bytes32(package.Reference()), package.Leaf.Capabilities.Extensions, package.Leaf.Capabilities.Proposals, AdoptedLeaf.ComponentsOf(package.Leaf),
+            account, slot, new Bytes32(package.Reference()), package.Leaf.Capabilities.Extensions, package.Leaf.Capabilities.Proposals,
+                AdoptedLeaf.ComponentsOf(package.Leaf),
             MlsMessage.Of(package).ToBytes(), createdAt);
 
     /// <summary>Why a key package is none of the profile, or not valid now; null when it is.</summary>
@@ -30,7 +31,8 @@ internal static class AdoptedKeyPackages
             return $"it is not valid: {error}";
         }
 
-        if (package.Leaf.Lifetime is var lifetime && (lifetime.NotAfter < lifetime.NotBefore || lifetime.NotAfter - lifetime.NotBefore > AdoptedKeyPackageEvent.MaxLifetimeSeconds))
+        if (package.Leaf.Lifetime is var lifetime
+            && (lifetime.NotAfter < lifetime.NotBefore || lifetime.NotAfter - lifetime.NotBefore > AdoptedKeyPackageEvent.MaxLifetimeSeconds))
         {
             return $"its lifetime is longer than {AdoptedKeyPackageEvent.MaxLifetimeSeconds} seconds";
         }
@@ -61,7 +63,8 @@ internal static class AdoptedKeyPackages
         }
 
         var leaf = inside.Leaf;
-        if (!read.Agrees(inside.Reference(), leaf.Credential.Content, leaf.Capabilities.Extensions, leaf.Capabilities.Proposals, AdoptedLeaf.ComponentsOf(leaf)))
+        if (!read.Agrees(inside.Reference(), leaf.Credential.Content, leaf.Capabilities.Extensions, leaf.Capabilities.Proposals,
+            AdoptedLeaf.ComponentsOf(leaf)))
         {
             fault = "the tags do not say what the key package says";
             return false;

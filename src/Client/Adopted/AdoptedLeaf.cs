@@ -16,14 +16,18 @@ internal static class AdoptedLeaf
     internal static readonly ushort[] Components =
     [
         ComponentId.AppComponents,
-        ComponentType.Profile, ComponentType.Picture, ComponentType.AdminPolicy, ComponentType.NostrRouting, ComponentType.MessageRetention, ComponentType.AgentTextStream, ComponentType.AvatarUrl,
+        ComponentType.Profile, ComponentType.Picture, ComponentType.AdminPolicy, ComponentType.NostrRouting, ComponentType.MessageRetention,
+            ComponentType.AgentTextStream, ComponentType.AvatarUrl,
         ComponentType.AccountIdentityProof, ComponentType.MediaPolicy, ComponentType.Lifecycle,
     ];
 
     // A start in the reader's future is refused, and clocks are a day wrong at times.
     private static readonly TimeSpan Backdate = TimeSpan.FromHours(26);
 
-    /// <summary>The leaf's capabilities: the dictionary, the receiving role of text streams, which only means that the final message is shown, and the two proposals of the profile.</summary>
+    /// <summary>
+    /// The leaf's capabilities: the dictionary, the receiving role of text streams, which only means that the final message is shown, and the two proposals
+    /// of the profile.
+    /// </summary>
     internal static Capabilities Capabilities() => new(
         [1],
         [MarmotNumbers.CipherSuite],
@@ -64,12 +68,14 @@ internal static class AdoptedLeaf
             return "a leaf changes its account";
         }
 
-        if (!AppDataDictionary.TryFind(leaf.Extensions, out var dictionary) || !TryReadComponents(dictionary, out var components) || !components.Contains(ComponentType.AccountIdentityProof))
+        if (!AppDataDictionary.TryFind(leaf.Extensions, out var dictionary) || !TryReadComponents(dictionary, out var components)
+            || !components.Contains(ComponentType.AccountIdentityProof))
         {
             return "a leaf does not list the account identity proof";
         }
 
-        return dictionary[ComponentType.AccountIdentityProof] is { } body && AccountIdentityProof.TryRead(body, out var proof, out _) && proof.Verifies(leaf.Credential.Content, leaf.SignatureKey)
+        return dictionary[ComponentType.AccountIdentityProof] is { } body && AccountIdentityProof.TryRead(body, out var proof, out _)
+            && proof.Verifies(leaf.Credential.Content, leaf.SignatureKey)
             ? null
             : "a leaf's account identity proof is missing or does not hold";
     }
@@ -77,7 +83,8 @@ internal static class AdoptedLeaf
     /// <summary>What a leaf lacks of what a group requires; empty when it lacks nothing.</summary>
     internal static string Missing(LeafNode leaf, AdoptedState state)
     {
-        var supported = AppDataDictionary.TryFind(leaf.Extensions, out var dictionary) && TryReadComponents(dictionary, out var list) ? list : ComponentsList.Of();
+        var supported = AppDataDictionary.TryFind(leaf.Extensions, out var dictionary) && TryReadComponents(dictionary, out var list) ? list
+            : ComponentsList.Of();
         var missing = state.Required.Components.Where(id => !supported.Contains(id)).Select(id => $"component 0x{id:x4}").ToList();
         foreach (var role in (StreamRoles[])[StreamRoles.Receive, StreamRoles.Send, StreamRoles.Broker])
         {
@@ -87,7 +94,8 @@ internal static class AdoptedLeaf
             }
         }
 
-        missing.AddRange(state.RequiredCapabilities.Extensions.Where(type => !leaf.Capabilities.SupportsExtension(type)).Select(type => $"extension 0x{type:x4}"));
+        missing.AddRange(state.RequiredCapabilities.Extensions.Where(type => !leaf.Capabilities.SupportsExtension(type))
+            .Select(type => $"extension 0x{type:x4}"));
         missing.AddRange(state.RequiredCapabilities.Proposals.Where(type => !leaf.Capabilities.SupportsProposal(type)).Select(type => $"proposal 0x{type:x4}"));
         return string.Join(", ", missing);
     }

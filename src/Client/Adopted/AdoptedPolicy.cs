@@ -7,7 +7,8 @@ using Marmot.Protocol.Encoding;
 namespace Marmot.Client.Adopted;
 
 /// <summary>
-/// Who may propose and commit what in a group of the adopted profile, decided from the state a commit is made in and nothing else. Nearly all of it is valid MLS that only the profile forbids;
+/// Who may propose and commit what in a group of the adopted profile, decided from the state a commit is made in and nothing else. Nearly all of it is valid
+/// MLS that only the profile forbids;
 /// docs/conformance/adopted-groups.md has each rule with its test.
 /// </summary>
 internal static class AdoptedPolicy
@@ -32,7 +33,8 @@ internal static class AdoptedPolicy
         {
             SelfRemoveProposal => isAdmin ? "an admin leaves without stepping down" : null,
             AppDataUpdateProposal { ComponentId: ComponentType.Lifecycle } => "the lifecycle is changed by a commit alone",
-            AddProposal or RemoveProposal or UpdateProposal or GroupContextExtensionsProposal or AppDataUpdateProposal => isAdmin ? null : "a proposal that needs admin rights",
+            AddProposal or RemoveProposal or UpdateProposal or GroupContextExtensionsProposal or AppDataUpdateProposal =>
+                isAdmin ? null : "a proposal that needs admin rights",
             _ => "a proposal the profile does not have",
         };
     }
@@ -52,13 +54,15 @@ internal static class AdoptedPolicy
         var account = AdoptedLeaf.AccountOf(committer);
         if (!state.Admins.Contains(account))
         {
-            return (commit.Proposals.Count == 0 && commit.HasPath) || IsLeavesOnly(commit) ? Consistency(state, members, commit) : "a commit that needs admin rights";
+            return (commit.Proposals.Count == 0 && commit.HasPath) || IsLeavesOnly(commit) ? Consistency(state, members, commit)
+                : "a commit that needs admin rights";
         }
 
         // 2. Each proposal by its author's right.
         foreach (var (proposal, sender) in commit.Proposals)
         {
-            if (proposal is AppDataUpdateProposal { ComponentId: ComponentType.Lifecycle } ? !IsAdmin(state, members, sender) : Refusal(state, members, sender, proposal) is not null)
+            if (proposal is AppDataUpdateProposal { ComponentId: ComponentType.Lifecycle } ? !IsAdmin(state, members, sender)
+                : Refusal(state, members, sender, proposal) is not null)
             {
                 return Refusal(state, members, sender, proposal) ?? "a proposal that needs admin rights";
             }
@@ -77,7 +81,8 @@ internal static class AdoptedPolicy
         }
 
         // A removed member does not see the extensions after; a GroupContextExtensions proposal names them.
-        var extensions = commit.Proposals.Select(one => one.Proposal).OfType<GroupContextExtensionsProposal>().FirstOrDefault()?.Extensions ?? commit.ExtensionsBefore;
+        var extensions = commit.Proposals.Select(one => one.Proposal).OfType<GroupContextExtensionsProposal>()
+            .FirstOrDefault()?.Extensions ?? commit.ExtensionsBefore;
         var capabilities = AdoptedState.Capabilities(extensions);
         if (!capabilities.Extensions.Contains(ExtensionType.AppDataDictionary) || !capabilities.Proposals.Contains(ProposalType.AppDataUpdate))
         {
@@ -100,7 +105,8 @@ internal static class AdoptedPolicy
         }
 
         // Leaves that were there before need another look only when the group asks for something else.
-        bool asksTheSame = state.Required.Components.SequenceEqual(after.Required.Components) && state.Stream == after.Stream && ReferenceEquals(extensions, commit.ExtensionsBefore);
+        bool asksTheSame = state.Required.Components.SequenceEqual(after.Required.Components) && state.Stream == after.Stream
+            && ReferenceEquals(extensions, commit.ExtensionsBefore);
         var known = asksTheSame ? members.Select(member => member.Leaf).ToHashSet(ReferenceEqualityComparer.Instance) : [];
         var leaves = LeavesAfter(members, commit);
         foreach (var leaf in leaves.Where(leaf => !known.Contains(leaf)))
@@ -121,7 +127,8 @@ internal static class AdoptedPolicy
         var touched = new HashSet<ushort>();
         foreach (var (proposal, _) in commit.Proposals)
         {
-            if (proposal is GroupContextExtensionsProposal change && (!AppDataDictionary.TryFind(change.Extensions, out var named) || !Same(named, state.Dictionary)))
+            if (proposal is GroupContextExtensionsProposal change
+                && (!AppDataDictionary.TryFind(change.Extensions, out var named) || !Same(named, state.Dictionary)))
             {
                 return "the dictionary is changed by GroupContextExtensions";
             }
@@ -174,7 +181,8 @@ internal static class AdoptedPolicy
 
         if (state.Lifecycle is null)
         {
-            bool enables = change is [0] && commit.Proposals.Count == 2 && Update(commit, ComponentId.AppComponents) is { } list && ComponentsList.TryRead(list, out var required)
+            bool enables = change is [0] && commit.Proposals.Count == 2 && Update(commit, ComponentId.AppComponents) is { } list
+                && ComponentsList.TryRead(list, out var required)
                 && required.Components.SequenceEqual(state.Required.Components.Append(ComponentType.Lifecycle).Order());
             return enables ? null : "the lifecycle is enabled by a commit of its own";
         }
@@ -187,13 +195,15 @@ internal static class AdoptedPolicy
         var others = members.Where(member => member.Index != commit.Committer).Select(member => (uint)member.Index).Order();
         bool ends = state.Required.Contains(ComponentType.Lifecycle)
             && commit.Proposals.Count == 2 + members.Count - 1
-            && Update(commit, ComponentType.AdminPolicy) is { } list2 && AdminPolicy.TryRead(list2, out var admins, out _) && admins.Admins is [var last] && last == committer
+            && Update(commit, ComponentType.AdminPolicy) is { } list2 && AdminPolicy.TryRead(list2, out var admins, out _) && admins.Admins is [var last]
+                && last == committer
             && commit.Proposals.Select(one => one.Proposal).OfType<RemoveProposal>().Select(remove => remove.Removed).Order().SequenceEqual(others);
         return ends ? null : "a group ends by a commit that removes everybody else, leaves the committer the only admin and does nothing more";
     }
 
     private static bool IsAdmin(AdoptedState state, IReadOnlyList<Member> members, Sender sender) =>
-        sender.Type == SenderType.Member && members.FirstOrDefault(member => member.Index == (int)sender.Index) is { } author && state.Admins.Contains(AdoptedLeaf.AccountOf(author.Leaf));
+        sender.Type == SenderType.Member && members.FirstOrDefault(member => member.Index == (int)sender.Index) is { } author
+            && state.Admins.Contains(AdoptedLeaf.AccountOf(author.Leaf));
 
     private static bool IsLeavesOnly(StagedCommit commit) => commit.Proposals.Count > 0 && commit.Proposals.All(one => one.Proposal is SelfRemoveProposal)
         && commit.Proposals.All(one => one.Sender != commit.Sender);

@@ -139,6 +139,17 @@ internal sealed record AdoptedChange
 
     /// <summary>Ends the group for everybody.</summary>
     public bool Disband { get; init; }
+
+    /// <summary>A change as the client's callers name it.</summary>
+    public static AdoptedChange Of(GroupChange change) => new()
+    {
+        Name = change.Name,
+        Description = change.Description,
+        Admins = change.Admins is null ? null : [.. change.Admins],
+        Relays = change.Relays is null ? null : [.. change.Relays],
+        NostrGroupId = change.NostrGroupId,
+        RetentionSeconds = change.DisappearingSeconds,
+    };
 }
 
 /// <summary>Somebody to add.</summary>

@@ -13,7 +13,8 @@ internal sealed class AdoptedState
 {
     private static readonly ushort[] AlwaysRequired = [ComponentType.AdminPolicy, ComponentType.AccountIdentityProof];
 
-    private AdoptedState(AppDataDictionary dictionary, ComponentsList required, RequiredCapabilities capabilities) => (Dictionary, Required, RequiredCapabilities) = (dictionary, required, capabilities);
+    private AdoptedState(AppDataDictionary dictionary, ComponentsList required, RequiredCapabilities capabilities) =>
+        (Dictionary, Required, RequiredCapabilities) = (dictionary, required, capabilities);
 
     public AppDataDictionary Dictionary { get; }
 
@@ -54,7 +55,8 @@ internal sealed class AdoptedState
 
         fault = "the group does not require the dictionary and its updates";
         var capabilities = Capabilities(extensions);
-        return capabilities.Extensions.Contains(ExtensionType.AppDataDictionary) && capabilities.Proposals.Contains(ProposalType.AppDataUpdate) && TryRead(dictionary, capabilities, out state, out fault);
+        return capabilities.Extensions.Contains(ExtensionType.AppDataDictionary) && capabilities.Proposals.Contains(ProposalType.AppDataUpdate)
+            && TryRead(dictionary, capabilities, out state, out fault);
     }
 
     /// <summary>The same for a dictionary.</summary>

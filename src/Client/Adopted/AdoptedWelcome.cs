@@ -2,7 +2,6 @@ using System.Diagnostics.CodeAnalysis;
 using Marmot.Mls.Codec;
 using Marmot.Mls.Groups;
 using Marmot.Mls.Messages;
-using Marmot.Protocol.Components;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
 using MlsGroup = Marmot.Mls.Groups.Group;
@@ -29,7 +28,9 @@ internal static class AdoptedWelcome
         fault = "the Welcome has other tags than one e and one relays";
         if (rumor.Tags.Count != 2
             || rumor.Tags.Count(tag => tag is ["e", var id] && Bytes32.TryParseHex(id, out _)) != 1
-            || rumor.Tags.Count(tag => tag is ["relays", ..] && tag.Length is > 1 and <= MaxRelays + 1 && tag.Skip(1).All(url => System.Text.Encoding.UTF8.GetByteCount(url) <= MaxUrlBytes)) != 1)
+            || rumor.Tags.Count(tag =>
+                tag is ["relays", ..] && tag.Length is > 1 and <= MaxRelays + 1
+                && tag.Skip(1).All(url => System.Text.Encoding.UTF8.GetByteCount(url) <= MaxUrlBytes)) != 1)
         {
             return false;
         }
@@ -52,7 +53,8 @@ internal static class AdoptedWelcome
     }
 
     /// <summary>
-    /// Opens a Welcome and checks everything a joiner must: MLS, every leaf's account, what the group requires and has, that this client knows and supports it, that the signer is an admin and the author
+    /// Opens a Welcome and checks everything a joiner must: MLS, every leaf's account, what the group requires and has, that this client knows and supports
+    /// it, that the signer is an admin and the author
     /// of the seal, that every admin has a leaf, that the group lives.
     /// </summary>
     /// <param name="welcome">The Welcome.</param>
@@ -61,7 +63,8 @@ internal static class AdoptedWelcome
     /// <param name="group">The group; nothing is stored.</param>
     /// <param name="refusal">The rule that was broken.</param>
     /// <param name="isForAnother">True when it is for another key package: nothing is wrong with it.</param>
-    public static bool TryJoin(MlsMessage welcome, KeyPackageSecrets own, in Bytes32 author, [NotNullWhen(true)] out MlsGroup? group, out string refusal, out bool isForAnother)
+    public static bool TryJoin(MlsMessage welcome, KeyPackageSecrets own, in Bytes32 author, [NotNullWhen(true)] out MlsGroup? group, out string refusal,
+        out bool isForAnother)
     {
         var rule = new AdoptedLeafRule();
         refusal = string.Empty;

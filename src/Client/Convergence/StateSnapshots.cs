@@ -29,7 +29,10 @@ internal sealed record SnapshotEntry(Bytes32 State, ulong Epoch, Bytes32? Parent
     /// <summary>See <see cref="RoutingId"/>.</summary>
     public IReadOnlyList<string> Relays { get; init; } = [];
 
-    /// <summary>True when the state began with an own commit made since the store was put back from a copy, or follows one that did: its ratchets are as the store knows them.</summary>
+    /// <summary>
+    /// True when the state began with an own commit made since the store was put back from a copy, or follows one that did: its ratchets are as the store
+    /// knows them.
+    /// </summary>
     public bool IsFresh { get; init; }
 
     /// <summary>True when the commit ended the group.</summary>

@@ -93,6 +93,9 @@ internal sealed record OutboxEntry(string EventJson, int Kind, long CreatedAt, L
     /// <summary>Welcomes name the reader, so that his inbox relays can be found when it is sent.</summary>
     public Bytes32? Recipient { get; init; }
 
+    /// <summary>True for an event of the adopted profile: its date is that of the message inside, however late it goes out.</summary>
+    public bool KeepsDate { get; init; }
+
     /// <summary>True for a message that must be sealed anew before it can be sent.</summary>
     public bool MustSeal { get; init; }
 

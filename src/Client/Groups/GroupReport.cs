@@ -61,7 +61,10 @@ public sealed class GroupReport
     /// <summary>New messages of others.</summary>
     public IList<GroupMessage> Messages { get; } = [];
 
-    /// <summary>Messages shown before, own ones too, whose branch lost (adopted profile): nobody on the selected branch can read them. They come again in <see cref="Messages"/> when it returns.</summary>
+    /// <summary>
+    /// Messages shown before, own ones too, whose branch lost (adopted profile): nobody on the selected branch can read them. They come again in <see
+    /// cref="Messages"/> when it returns.
+    /// </summary>
     public IList<GroupMessage> Withdrawn { get; } = [];
 
     /// <summary>Own messages that a rollback made unreadable and that were sealed anew.</summary>

@@ -213,7 +213,7 @@ internal sealed class GroupSync
                 if (isComplete)
                 {
                     session.Dates.ClockStepsAtLook = clockSteps;
-                    _outbox.SendAgainWhatIsMissing(session, [.. events.Select(evt => evt.Id)], askedAt, since);
+                    _outbox.SendAgainWhatIsMissing(session.GroupId, [.. events.Select(evt => evt.Id)], askedAt, since);
                 }
 
                 await SettleAsync(session, commitLeaves, cancellationToken);

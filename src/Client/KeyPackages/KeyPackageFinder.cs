@@ -1,4 +1,5 @@
 using Marmot.Client.Accounts;
+using Marmot.Client.Adopted;
 using Marmot.Client.Profiles;
 using Marmot.Client.Relays;
 using Marmot.Protocol.Encoding;
@@ -38,6 +39,33 @@ internal sealed class KeyPackageFinder
             : events.Any(evt => KeyPackageEvent.TryRead(evt, now, out _, out reason))
             ? $"{npub} has key packages of the first generation only, which are read and not invited"
             : $"{npub} has no usable key package: {reason}");
+    }
+
+    /// <summary>The newest valid key package of the adopted profile, for an invitation; it lies on the write relays of kind 10002.</summary>
+    /// <exception cref="ClientException">There is none; the message says why.</exception>
+    public async Task<AdoptedInvitee> RequireAdoptedAsync(Bytes32 owner, IReadOnlyList<string> extraRelays, CancellationToken cancellationToken)
+    {
+        var now = _account.Time.GetUtcNow();
+        var lookup = RelayUrls.Distinct([.. _account.Settings.Relays, .. extraRelays]);
+        var lists = await _relays.FetchAsync(lookup,
+            new Filter { Authors = [owner], Kinds = [MarmotNumbers.KeyPackageRelaysKind, MarmotNumbers.RelayListKind] }, asAccount: false, cancellationToken);
+        var places = RelayUrls.Distinct([.. RelayRequests.NewestList(lists, MarmotNumbers.RelayListKind, "r"),
+            .. RelayRequests.NewestList(lists, MarmotNumbers.KeyPackageRelaysKind, "relay"), .. lookup]);
+        var events = await _relays.FetchAsync(places, new Filter { Authors = [owner], Kinds = [ProfileDetector.KeyPackageKind] }, asAccount: false,
+            cancellationToken);
+        if (AdoptedKeyPackages.Select(events, now) is { } found)
+        {
+            return new AdoptedInvitee(owner, found.Package.ToBytes(), found.Event.Id);
+        }
+
+        string npub = Nip19.EncodePublicKey(owner);
+        string fault = string.Empty;
+        throw new ClientException(
+            events.Count == 0 ? $"{npub} has published no key package where this client looks; its owner must publish one first"
+            : events.All(evt => ProfileDetector.OfKeyPackage(evt) == MarmotProfile.Mip)
+                ? $"{npub} speaks the MIP profile and cannot be invited into a group of the adopted one"
+            : events.All(evt => !AdoptedKeyPackages.TryRead(evt, now, out _, out fault)) ? $"{npub} has no usable key package: {fault}"
+            : $"{npub} has no usable key package");
     }
 
     private async Task<IReadOnlyList<NostrEvent>> FetchEventsAsync(Bytes32 owner, int[]? kinds, IReadOnlyList<string> extraRelays,

@@ -1,11 +1,13 @@
 using System.Globalization;
 using Marmot.Client.Accounts;
+using Marmot.Client.Adopted;
 using Marmot.Client.Groups;
 using Marmot.Client.Profiles;
 using Marmot.Client.Relays;
 using Marmot.Client.Storage;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
+using Marmot.Protocol.Filters;
 
 namespace Marmot.Client.KeyPackages;
 
@@ -31,9 +33,18 @@ internal sealed class KeyPackagePublisher
         SenderLimits.CheckSlot(slot);
         var old = KeyPackageRecord.All(_account.Store).Where(one => one.Record.Slot == slot && one.Record.RetireAt == 0).ToList();
         long createdAt = _account.TakeCreatedAt(ProfileDetector.KeyPackageKind, slot);
-        using var secrets = MipGroup.CreateKeyPackage(_account.PublicKey, lastResort, _account.Time.GetUtcNow());
+        bool isAdopted = _account.Settings.Profile == MarmotProfile.Adopted;
+        if (isAdopted && (legacyCopy || !lastResort))
+        {
+            throw new ClientException("a key package of the adopted profile is a last resort and has no copy of kind 443");
+        }
+
+        using var secrets = isAdopted ? AdoptedLeaf.Create(_account.Key, _account.Time.GetUtcNow())
+            : MipGroup.CreateKeyPackage(_account.PublicKey, lastResort, _account.Time.GetUtcNow());
         var relays = _account.Settings.KeyPackageRelays;
-        var evt = KeyPackageEvent.Create(_account.Key, secrets.KeyPackage, slot, relays, createdAt);
+        var evt = isAdopted
+            ? AdoptedKeyPackages.CreateEvent(_account.Key, secrets.KeyPackage, Bytes32.ParseHex(slot), createdAt)
+            : KeyPackageEvent.Create(_account.Key, secrets.KeyPackage, slot, relays, createdAt);
         var copy = legacyCopy ? KeyPackageEvent.Create(_account.Key, secrets.KeyPackage, null, relays, createdAt) : null;
         var reference = new Bytes32(secrets.KeyPackage.Reference());
         var record = new KeyPackageRecord(secrets.ToBytes(), slot, lastResort, evt.Id, copy?.Id, createdAt, [.. relays]);
@@ -95,11 +106,39 @@ internal sealed class KeyPackagePublisher
                         one.Record.RetireAt > 0))
         ];
 
+    /// <summary>
+    /// After a change of the profile: every slot of this account on its relays gets a key package of the new one, and slots that are not this device's are
+    /// deleted, since one event of another form makes the
+    /// account impossible to invite.
+    /// </summary>
+    public async Task<IReadOnlyList<PublishedEvent>> ReplaceAllAsync(CancellationToken cancellationToken)
+    {
+        var published = new List<PublishedEvent>();
+        var own = KeyPackageRecord.All(_account.Store).Where(one => one.Record.RetireAt == 0).Select(one => one.Record.Slot).Append(_account.Settings.Slot)
+            .Distinct(StringComparer.Ordinal).ToList();
+        foreach (string slot in own)
+        {
+            published.AddRange((await PublishAsync(slot, cancellationToken: cancellationToken)).Published);
+        }
+
+        var relays = RelayUrls.Distinct([.. _account.Settings.Relays, .. _account.Settings.KeyPackageRelays]);
+        var found = await _relays.FetchAsync(relays, new Filter { Authors = [_account.PublicKey], Kinds = [ProfileDetector.KeyPackageKind] },
+            asAccount: false, cancellationToken);
+        foreach (var other in found
+            .Where(evt => ProfileDetector.OfKeyPackage(evt) != _account.Settings.Profile && evt.TagValue("d") is { } slot && !own.Contains(slot)))
+        {
+            published.Add(await _relays.PublishAsync(Deletion([other.Id], other.TagValue("d"), ProfileDetector.KeyPackageKind), relays, cancellationToken));
+        }
+
+        return published;
+    }
+
     /// <summary>Publishes another key package in the same slot (MIP-00: after use, and from time to time).</summary>
     public async Task<PublishedKeyPackage> RotateAsync(Bytes32 reference, CancellationToken cancellationToken = default)
     {
         var record = _account.Store.GetJson<KeyPackageRecord>(KeyPackageRecord.Key(reference)) ?? throw new ClientException("no such key package");
-        return await PublishAsync(record.Slot, record.IsLastResort, record.LegacyEventId is not null, cancellationToken);
+        bool isAdopted = _account.Settings.Profile == MarmotProfile.Adopted;
+        return await PublishAsync(record.Slot, record.IsLastResort || isAdopted, record.LegacyEventId is not null && !isAdopted, cancellationToken);
     }
 
     /// <summary>Asks the relays to delete a key package and wipes its private keys.</summary>

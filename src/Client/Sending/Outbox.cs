@@ -74,7 +74,7 @@ internal sealed class Outbox
             return null;
         }
 
-        if (entry is { Kind: GroupEvent.Kind, Message: not null }
+        if (entry is { Kind: GroupEvent.Kind, Message: not null, KeepsDate: false }
             && (evt.CreatedAt < _account.Now - FreshSeconds || evt.CreatedAt > _account.Now + FreshSeconds))
         {
             evt = Redate(entry, evt);
@@ -146,13 +146,13 @@ internal sealed class Outbox
     }
 
     /// <summary>Relays said OK and do not have it: their promise was empty, it is sent again.</summary>
-    public void SendAgainWhatIsMissing(GroupSession session, HashSet<Bytes32> shown, long askedAt, long since)
+    public void SendAgainWhatIsMissing(string groupId, HashSet<Bytes32> shown, long askedAt, long since)
     {
         var batch = new StoreBatch();
         foreach (var (key, value) in _account.Store.Scan("o/"))
         {
             var entry = StoreJson.Read<OutboxEntry>(value);
-            if (entry.GroupId == session.GroupId && entry.AckedAt > 0 && (entry.AckedAt < askedAt - 1 || entry.AckedAt > askedAt + FreshSeconds)
+            if (entry.GroupId == groupId && entry.AckedAt > 0 && (entry.AckedAt < askedAt - 1 || entry.AckedAt > askedAt + FreshSeconds)
                 && !shown.Contains(Bytes32.ParseHex(key[2..])))
             {
                 if (entry.CreatedAt >= since)

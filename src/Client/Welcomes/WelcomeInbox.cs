@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Diagnostics.CodeAnalysis;
 using Marmot.Client.Accounts;
+using Marmot.Client.Adopted;
 using Marmot.Client.Groups;
 using Marmot.Client.Profiles;
 using Marmot.Client.Relays;
@@ -31,11 +32,12 @@ internal sealed class WelcomeInbox
     private readonly Account _account;
     private readonly GroupSessions _sessions;
     private readonly RelayRequests _relays;
+    private readonly AdoptedGroups _adopted;
     private int _clockStepsAtLook;
 
-    public WelcomeInbox(Account account, GroupSessions sessions, RelayRequests relays)
+    public WelcomeInbox(Account account, GroupSessions sessions, RelayRequests relays, AdoptedGroups adopted)
     {
-        (_account, _sessions, _relays) = (account, sessions, relays);
+        (_account, _sessions, _relays, _adopted) = (account, sessions, relays, adopted);
         foreach (var (id, value) in account.Store.Scan(WrapPrefix))
         {
             _processedWraps[Bytes32.ParseHex(id[WrapPrefix.Length..])] = BinaryPrimitives.ReadInt64BigEndian(value);
@@ -135,8 +137,28 @@ internal sealed class WelcomeInbox
 
         // 1. Open all of them, so that those of one group can be put in order.
         var welcomes = new List<OpenedWelcome>();
-        foreach (var (wrapId, rumor) in opened)
+        foreach (var (wrapId, rumor) in opened.OrderBy(one => one.Rumor.CreatedAt))
         {
+            // The adopted profile has no encoding tag; a group of it is known by nothing else outside.
+            if (rumor.TagValue("encoding") is null && AdoptedWelcome.TryRead(rumor, out _, out _))
+            {
+                if (_adopted.TryJoin(rumor, out var state, out string reason, out bool isUnknown))
+                {
+                    Forget(wrapId, new StoreBatch());
+                    joined.Add(new JoinedGroup(state, rumor, wrapId));
+                }
+                else
+                {
+                    failed.Add(new FailedWelcome(wrapId, reason));
+                    if (!isUnknown || IsPermanent(rumor))
+                    {
+                        Forget(wrapId, new StoreBatch());
+                    }
+                }
+
+                continue;
+            }
+
             if (TryOpen(rumor, out var mls, out var used, out string refusal, out bool isPermanent))
             {
                 welcomes.Add(new OpenedWelcome(wrapId, rumor, mls, used));

@@ -20,7 +20,10 @@ public sealed class CommitRequest
     /// </summary>
     public Func<Sender, Proposal, bool>? IncludePending { get; init; }
 
-    /// <summary>The same by the ProposalRefs that <see cref="ReceivedProposal"/> gave, where one sender has made the same proposal twice; goes before <see cref="IncludePending"/>.</summary>
+    /// <summary>
+    /// The same by the ProposalRefs that <see cref="ReceivedProposal"/> gave, where one sender has made the same proposal twice; goes before <see
+    /// cref="IncludePending"/>.
+    /// </summary>
     public IReadOnlyCollection<byte[]>? IncludeReferences { get; init; }
 
     /// <summary>Renew the own keys even when the proposals do not require it.</summary>

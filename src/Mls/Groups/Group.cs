@@ -64,7 +64,9 @@ public sealed partial class Group : IDisposable
     /// <summary>The tree hash of the current epoch (RFC 9420, 7.8); Nh bytes, a copy.</summary>
     public byte[] TreeHash => [.. _epoch.Context.TreeHash];
 
-    /// <summary>Leaf index of the member whose signature is on the Welcome, after <see cref="Join"/>; null otherwise and after <see cref="TryRestore"/>.</summary>
+    /// <summary>
+    /// Leaf index of the member whose signature is on the Welcome, after <see cref="Join"/>; null otherwise and after <see cref="TryRestore"/>.
+    /// </summary>
     public int? WelcomeSigner { get; private init; }
 
     internal EpochState Current => _epoch;

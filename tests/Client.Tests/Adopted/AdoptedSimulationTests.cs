@@ -7,7 +7,8 @@ using Xunit.Abstractions;
 namespace Marmot.Client.Tests.Adopted;
 
 /// <summary>
-/// Ten clients in a group over a network that loses, delays, repeats, reorders and splits, with clocks hours apart and processes that end at any moment: once all has reached everybody, all members stand
+/// Ten clients in a group over a network that loses, delays, repeats, reorders and splits, with clocks hours apart and processes that end at any moment:
+/// once all has reached everybody, all members stand
 /// in one state and have shown the same messages, and no generation was used twice.
 /// </summary>
 [Trait("Spec", "Adopted profile")]
@@ -19,7 +20,8 @@ public sealed class AdoptedSimulationTests(ITestOutputHelper output)
     private const int MaxOpenCommits = 4;
 
     /// <summary>Steps of a life; set to tens of thousands for a full run.</summary>
-    private static readonly int Steps = int.TryParse(Environment.GetEnvironmentVariable("MARMOT_ADOPTED_STEPS"), NumberStyles.None, CultureInfo.InvariantCulture, out int steps) ? steps : 1500;
+    private static readonly int Steps =
+        int.TryParse(Environment.GetEnvironmentVariable("MARMOT_ADOPTED_STEPS"), NumberStyles.None, CultureInfo.InvariantCulture, out int steps) ? steps : 1500;
 
     [Fact]
     public void Members_end_on_one_branch_with_the_same_messages()
@@ -138,7 +140,8 @@ public sealed class AdoptedSimulationTests(ITestOutputHelper output)
 
         public void Dispose() => _circle.Dispose();
 
-        public override string ToString() => $"{Commits} commits, {Rewinds} rewinds, {_circle.Messages} messages, {_healed} times whole, epoch {_circle.Peers.Max(peer => peer.Group.Epoch)}";
+        public override string ToString() =>
+            $"{Commits} commits, {Rewinds} rewinds, {_circle.Messages} messages, {_healed} times whole, epoch {_circle.Peers.Max(peer => peer.Group.Epoch)}";
 
         private void Say(Peer peer)
         {
@@ -162,9 +165,11 @@ public sealed class AdoptedSimulationTests(ITestOutputHelper output)
                 evt = _dice.Next(5) switch
                 {
                     0 => peer.Group.StageSelfUpdate(),
-                    1 when peer.Group.Describe().Members.FirstOrDefault(member => !admins.Contains(member)) is var member && peer.Group.Describe().Members.Contains(member)
+                    1 when peer.Group.Describe().Members.FirstOrDefault(member => !admins.Contains(member)) is var member
+                        && peer.Group.Describe().Members.Contains(member)
                         => peer.Group.StageChange(new AdoptedChange { Admins = [.. admins, member] }),
-                    2 when admins.Count > 2 => peer.Group.StageChange(new AdoptedChange { Admins = [.. admins.Where(admin => admin != admins.Find(other => other != peer.Account))] }),
+                    2 when admins.Count > 2 =>
+                        peer.Group.StageChange(new AdoptedChange { Admins = [.. admins.Where(admin => admin != admins.Find(other => other != peer.Account))] }),
                     3 => peer.Group.StageQueued(out _),
                     _ => peer.Group.StageChange(new AdoptedChange { Name = $"name {Commits}" }),
                 };

@@ -5,7 +5,8 @@ using Marmot.Protocol.Events;
 namespace Marmot.Client.Tests.Adopted;
 
 /// <summary>
-/// Ten histories on which the deployed engine leaves honest members apart. Here they end together, and no generation is used twice; each also with an end of the process after every step.
+/// Ten histories on which the deployed engine leaves honest members apart. Here they end together, and no generation is used twice; each also with an end of
+/// the process after every step.
 /// </summary>
 [Trait("Spec", "Adopted profile")]
 public sealed class HistoryTests
@@ -210,7 +211,8 @@ public sealed class HistoryTests
         circle[2].Hear(a);
         circle[3].Hear(b);
         circle.Settle();
-        List<NostrEvent> events = [a, b, circle[0].Say("a1"), circle[2].Say("a2"), circle[0].Say("a3"), circle[1].Say("b1"), circle[3].Say("b2"), circle[3].Say("b3")];
+        List<NostrEvent> events =
+            [a, b, circle[0].Say("a1"), circle[2].Say("a2"), circle[0].Say("a3"), circle[1].Say("b1"), circle[3].Say("b2"), circle[3].Say("b3")];
         foreach (var peer in circle.Peers)
         {
             var order = events.ToArray();

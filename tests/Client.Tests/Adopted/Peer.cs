@@ -18,12 +18,14 @@ internal sealed class Circle : IDisposable
     public Circle(int members, int admins = 1, AdoptedFounding? founding = null, Random? dice = null)
     {
         Clock = new ManualClock(DateTimeOffset.FromUnixTimeSeconds(1_800_000_000));
-        Peers = [.. Enumerable.Range(0, members).Select(_ => SecretKey.Generate()).OrderBy(key => key.PublicKey).Select(key => new Peer(this, key, TimeSpan.FromMinutes(dice?.Next(-600, 600) ?? 0)))];
+        Peers = [.. Enumerable.Range(0, members).Select(_ => SecretKey.Generate()).OrderBy(key => key.PublicKey)
+            .Select(key => new Peer(this, key, TimeSpan.FromMinutes(dice?.Next(-600, 600) ?? 0)))];
         var first = Peers[0];
         first.Found(founding ?? new AdoptedFounding { Name = "circle", Relays = ["wss://relay.example"] });
         if (members > 1)
         {
-            first.Change(new AdoptedChange { Add = [.. Peers.Skip(1).Select(peer => peer.Invitee)], Admins = [.. Peers.Take(admins).Select(peer => peer.Account)] });
+            first.Change(new AdoptedChange { Add = [.. Peers.Skip(1).Select(peer => peer.Invitee)], Admins =
+                [.. Peers.Take(admins).Select(peer => peer.Account)] });
         }
     }
 
@@ -39,7 +41,8 @@ internal sealed class Circle : IDisposable
     public Peer this[int index] => Peers[index];
 
     /// <summary>Fails when a sender has used this generation of this state before.</summary>
-    public void Count(in Bytes32 state, int leaf, uint generation) => Assert.True(_generations.Add((state, leaf, generation)), $"leaf {leaf} uses generation {generation} of a state twice");
+    public void Count(in Bytes32 state, int leaf, uint generation) =>
+        Assert.True(_generations.Add((state, leaf, generation)), $"leaf {leaf} uses generation {generation} of a state twice");
 
     /// <summary>Until nobody has anything to do.</summary>
     public void Settle()
@@ -142,7 +145,9 @@ internal sealed class Peer(Circle circle, SecretKey key, TimeSpan skew) : IDispo
         {
             foreach (var invitee in invitees)
             {
-                circle.Peers.Single(peer => peer.Account == invitee.Account).Join(AdoptedWelcome.CreateRumor(Account, invitee.EventId, relays, welcome, circle.Clock.GetUtcNow().ToUnixTimeSeconds()));
+                circle.Peers.Single(peer =>
+                    peer.Account == invitee.Account).Join(AdoptedWelcome.CreateRumor(Account, invitee.EventId, relays, welcome,
+                    circle.Clock.GetUtcNow().ToUnixTimeSeconds()));
             }
         }
 

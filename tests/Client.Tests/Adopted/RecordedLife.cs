@@ -59,7 +59,8 @@ internal sealed class RecordedLife
 
     public JsonElement State(string label) => File.GetProperty("states").GetProperty(label);
 
-    public string? Text(int number, string name) => Steps[number].TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
+    public string? Text(int number, string name) =>
+        Steps[number].TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
 
     public bool IsForbidden(int number) => Steps[number].TryGetProperty("not_allowed", out _);
 
@@ -67,7 +68,8 @@ internal sealed class RecordedLife
 
     public SecretKey KeyOf(string name) => Key(File.GetProperty("accounts").GetProperty(name));
 
-    public static SecretKey Key(JsonElement account) => SecretKey.TryCreate(account.Bytes("nostr_secret"), out var key) ? key : throw new InvalidDataException("not a key");
+    public static SecretKey Key(JsonElement account) =>
+        SecretKey.TryCreate(account.Bytes("nostr_secret"), out var key) ? key : throw new InvalidDataException("not a key");
 
     /// <summary>The step in which a member got its Welcome.</summary>
     public int WelcomeOf(string name) => Enumerable.Range(0, Steps.Count).First(number => Text(number, "step") == "welcome" && Text(number, "to") == name);
@@ -80,7 +82,8 @@ internal sealed class RecordedLife
         writer.WriteOpaque(package.Bytes("init_private"));
         writer.WriteOpaque(package.Bytes("leaf_private"));
         writer.WriteOpaque(account.Bytes("mls_signature_private").AsSpan(0, 32));
-        return KeyPackageSecrets.TryRead([.. package.Bytes("mls_message").AsSpan(4), .. writer.ToArray()], out var secrets) ? secrets! : throw new InvalidDataException("not a key package");
+        return KeyPackageSecrets.TryRead([.. package.Bytes("mls_message").AsSpan(4), .. writer.ToArray()], out var secrets) ? secrets!
+            : throw new InvalidDataException("not a key package");
     }
 
     /// <summary>Opens a recorded gift wrap and joins; null with the reason when the Welcome is refused.</summary>

@@ -12,9 +12,13 @@ namespace Marmot.Client.Tests.Adopted;
 public sealed class ReplayTests(ITestOutputHelper output)
 {
     /// <summary>Orders of delivery tried for each receiver; set to 1000 for a full run.</summary>
-    private static readonly int Orders = int.TryParse(Environment.GetEnvironmentVariable("MARMOT_ADOPTED_ORDERS"), NumberStyles.None, CultureInfo.InvariantCulture, out int orders) ? orders : 12;
+    private static readonly int Orders =
+        int.TryParse(Environment.GetEnvironmentVariable("MARMOT_ADOPTED_ORDERS"), NumberStyles.None, CultureInfo.InvariantCulture, out int orders) ? orders
+        : 12;
 
-    private static readonly string[] Forks = ["fork-committer", "fork-depth", "fork-digest", "fork-late-inside", "fork-late-loses", "fork-late-outside", "fork-priority", "fork-quorum-tie", "fork-witness-quorum", "fork-witness-score"];
+    private static readonly string[] Forks =
+        ["fork-committer", "fork-depth", "fork-digest", "fork-late-inside", "fork-late-loses", "fork-late-outside", "fork-priority", "fork-quorum-tie",
+        "fork-witness-quorum", "fork-witness-score"];
 
     private static readonly string[] Random = ["random-01", "random-02", "random-03", "random-04"];
 
@@ -122,7 +126,8 @@ public sealed class ReplayTests(ITestOutputHelper output)
         var life = RecordedLife.Read(name);
         using var receiver = life.Receive(who);
         var end = life.File.GetProperty("end").GetProperty(who);
-        var mayShow = end.TryGetProperty("not_shown", out var dropped) ? dropped.EnumerateObject().Select(one => int.Parse(one.Name, CultureInfo.InvariantCulture)).ToHashSet() : [];
+        var mayShow = end.TryGetProperty("not_shown", out var dropped)
+            ? dropped.EnumerateObject().Select(one => int.Parse(one.Name, CultureInfo.InvariantCulture)).ToHashSet() : [];
         var shown = new SortedSet<int>();
         string state = life.Text(life.WelcomeOf(who), "after")!;
         long at = 0;
@@ -172,7 +177,8 @@ public sealed class ReplayTests(ITestOutputHelper output)
     public void In_other_orders_of_delivery_the_engine_stands_where_the_rules_put_it_and_shows_the_same(string name, string who)
     {
         var life = RecordedLife.Read(name);
-        int seed = Environment.GetEnvironmentVariable("MARMOT_ADOPTED_SEED") is { } text ? int.Parse(text, CultureInfo.InvariantCulture) : System.Random.Shared.Next();
+        int seed = Environment.GetEnvironmentVariable("MARMOT_ADOPTED_SEED") is { } text ? int.Parse(text, CultureInfo.InvariantCulture)
+            : System.Random.Shared.Next();
         output.WriteLine($"seed {seed}, {Orders} orders");
         for (int i = 0; i < Orders; i++)
         {
@@ -202,7 +208,8 @@ public sealed class ReplayTests(ITestOutputHelper output)
                 receiver.Settle();
                 model.Resolve();
                 Assert.True(model.Label == receiver.Label, $"seed {seed}, order {i}: {receiver.Label} instead of {model.Label}");
-                Assert.True(model.Shown.SequenceEqual(receiver.Shown), $"seed {seed}, order {i}: shown {string.Join(' ', receiver.Shown)} instead of {string.Join(' ', model.Shown)}");
+                Assert.True(model.Shown.SequenceEqual(receiver.Shown),
+                    $"seed {seed}, order {i}: shown {string.Join(' ', receiver.Shown)} instead of {string.Join(' ', model.Shown)}");
             }
         }
     }
@@ -236,7 +243,9 @@ public sealed class ReplayTests(ITestOutputHelper output)
         Assert.Equal(state.GetProperty("relays").EnumerateArray().Select(one => one.GetString()), now.Relays);
         Assert.Equal(state.GetProperty("admins").EnumerateArray().Select(one => Account(life, one.GetString()!)).Order(), now.Admins);
         Assert.Equal(
-            state.GetProperty("members").EnumerateArray().Select(one => (one.GetProperty("leaf").GetInt32(), Account(life, one.TryGetProperty("account", out var account) ? account.GetString()! : one.Text("name")))),
+            state.GetProperty("members").EnumerateArray()
+                .Select(one => (one.GetProperty("leaf").GetInt32(),
+                Account(life, one.TryGetProperty("account", out var account) ? account.GetString()! : one.Text("name")))),
             now.Leaves.Select(leaf => (leaf.Index, leaf.PublicKey)));
         Assert.Equal(state.Text("group_event_key"), Convert.ToHexStringLower(group.States[group.TipState].EnvelopeKey!));
         Assert.Equal(state.Text("encrypted_media_secret"), Convert.ToHexStringLower(AdoptedState.MediaSecret(group.Mls)));
@@ -250,7 +259,8 @@ public sealed class ReplayTests(ITestOutputHelper output)
 
     private static Bytes32 Account(RecordedLife life, string nameOrKey) => Bytes32.TryParseHex(nameOrKey, out var key) ? key : life.AccountOf(nameOrKey);
 
-    private static IEnumerable<int> Numbers(JsonElement element, string name) => element.TryGetProperty(name, out var list) ? list.EnumerateArray().Select(one => one.GetInt32()) : [];
+    private static IEnumerable<int> Numbers(JsonElement element, string name) =>
+        element.TryGetProperty(name, out var list) ? list.EnumerateArray().Select(one => one.GetInt32()) : [];
 
     private static TheoryData<string, string> Pairs(string[] names)
     {

@@ -6,7 +6,8 @@ using Marmot.Protocol.Encoding;
 namespace Marmot.Client.Tests.Adopted;
 
 /// <summary>
-/// The rules at the level of a file's labels, as obviously as possible: it knows which commit leads from which state to which, and nothing of MLS, keys or stores. What a receiver of our engine must do
+/// The rules at the level of a file's labels, as obviously as possible: it knows which commit leads from which state to which, and nothing of MLS, keys or
+/// stores. What a receiver of our engine must do
 /// is said by it for any order of delivery.
 /// </summary>
 internal sealed class SlowModel
@@ -66,7 +67,8 @@ internal sealed class SlowModel
             foreach (int number in _given.Except(_opened).Order().ToList())
             {
                 var step = _life.Steps[number];
-                if (_life.Text(number, "source") is not { } source || _life.IsForbidden(number) || _life.Text(number, "by") == _own || !_tree.Contains(Id(source)))
+                if (_life.Text(number, "source") is not { } source || _life.IsForbidden(number) || _life.Text(number, "by") == _own
+                    || !_tree.Contains(Id(source)))
                 {
                     continue;
                 }
@@ -76,7 +78,8 @@ internal sealed class SlowModel
                     _opened.Add(number);
                     moved = true;
                 }
-                else if (step.Text("step") == "commit" && _life.Text(number, "after") is { } after && Epoch(source) < _tree.TipEpoch + ConvergencePolicy.Adopted.MaxRewindCommits && Waits(number).All(_given.Contains))
+                else if (step.Text("step") == "commit" && _life.Text(number, "after") is { } after
+                    && Epoch(source) < _tree.TipEpoch + ConvergencePolicy.Adopted.MaxRewindCommits && Waits(number).All(_given.Contains))
                 {
                     var commit = new BranchCommit(Epoch(after), Id(after), _life.AccountOf(step.Text("by")), IsPrivileged(number), step.Key("mls_sha256"));
                     Assert.True(_tree.TryAdd(Id(source), commit));
@@ -118,7 +121,8 @@ internal sealed class SlowModel
     private IEnumerable<int> Waits(int number)
     {
         var references = Commit(number).Proposals.Where(one => one.Reference is not null).Select(one => Convert.ToHexString(one.Reference!)).ToHashSet();
-        return references.Count == 0 ? [] : Enumerable.Range(0, _life.Steps.Count).Where(at => _life.Text(at, "step") == "proposal" && references.Contains(Reference(at)));
+        return references.Count == 0 ? []
+            : Enumerable.Range(0, _life.Steps.Count).Where(at => _life.Text(at, "step") == "proposal" && references.Contains(Reference(at)));
     }
 
     private bool IsPrivileged(int number) => Commit(number).Proposals.Any(one => one.Proposal is not null);
@@ -127,7 +131,8 @@ internal sealed class SlowModel
 
     private string Reference(int number) => Convert.ToHexString(Message(number).Public!.Content.ProposalReference(Mls.Crypto.CipherSuite.X25519Aes128Ed25519));
 
-    private MlsMessage Message(int number) => MlsMessage.TryRead(_life.Steps[number].Bytes("mls_message"), out var message, out _) ? message! : throw new InvalidDataException("not a message");
+    private MlsMessage Message(int number) =>
+        MlsMessage.TryRead(_life.Steps[number].Bytes("mls_message"), out var message, out _) ? message! : throw new InvalidDataException("not a message");
 
     // "epoch12b" is another state of epoch 12.
     private static ulong Epoch(string label) => ulong.Parse(string.Concat(label.Where(char.IsAsciiDigit)), System.Globalization.CultureInfo.InvariantCulture);

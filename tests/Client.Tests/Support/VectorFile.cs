@@ -16,7 +16,8 @@ internal static class VectorFile
     /// <summary>A gzipped file under Vectors/adopted.</summary>
     public static JsonElement ReadAdopted(string name)
     {
-        using var stream = new System.IO.Compression.GZipStream(File.OpenRead(Path.Combine(AppContext.BaseDirectory, "Vectors", "adopted", name + ".json.gz")), System.IO.Compression.CompressionMode.Decompress);
+        using var stream = new System.IO.Compression.GZipStream(File.OpenRead(Path.Combine(AppContext.BaseDirectory, "Vectors", "adopted",
+            name + ".json.gz")), System.IO.Compression.CompressionMode.Decompress);
         using var document = JsonDocument.Parse(stream);
         return document.RootElement.Clone();
     }

@@ -1,6 +1,7 @@
 using Marmot.Client.Adopted;
 using Marmot.Client.Profiles;
 using Marmot.Client.Relays;
+using Marmot.Protocol.Components;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
 

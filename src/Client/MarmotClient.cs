@@ -18,7 +18,7 @@ using Marmot.Protocol.Push;
 
 namespace Marmot.Client;
 
-/// <summary>One Marmot account on one device: key packages, invitations, groups, messages, media and push, by the MIP profile.</summary>
+/// <summary>One Marmot account on one device: key packages, invitations, groups, messages, media and push, by the MIP profile or the adopted one.</summary>
 /// <remarks>
 /// Every step is stored before its result leaves the process; after a crash <see cref="ResumeAsync"/> (or any sync) goes on where it stopped. What cannot be
 /// done throws <see cref="ClientException"/> and leaves the state as it was. Thread-safe: steps that change a group run one after another.

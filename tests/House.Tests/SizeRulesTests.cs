@@ -13,6 +13,7 @@ public partial class SizeRulesTests
     private static readonly Dictionary<string, string> LongClasses = new(StringComparer.Ordinal)
     {
         ["Marmot.Mls.Groups.Group"] = "the state machine of RFC 9420, whose steps share the epoch's secrets; its files are its topics",
+        ["Marmot.Client.Adopted.AdoptedGroup"] = "the states of a window, which receiving, passes and sending change in one batch; its files are its topics",
     };
 
     [Fact]
@@ -36,11 +37,12 @@ public partial class SizeRulesTests
     }
 
     [Fact]
-    public void No_class_but_the_group_of_mls_has_more_than_800_lines_over_its_partial_files()
+    public void No_class_but_those_named_here_has_more_than_800_lines_over_its_partial_files()
     {
         var classes = Repository.Files("*.cs")
             .Select(file => (File: file, Text: File.ReadAllText(file)))
-            .SelectMany(file => Partial().Matches(file.Text).Select(match => (Name: $"{Namespace().Match(file.Text).Groups[1].Value}.{match.Groups[1].Value}", file.Text)).Distinct())
+            .SelectMany(file => Partial().Matches(file.Text)
+                .Select(match => (Name: $"{Namespace().Match(file.Text).Groups[1].Value}.{match.Groups[1].Value}", file.Text)).Distinct())
             .GroupBy(part => part.Name, part => part.Text.Count(c => c == '\n'))
             .ToDictionary(parts => parts.Key, parts => parts.Sum());
         Assert.Contains("Marmot.Client.Groups.GroupReceiver", classes.Keys);

@@ -5,6 +5,7 @@ using Marmot.Client;
 using Marmot.Client.Accounts;
 using Marmot.Client.Groups;
 using Marmot.Client.Media;
+using Marmot.Client.Profiles;
 using Marmot.Client.Relays;
 using Marmot.Client.Storage;
 using Marmot.Hosting.Outgoing;
@@ -30,6 +31,8 @@ internal sealed class Examination : IAsyncDisposable
     private readonly TimeProvider _time;
     private readonly Identity _alice;
     private readonly Identity _bob;
+    private readonly Identity _carol; // the adopted profile: an account never speaks both
+    private readonly Identity _dave;
     private readonly BlossomClient _blossom;
     private readonly List<Bytes32> _keyPackages = [];
     private HashSet<int> _nips = [];
@@ -38,7 +41,8 @@ internal sealed class Examination : IAsyncDisposable
     public Examination(DoctorOptions options, TimeProvider time)
     {
         (_options, _time) = (options, time);
-        (_alice, _bob) = (new Identity(options.Relay, time), new Identity(options.Relay, time));
+        (_alice, _bob) = (new Identity(options.Relay, time, MarmotProfile.Mip), new Identity(options.Relay, time, MarmotProfile.Mip));
+        (_carol, _dave) = (new Identity(options.Relay, time, MarmotProfile.Adopted), new Identity(options.Relay, time, MarmotProfile.Adopted));
         _blossom = new BlossomClient(time);
     }
 
@@ -69,6 +73,8 @@ internal sealed class Examination : IAsyncDisposable
     {
         await _alice.DisposeAsync();
         await _bob.DisposeAsync();
+        await _carol.DisposeAsync();
+        await _dave.DisposeAsync();
         _blossom.Dispose();
     }
 
@@ -82,6 +88,7 @@ internal sealed class Examination : IAsyncDisposable
         ("messages go both ways", true, TalkAsync),
         ("keys are renewed by both", true, RenewAsync),
         ("a removed member reads nothing more", true, RemoveAsync),
+        ("a group of the adopted profile is founded, talks, renews keys and is ended", true, AdoptedAsync),
     ];
 
     private async Task<DoctorStep> TryAsync(string name, Func<CancellationToken, Task<string>> step, CancellationToken cancellationToken)
@@ -176,8 +183,8 @@ internal sealed class Examination : IAsyncDisposable
 
     private async Task<string> TalkAsync(CancellationToken cancellationToken)
     {
-        await SayAsync(_alice, _bob, cancellationToken);
-        await SayAsync(_bob, _alice, cancellationToken);
+        await SayAsync(_group, _alice, _bob, cancellationToken);
+        await SayAsync(_group, _bob, _alice, cancellationToken);
         return "";
     }
 
@@ -206,6 +213,36 @@ internal sealed class Examination : IAsyncDisposable
         Require(seen.Any(evt => evt.Id == sent.Published.EventId), "the relay does not show the group's last message");
         Require(!_bob.Client.GetMessages(_group).Any(message => message.Rumor.Id == sent.Rumor.Id), "the removed member reads on");
         return "";
+    }
+
+    // The same life in the profile of today's White Noise: founding, a Welcome, messages, a commit of the member's, the end for everybody.
+    private async Task<string> AdoptedAsync(CancellationToken cancellationToken)
+    {
+        foreach (var identity in new[] { _carol, _dave })
+        {
+            foreach (var published in await identity.Client.PublishRelayListsAsync(cancellationToken))
+            {
+                Require(published.Acked, $"kind {published.Kind}: {published.Reasons}");
+            }
+
+            _keyPackages.Add((await identity.Client.PublishKeyPackageAsync(cancellationToken: cancellationToken)).Event.Id);
+        }
+
+        string group = (await _carol.Client.CreateGroupAsync("doctor", "made by marmot-server doctor", cancellationToken: cancellationToken)).GroupId;
+        await _carol.Client.InviteAsync(group, [_dave.Client.PublicKey], cancellationToken);
+        var report = await _dave.Client.AcceptInvitesAsync(TimeSpan.FromSeconds(20), cancellationToken);
+        Require(report.Joined.Count == 1, report.Failed.Count > 0 ? report.Failed[0].Reason : "no Welcome arrived");
+        await SayAsync(group, _carol, _dave, cancellationToken);
+        await SayAsync(group, _dave, _carol, cancellationToken);
+        await _dave.Client.SelfUpdateAsync(group, cancellationToken);
+        await _carol.Client.SyncAsync(group, cancellationToken: cancellationToken);
+        GroupState one = _carol.Client.GetState(group), other = _dave.Client.GetState(group);
+        Require(one.ConvergenceCommitment is not null && one.ConvergenceCommitment == other.ConvergenceCommitment, "the two do not stand in the same state");
+        await SayAsync(group, _carol, _dave, cancellationToken);
+        await _carol.Client.DisbandAsync(group, cancellationToken);
+        await _dave.Client.SyncAsync(group, cancellationToken: cancellationToken);
+        Require(!_dave.Client.GetState(group).IsActive, "the member did not learn that the group was ended");
+        return $"epoch {other.Epoch}";
     }
 
     private async Task<string> BlobAsync(Uri server, CancellationToken cancellationToken)
@@ -241,7 +278,7 @@ internal sealed class Examination : IAsyncDisposable
     private async Task<string> CleanUpAsync(CancellationToken cancellationToken)
     {
         bool vanishes = _nips.Contains(VanishKind);
-        foreach (var identity in new[] { _alice, _bob })
+        foreach (var identity in new[] { _alice, _bob, _carol, _dave })
         {
             foreach (var package in identity.Client.ListKeyPackages())
             {
@@ -269,12 +306,12 @@ internal sealed class Examination : IAsyncDisposable
             : "the relay knows no NIP-62: relay lists, wraps and group events stay";
     }
 
-    private async Task SayAsync(Identity from, Identity to, CancellationToken cancellationToken)
+    private static async Task SayAsync(string group, Identity from, Identity to, CancellationToken cancellationToken)
     {
-        var sent = await from.Client.SendAsync(_group, $"is anybody there? {Guid.NewGuid():N}", cancellationToken: cancellationToken);
+        var sent = await from.Client.SendAsync(group, $"is anybody there? {Guid.NewGuid():N}", cancellationToken: cancellationToken);
         Require(sent.Published.Acked, sent.Published.Reasons);
-        await to.Client.SyncAsync(_group, cancellationToken: cancellationToken);
-        Require(to.Client.GetMessages(_group).Any(message => message.Rumor.Id == sent.Rumor.Id), "the message did not arrive");
+        await to.Client.SyncAsync(group, cancellationToken: cancellationToken);
+        Require(to.Client.GetMessages(group).Any(message => message.Rumor.Id == sent.Rumor.Id), "the message did not arrive");
     }
 
     private void Agree()
@@ -298,11 +335,11 @@ internal sealed class Examination : IAsyncDisposable
     {
         private readonly ClientStore _store = ClientStore.InMemory();
 
-        public Identity(Uri relay, TimeProvider time)
+        public Identity(Uri relay, TimeProvider time, MarmotProfile profile)
         {
             Key = SecretKey.Generate();
             Network = new RelayNetwork(new RelayNetworkOptions { Account = Key }, time);
-            Client = MarmotClient.Create(_store, Key, new AccountSettings { Relays = [relay.AbsoluteUri] }, _ => Network, time);
+            Client = MarmotClient.Create(_store, Key, new AccountSettings { Relays = [relay.AbsoluteUri], Profile = profile }, _ => Network, time);
         }
 
         public SecretKey Key { get; }

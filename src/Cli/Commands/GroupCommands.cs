@@ -148,7 +148,8 @@ internal static class GroupCommands
 
     /// <summary>A group in a line, with what its owner should know.</summary>
     internal static string Line(GroupState state) =>
-        $"{state.GroupId[..8]}  {state.Name}  {Context.Count(state.Leaves.Count, "member")}, epoch {state.Epoch}{(state.Profile == Marmot.Client.Profiles.MarmotProfile.Adopted ? ", adopted profile" : "")}"
+        $"{state.GroupId[..8]}  {state.Name}  {Context.Count(state.Leaves.Count, "member")}, epoch {state.Epoch}"
+        + (state.Profile == Marmot.Client.Profiles.MarmotProfile.Adopted ? ", adopted profile" : "")
         + (!state.IsActive ? ", you are out" : state.NeedsInvitation ? ", it seems to have gone on without you: ask an admin to remove and invite you again"
             : "");
 }

@@ -8,12 +8,12 @@ internal sealed class AdoptedWatch(AdoptedGroups groups, GroupSync sync, TimePro
     private static readonly TimeSpan NewGroupsPause = TimeSpan.FromSeconds(1);
 
     /// <summary>Until cancelled; what a callback throws ends it and is thrown.</summary>
-    public async Task RunAsync(Func<GroupMessage, Task> onMessage, CancellationToken cancellationToken, Func<JoinedGroup, Task>? onJoined)
+    public async Task RunAsync(Func<GroupMessage, Task> onMessage, CancellationToken cancellationToken, Func<JoinedGroup, Task>? onJoined = null)
     {
         using var ending = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         using var oneAtATime = new SemaphoreSlim(1, 1);
         var others = sync.WatchAsync(HandOverAsync, ending.Token, onJoined);
-        var ours = FollowAsync(HandOverAsync, ending.Token, onJoined is not null);
+        var ours = FollowAsync(HandOverAsync, onJoined is not null, ending.Token);
         try
         {
             // Without invitations one side may have nothing to follow.
@@ -41,7 +41,7 @@ internal sealed class AdoptedWatch(AdoptedGroups groups, GroupSync sync, TimePro
         }
     }
 
-    private async Task FollowAsync(Func<GroupMessage, Task> onMessage, CancellationToken cancellationToken, bool goesOn)
+    private async Task FollowAsync(Func<GroupMessage, Task> onMessage, bool goesOn, CancellationToken cancellationToken)
     {
         using var ending = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         var following = new Dictionary<string, Task>(StringComparer.Ordinal);

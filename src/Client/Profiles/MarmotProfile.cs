@@ -9,13 +9,9 @@ public enum MarmotProfile
     /// <summary>P1, January 2026 and before: kind 443, NIP-44 envelope, group data version 1. Read only.</summary>
     Legacy,
 
-    /// <summary>P2, the MIP documents of 2026: kind 30443, ChaCha20-Poly1305 envelope, group data version 2 and 3. What this library speaks.</summary>
+    /// <summary>P2, the MIP documents of 2026: kind 30443, ChaCha20-Poly1305 envelope, group data version 2 and 3.</summary>
     Mip,
 
-    /// <summary>
-    /// P3, July 2026: app components. Recognised and refused by name. A speaker of it stands beside <c>KeyPackages.KeyPackageEvent</c> (what a key package must
-    /// be), <c>Groups.MipGroup</c> (what lies in the MLS group) and <c>Groups.CommitPolicy</c> (who may do what), and is chosen by <c>GroupRecord.Profile</c>,
-    /// which is set when a group is made or joined.
-    /// </summary>
+    /// <summary>P3, July 2026: app components, kind 30443 of another form, convergence. <c>Client.Adopted</c> speaks it.</summary>
     Adopted,
 }

@@ -15,7 +15,7 @@ public static class ProfileDetector
     public const int LegacyKeyPackageKind = 443;
 
     /// <summary>How errors name the generation that is recognised and refused.</summary>
-    internal const string AdoptedName = "the adopted Marmot protocol (P3, July 2026), which this client does not speak";
+    internal const string AdoptedName = "the adopted Marmot protocol (P3, July 2026), which this account does not speak";
 
     private const int ShortestNip44 = 99;
 

@@ -230,7 +230,8 @@ public sealed class ReplayTests(ITestOutputHelper output)
 
     private static void Compare(RecordedLife life, Receiver receiver, string label)
     {
-        Assert.True(label == receiver.Label, $"{receiver.Label} instead of {label}: {string.Join(", ", receiver.Incidents.TakeLast(6).Select(one => $"{one.Outcome} {one.Reason}"))}");
+        string last = string.Join(", ", receiver.Incidents.TakeLast(6).Select(one => $"{one.Outcome} {one.Reason}"));
+        Assert.True(label == receiver.Label, $"{receiver.Label} instead of {label}: {last}");
         var state = life.State(label);
         var group = receiver.Group;
         Assert.Equal(state.Key("convergence_commitment"), group.TipState);

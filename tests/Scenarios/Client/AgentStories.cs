@@ -11,6 +11,9 @@ public abstract class AgentStories(SuiteFixture fixture) : IAsyncLifetime
 
     protected string Relay => fixture.Suite.RelayUrl.ToString();
 
+    /// <summary>The profile that the accounts of a story speak.</summary>
+    protected virtual string Profile => "mip";
+
     protected MarmotServerProcess Suite => fixture.Suite;
 
     public Task InitializeAsync() => Task.CompletedTask;
@@ -37,7 +40,11 @@ public abstract class AgentStories(SuiteFixture fixture) : IAsyncLifetime
     protected async Task<Named> StartAsync(string name, bool isNew = true, bool lastResort = true)
     {
         var agent = StartProcess();
-        var account = new { relays = new[] { Relay }, blossomServers = new[] { fixture.Suite.HttpUrl.ToString() }, name, stateDir = _folders.File(name) };
+        var account = new
+        {
+            relays = new[] { Relay }, blossomServers = new[] { fixture.Suite.HttpUrl.ToString() },
+            name, profile = Profile, stateDir = _folders.File(name)
+        };
         string key = (await agent.AskAsync("init", account))["pubkey"]!.GetValue<string>();
         if (isNew)
         {

@@ -14,7 +14,7 @@ public sealed class DoctorTests(SuiteFixture fixture) : IClassFixture<SuiteFixtu
         using var report = JsonDocument.Parse(output);
         Assert.True(report.RootElement.GetProperty("ok").GetBoolean());
         var steps = report.RootElement.GetProperty("steps").EnumerateArray().ToList();
-        Assert.Equal(11, steps.Count);
+        Assert.Equal(12, steps.Count);
         Assert.All(steps, step => Assert.Equal("passed", step.GetProperty("outcome").GetString()));
         Assert.All(steps, step => Assert.True(step.GetProperty("milliseconds").GetDouble() > 0));
     }

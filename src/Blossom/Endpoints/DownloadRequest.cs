@@ -8,7 +8,10 @@ namespace Marmot.Blossom.Endpoints;
 
 /// <summary>A plain GET of a blob (BUD-01) read from the bytes of a connection: HTTP/1.1, no body, no token, no condition; at most a Range.</summary>
 /// <remarks>Takes only what is plainly right; whatever is unusual goes to the HTTP server, which refuses or serves it.</remarks>
-internal readonly record struct DownloadRequest(Bytes32 Hash, string? Range)
+/// <param name="Hash">The blob.</param>
+/// <param name="Range">The value of that header; null without one.</param>
+/// <param name="IsForwarded">A proxy says who asks, which is not read here.</param>
+internal readonly record struct DownloadRequest(Bytes32 Hash, string? Range, bool IsForwarded)
 {
     private const int MaxSize = 8 * 1024;
     private static readonly SearchValues<byte> NameCharacters = SearchValues.Create("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"u8);
@@ -36,6 +39,7 @@ internal readonly record struct DownloadRequest(Bytes32 Hash, string? Range)
         }
 
         var hasHost = false;
+        var isForwarded = false;
         string? range = null;
         while (!lines.IsEmpty)
         {
@@ -51,6 +55,9 @@ internal readonly record struct DownloadRequest(Bytes32 Hash, string? Range)
             {
                 case Header.Ignored:
                     break;
+                case Header.Forwarded:
+                    isForwarded = true;
+                    break;
                 case Header.Host when !hasHost && !value.IsEmpty && !value.ContainsAnyExcept(HostCharacters):
                     hasHost = true;
                     break;
@@ -64,7 +71,7 @@ internal readonly record struct DownloadRequest(Bytes32 Hash, string? Range)
             }
         }
 
-        request = new DownloadRequest(hash, range);
+        request = new DownloadRequest(hash, range, isForwarded);
         return hasHost;
     }
 
@@ -89,6 +96,7 @@ internal readonly record struct DownloadRequest(Bytes32 Hash, string? Range)
         Host,
         Range,
         Connection,
+        Forwarded,
         Other,
     }
 
@@ -103,7 +111,7 @@ internal readonly record struct DownloadRequest(Bytes32 Hash, string? Range)
         7 when Ascii.EqualsIgnoreCase(name, "Referer"u8) => Header.Ignored,
         15 when Ascii.EqualsIgnoreCase(name, "Accept-Encoding"u8) || Ascii.EqualsIgnoreCase(name, "Accept-Language"u8) => Header.Ignored,
         > 4 when Ascii.EqualsIgnoreCase(name[..4], "Sec-"u8) && !Ascii.EqualsIgnoreCase(name[..Math.Min(name.Length, 8)], "Sec-WebS"u8) => Header.Ignored,
-        > 12 when Ascii.EqualsIgnoreCase(name[..12], "X-Forwarded-"u8) => Header.Ignored, // who asks matters only when the blob is not there
+        > 12 when Ascii.EqualsIgnoreCase(name[..12], "X-Forwarded-"u8) => Header.Forwarded,
         _ => Header.Other,
     };
 }

@@ -30,7 +30,6 @@ internal sealed class DownloadShortcut(
     public async Task RunAsync(ConnectionContext connection, ConnectionDelegate onward)
     {
         if (options.Value.Blobs == BlobStorage.Disk && !options.Value.RequireGetToken
-            && !policy.IsBlocked((connection.RemoteEndPoint as IPEndPoint)?.Address) // the HTTP server refuses it
             && connection.Features.Get<IConnectionSocketFeature>()?.Socket is { } socket && !await ServeAsync(connection, socket))
         {
             return;
@@ -71,7 +70,7 @@ internal sealed class DownloadShortcut(
                     continue;
                 }
 
-                if (result != RequestResult.Complete || await FindAsync(request) is not { } found)
+                if (result != RequestResult.Complete || await FindAsync(request, (connection.RemoteEndPoint as IPEndPoint)?.Address) is not { } found)
                 {
                     // What came last counts as unseen, so that the next reader does not wait for more.
                     input.AdvanceTo(read.Buffer.Start, read.Buffer.GetPosition(examined));
@@ -97,9 +96,10 @@ internal sealed class DownloadShortcut(
     }
 
     /// <summary>The blob and the part of it that is asked for, or null when the answer is not a plain one.</summary>
-    private async ValueTask<Found?> FindAsync(DownloadRequest request)
+    private async ValueTask<Found?> FindAsync(DownloadRequest request, IPAddress? peer)
     {
-        if (policy.IsBlocked(request.Hash))
+        // Whom a proxy speaks for is found by the HTTP server alone, and matters as soon as anybody is blocked.
+        if (policy.IsBlocked(request.Hash) || (policy.BlocksAddresses && (request.IsForwarded || policy.IsBlocked(peer))))
         {
             return null;
         }

@@ -49,6 +49,9 @@ internal sealed class UploadPolicy
     /// operator.</summary>
     public bool IsBlocked(Bytes32 hash) => _blocked.Current.Contains(hash) || _moderation.IsBlobBanned(hash);
 
+    /// <summary>There are addresses that are not served.</summary>
+    public bool BlocksAddresses => _moderation.BlocksAddresses;
+
     /// <summary>Not served at all.</summary>
     public bool IsBlocked(IPAddress? address) => _moderation.IsBlocked(address);
 

@@ -45,6 +45,9 @@ public sealed class Moderation : IDisposable
     /// <summary>Is neither taken nor served.</summary>
     public bool IsBlobBanned(in Bytes32 hash) => _lists.Blobs.Count > 0 && _lists.Blobs.Contains(hash);
 
+    /// <summary>There are addresses that are not served.</summary>
+    public bool BlocksAddresses => _lists.Addresses.Count > 0;
+
     /// <summary>Is not served.</summary>
     public bool IsBlocked(IPAddress? address) =>
         _lists.Addresses.Count > 0 && address is not null && _lists.Addresses.Contains(CallerAddress.Unmapped(address));

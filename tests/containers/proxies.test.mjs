@@ -3,9 +3,10 @@ import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import https from "node:https";
-import { tmpdir } from "node:os";
+import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import WebSocket from "ws";
 import { docker, freePort, image, root, run, until } from "./lib/docker.mjs";
 import { Client, blossomToken, download, groupEvent, newGroup, upload } from "./lib/nostr.mjs";
 
@@ -43,6 +44,17 @@ if (traefik) {
   };
 }
 
+/** A PUT of a whole body; what it is answered. */
+function put(url, body, headers) {
+  return new Promise((resolve, reject) => {
+    const request = https.request(url, { method: "PUT", headers: { ...headers, "Content-Length": body.length } }, (response) => {
+      response.resume().once("end", () => resolve({ status: response.statusCode, reason: response.headers["x-reason"] }));
+    });
+    request.on("error", reject);
+    request.end(body);
+  });
+}
+
 /** An upload that takes so long, in equal pieces; the status of its answer. */
 function slowUpload(http, { seconds, bytes = randomBytes(seconds * 200_000) }) {
   const hash = createHash("sha256").update(bytes).digest("hex");
@@ -59,6 +71,28 @@ function slowUpload(http, { seconds, bytes = randomBytes(seconds * 200_000) }) {
     }, 1_000);
     request.on("error", (error) => { clearInterval(clock); reject(error); });
   });
+}
+
+// This machine's address towards others: what comes from there is no proxy, whatever it says of itself.
+const outer = Object.values(networkInterfaces()).flat().find((card) => !card.internal && card.family === "IPv4").address;
+
+/** The status that a handshake from this address is answered with. */
+function handshake(url, localAddress, headers = {}) {
+  return new Promise((resolve, reject) => {
+    const socket = new WebSocket(url, { localAddress, family: 4, headers, handshakeTimeout: 20_000 });
+    socket.once("open", () => { socket.terminate(); resolve(101); });
+    socket.once("unexpected-response", (request, response) => { request.destroy(); resolve(response.statusCode); });
+    socket.once("error", reject);
+  });
+}
+
+/** The same again and again, until it is refused. */
+async function handshakesUntilRefused(url, localAddress, headers = () => ({})) {
+  for (let i = 1; i < 250; i++) {
+    const status = await handshake(url, localAddress, headers(i));
+    if (status !== 101) return status;
+  }
+  return 101;
 }
 
 describe("proxies", { concurrency: true }, () => {
@@ -80,7 +114,7 @@ describe("proxies", { concurrency: true }, () => {
           return ["-v", `${join(folder, `conf${i}`)}:${target}:ro`];
         });
         await start("-p", `127.0.0.1:${backend}:8080`, "-p", `127.0.0.1:${admin}:8081`, "-e", `Public__Origin=${relay}`, "-e", "Public__TrustedProxies=172.16.0.0/12;192.168.0.0/16;10.0.0.0/8",
-          "-e", "Admin__Urls=http://0.0.0.0:8081", "-e", "Relay__PingInterval=00:10:00", "-e", "Blossom__UploadBurst=4", "-e", "Blossom__UploadsPerMinute=1", image);
+          "-e", "Admin__Urls=http://0.0.0.0:8081", "-e", "Relay__PingInterval=00:10:00", "-e", "Relay__LimitLoopback=true", "-e", "Relay__WorkPerAddress=3000", "-e", "Blossom__UploadBurst=4", "-e", "Blossom__UploadsPerMinute=1", image);
         await start("--network", "host", ...mounts, "-v", `${folder}:/tls:ro`, proxy.image, ...(proxy.args ?? []));
         await until(`${name} answers`, async () => (await fetch(http, { headers: { Accept: "application/nostr+json" } })).ok);
         const client = await Client.connect(relay);
@@ -132,6 +166,25 @@ describe("proxies", { concurrency: true }, () => {
         for (let i = 0; i < 6; i++) await upload(http, randomBytes(100));
         const direct = async () => { for (let i = 0; i < 6; i++) await upload(`http://127.0.0.1:${backend}`, randomBytes(100), { server: "localhost" }); };
         await assert.rejects(direct, /429/);
+      });
+
+      it("tells it of WebSockets too: each caller has a budget of its own, whatever it says of itself", async () => {
+        assert.equal(await handshakesUntilRefused(relay, "127.0.0.21"), 429);
+        assert.equal(await handshake(relay, "127.0.0.22"), 101);
+        const lie = (i) => ({ "X-Forwarded-For": `198.51.100.${i}`, "X-Real-IP": `198.51.100.${i}`, Forwarded: `for=198.51.100.${i}` });
+        assert.equal(await handshakesUntilRefused(relay, outer, lie), 429);
+        assert.equal(await handshake(relay, "127.0.0.22"), 101);
+      });
+
+      it("lets every sender of a large body read why it is refused", async () => {
+        for (const size of [31_000_000, 120_000_000]) {
+          const body = Buffer.alloc(size);
+          const malformed = { "Content-Type": "application/octet-stream", Authorization: blossomToken("upload", "0".repeat(64), "localhost"), "X-SHA-256": "nonsense" };
+          for (const [status, path, headers] of [[401, "/upload", {}], [404, "/nowhere", {}], [405, `/${"0".repeat(64)}`, {}], [400, "/upload", malformed]]) {
+            const answer = await put(`${http}${path}`, body, headers);
+            assert.deepEqual([answer.status, answer.reason !== undefined], [status, true], `${path} with ${size} bytes`);
+          }
+        }
       });
 
       it(`passes an upload that takes ${silenceSeconds} seconds`, async () => assert.equal(await slow, 201));

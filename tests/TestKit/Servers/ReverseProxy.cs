@@ -1,3 +1,5 @@
+using System.Net;
+using System.Net.NetworkInformation;
 using System.Net.Sockets;
 using System.Text.RegularExpressions;
 
@@ -14,6 +16,24 @@ public sealed partial class ReverseProxy : IAsyncDisposable
     private ReverseProxy(int port) => Address = new Uri($"http://127.0.0.1:{port}");
 
     public Uri Address { get; }
+
+    /// <summary>An address of this machine that is not of its loopback: a caller who comes from there is no proxy, whatever it says of itself.</summary>
+    /// <exception cref="InvalidOperationException">The machine has none: no network interface is up.</exception>
+    public static IPAddress OuterAddress => NetworkInterface.GetAllNetworkInterfaces()
+        .Where(card => card.OperationalStatus == OperationalStatus.Up && card.NetworkInterfaceType != NetworkInterfaceType.Loopback)
+        .SelectMany(card => card.GetIPProperties().UnicastAddresses)
+        .FirstOrDefault(address => address.Address.AddressFamily == AddressFamily.InterNetwork)?.Address
+        ?? throw new InvalidOperationException("this machine has no IPv4 address but loopback");
+
+    /// <summary>Starts <c>nginx</c> or <c>caddy</c>.</summary>
+    /// <param name="name">Which.</param>
+    /// <param name="server">What it stands in front of.</param>
+    public static Task<ReverseProxy> StartAsync(string name, Uri server) => name switch
+    {
+        "nginx" => StartNginxAsync(server),
+        "caddy" => StartCaddyAsync(server),
+        _ => throw new ArgumentOutOfRangeException(nameof(name), name, "no such proxy"),
+    };
 
     public static Task<ReverseProxy> StartNginxAsync(Uri server) => StartAsync((port, folder) =>
     {
@@ -42,7 +62,7 @@ public sealed partial class ReverseProxy : IAsyncDisposable
     public static Task<ReverseProxy> StartCaddyAsync(Uri server) => StartAsync((port, folder) =>
     {
         var file = Path.Combine(folder, "Caddyfile");
-        File.WriteAllText(file, "{\n  admin off\n  auto_https off\n}\n" + Documented("caddy")
+        File.WriteAllText(file, "{\n  admin off\n  auto_https off\n  default_bind 127.0.0.1\n}\n" + Documented("caddy")
             .Replace("relay.example.org", $"http://127.0.0.1:{port}", StringComparison.Ordinal)
             .Replace("127.0.0.1:8080", server.Authority, StringComparison.Ordinal));
         var home = new Dictionary<string, string> { ["HOME"] = folder, ["XDG_DATA_HOME"] = folder, ["XDG_CONFIG_HOME"] = folder };

@@ -7,18 +7,14 @@ using StackExchange.Redis;
 namespace Marmot.Hosting.Cluster;
 
 /// <summary>The ledger on Redis: one key a claim, gone by itself.</summary>
-/// <remarks>The value is the owner while the work is under way and one byte once it is done. Each step is one script, so that nothing comes between its look
-/// and its change.</remarks>
+/// <remarks>
+/// The value is the owner while the work is under way and one byte once it is done. No scripts: what a script returns may be of any shape, and the library
+/// reads that by a method that calls itself for each level, so that a server which answers nonsense could end this process. The replies of the commands used
+/// here have one shape.
+/// </remarks>
 public sealed class RedisLedger : IClaimLedger, ISharedValues
 {
-    private const string ClaimScript = """
-        local v = redis.call('GET', KEYS[1])
-        if v and v ~= ARGV[1] then return v end
-        redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-        return ARGV[1]
-        """;
-
-    private const string ReleaseScript = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0";
+    private const int MaxTries = 3;
     private static readonly byte[] Done = "d"u8.ToArray();
     private readonly RedisLink _link;
     private readonly ClusterIdentity _identity;
@@ -46,7 +42,7 @@ public sealed class RedisLedger : IClaimLedger, ISharedValues
     public async ValueTask<ClaimAnswer> ClaimAsync(Bytes32 hash, Bytes32 owner, TimeSpan lease, CancellationToken cancel)
     {
         var mine = owner.Span.ToArray();
-        var reply = await EvaluateAsync(ClaimScript, "claim", hash, cancel, mine, (long)lease.TotalMilliseconds);
+        var reply = await PutFirstAsync("claim", hash, mine, lease, cancel);
         return reply.AsSpan().SequenceEqual(mine) ? ClaimAnswer.Owned
             : reply.AsSpan().SequenceEqual(Done) ? ClaimAnswer.Done
             : reply.Length == Bytes32.Size ? ClaimAnswer.Held
@@ -65,13 +61,11 @@ public sealed class RedisLedger : IClaimLedger, ISharedValues
 
     /// <inheritdoc/>
     public async ValueTask ReleaseAsync(Bytes32 hash, Bytes32 owner, CancellationToken cancel) =>
-        await RedisErrors.AskAsync(() => _link.Connection.GetDatabase()
-            .ScriptEvaluateAsync(ReleaseScript, [Key("claim", hash)], [owner.Span.ToArray()]), cancel);
+        await RedisErrors.AskAsync(() => _link.Connection.GetDatabase().LockReleaseAsync(Key("claim", hash), owner.Span.ToArray()), cancel);
 
     /// <inheritdoc/>
     public async ValueTask<byte[]> OfferAsync(Bytes32 name, byte[] value, TimeSpan life, CancellationToken cancel) =>
-        // The same script: what is there stays, unless it is the very same value.
-        await EvaluateAsync(ClaimScript, "value", name, cancel, value, (long)life.TotalMilliseconds);
+        await PutFirstAsync("value", name, value, life, cancel);
 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
@@ -83,11 +77,29 @@ public sealed class RedisLedger : IClaimLedger, ISharedValues
         }
     }
 
-    private async Task<byte[]> EvaluateAsync(string script, string kind, Bytes32 name, CancellationToken cancel, params RedisValue[] arguments)
+    /// <summary>What stands under the name: the value given if nothing did before.</summary>
+    private async Task<byte[]> PutFirstAsync(string kind, Bytes32 name, byte[] value, TimeSpan life, CancellationToken cancel)
     {
         var key = Key(kind, name);
-        var result = await RedisErrors.AskAsync(() => _link.Connection.GetDatabase().ScriptEvaluateAsync(script, [key], arguments), cancel);
-        return result.Resp2Type == ResultType.BulkString && (byte[]?)result is { } bytes ? bytes : throw new RedisReplyLostException();
+        for (var i = 0; i < MaxTries; i++)
+        {
+            if (await RedisErrors.AskAsync(() => TryPutAsync(_link.Connection.GetDatabase(), key, value, life), cancel) is { } found)
+            {
+                return found;
+            }
+        }
+
+        throw new RedisReplyLostException();
+    }
+
+    // Null when what was there ended between the two commands, which leave together. What others do in between changes nothing: the first alone decides.
+    private static async Task<byte[]?> TryPutAsync(IDatabase database, RedisKey key, byte[] value, TimeSpan life)
+    {
+        var put = database.StringSetAsync(key, value, life, When.NotExists);
+        var get = database.StringGetAsync(key);
+        await Task.WhenAll(put, get);
+        var found = (byte[]?)await get;
+        return await put && !found.AsSpan().SequenceEqual(value) ? throw new RedisReplyLostException() : found;
     }
 
     // PREFIX:HISTORY:KIND:NAME. What was claimed in an earlier history of the database does not count in this one.

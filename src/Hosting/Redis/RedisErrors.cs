@@ -25,7 +25,7 @@ internal static class RedisErrors
         {
             throw new IOException("Redis refused: " + refused.Message.Split(' ', 2)[0], refused);
         }
-        catch (Exception exception) when (exception is RedisException or RedisTimeoutException or ObjectDisposedException)
+        catch (Exception exception) when (exception is not (OperationCanceledException or IOException)) // a reply of another shape has exceptions of its own
         {
             throw WasSent(exception) ? new RedisReplyLostException(exception) : new RedisUnavailableException(exception);
         }

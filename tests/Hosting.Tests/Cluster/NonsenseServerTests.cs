@@ -59,6 +59,54 @@ public sealed class NonsenseServerTests
         await ledger.DisposeAsync().AsTask().WaitAsync(Patience);
     });
 
+    [Fact]
+    public async Task Redis_that_turns_to_nonsense_is_away_and_comes_back()
+    {
+        await using var redis = await RedisServer.StartAsync();
+        await ForEachAsync(NonsenseServer.RedisKinds, async kind =>
+        {
+            await using var proxy = TurningProxy.Start(redis.Port);
+            Assert.True(RedisEndpoint.TryParse($"127.0.0.1:{proxy.Port}", out var endpoint));
+            var name = kind.Replace(' ', '-');
+            await using var bus = new RedisBus(endpoint, name, NullLogger.Instance);
+            await using var ledger = new RedisLedger(endpoint, name, NullLogger.Instance);
+            using var listening = bus.Subscribe("a", new Deaf());
+            await UntilAsync(() => ClaimsAsync(ledger, 1));
+
+            proxy.Speak(kind);
+            await UntilAsync(async () => !await ClaimsAsync(ledger, 2));
+
+            proxy.Speak(null);
+            await UntilAsync(() => ClaimsAsync(ledger, 3));
+            await UntilAsync(() => Task.FromResult(bus.IsConnected));
+        });
+    }
+
+    // False while it is away: nothing but that exception comes.
+    private static async Task<bool> ClaimsAsync(RedisLedger ledger, int number)
+    {
+        try
+        {
+            using var patience = new CancellationTokenSource(Patience);
+            await ledger.ClaimAsync(default, Bytes32.ParseHex($"{number:x64}"), TimeSpan.FromSeconds(1), patience.Token);
+            return true;
+        }
+        catch (IOException)
+        {
+            return false;
+        }
+    }
+
+    private static async Task UntilAsync(Func<Task<bool>> holds)
+    {
+        var waiting = Stopwatch.StartNew();
+        while (!await holds())
+        {
+            Assert.True(waiting.Elapsed < Patience * 2);
+            await Task.Delay(50);
+        }
+    }
+
     private static Task ForEachAsync(IEnumerable<string> kinds, Func<string, Task> check) => Task.WhenAll(kinds.Select(async kind =>
     {
         try

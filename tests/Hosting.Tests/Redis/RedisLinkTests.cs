@@ -50,7 +50,7 @@ public sealed class RedisLinkTests
         // docs/operate.md shows this list.
         await using var server = await RedisServer.StartAsync(
             "--user", "marmot", "on", ">secret", "~marmot*", "&marmot*", "-@all", "+@connection", "+ping", "+info", "+publish", "+subscribe", "+unsubscribe",
-            "+set", "+setex", "+psetex", "+get", "+del", "+eval", "+evalsha", "+script|load");
+            "+set", "+setex", "+psetex", "+get", "+unlink", "+watch", "+unwatch", "+multi", "+exec");
         var endpoint = new RedisEndpoint("127.0.0.1", server.Port) { User = "marmot", Password = "secret" };
         await using var ledger = new RedisLedger(endpoint, "marmot", NullLogger.Instance);
         await Eventually.TrueAsync(() => ledger.IsConnected, "connected");

@@ -31,6 +31,7 @@ public sealed class NonsenseServer : IAsyncDisposable
     [
         "close", "http", "zeros", "bytes", "text", "resp length", "resp number", "resp negative", "resp nil", "resp array", "resp type", "resp error",
         "resp ok", "resp short", "resp push",
+        "resp nest", "resp nest pushes", "resp nest maps",
     ];
 
     /// <summary>Where it listens on loopback.</summary>
@@ -41,7 +42,7 @@ public sealed class NonsenseServer : IAsyncDisposable
 
     /// <param name="kind">One of <see cref="Kinds"/>.</param>
     /// <param name="afterPostgresStart">Plays PostgreSQL's opening first, so that nonsense answers the first query.</param>
-    /// <param name="afterRedisStart">Plays Redis until the first script, so that nonsense answers that one.</param>
+    /// <param name="afterRedisStart">Plays Redis until the first command that changes something, so that nonsense answers that one.</param>
     public static NonsenseServer Start(string kind, bool afterPostgresStart = false, bool afterRedisStart = false) =>
         new(Say(kind), afterPostgresStart, afterRedisStart);
 
@@ -55,7 +56,7 @@ public sealed class NonsenseServer : IAsyncDisposable
         _stop.Dispose();
     }
 
-    private static byte[] Say(string kind) => kind switch
+    internal static byte[] Say(string kind) => kind switch
     {
         "close" => [],
         "http" => Encoding.ASCII.GetBytes("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
@@ -76,8 +77,14 @@ public sealed class NonsenseServer : IAsyncDisposable
         "resp ok" => Encoding.ASCII.GetBytes("+OK\r\n"),
         "resp short" => Encoding.ASCII.GetBytes("$5\r\nab"),
         "resp push" => Encoding.ASCII.GetBytes("*3\r\n$7\r\nmessage\r\n$1\r\na\r\n:1\r\n*2\r\n$9\r\nsubscribe\r\n$-1\r\n"),
+        "resp nest" => Nest("*1\r\n"),
+        "resp nest pushes" => Nest(">1\r\n"),
+        "resp nest maps" => Nest("%1\r\n+a\r\n"),
         _ => throw new ArgumentOutOfRangeException(nameof(kind)),
     };
+
+    // Deeper than a stack is: a reader that calls itself for each level ends its process.
+    private static byte[] Nest(string level) => Encoding.ASCII.GetBytes(string.Concat(Enumerable.Repeat(level, 300_000)) + ":1\r\n");
 
     private async Task AcceptAsync()
     {

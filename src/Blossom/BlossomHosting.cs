@@ -82,7 +82,6 @@ public static class BlossomHosting
         }
 
         services.AddConnectionShortcut<DownloadShortcut>();
-        services.Configure<KestrelServerOptions>(kestrel => kestrel.Limits.MaxRequestBodySize = null); // see RefusalWriter
         services.Configure<RouteOptions>(routes => routes.ConstraintMap["blob"] = typeof(BlobRouteConstraint));
         return builder;
     }

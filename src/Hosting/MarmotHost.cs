@@ -61,6 +61,7 @@ public static class MarmotHost
         builder.Services.AddSingleton<IHealthPart>(services => services.GetRequiredService<DrainLifetime>());
         builder.Services.AddSingleton<TrustedProxies>();
         builder.Services.AddSingleton<IStartupFilter>(services => services.GetRequiredService<TrustedProxies>());
+        builder.Services.AddSingleton<IStartupFilter, RefusedBodies>();
         builder.Services.AddRoutingCore();
         builder.Services.AddSingleton<PrometheusText>();
         builder.Services.AddSingleton<AdminServer>();
@@ -68,7 +69,11 @@ public static class MarmotHost
 
         // Read as text: a wrong value elsewhere in the section is reported with all others, not thrown here.
         string urls = builder.Configuration[PublicOptions.Section + ":" + nameof(PublicOptions.Urls)] ?? new PublicOptions().Urls;
-        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel => kestrel.AddServerHeader = false);
+        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
+        {
+            kestrel.AddServerHeader = false;
+            kestrel.Limits.MaxRequestBodySize = null; // see RefusedBodies
+        });
         ServerWithDeadline.Wrap(builder.Services);
 
         // What a connection brings is handled on the thread that read it: a message then costs one change of threads, not three. Nothing of

@@ -1,21 +1,14 @@
 using System.Globalization;
-using System.IO.Pipelines;
 using System.Text;
 using Marmot.Blossom.Refusals;
+using Marmot.Hosting;
 using Microsoft.AspNetCore.Http;
-using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Extensions.Options;
 
 namespace Marmot.Blossom.Endpoints;
 
-/// <summary>Writes a refusal so that the client can read it: status, X-Reason, CORS, and then the body that nobody wants is read to its end.</summary>
-/// <remarks>
-/// A connection that is closed while bytes are still coming is reset, and a reset discards the answer on its way to a client that sends first and reads then; a
-/// proxy makes 502 of it. The HTTP server drains for five seconds only, and not at all above its own limit of a body's size, which is therefore lifted
-/// (<see cref="BlossomHosting.AddBlossom"/>): every endpoint counts for itself. A client that is connected to us gets the answer at once and may stop sending.
-/// Behind a proxy the answer waits for the end of the body: proxies written in Go (Caddy, Traefik) close the client's connection half a second after an early
-/// answer.
-/// </remarks>
+/// <summary>Writes a refusal so that the client can read it: status, X-Reason, CORS, and then the body that nobody wants is read to its end
+/// (<see cref="RefusedBodies"/>).</summary>
 internal sealed class RefusalWriter(IOptions<BlossomOptions> options)
 {
     public const string ExposedHeaders = "X-Reason, Content-Range, Content-Length, Accept-Ranges, ETag, Sunset, Retry-After, X-Cashu, X-Lightning";
@@ -60,14 +53,13 @@ internal sealed class RefusalWriter(IOptions<BlossomOptions> options)
         }
 
         // Who has used up its budget does not also get the bandwidth of a body that goes nowhere.
-        var hasBody = context.Features.Get<IHttpRequestBodyDetectionFeature>()?.CanHaveBody == true;
-        drain &= hasBody && refusal.Status != StatusCodes.Status429TooManyRequests;
-        if (drain && IsProxied(context.Request.Headers))
+        RefusedBodies.LeaveAlone(context);
+        drain &= RefusedBodies.HasBody(context) && refusal.Status != StatusCodes.Status429TooManyRequests;
+        if (drain)
         {
-            await DrainAsync(context.Request.BodyReader, options.Value.RefusedBodyTime);
-            drain = false;
+            drain = !await RefusedBodies.TryReadBeforeAsync(context, options.Value.RefusedBodyTime);
         }
-        else if (hasBody && context.Request.Headers.Expect.Count > 0)
+        else if (context.Request.Headers.Expect.Count > 0)
         {
             response.Headers.Connection = "close"; // RFC 9110, 10.1.1: the client need not send the body now, so what follows might be either
         }
@@ -82,34 +74,7 @@ internal sealed class RefusalWriter(IOptions<BlossomOptions> options)
 
         if (drain)
         {
-            await response.CompleteAsync();
-            await DrainAsync(context.Request.BodyReader, options.Value.RefusedBodyTime);
-        }
-    }
-
-    // X-Original-For: the caller's address was taken from X-Forwarded-For before.
-    private static bool IsProxied(IHeaderDictionary headers) =>
-        headers.ContainsKey("X-Original-For") || headers.ContainsKey("X-Forwarded-For") || headers.ContainsKey("Forwarded") || headers.Via.Count > 0;
-
-    /// <summary>Reads to the end of the body, for a bounded time: arriving bytes do not extend it.</summary>
-    private static async ValueTask DrainAsync(PipeReader body, TimeSpan limit)
-    {
-        using var deadline = new CancellationTokenSource(limit);
-        try
-        {
-            while (true)
-            {
-                var read = await body.ReadAsync(deadline.Token);
-                body.AdvanceTo(read.Buffer.End);
-                if (read.IsCompleted)
-                {
-                    return;
-                }
-            }
-        }
-        catch (Exception error) when (error is OperationCanceledException or IOException or BadHttpRequestException)
-        {
-            // too long, too slow, or gone: the HTTP server closes the connection
+            await RefusedBodies.ReadAfterAsync(context, options.Value.RefusedBodyTime);
         }
     }
 }

@@ -46,30 +46,14 @@ public sealed class EarlyRefusalTests : IAsyncLifetime
     [Trait("Spec", "BUD-01")]
     public async Task A_refusal_before_a_large_body_has_come_is_read_by_its_sender(string way, long size)
     {
-        await using var proxy = way switch
-        {
-            "nginx" => await ReverseProxy.StartNginxAsync(_server.Address),
-            "caddy" => await ReverseProxy.StartCaddyAsync(_server.Address),
-            _ => null,
-        };
+        await using var proxy = way is "nginx" or "caddy" ? await ReverseProxy.StartAsync(way, _server.Address) : null;
         var address = proxy?.Address ?? _server.Address;
         var token = _server.Token(_key, BlossomVerb.Upload, BlossomServer.HashOf([1]));
         foreach (var (status, path, authorization) in ((int, string, string?)[])[
             (401, "/upload", null), (404, "/nowhere", null), (405, "/list/x", null), (413, "/upload", token)
         ])
         {
-            List<string> answers = [];
-            if (way != "curl")
-            {
-                answers.Add(await AskBySocketAsync(address, path, authorization, size));
-            }
-
-            if (way != "socket")
-            {
-                answers.Add(await AskByCurlAsync(address, path, authorization, size));
-            }
-
-            foreach (var answer in answers)
+            foreach (var answer in await AskAsync(way, address, new Early(status, path, authorization is null ? [] : [("Authorization", authorization)]), size))
             {
                 Assert.StartsWith($"HTTP/1.1 {status} ", answer, StringComparison.Ordinal);
                 Assert.Contains("X-Reason: ", answer, StringComparison.OrdinalIgnoreCase);
@@ -80,22 +64,50 @@ public sealed class EarlyRefusalTests : IAsyncLifetime
 
     [Theory]
     [InlineData("socket")]
+    [InlineData("curl")]
     [InlineData("nginx")]
     [InlineData("caddy")]
     public async Task A_key_that_may_not_upload_reads_403_though_the_body_is_large(string way)
     {
         using var other = SecretKey.Generate();
-        await using var server = await BlossomServer.StartAsync($"--Blossom:AllowedKeys:0={other.PublicKey}");
-        await using var proxy = way switch
-        {
-            "nginx" => await ReverseProxy.StartNginxAsync(server.Address),
-            "caddy" => await ReverseProxy.StartCaddyAsync(server.Address),
-            _ => null,
-        };
+        await using var server = await BlossomServer.StartAsync($"--Blossom:AllowedKeys:0={other.PublicKey}", "--Blossom:MaxUploadBytes=1000000000");
+        await using var proxy = way is "nginx" or "caddy" ? await ReverseProxy.StartAsync(way, server.Address) : null;
         var token = server.Token(_key, BlossomVerb.Upload, BlossomServer.HashOf([1]));
-        foreach (var size in (long[])[28_000_000, 31_000_000, 120_000_000, 500_000_000])
+        foreach (var size in (long[])[28_000_000, 31_000_000, 120_000_000, 600_000_000])
         {
-            Assert.StartsWith("HTTP/1.1 403 ", await AskBySocketAsync(proxy?.Address ?? server.Address, "/upload", token, size), StringComparison.Ordinal);
+            foreach (var answer in await AskAsync(way, proxy?.Address ?? server.Address, new Early(403, "/upload", [("Authorization", token)]), size))
+            {
+                Assert.StartsWith("HTTP/1.1 403 ", answer, StringComparison.Ordinal);
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData("socket", 31_000_000)]
+    [InlineData("nginx", 31_000_000)]
+    [InlineData("caddy", 31_000_000)]
+    [InlineData("socket", 600_000_000)]
+    [InlineData("curl", 600_000_000)]
+    public async Task So_is_every_other_refusal_that_does_not_need_the_body(string way, long size)
+    {
+        await using var server = await BlossomServer.StartAsync(
+            "--Blossom:Profile=General", "--Blossom:AllowedTypes:0=image/png", "--Blossom:MaxUploadBytes=1000000000", "--Blossom:MaxTotalBytes=1000000");
+        await using var proxy = way is "nginx" or "caddy" ? await ReverseProxy.StartAsync(way, server.Address) : null;
+        var upload = server.Token(_key, BlossomVerb.Upload, BlossomServer.HashOf([1]));
+        foreach (var early in (Early[])[
+            new(400, "/upload", [("Authorization", upload), ("X-SHA-256", "nonsense")]),
+            new(401, "/mirror", []),
+            new(413, "/report", []),
+            new(405, $"/{new string('0', 64)}", []),
+            new(415, "/upload", [("Authorization", upload), ("Content-Type", "text/html")]),
+            new(507, "/upload", [("Authorization", upload), ("Content-Type", "image/png")]),
+            new(403, "/media", [])])
+        {
+            foreach (var answer in await AskAsync(way, proxy?.Address ?? server.Address, early, size))
+            {
+                Assert.StartsWith($"HTTP/1.1 {early.Status} ", answer, StringComparison.Ordinal);
+                Assert.Contains("X-Reason: ", answer, StringComparison.OrdinalIgnoreCase);
+            }
         }
     }
 
@@ -127,15 +139,36 @@ public sealed class EarlyRefusalTests : IAsyncLifetime
         Assert.IsType<SocketException>(error.InnerException);
     }
 
+    /// <summary>What a PUT of a path with these headers is answered before its body has come.</summary>
+    private sealed record Early(int Status, string Path, (string Name, string Value)[] Headers);
+
+    // By a socket, by curl (which asks first whether it may send, RFC 9110, 10.1.1), and by curl that sends at once; behind a proxy in each of these ways.
+    private static async Task<List<string>> AskAsync(string way, Uri address, Early early, long size)
+    {
+        List<string> answers = [];
+        if (way != "curl")
+        {
+            answers.Add(await AskBySocketAsync(address, early, size));
+        }
+
+        if (way != "socket")
+        {
+            answers.Add(await AskByCurlAsync(address, early, size, asksFirst: true));
+            answers.Add(await AskByCurlAsync(address, early, size, asksFirst: false));
+        }
+
+        return answers;
+    }
+
     /// <summary>Sends everything, then reads.</summary>
-    private static async Task<string> AskBySocketAsync(Uri address, string path, string? authorization, long size)
+    private static async Task<string> AskBySocketAsync(Uri address, Early early, long size)
     {
         using var client = new TcpClient();
         await client.ConnectAsync(address.Host, address.Port);
         var stream = client.GetStream();
-        var head =
-            $"PUT {path} HTTP/1.1\r\nHost: {address.Authority}\r\nContent-Length: {size.ToString(CultureInfo.InvariantCulture)}\r\n"
-                + $"{(authorization is null ? "" : $"Authorization: {authorization}\r\n")}\r\n";
+        var headers = string.Concat(early.Headers.Select(header => $"{header.Name}: {header.Value}\r\n"));
+        var length = size.ToString(CultureInfo.InvariantCulture);
+        var head = $"PUT {early.Path} HTTP/1.1\r\nHost: {address.Authority}\r\nContent-Length: {length}\r\n{headers}\r\n";
         await stream.WriteAsync(Encoding.ASCII.GetBytes(head));
         var piece = new byte[1024 * 1024];
         for (var left = size; left > 0; left -= Math.Min(left, piece.Length))
@@ -160,7 +193,7 @@ public sealed class EarlyRefusalTests : IAsyncLifetime
         return answer.ToString();
     }
 
-    private static async Task<string> AskByCurlAsync(Uri address, string path, string? authorization, long size)
+    private static async Task<string> AskByCurlAsync(Uri address, Early early, long size, bool asksFirst)
     {
         using var folder = new TemporaryFolder();
         var body = Path.Combine(folder.Path, "body");
@@ -169,11 +202,11 @@ public sealed class EarlyRefusalTests : IAsyncLifetime
             file.SetLength(size);
         }
 
-        await using var curl = ChildProcess.Start(
-            "curl", ["-sS", "-D", "-", "-o", "/dev/null", "-T", body, .. authorization is null
-                ? (string[])[]
-                : ["-H", $"Authorization: {authorization}"], new Uri(address, path).AbsoluteUri]);
-        Assert.Equal(0, await curl.WaitForExitAsync(TimeSpan.FromMinutes(1)));
+        var headers = early.Headers.Select(header => $"{header.Name}: {header.Value}").Concat(asksFirst ? [] : ["Expect:"]);
+        string[] given = [.. headers.SelectMany(header => (string[])["-H", header])];
+        var url = new Uri(address, early.Path).AbsoluteUri;
+        await using var curl = ChildProcess.Start("curl", ["-sS", "-D", "-", "-o", "/dev/null", "-T", body, .. given, url]);
+        Assert.True(await curl.WaitForExitAsync(TimeSpan.FromMinutes(1)) == 0, curl.Output);
         var answers = curl.Output.ReplaceLineEndings("\r\n");
         return answers[answers.LastIndexOf("HTTP/1.1 ", StringComparison.Ordinal)..];
     }

@@ -31,20 +31,8 @@ internal sealed class MessageDispatch(
             return;
         }
 
-        // 2. Of many, all EVENTs are checked first, on all cores. Nothing is decided there that depends on the messages before it, but for
-        //    the keys: AUTH between EVENTs is rare, so a batch that holds one goes message by message.
-        var kinds = new ClientMessageKind[messages.Count];
-        for (var i = 0; i < kinds.Length; i++)
-        {
-            kinds[i] = ClientMessageReader.ReadKind(messages[i].Span);
-        }
-
-        VerificationBatch? events = null;
-        if (Array.IndexOf(kinds, ClientMessageKind.Auth) < 0)
-        {
-            events = new VerificationBatch(messages, kinds, open.Client.Turn, frame => Check(frame, open.Client));
-            await events.RunAsync();
-        }
+        // 2. Of many, all EVENTs are checked first, on all cores.
+        var events = HoldsEvents(messages) ? await CheckEventsAsync(open, messages) : null;
 
         // 3. In order.
         for (var i = 0; i < messages.Count; i++)
@@ -53,6 +41,39 @@ internal sealed class MessageDispatch(
                 ? AdmitAsync(open, messages[i], events[i], alone: false, cancel)
                 : HandleOfManyAsync(open, messages[i], cancel));
         }
+    }
+
+    private static bool HoldsEvents(MessageBatch messages)
+    {
+        for (var i = 0; i < messages.Count; i++)
+        {
+            if (ClientMessageReader.ReadKind(messages[i].Span) == ClientMessageKind.Event)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    // Nothing is decided here that depends on the messages before it, but for the keys: AUTH between EVENTs is rare, so a batch that holds one goes message by
+    // message.
+    private async ValueTask<VerificationBatch?> CheckEventsAsync(OpenRequests open, MessageBatch messages)
+    {
+        var kinds = new ClientMessageKind[messages.Count];
+        for (var i = 0; i < kinds.Length; i++)
+        {
+            kinds[i] = ClientMessageReader.ReadKind(messages[i].Span);
+        }
+
+        if (Array.IndexOf(kinds, ClientMessageKind.Auth) >= 0)
+        {
+            return null;
+        }
+
+        var events = new VerificationBatch(messages, kinds, open.Client.Turn, frame => Check(frame, open.Client));
+        await events.RunAsync();
+        return events;
     }
 
     /// <summary>Answers a message that is over the size limit, as far as it can be told whose answer that is.</summary>

@@ -14,6 +14,11 @@ internal static class StoredEventScan
     public static async ValueTask SendAsync(IEventStore store, Subscription subscription, IReadOnlyList<StoredKey> keys, int maxOutboxBytes,
         CancellationToken cancel)
     {
+        if (keys.Count == 0)
+        {
+            return;
+        }
+
         var sink = new OutboxSink(subscription, Math.Min(MaxPageBytes, maxOutboxBytes / 4));
         var client = subscription.Client;
         for (var next = 0; next < keys.Count;)

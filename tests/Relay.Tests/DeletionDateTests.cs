@@ -104,8 +104,8 @@ public sealed class DeletionDateTests : IDisposable
         await relay.Services.GetRequiredService<RetentionLoop>().RunOnceAsync(default);
         relay.Clock.Wait(TimeSpan.FromSeconds(2)); // maintenance is due
         var writer = relay.Services.GetRequiredService<EventWriterLoop>();
-        await writer.RemoveAsync([]); // the round that does this maintains afterwards
-        await writer.RemoveAsync([]); // and has ended when the next one does this
+        await writer.RemoveAsync([], CancellationToken.None); // the round that does this maintains afterwards
+        await writer.RemoveAsync([], CancellationToken.None); // and has ended when the next one does this
         return (await relay.Services.GetRequiredService<IEventStore>().ReadStatisticsAsync(default)).Events;
     }
 }

@@ -43,6 +43,7 @@ internal sealed class AddressShares(RelayOptions options)
     private readonly Lock _lock = new();
     private readonly Dictionary<AddressPrefix, AddressShare> _shares = [];
     private readonly SharedLimit _connections = new(options.MaxConnections, FewConnections);
+    private readonly AddressShare _uncounted = new(prefix: null); // of all whose address is not counted: they share only the whole
 
     /// <summary>Bytes of filters held open over all connections.</summary>
     public SharedLimit Filters { get; } = new(options.MaxFilterBytesTogether, FewFilterBytes);
@@ -55,8 +56,7 @@ internal sealed class AddressShares(RelayOptions options)
     {
         if (prefix is not { } address)
         {
-            var own = new AddressShare(null);
-            return _connections.TryTake(ref own.Connections, 1, own.Part) ? own : null;
+            return _connections.TryTake(ref _uncounted.Connections, 1, _uncounted.Part) ? _uncounted : null;
         }
 
         lock (_lock)

@@ -15,7 +15,7 @@ namespace Marmot.Relay.Connections;
 
 /// <summary>One client: reads frames, gathers the whole messages of a read into a batch, hands it on, and starts over.</summary>
 /// <remarks>The read loop owns everything here but the outbox. An idle connection holds no buffer.</remarks>
-internal sealed class Connection : IDisposable
+internal sealed class Connection : IClientEnd, IDisposable
 {
     private static readonly TimeSpan MinHold = TimeSpan.FromMilliseconds(200);
     private static readonly TimeSpan MaxHold = TimeSpan.FromSeconds(2); // short of what a client takes for a dead connection
@@ -45,7 +45,7 @@ internal sealed class Connection : IDisposable
         RelayBudgets budgets,
         WorkTurns turns,
         OutboxMemory memory,
-        AuthWaitMemory authMemory,
+        AuthWaiting? waiting,
         RelayOptions options,
         TimeProvider clock)
     {
@@ -57,11 +57,9 @@ internal sealed class Connection : IDisposable
         _clock = clock;
         _lastHeard = clock.GetTimestamp();
         var outbox = new Outbox(transport.Output, memory, options.MaxOutboxBytes, options.WriteTimeout, Drop, transport.Socket);
-        var waits = options.AuthWait == TimeSpan.Zero
-            ? null : new AuthWaits(authMemory, options.MaxMessageBytes, options.AuthWait, clock, transport.Input.CancelPendingRead);
-        var auth = new Authentication(outbox, challenge, transport.RelayUrl, waits, clock);
+        var auth = new Authentication(outbox, challenge, transport.RelayUrl, waiting, transport.Input, clock);
         var turn = new WorkTurn(turns, budgets.LaneOf(share.Prefix));
-        Client = new ReplyTarget(outbox, auth, turn, budgets, new EventBudget(clock, options.MaxEventsPerSecond), Drop, () => End(ConnectionEnd.NotUtf8))
+        Client = new ReplyTarget(outbox, auth, turn, budgets, new EventBudget(clock, options.MaxEventsPerSecond), this)
         {
             Address = transport.Address,
             AddressPrefix = share.Prefix,
@@ -197,9 +195,17 @@ internal sealed class Connection : IDisposable
         {
             _transport.Abort();
         }
+        else if (reason == ConnectionEnd.ListensToTooMuch)
+        {
+            Outbox.SendNotice("rate-limited: more live events than this address may be sent; ask for fewer");
+            SendClose(reason);
+        }
 
         _ = _ended.CancelAsync(); // what waits for it ends on a thread of its own, not inside the caller's locks
     }
+
+    /// <inheritdoc/>
+    public void EndNotUtf8() => End(ConnectionEnd.NotUtf8);
 
     /// <summary>Pings a silent client; ends one that was silent through the next interval too.</summary>
     public void CheckAlive()

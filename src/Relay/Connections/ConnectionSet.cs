@@ -37,6 +37,8 @@ internal sealed class ConnectionSet(
     private int _pausedRefusals;
     private readonly OutboxMemory _memory = new(options.Value.MaxOutboxBytesTogether);
     private readonly AddressShares _shares = new(options.Value);
+    private readonly AuthWaiting? _waiting = options.Value.AuthWait == TimeSpan.Zero
+        ? null : new AuthWaiting(authMemory, options.Value.MaxMessageBytes, options.Value.AuthWait, clock);
     private readonly HashSet<Bytes32> _named = [
         .. options.Value.WriteAllowList.Concat(options.Value.Admins).Select(text => Bytes32.TryParseHex(text, out var key) ? key : default)
     ];
@@ -116,7 +118,7 @@ internal sealed class ConnectionSet(
     public async Task ServeAsync(ClientTransport transport, AddressShare place)
     {
         metrics.ConnectionOpened();
-        using var connection = new Connection(transport, place, _shares, identity.CreateChallenge(), budgets, turns, _memory, authMemory, options.Value, clock);
+        using var connection = new Connection(transport, place, _shares, identity.CreateChallenge(), budgets, turns, _memory, _waiting, options.Value, clock);
         _connections.TryAdd(connection, 0);
         try
         {

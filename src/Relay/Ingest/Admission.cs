@@ -4,7 +4,6 @@ using Marmot.Relay.Budgets;
 using Marmot.Relay.Live;
 using Marmot.Relay.Replies;
 using Marmot.Relay.Storage;
-using Microsoft.Extensions.Options;
 
 namespace Marmot.Relay.Ingest;
 
@@ -16,9 +15,7 @@ internal sealed class Admission(
     EventWriterLoop writer,
     ILiveFeed feed,
     RelayBudgets budgets,
-    RelayMetrics metrics,
-    TimeProvider clock,
-    IOptions<RelayOptions> options)
+    RelayMetrics metrics)
 {
     /// <param name="evt">What <see cref="EventCheck"/> found.</param>
     /// <param name="sender">Who sent it.</param>
@@ -55,12 +52,8 @@ internal sealed class Admission(
             return AskAndAcceptAsync(verified, sender, cancel);
         }
 
-        if (record.VanishesHere)
-        {
-            return ChargeAndAcceptAsync(verified, sender, cancel);
-        }
-
-        return alone && !EventKinds.IsEphemeral(record.Kind) && writer.TryWrite(verified, sender) ? default : AcceptAsync(verified, sender, cancel);
+        return alone && !record.VanishesHere && !EventKinds.IsEphemeral(record.Kind) && writer.TryWrite(verified, sender)
+            ? default : AcceptAsync(verified, sender, cancel);
     }
 
     private void Refuse(in CheckedEvent evt, ReplyTarget sender)
@@ -79,7 +72,9 @@ internal sealed class Admission(
     }
 
     private ValueTask AcceptAsync(VerifiedEvent evt, ReplyTarget sender, CancellationToken cancel) =>
-        EventKinds.IsEphemeral(evt.Record.Kind) ? PassOnAsync(evt.Record, sender, cancel) : writer.SubmitAsync(evt, sender, cancel);
+        evt.Record.VanishesHere ? VanishAsync(evt, sender, cancel)
+        : EventKinds.IsEphemeral(evt.Record.Kind) ? PassOnAsync(evt.Record, sender, cancel)
+        : writer.SubmitAsync(evt, sender, cancel);
 
     // Somebody else writes: the signature is checked after all, in a turn, as any other.
     private async ValueTask CompleteAndSubmitAsync(DeferredEvent evt, ReplyTarget sender, CancellationToken cancel)
@@ -97,29 +92,43 @@ internal sealed class Admission(
         }
     }
 
-    // NIP-62: the writer removes all that the key wrote and was sent. Who asks pays for each of them, known before it is done.
-    private async ValueTask ChargeAndAcceptAsync(VerifiedEvent evt, ReplyTarget sender, CancellationToken cancel)
+    // NIP-62: all that the key wrote and was sent goes before the request is stored, few at a time, since nobody's event is written meanwhile; what comes in
+    // between goes with the request itself. Who asks pays for each.
+    private async ValueTask VanishAsync(VerifiedEvent evt, ReplyTarget sender, CancellationToken cancel)
     {
-        await sender.Turn.EnterAsync();
+        var removedUpTo = 0UL;
         try
         {
-            var scope = ReadScope.Everything(clock.GetUtcNow().ToUnixTimeSeconds()) with { MaxWork = options.Value.MaxQueryWork, Turn = sender.Turn };
-            budgets.Charge(sender.AddressPrefix, RelayBudgets.VanishUnits * await VanishRequest.CountAsync(store, evt.Record.PublicKey, scope, cancel));
+            var request = new VanishRequest(store, evt.Record, await store.ReadMarkAsync(cancel));
+            while (await FindAsync(request, sender, cancel) is { Count: > 0 } found)
+            {
+                budgets.Charge(sender.AddressPrefix, RelayBudgets.VanishUnits * found.Count);
+                await writer.RemoveAsync(found, cancel);
+            }
+
+            removedUpTo = request.CompleteUpTo;
         }
-        catch (QueryTooWideException)
-        {
-            budgets.Charge(sender.AddressPrefix, RelayBudgets.VanishUnits * options.Value.MaxQueryWork);
-        }
-        catch (IOException)
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
             // The store does not answer: the write will say so.
         }
+
+        await writer.SubmitAsync(evt, sender, cancel, removedUpTo);
+    }
+
+    private async ValueTask<IReadOnlyList<StoredKey>> FindAsync(VanishRequest request, ReplyTarget sender, CancellationToken cancel)
+    {
+        await sender.Turn.EnterAsync();
+        var scope = ReadScope.Everything(long.MinValue) with { Turn = sender.Turn }; // what has expired too
+        try
+        {
+            return await request.FindMoreAsync(scope, cancel);
+        }
         finally
         {
+            budgets.Charge(sender.AddressPrefix, scope.Work);
             sender.Turn.Leave();
         }
-
-        await AcceptAsync(evt, sender, cancel);
     }
 
     private async ValueTask AskAndAcceptAsync(VerifiedEvent evt, ReplyTarget sender, CancellationToken cancel)

@@ -4,6 +4,7 @@ using Marmot.Protocol.Events;
 using Marmot.Relay.Live;
 using Marmot.Relay.Replies;
 using Marmot.Relay.Storage;
+using Marmot.Relay.Turns;
 
 namespace Marmot.Relay.Ingest;
 
@@ -13,6 +14,9 @@ internal sealed class PendingEvent(EventWrite write, ReplyTarget sender)
     public EventWrite Write { get; } = write;
 
     public ReplyTarget Sender { get; } = sender;
+
+    /// <summary>Told when it is written, or refused; null when nobody waits for that.</summary>
+    public TaskCompletionSource? Done { get; init; }
 }
 
 /// <summary>The single owner of the store's writes: takes what waits, writes it as one batch, then answers OK and passes it on.</summary>
@@ -28,7 +32,10 @@ internal sealed class EventWriterLoop(
     private const int MinBatch = 128;
     private const int MaxInlineFlushes = 16;
     private const int MaxBatchBytes = 2 << 20;
+    private const int MaxRemoved = 100; // at once: about a millisecond
+    private const int HeavyTags = 50; // entries of the index, about half a millisecond
     private static readonly TimeSpan MaintenancePause = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan UnfinishedPause = TimeSpan.FromMilliseconds(20);
 
     private readonly Channel<PendingEvent> _channel = Channel.CreateBounded<PendingEvent>(
         new BoundedChannelOptions(8192) { SingleReader = true, FullMode = BoundedChannelFullMode.Wait });
@@ -37,6 +44,7 @@ internal sealed class EventWriterLoop(
     private readonly CancellationTokenSource _stop = new();
     private readonly AutoResetEvent _wake = new(initialState: false);
     private readonly Lock _writing = new();
+    private readonly WorkTurns _heavy = new(turns: 1);
     private bool _closed;
     private bool _sleeping;
     private Thread? _thread;
@@ -46,9 +54,19 @@ internal sealed class EventWriterLoop(
     public string? Failure => _failure;
 
     /// <summary>Hands an event to the writer's thread; waits while too many are on their way.</summary>
-    public ValueTask SubmitAsync(VerifiedEvent evt, ReplyTarget sender, CancellationToken cancel)
+    /// <param name="evt">The event.</param>
+    /// <param name="sender">Who sent it.</param>
+    /// <param name="cancel">Ends the waiting.</param>
+    /// <param name="removedUpTo"><see cref="EventWrite.RemovedUpTo"/>.</param>
+    public ValueTask SubmitAsync(VerifiedEvent evt, ReplyTarget sender, CancellationToken cancel, ulong removedUpTo = 0)
     {
-        var pending = new PendingEvent(new EventWrite(evt.Record), sender);
+        var write = new EventWrite(evt.Record) { RemovedUpTo = removedUpTo };
+        if (IsHeavy(evt.Record))
+        {
+            return SubmitHeavyAsync(write, sender, cancel);
+        }
+
+        var pending = new PendingEvent(write, sender);
         if (_channel.Writer.TryWrite(pending))
         {
             pending.Sender.BeginOk();
@@ -70,7 +88,8 @@ internal sealed class EventWriterLoop(
 
     private bool TryWriteHere(EventRecord record, bool isUnchecked, ReplyTarget sender)
     {
-        if (!store.IsLocal || _writing.IsHeldByCurrentThread || !_writing.TryEnter()) // never inside another write: what it stored is passed on in order
+        // Never inside another write: what it stored is passed on in order.
+        if (!store.IsLocal || IsHeavy(record) || _writing.IsHeldByCurrentThread || !_writing.TryEnter())
         {
             return false;
         }
@@ -98,6 +117,24 @@ internal sealed class EventWriterLoop(
         return true;
     }
 
+    // Of the events that take the writer long one is on its way at a time, of one address after the other: what others publish goes in between.
+    private async ValueTask SubmitHeavyAsync(EventWrite write, ReplyTarget sender, CancellationToken cancel)
+    {
+        var pending = new PendingEvent(write, sender) { Done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously) };
+        await _heavy.EnterAsync(sender.Turn.Lane);
+        try
+        {
+            await SubmitSlowAsync(pending, cancel);
+            await pending.Done.Task.WaitAsync(cancel);
+        }
+        finally
+        {
+            _heavy.Leave(sender.Turn.Lane);
+        }
+    }
+
+    private static bool IsHeavy(EventRecord record) => record.Tags.Length > HeavyTags;
+
     private async ValueTask SubmitSlowAsync(PendingEvent pending, CancellationToken cancel)
     {
         await _channel.Writer.WriteAsync(pending, cancel);
@@ -105,8 +142,23 @@ internal sealed class EventWriterLoop(
         Wake();
     }
 
-    /// <summary>Removes events by the operator's wish, on the writer's thread.</summary>
-    public Task<int> RemoveAsync(IReadOnlyList<StoredKey> keys) => RunAsync(() => store.RemoveAsync(keys, CancellationToken.None).AsTask());
+    /// <summary>Removes events on the writer's thread, few at a time: what others publish is written in between. Their bytes are overwritten within
+    /// seconds.</summary>
+    /// <param name="keys">Which.</param>
+    /// <param name="cancel">Leaves the rest where it is.</param>
+    public async Task<int> RemoveAsync(IReadOnlyList<StoredKey> keys, CancellationToken cancel)
+    {
+        var removed = 0;
+        var start = 0;
+        do
+        {
+            StoredKey[] few = [.. keys.Skip(start).Take(MaxRemoved)];
+            removed += await RunAsync(() => store.RemoveAsync(few, erase: false, CancellationToken.None).AsTask()).WaitAsync(cancel);
+            start += few.Length;
+        }
+        while (start < keys.Count);
+        return removed;
+    }
 
     /// <summary>Stores what the operator imports, on the writer's thread, and passes it on to those who listen.</summary>
     public Task WriteAsync(IReadOnlyList<EventWrite> batch) => RunAsync(async () =>
@@ -126,7 +178,7 @@ internal sealed class EventWriterLoop(
     private Task<int> RunAsync(Func<Task<int>> change)
     {
         var done = new TaskCompletionSource<int>(TaskCreationOptions.RunContinuationsAsynchronously);
-        _work.Writer.TryWrite(async () =>
+        var isTaken = _work.Writer.TryWrite(async () =>
         {
             try
             {
@@ -137,6 +189,11 @@ internal sealed class EventWriterLoop(
                 done.SetException(exception);
             }
         });
+        if (!isTaken)
+        {
+            done.SetException(new IOException("the relay is stopping"));
+        }
+
         Wake();
         return done.Task;
     }
@@ -189,13 +246,17 @@ internal sealed class EventWriterLoop(
         {
             try
             {
-                if (!WaitForEvents())
+                if (!WaitForEvents(maintained == 0 ? UnfinishedPause : MaintenancePause))
                 {
-                    return;
+                    _work.Writer.TryComplete();
+                    if (!_work.Reader.TryPeek(out _))
+                    {
+                        return;
+                    }
                 }
 
-                using var _ = _writing.EnterScope();
-                while (_work.Reader.TryRead(out var work))
+                using var held = _writing.EnterScope();
+                if (_work.Reader.TryRead(out var work)) // one, however many wait: events come in between
                 {
                     work().GetAwaiter().GetResult();
                 }
@@ -227,6 +288,7 @@ internal sealed class EventWriterLoop(
             }
             finally
             {
+                batch.ForEach(pending => pending.Done?.TrySetResult());
                 batch.Clear();
                 writes.Clear();
             }
@@ -257,13 +319,13 @@ internal sealed class EventWriterLoop(
 
     // False when the channel is complete and empty; true when something waits or maintenance is due. Sleeps without spinning: the core
     // belongs to whoever got the last OK and sends the next event.
-    private bool WaitForEvents()
+    private bool WaitForEvents(TimeSpan pause)
     {
         Volatile.Write(ref _sleeping, true);
         Interlocked.MemoryBarrier(); // either we see what was just queued, or who queued it sees that we sleep
         if (!_channel.Reader.TryPeek(out _) && !_work.Reader.TryPeek(out _) && !_channel.Reader.Completion.IsCompleted)
         {
-            _wake.WaitOne(MaintenancePause);
+            _wake.WaitOne(pause);
         }
 
         Volatile.Write(ref _sleeping, false);

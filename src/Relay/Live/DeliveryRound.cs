@@ -83,11 +83,15 @@ internal sealed class DeliveryRound(ulong number) : IThreadPoolWorkItem
 
     private void Serve(int first)
     {
+        var client = _deliveries[first].Subscription.Client;
+        var count = 0;
         for (var i = first; i >= 0; i = _deliveries[i].Next)
         {
             _deliveries[i].Subscription.Deliver(_deliveries[i].Live);
+            count++;
         }
 
-        _deliveries[first].Subscription.Client.Outbox.Flush();
+        client.Outbox.Flush();
+        client.ChargeDeliveries(count);
     }
 }

@@ -31,7 +31,7 @@ internal sealed class RetentionLoop(
                     break;
                 }
 
-                removed += await writer.RemoveAsync(due);
+                removed += await writer.RemoveAsync(due, cancel);
             }
         }
 

@@ -36,7 +36,7 @@ internal sealed class BannedEvents(IEventStore store, EventWriterLoop writer) : 
         while (true)
         {
             var found = await store.QueryAsync(filter, ReadScope.Everything(long.MinValue), ulong.MaxValue, Batch, cancel);
-            if (found.Count == 0 || await writer.RemoveAsync(found) == 0)
+            if (found.Count == 0 || await writer.RemoveAsync(found, cancel) == 0)
             {
                 return;
             }

@@ -24,7 +24,7 @@ internal static class EventDeletion
             return keys.Count == 0 ? 0 : 1;
         }
 
-        var removed = await store.RemoveAsync(keys, cancel);
+        var removed = await store.RemoveAsync(keys, erase: true, cancel);
         if (removed > 0)
         {
             await decisions.RecordAsync("delete-events", string.Create(CultureInfo.InvariantCulture, $"{removed} events"), "", "command line", cancel);

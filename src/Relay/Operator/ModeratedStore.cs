@@ -47,7 +47,7 @@ internal sealed class ModeratedStore(IEventStore store, Moderation moderation) :
     public ValueTask<int> ReadAsync(IReadOnlyList<StoredKey> keys, int start, IStoredEventSink sink, CancellationToken cancel) =>
         store.ReadAsync(keys, start, sink, cancel);
 
-    public ValueTask<int> RemoveAsync(IReadOnlyList<StoredKey> keys, CancellationToken cancel) => store.RemoveAsync(keys, cancel);
+    public ValueTask<int> RemoveAsync(IReadOnlyList<StoredKey> keys, bool erase, CancellationToken cancel) => store.RemoveAsync(keys, erase, cancel);
 
     public void Prepare() => store.Prepare();
 

@@ -32,17 +32,8 @@ internal sealed class RunningStore(IEventStore store, EventWriterLoop writer) : 
     public ValueTask<int> ReadAsync(IReadOnlyList<StoredKey> keys, int start, IStoredEventSink sink, CancellationToken cancel) =>
         store.ReadAsync(keys, start, sink, cancel);
 
-    public async ValueTask<int> RemoveAsync(IReadOnlyList<StoredKey> keys, CancellationToken cancel)
-    {
-        // In pieces, so that clients' events get their turn in between.
-        var removed = 0;
-        foreach (var piece in keys.Chunk(1000))
-        {
-            removed += await writer.RemoveAsync(piece).WaitAsync(cancel);
-        }
-
-        return removed;
-    }
+    public ValueTask<int> RemoveAsync(IReadOnlyList<StoredKey> keys, bool erase, CancellationToken cancel) =>
+        new(writer.RemoveAsync(keys, cancel)); // few at a time
 
     public void Prepare()
     {

@@ -50,13 +50,17 @@ internal sealed class AuthWaitMemory
     public void Remove(long bytes) => Interlocked.Add(ref _bytes, -bytes);
 }
 
+/// <summary>What waiting for authentication has in common on all connections.</summary>
+/// <param name="Memory">The count over all connections.</param>
+/// <param name="MaxBytes">Bytes that may wait on one.</param>
+/// <param name="Wait">How long each request waits.</param>
+/// <param name="Clock">The clock.</param>
+internal sealed record AuthWaiting(AuthWaitMemory Memory, int MaxBytes, TimeSpan Wait, TimeProvider Clock);
+
 /// <summary>The requests of one connection that wait for its authentication, in the order of their arrival. Its read loop's own.</summary>
-/// <param name="memory">The count over all connections.</param>
-/// <param name="maxBytes">Bytes that may wait on this connection.</param>
-/// <param name="wait">How long each waits.</param>
-/// <param name="clock">The clock.</param>
+/// <param name="waiting">What all connections have in common.</param>
 /// <param name="wake">Makes the read loop call <see cref="TakeExpired"/>; called from a thread of the timer.</param>
-internal sealed class AuthWaits(AuthWaitMemory memory, int maxBytes, TimeSpan wait, TimeProvider clock, Action wake) : IDisposable
+internal sealed class AuthWaits(AuthWaiting waiting, Action wake) : IDisposable
 {
     /// <summary>Requests that may wait on one connection: an inbox, its count, its reconciliation and a few events, several times over.</summary>
     public const int MaxRequests = 32;
@@ -85,17 +89,17 @@ internal sealed class AuthWaits(AuthWaitMemory memory, int maxBytes, TimeSpan wa
     /// <summary>Adds a request; false when too many wait already, or they hold too much.</summary>
     public bool TryAdd(WaitingRequest request)
     {
-        if (_requests.Count >= MaxRequests || _bytes + request.Bytes > maxBytes || !memory.TryAdd(request.Bytes))
+        if (_requests.Count >= MaxRequests || _bytes + request.Bytes > waiting.MaxBytes || !waiting.Memory.TryAdd(request.Bytes))
         {
             return false;
         }
 
-        request.Since = clock.GetTimestamp();
+        request.Since = waiting.Clock.GetTimestamp();
         _bytes += request.Bytes;
         _requests.Add(request);
         if (_requests.Count == 1)
         {
-            SetTimer(wait);
+            SetTimer(waiting.Wait);
         }
 
         return true;
@@ -117,10 +121,10 @@ internal sealed class AuthWaits(AuthWaitMemory memory, int maxBytes, TimeSpan wa
     /// <summary>Takes those whose time is over.</summary>
     public List<WaitingRequest> TakeExpired()
     {
-        var expired = TakeWhere((request, now) => clock.GetElapsedTime(request.Since, now) >= wait);
+        var expired = TakeWhere((request, now) => waiting.Clock.GetElapsedTime(request.Since, now) >= waiting.Wait);
         if (_requests.Count > 0)
         {
-            SetTimer(wait - clock.GetElapsedTime(_requests[0].Since));
+            SetTimer(waiting.Wait - waiting.Clock.GetElapsedTime(_requests[0].Since));
         }
 
         return expired;
@@ -139,7 +143,7 @@ internal sealed class AuthWaits(AuthWaitMemory memory, int maxBytes, TimeSpan wa
     private List<WaitingRequest> TakeWhere(Func<WaitingRequest, long, bool> condition)
     {
         var taken = new List<WaitingRequest>();
-        var now = clock.GetTimestamp();
+        var now = waiting.Clock.GetTimestamp();
         for (var i = 0; i < _requests.Count;)
         {
             if (condition(_requests[i], now))
@@ -160,7 +164,7 @@ internal sealed class AuthWaits(AuthWaitMemory memory, int maxBytes, TimeSpan wa
         var request = _requests[index];
         _requests.RemoveAt(index);
         _bytes -= request.Bytes;
-        memory.Remove(request.Bytes);
+        waiting.Memory.Remove(request.Bytes);
         return request;
     }
 
@@ -170,7 +174,7 @@ internal sealed class AuthWaits(AuthWaitMemory memory, int maxBytes, TimeSpan wa
         due = due > TimeSpan.Zero ? due + TimeSpan.FromMilliseconds(1) : TimeSpan.FromMilliseconds(1);
         if (_timer is null)
         {
-            _timer = clock.CreateTimer(static state => ((Action)state!)(), wake, due, Timeout.InfiniteTimeSpan);
+            _timer = waiting.Clock.CreateTimer(static state => ((Action)state!)(), wake, due, Timeout.InfiniteTimeSpan);
         }
         else
         {

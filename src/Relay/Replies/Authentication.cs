@@ -1,3 +1,4 @@
+using System.IO.Pipelines;
 using Marmot.Protocol.Auth;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
@@ -11,12 +12,15 @@ namespace Marmot.Relay.Replies;
 /// <param name="outbox">Where answers go.</param>
 /// <param name="challenge">This connection's.</param>
 /// <param name="relayUrl">What an AUTH has to name; null when no name can be believed (<see cref="RelayIdentity.SignedUrl(string, string)"/>).</param>
-/// <param name="waits">The requests that wait; null when they are refused at once.</param>
+/// <param name="waiting">How requests wait; null when they are refused at once.</param>
+/// <param name="input">Where the read loop reads; woken when a request has waited long enough.</param>
 /// <param name="clock">The clock.</param>
-internal sealed class Authentication(Outbox outbox, string challenge, string? relayUrl, AuthWaits? waits, TimeProvider clock) : IDisposable
+internal sealed class Authentication(
+    Outbox outbox, string challenge, string? relayUrl, AuthWaiting? waiting, PipeReader input, TimeProvider clock) : IDisposable
 {
     private const int MaxKeys = 32;
     private volatile Bytes32[] _keys = [];
+    private AuthWaits? _waits; // made when the first waits: most connections never need it
 
     /// <summary>The keys that were proved; replaced, never changed in place.</summary>
     public Bytes32[] Keys => _keys;
@@ -60,13 +64,14 @@ internal sealed class Authentication(Outbox outbox, string challenge, string? re
     /// <returns>False when it has to be refused at once: waiting is off, or too much waits already.</returns>
     public bool TryWait(WaitingRequest request)
     {
-        if (waits is null)
+        if (waiting is null)
         {
             return false;
         }
 
-        var isFirst = waits.Count == 0;
-        if (!waits.TryAdd(request))
+        _waits ??= new AuthWaits(waiting, input.CancelPendingRead);
+        var isFirst = _waits.Count == 0;
+        if (!_waits.TryAdd(request))
         {
             return false;
         }
@@ -80,12 +85,12 @@ internal sealed class Authentication(Outbox outbox, string challenge, string? re
     }
 
     /// <summary>Ends the waiting of a request without an answer; an unknown id is nothing.</summary>
-    public void EndWait(ClientMessageKind kind, string id) => waits?.Remove(kind, id);
+    public void EndWait(ClientMessageKind kind, string id) => _waits?.Remove(kind, id);
 
     /// <summary>After an AUTH: what may be served now is served, each request in a turn of its own. After one that failed, all that waits is refused.</summary>
     public async ValueTask SettleAsync(bool isAuthenticated, WorkTurn turn, CancellationToken cancel)
     {
-        if (waits is not { Count: > 0 })
+        if (_waits is not { Count: > 0 } waits)
         {
             return;
         }
@@ -111,11 +116,11 @@ internal sealed class Authentication(Outbox outbox, string challenge, string? re
     }
 
     /// <summary>Refuses what has waited long enough.</summary>
-    public void RefuseExpired() => waits?.TakeExpired().ForEach(request => request.Refuse(request.Check()));
+    public void RefuseExpired() => _waits?.TakeExpired().ForEach(request => request.Refuse(request.Check()));
 
     /// <summary>Refuses all that waits.</summary>
-    public void RefuseAll(RejectReason reason) => waits?.TakeAll().ForEach(request => request.Refuse(reason));
+    public void RefuseAll(RejectReason reason) => _waits?.TakeAll().ForEach(request => request.Refuse(reason));
 
     /// <summary>Forgets what waits, without an answer.</summary>
-    public void Dispose() => waits?.Dispose();
+    public void Dispose() => _waits?.Dispose();
 }

@@ -41,6 +41,9 @@ internal enum ConnectionEnd
 
     /// <summary>Its address holds too many bytes of messages that are not whole.</summary>
     HeldTooMuchInput,
+
+    /// <summary>Its address has spent its budget by the live events it was sent.</summary>
+    ListensToTooMuch,
 }
 
 /// <summary>The text of each end for the log, and the close code that the client gets (RFC 6455, 7.4.1).</summary>
@@ -60,6 +63,7 @@ internal static class ConnectionEnds
         ConnectionEnd.MessageTooLarge => "message too large",
         ConnectionEnd.MessageTooSlow => "sent a message too slowly",
         ConnectionEnd.HeldTooMuchInput => "held too much input",
+        ConnectionEnd.ListensToTooMuch => "listens to too much",
         _ => throw new ArgumentOutOfRangeException(nameof(end)),
     };
 
@@ -71,7 +75,7 @@ internal static class ConnectionEnds
         ConnectionEnd.BrokeProtocol => 1002,
         ConnectionEnd.SentBinary => 1003,
         ConnectionEnd.NotUtf8 or ConnectionEnd.BrokenDeflate => 1007,
-        ConnectionEnd.MessageTooSlow or ConnectionEnd.HeldTooMuchInput => 1008,
+        ConnectionEnd.MessageTooSlow or ConnectionEnd.HeldTooMuchInput or ConnectionEnd.ListensToTooMuch => 1008,
         ConnectionEnd.MessageTooLarge => 1009,
         _ => 0,
     };

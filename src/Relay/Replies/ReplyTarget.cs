@@ -8,6 +8,16 @@ using Marmot.Relay.Turns;
 
 namespace Marmot.Relay.Replies;
 
+/// <summary>Ends a client; its connection does.</summary>
+internal interface IClientEnd
+{
+    /// <summary>From any thread.</summary>
+    void Drop(ConnectionEnd reason);
+
+    /// <summary>RFC 6455, 8.1: text that is not UTF-8 ends the connection.</summary>
+    void EndNotUtf8();
+}
+
 /// <summary>A client as the rooms right of the door see it: where its answers go, who it is, and what it may cost.</summary>
 /// <remarks>
 /// Made and ended by its connection. The read loop's own but for the outbox, the keys, trust, pending OKs and <see cref="Drop"/>, which any thread may use.
@@ -15,15 +25,15 @@ namespace Marmot.Relay.Replies;
 internal sealed class ReplyTarget
 {
     private readonly RelayBudgets _budgets;
-    private readonly Action<ConnectionEnd> _drop;
-    private readonly Action _endNotUtf8;
+    private readonly IClientEnd _end;
+    private const int DeliveriesCharged = 4096; // at once: what is less costs less than charging it
+    private int _delivered; // since it was charged last; the round of deliveries alone uses it
     private int _pendingOks;
     private int _trust; // 1 trusted, -1 never again
 
-    public ReplyTarget(Outbox outbox, Authentication auth, WorkTurn turn, RelayBudgets budgets, EventBudget budget, Action<ConnectionEnd> drop,
-        Action endNotUtf8)
+    public ReplyTarget(Outbox outbox, Authentication auth, WorkTurn turn, RelayBudgets budgets, EventBudget budget, IClientEnd end)
     {
-        (Outbox, Auth, Turn, _budgets, Budget, _drop, _endNotUtf8) = (outbox, auth, turn, budgets, budget, drop, endNotUtf8);
+        (Outbox, Auth, Turn, _budgets, Budget, _end) = (outbox, auth, turn, budgets, budget, end);
     }
 
     /// <summary>Its place among the clients of a round of deliveries; the loop of the fan-out alone uses it.</summary>
@@ -63,6 +73,25 @@ internal sealed class ReplyTarget
 
     /// <summary>For good.</summary>
     public void Distrust() => Volatile.Write(ref _trust, -1);
+
+    /// <summary>
+    /// Charges its address for live events that it was sent. One that has spent its budget by listening loses the connection that did: events cannot be left
+    /// out, and what it costs to send them all is what others are to have.
+    /// </summary>
+    /// <remarks>For the round of deliveries, which serves a connection on one thread at a time.</remarks>
+    public void ChargeDeliveries(int count)
+    {
+        _delivered += count;
+        if (_delivered >= DeliveriesCharged)
+        {
+            var wait = _budgets.Charge(AddressPrefix, (double)RelayBudgets.DeliveryUnits * _delivered);
+            _delivered = 0;
+            if (wait > TimeSpan.Zero)
+            {
+                _end.Drop(ConnectionEnd.ListensToTooMuch);
+            }
+        }
+    }
 
     /// <summary>An event was handed on: its OK is pending.</summary>
     public void BeginOk() => Interlocked.Increment(ref _pendingOks);
@@ -108,10 +137,10 @@ internal sealed class ReplyTarget
     }
 
     /// <summary>Ends the connection from any thread.</summary>
-    public void Drop(ConnectionEnd reason) => _drop(reason);
+    public void Drop(ConnectionEnd reason) => _end.Drop(reason);
 
     /// <summary>RFC 6455, 8.1: text that is not UTF-8 ends the connection.</summary>
-    public void EndNotUtf8() => _endNotUtf8();
+    public void EndNotUtf8() => _end.EndNotUtf8();
 
     private void ChallengeFor(in RejectReason reason)
     {

@@ -124,7 +124,7 @@ internal sealed class EmbeddedEventStore : IEventStore
                 {
                     write.Arrival = next++;
                     var flags = write.Record.VanishesHere ? LogRecord.VanishesHere : (byte)0;
-                    displaces |= _index.Insert(txn, write.Record, write.Arrival, _log.Append(write.Arrival, flags, write.Record.Json));
+                    displaces |= _index.Insert(txn, write.Record, write.Arrival, _log.Append(write.Arrival, flags, write.Record.Json), write.RemovedUpTo);
                 }
             }
 
@@ -218,7 +218,7 @@ internal sealed class EmbeddedEventStore : IEventStore
         return new ValueTask<int>(keys.Count - start);
     }
 
-    public ValueTask<int> RemoveAsync(IReadOnlyList<StoredKey> keys, CancellationToken cancel)
+    public ValueTask<int> RemoveAsync(IReadOnlyList<StoredKey> keys, bool erase, CancellationToken cancel)
     {
         ThrowIfBroken();
         EnterBacklog();
@@ -233,7 +233,7 @@ internal sealed class EmbeddedEventStore : IEventStore
             txn.Commit();
         }
 
-        while (EraseSome())
+        while (erase && EraseSome())
         {
         }
 

@@ -43,6 +43,10 @@ internal sealed class EventWrite(EventRecord record)
     /// work.</summary>
     public bool IsUnchecked { get => _isUnchecked; init => _isUnchecked = value; }
 
+    /// <summary>Of a vanish request (NIP-62): up to this arrival number nothing is left of what it removes; 0 when all is still to be looked
+    /// for. A store may look for all the same.</summary>
+    public ulong RemovedUpTo { get; init; }
+
     public StoreVerdict Verdict { get; set; }
 
     /// <summary>The store's arrival number, counted from 1; 0 when nothing was stored.</summary>
@@ -142,8 +146,13 @@ internal interface IEventStore : IAsyncDisposable
     /// <returns>How many numbers were used up.</returns>
     ValueTask<int> ReadAsync(IReadOnlyList<StoredKey> keys, int start, IStoredEventSink sink, CancellationToken cancel);
 
-    /// <summary>Removes and erases events by the operator's or the retention's wish. Called by the single writer only.</summary>
-    ValueTask<int> RemoveAsync(IReadOnlyList<StoredKey> keys, CancellationToken cancel);
+    /// <summary>Removes events. Called by the single writer only.</summary>
+    /// <param name="keys">Which; those that are not there any more are passed over.</param>
+    /// <param name="erase">Whether their bytes are overwritten before it returns, where the store does that itself; else
+    /// <see cref="MaintainAsync"/> does it.</param>
+    /// <param name="cancel">Gives it up.</param>
+    /// <returns>How many there were.</returns>
+    ValueTask<int> RemoveAsync(IReadOnlyList<StoredKey> keys, bool erase, CancellationToken cancel);
 
     /// <summary>Removes what expired, and overwrites the bytes of everything removed so far. Called by the single writer only.</summary>
     /// <param name="now">Unix seconds by <see cref="Marmot.Hosting.Deletion.DeletionDate"/>.</param>

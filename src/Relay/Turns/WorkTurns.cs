@@ -151,6 +151,9 @@ internal sealed class WorkTurn(WorkTurns turns, long lane)
 
     public bool IsWanted => turns.IsWanted;
 
+    /// <summary>Whose: see <see cref="WorkTurns.EnterAsync"/>.</summary>
+    public long Lane => lane;
+
     /// <summary>A turn more for somebody who helps, if nobody wants it; given back with <see cref="LeaveHelper"/>.</summary>
     public bool TryEnterHelper() => turns.TryEnter(lane);
 

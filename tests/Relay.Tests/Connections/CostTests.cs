@@ -230,6 +230,35 @@ public sealed class CostTests
     }
 
     [Fact]
+    public async Task Live_events_cost_the_address_that_is_sent_them()
+    {
+        await using var relay = await RelayHost.StartAsync(Now, null, "--Relay:WorkPerAddress=4000");
+        using var key = SecretKey.Generate();
+        using var greedy = await RawClient.ConnectAsync(relay.Http);
+        await greedy.UpgradeAsync(relay.Http.Authority, "X-Forwarded-For: 203.0.113.1\r\n");
+        for (var i = 0; i < 100; i++)
+        {
+            await greedy.SendAsync(RawClient.Frame($"[\"REQ\",\"s{i}\",{{\"kinds\":[1],\"limit\":0}}]")); // about 80 units each, of 20,000
+        }
+
+        await using var other = await relay.ConnectAsync();
+        Assert.Empty(await other.QueryAsync("{\"kinds\":[1],\"limit\":0}", "live", keep: true));
+        await using var writer = await relay.ConnectAsync();
+        var ended = greedy.IsEndedWithinAsync(TimeSpan.FromSeconds(30));
+        for (var i = 0; i < 200 && !ended.IsCompleted; i++)
+        {
+            Assert.True((await writer.PublishAsync(NostrEvent.Create(key, 1, [], $"{i}", Now))).Accepted);
+            Assert.Equal("EVENT", (await other.ReceiveAsync())[0].GetString());
+        }
+
+        Assert.True(await ended); // after about a hundred of them
+        using var again = await RawClient.ConnectAsync(relay.Http);
+        Assert.StartsWith("HTTP/1.1 429", await again.UpgradeAsync(relay.Http.Authority, "X-Forwarded-For: 203.0.113.1\r\n"), StringComparison.Ordinal);
+        Assert.True((await writer.PublishAsync(NostrEvent.Create(key, 1, [], "after", Now))).Accepted);
+        Assert.Equal("EVENT", (await other.ReceiveAsync())[0].GetString());
+    }
+
+    [Fact]
     public async Task Two_addresses_cannot_spend_the_budget_of_a_group_for_the_others()
     {
         await using var relay = await RelayHost.StartAsync(Now, null, "--Relay:WorkPerTarget=1000");
@@ -264,6 +293,45 @@ public sealed class CostTests
             }
 
             return answer.ToString().Contains("true", StringComparison.Ordinal);
+        }
+    }
+
+    [Theory]
+    [InlineData("[\"REQ\",\"a\",{\"kinds\":[1]}", "CLOSED")]
+    [InlineData("[\"COUNT\",\"a\",{\"kinds\":[1]}", "CLOSED")]
+    public async Task The_bytes_of_a_request_are_charged_beside_what_it_asks_for(string start, string refusal)
+    {
+        await using var relay = await RelayHost.StartAsync(Now, null, "--Relay:WorkPerAddress=500", "--Relay:LimitLoopback=true");
+        await using var client = await relay.ConnectAsync();
+        for (var i = 0; i < 3; i++) // short ones: about 70 units of 2,500 each
+        {
+            await client.SendAsync($"{start}]");
+            Assert.NotEqual(refusal, (await client.ReceiveAsync())[0].GetString());
+        }
+
+        await client.SendAsync($"{start}{new string(' ', 36_000)}]"); // 1,800 units by its bytes
+        Assert.NotEqual(refusal, (await client.ReceiveAsync())[0].GetString());
+        await client.SendAsync($"{start}{new string(' ', 60_000)}]"); // more than a full budget
+        var closed = await client.ReceiveAsync();
+        Assert.Equal(refusal, closed[0].GetString());
+        Assert.StartsWith("rate-limited: ", closed[2].GetString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    [Trait("Spec", "NIP-09")]
+    public async Task Each_id_that_a_deletion_names_is_charged_though_nobody_knows_it()
+    {
+        Assert.True(await IsRefusedAfterAsync("e"));
+        Assert.False(await IsRefusedAfterAsync("name")); // of the same bytes, and not to be remembered
+
+        static async Task<bool> IsRefusedAfterAsync(string tag)
+        {
+            await using var relay = await RelayHost.StartAsync(Now, null, "--Relay:WorkPerAddress=2400", "--Relay:LimitLoopback=true"); // 12,000 at once
+            await using var client = await relay.ConnectAsync();
+            using var key = SecretKey.Generate();
+            var tags = Enumerable.Range(0, 400).Select(i => new[] { tag, $"{i:x64}" }).ToArray();
+            Assert.True((await client.PublishAsync(NostrEvent.Create(key, 5, tags, "", Now))).Accepted); // 400 ids of 30 units
+            return !(await client.PublishAsync(NostrEvent.Create(key, 1, [], "", Now))).Accepted;
         }
     }
 

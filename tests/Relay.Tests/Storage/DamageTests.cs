@@ -132,7 +132,7 @@ public sealed class DamageTests(ITestOutputHelper output) : IDisposable
 
         // Removing it removes what was kept of it.
         var keys = await store.QueryAsync(new Filter { Ids = [victim.Id] }, ReadScope.Everything(Now), ulong.MaxValue, 1, CancellationToken.None);
-        Assert.Equal(1, await store.RemoveAsync(keys, CancellationToken.None));
+        Assert.Equal(1, await store.RemoveAsync(keys, erase: true, CancellationToken.None));
         Assert.Equal(0, store.DamagedRecords);
         Assert.Empty(Directory.GetFiles(Path.Combine(_folder.Path, "damaged")));
     }

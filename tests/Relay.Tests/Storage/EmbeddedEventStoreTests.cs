@@ -99,7 +99,7 @@ public sealed class EmbeddedEventStoreTests : EventStoreContract
         await WriteAsync(NostrEvent.Create(key, 10051, [], "new list", Now + 1));
         await WriteAsync(NostrEvent.Create(gone, 62, [["relay", "ALL_RELAYS"]], "", Now + 1), vanishesHere: true);
         var chosen = await Store.QueryAsync(new Filter { Kinds = [2] }, ReadScope.Everything(Now), Store.HighWaterMark, 10, CancellationToken.None);
-        Assert.Equal(1, await Store.RemoveAsync(chosen, CancellationToken.None));
+        Assert.Equal(1, await Store.RemoveAsync(chosen, erase: true, CancellationToken.None));
         while (await Store.MaintainAsync(Now + 10, CancellationToken.None))
         {
         }
@@ -230,7 +230,7 @@ public sealed class EmbeddedEventStoreTests : EventStoreContract
         {
             await turns.EnterAsync(2);
             var last = await Store.QueryAsync(new Filter { Until = Now }, ReadScope.Everything(Now), mark, 10, CancellationToken.None);
-            await Store.RemoveAsync([last[^1]], CancellationToken.None);
+            await Store.RemoveAsync([last[^1]], erase: true, CancellationToken.None);
             await WriteAsync(NostrEvent.Create(key, 1, [], "later", Now + 1));
             turns.Leave(2);
         }

@@ -10,7 +10,7 @@ using Marmot.Relay.Storage;
 namespace Marmot.Relay.Tests.Storage;
 
 /// <summary>What every event store does; each implementation derives.</summary>
-public abstract class EventStoreContract : IAsyncLifetime
+public abstract partial class EventStoreContract : IAsyncLifetime
 {
     internal const long Now = 1_700_000_000;
     private protected IEventStore Store { get; private set; } = null!;
@@ -362,8 +362,8 @@ public abstract class EventStoreContract : IAsyncLifetime
         var events = Enumerable.Range(0, 20).Select(i => NostrEvent.Create(key, 1, [["t", $"{i % 2}"]], $"{i}", Now + i)).ToList();
         await Store.WriteAsync([.. events.Select(e => new EventWrite(Record(e)))], CancellationToken.None);
         var chosen = await QueryAsync(new Filter { Tags = new Dictionary<char, string[]> { ['t'] = ["1"] } });
-        Assert.Equal(10, await Store.RemoveAsync(chosen, CancellationToken.None));
-        Assert.Equal(0, await Store.RemoveAsync(chosen, CancellationToken.None));
+        Assert.Equal(10, await Store.RemoveAsync(chosen, erase: true, CancellationToken.None));
+        Assert.Equal(0, await Store.RemoveAsync(chosen, erase: true, CancellationToken.None));
         Assert.Equal(10, (await FindAsync(new Filter())).Count);
         var sink = new CollectingSink();
         Assert.Equal(10, await Store.ReadAsync(chosen, 0, sink, CancellationToken.None));

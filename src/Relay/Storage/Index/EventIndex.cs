@@ -162,8 +162,13 @@ internal sealed class EventIndex : IDisposable
     }
 
     /// <summary>Enters an event that <see cref="Judge"/> let pass and carries out what it asks for.</summary>
+    /// <param name="txn">A write.</param>
+    /// <param name="record">The event.</param>
+    /// <param name="arrival">Its arrival number.</param>
+    /// <param name="position">Where it stands in the log.</param>
+    /// <param name="removedUpTo"><see cref="EventWrite.RemovedUpTo"/>.</param>
     /// <returns>True when other events may have been taken out for it.</returns>
-    public bool Insert(in LmdbTransaction txn, EventRecord record, ulong arrival, long position)
+    public bool Insert(in LmdbTransaction txn, EventRecord record, ulong arrival, long position, ulong removedUpTo = 0)
     {
         var displaces = false;
 
@@ -196,7 +201,7 @@ internal sealed class EventIndex : IDisposable
 
         if (record.VanishesHere)
         {
-            ApplyVanish(txn, record);
+            ApplyVanish(txn, record, removedUpTo);
             return true;
         }
 
@@ -412,23 +417,44 @@ internal sealed class EventIndex : IDisposable
     }
 
     // NIP-62: everything of the key up to the request, its deletions included, and the wraps addressed to it. The request itself stays.
-    private void ApplyVanish(in LmdbTransaction txn, EventRecord vanish)
+    private void ApplyVanish(in LmdbTransaction txn, EventRecord vanish, ulong removedUpTo)
     {
         _tombstones.AddVanished(txn, vanish.PublicKey, vanish.CreatedAt);
-        Span<byte> key = stackalloc byte[IndexKeys.AuthorKeySize];
         List<ulong> due = [];
-        vanish.PublicKey.Span[..IndexKeys.ShortSize].CopyTo(key);
-        Collect(txn, _authors, key[..IndexKeys.ShortSize], IndexKeys.ShortSize + 2, due, vanish.CreatedAt);
-        TagKey.FromKey('p', vanish.PublicKey).Write(key);
-        Collect(txn, _tags, key[..TagKey.Size], TagKey.Size, due, vanish.CreatedAt);
+        if (removedUpTo > 0)
+        {
+            CollectAfter(txn, removedUpTo, due); // what came meanwhile: a few, whoever wrote them
+        }
+        else
+        {
+            Span<byte> key = stackalloc byte[IndexKeys.AuthorKeySize];
+            vanish.PublicKey.Span[..IndexKeys.ShortSize].CopyTo(key);
+            Collect(txn, _authors, key[..IndexKeys.ShortSize], IndexKeys.ShortSize + 2, due, vanish.CreatedAt);
+            TagKey.FromKey('p', vanish.PublicKey).Write(key);
+            Collect(txn, _tags, key[..TagKey.Size], TagKey.Size, due, vanish.CreatedAt);
+        }
+
         foreach (var arrival in due)
         {
-            if (TryReadHeader(txn, arrival, out var header)
+            if (TryReadHeader(txn, arrival, out var header) && header.CreatedAt <= vanish.CreatedAt
                 && (header.PublicKey == vanish.PublicKey ? header.Kind != EventKinds.Vanish : MayDelete(vanish.PublicKey, header)))
             {
                 Remove(txn, arrival);
             }
         }
+    }
+
+    private void CollectAfter(in LmdbTransaction txn, ulong arrival, List<ulong> into)
+    {
+        Span<byte> start = stackalloc byte[sizeof(ulong)];
+        BitConverter.TryWriteBytes(start, arrival + 1);
+        var cursor = txn.OpenCursor(_events);
+        for (var more = cursor.Seek(start); more; more = cursor.Next())
+        {
+            into.Add(BitConverter.ToUInt64(cursor.Key));
+        }
+
+        cursor.Dispose();
     }
 
     private static void Collect(in LmdbTransaction txn, uint database, scoped ReadOnlySpan<byte> prefix, int orderOffset, List<ulong> into, long until)

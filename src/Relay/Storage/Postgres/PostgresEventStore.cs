@@ -272,7 +272,7 @@ internal sealed class PostgresEventStore : IEventStore
     /// <summary>Forgets ids that are known to be stored: something was removed by another process.</summary>
     public void ForgetKnown() => _recent.Clear();
 
-    public async ValueTask<int> RemoveAsync(IReadOnlyList<StoredKey> keys, CancellationToken cancel)
+    public async ValueTask<int> RemoveAsync(IReadOnlyList<StoredKey> keys, bool erase, CancellationToken cancel)
     {
         // In pieces, so that the writers of all replicas get their turn in between.
         var removed = 0;

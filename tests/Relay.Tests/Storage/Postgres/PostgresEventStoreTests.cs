@@ -102,7 +102,7 @@ public sealed partial class PostgresEventStoreTests(PostgresFixture postgres) : 
         Assert.Equal(400, await MarkersOnDiskAsync());
 
         var chosen = await QueryAsync(new Filter { Tags = new Dictionary<char, string[]> { ['t'] = ["1"] } });
-        Assert.Equal(100, await Store.RemoveAsync(chosen, CancellationToken.None));
+        Assert.Equal(100, await Store.RemoveAsync(chosen, erase: true, CancellationToken.None));
         var store = (PostgresEventStore)Store;
         while (await store.EraseAsync(CancellationToken.None))
         {

@@ -69,7 +69,7 @@ public sealed class PostgresWritersTests(PostgresFixture postgres)
                 await store.MaintainAsync(Now + 5, CancellationToken.None);
                 var some = await store.QueryAsync(new Filter { Kinds = [5], Limit = 2 }, ReadScope.Everything(Now), store.HighWaterMark, 2,
                     CancellationToken.None);
-                await store.RemoveAsync(some, CancellationToken.None);
+                await store.RemoveAsync(some, erase: true, CancellationToken.None);
                 await store.EraseAsync(CancellationToken.None);
             }
         })));

@@ -10,7 +10,9 @@ namespace Marmot.Benchmarks.RelayLoad;
 /// In a scheduler group of the idle class where one can be made: it gives its core at once to whoever wakes up. Else at a low priority, with
 /// which a thread that runs keeps its core for a tick; in a session of its own, since Linux shares the cores between sessions first.
 /// </remarks>
-internal sealed class FloodProcess(IPEndPoint relay) : IFlood, IDisposable
+/// <param name="relay">The relay.</param>
+/// <param name="shape">Name of the <see cref="Shape"/>; null for the mixture of <see cref="Flood"/>.</param>
+internal sealed class FloodProcess(IPEndPoint relay, string? shape = null) : IFlood, IDisposable
 {
     public const string Argument = "flood";
 
@@ -25,25 +27,28 @@ internal sealed class FloodProcess(IPEndPoint relay) : IFlood, IDisposable
     public string? Rank { get; private set; }
 
     /// <summary>The body of the process: begins, and ends, with its count, when its input does.</summary>
-    public static int Run(IPEndPoint relay)
+    public static int Run(IPEndPoint relay, string? shape)
     {
         Console.WriteLine(StandBehind());
-        using var flood = new Flood(relay, Flood.Address);
-        flood.Start();
-        Console.WriteLine("started");
-        Console.In.ReadToEnd();
-        Console.WriteLine(flood.Stop());
-        return 0;
+        if (shape is null)
+        {
+            using var flood = new Flood(relay, Flood.Address);
+            return Run(flood);
+        }
+
+        using var one = Shape.Create(shape, relay, Flood.Address);
+        return Run(one);
     }
 
     public void Start()
     {
-        _process = Process.Start(
-            new ProcessStartInfo("setsid", ["nice", "-n", "19", "dotnet", typeof(FloodProcess).Assembly.Location, Argument, relay.ToString()])
-            {
-                RedirectStandardInput = true,
-                RedirectStandardOutput = true,
-            })!;
+        string[] shapes = shape is null ? [] : [shape];
+        string[] arguments = ["nice", "-n", "19", "dotnet", typeof(FloodProcess).Assembly.Location, Argument, relay.ToString(), .. shapes];
+        _process = Process.Start(new ProcessStartInfo("setsid", arguments)
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+        })!;
         Rank = _process.StandardOutput.ReadLine();
         _process.StandardOutput.ReadLine();
     }
@@ -62,6 +67,15 @@ internal sealed class FloodProcess(IPEndPoint relay) : IFlood, IDisposable
     }
 
     public void Dispose() => _process?.Dispose();
+
+    private static int Run(IFlood flood)
+    {
+        flood.Start();
+        Console.WriteLine("started");
+        Console.In.ReadToEnd();
+        Console.WriteLine(flood.Stop());
+        return 0;
+    }
 
     private static string StandBehind()
     {

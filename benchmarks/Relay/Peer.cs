@@ -127,9 +127,12 @@ internal sealed class OwnRelay() : Peer("marmot")
 
     protected override Process StartProcess() => Process.Start("dotnet", [
         Program, $"--Public:Urls=http://{EndPoint}", "--Admin:Urls=", "--Log:Level=Error", $"--Storage:DataDirectory={Directory}",
-        "--Relay:MaxConnections=100000", "--Relay:WorkPerTarget=0", .. ExtraSettings]);
+        .. HasDefaultLimits ? (string[])[] : ["--Relay:MaxConnections=100000", "--Relay:WorkPerTarget=0"], .. ExtraSettings]);
 
     public string[] ExtraSettings { get; init; } = [];
+
+    /// <summary>Whether its limits are those that an operator gets; else those are lifted that one machine which is all clients would meet.</summary>
+    public bool HasDefaultLimits { get; init; }
 }
 
 /// <summary>strfry from PATH with its default limits.</summary>

@@ -1,9 +1,9 @@
 using Marmot.Benchmarks.RelayLoad;
 
-// ./bench relay [--quick] [--events N] [--import N] [--connections N] [--storm] [--start] [--only import|ingest|fanout|queries|idle|storm]
-if (args is [FloodProcess.Argument, var relay])
+// ./bench relay [--quick] [--events N] [--import N] [--connections N] [--storm] [--start] [--only import|ingest|fanout|queries|idle|storm] [--shape NAME]
+if (args is [FloodProcess.Argument, var relay, .. var shape])
 {
-    return FloodProcess.Run(System.Net.IPEndPoint.Parse(relay));
+    return FloodProcess.Run(System.Net.IPEndPoint.Parse(relay), shape.FirstOrDefault());
 }
 
 return Settings.TryRead(args, out var settings) ? RelayBenchmark.Run(settings) : 2;

@@ -11,13 +11,15 @@ internal static class RelayBenchmark
     private const double IngestTarget = 0.4;
     private const double SingleTarget = 1.5; // times the disk
     private const double IdleTargetBytes = 12 * 1024;
+    private const int ShapeSeconds = 10;
+    private const int ShapeMegabytes = 256; // what one address may hold of filters, messages and answers, twice over
 
     public static int Run(Settings settings)
     {
         Console.WriteLine($"Relay: {Environment.ProcessorCount} cores, client and relay share them");
         if (settings.Only == "storm")
         {
-            return Conclude(RunStorm(settings.Connections));
+            return Conclude(RunStorms(settings));
         }
 
         var corpusFile = Path.GetTempFileName();
@@ -57,7 +59,7 @@ internal static class RelayBenchmark
 
             if (settings.Storm)
             {
-                passed &= RunStorm(settings.Connections);
+                passed &= RunStorms(settings);
             }
 
             return Conclude(passed);
@@ -208,6 +210,57 @@ internal static class RelayBenchmark
         using var sample = new FanOutLoad(peer, subscribers, group, readEvery: 20);
         var calm = sample.Calm(60, TimeSpan.FromMilliseconds(20));
         Line($"fan-out to {subscribers:N0}, calm, every 20th timed", $"p50 {calm.At(0.5):F2} ms, p99 {calm.At(0.99):F2} ms from the publisher's send");
+    }
+
+    private static bool RunStorms(Settings settings)
+    {
+        var passed = settings.Shape is not null || RunStorm(settings.Connections);
+        foreach (var shape in Shape.Names.Where(name => settings.Shape is null || settings.Shape == name))
+        {
+            passed &= RunShape(shape);
+        }
+
+        return passed;
+    }
+
+    // A relay of its own with the limits that an operator gets, for each; loopback addresses are counted as others are.
+    private static bool RunShape(string shape)
+    {
+        Console.WriteLine($"\nstorm of one client: {shape}");
+        using var peer = new OwnRelay { HasDefaultLimits = true, ExtraSettings = ["--Relay:LimitLoopback=true"] };
+        if (shape == "vanish")
+        {
+            var corpus = Path.GetTempFileName();
+            MassVanish.WriteCorpus(corpus);
+            peer.Import(corpus);
+            File.Delete(corpus);
+        }
+
+        peer.Start();
+        using var flood = new FloodProcess(peer.EndPoint, shape);
+        var result = ShapeStorm.Run(peer.EndPoint, peer.Directory, shape, flood, TimeSpan.FromSeconds(ShapeSeconds), () => peer.ResidentBytes);
+        var (quiet, storm) = (result.Quiet.Whole.At(0.99), result.Storm.Whole.At(0.99));
+        Line("honest round, p99 (published, delivered, read back)", $"{quiet:F1} ms quiet, {storm:F1} ms in the storm, {result.Slowdown:F2} x (target 2)");
+        Parts("OK", r => r.Ok);
+        Parts("delivered", r => r.Live);
+        Parts("query", r => r.Query);
+        Parts("newcomer's first query", r => r.Newcomer);
+        Parts("limit: write 4 KB and wait for the disk", r => r.Disk);
+        var grown = (result.BytesPeak - result.BytesBefore) / 1_048_576;
+        var refused = result.Storm.Refused + result.Quiet.Refused;
+        Line(
+            $"memory, {flood.Rank}, {result.HostileActs:N0} hostile acts, {refused} honest refused",
+            $"{result.BytesBefore / 1_048_576:N0} MB before, {result.BytesPeak / 1_048_576:N0} MB at most, {grown:N0} MB more (target {ShapeMegabytes})");
+        return peer.IsAlive && refused == 0 && result.Slowdown <= 2 && grown <= ShapeMegabytes;
+
+        void Parts(string name, Func<HonestRounds, Latencies> part)
+        {
+            var (before, meanwhile) = (part(result.Quiet), part(result.Storm));
+            Line(
+                $"  {name}",
+                $"p50 {before.At(0.5):F1} -> {meanwhile.At(0.5):F1} ms, p99 {before.At(0.99):F1} -> {meanwhile.At(0.99):F1} ms, "
+                    + $"at most {meanwhile.At(1):F1} ms");
+        }
     }
 
     // A relay of its own, which counts loopback addresses as it would others, and whose pings nobody has to answer.

@@ -19,7 +19,8 @@ internal sealed record Settings
     /// <summary>Seconds of each closed-loop measurement.</summary>
     public double Seconds { get; init; } = 3;
 
-    /// <summary>Adds the storm at full size: 10,000 idle subscribers, 200 slow readers, floods, churn and half-open sockets beside honest clients.</summary>
+    /// <summary>Adds the storm at full size: 10,000 idle subscribers, 200 slow readers, floods, churn and half-open sockets beside honest clients;
+    /// then each <see cref="RelayLoad.Shape"/>.</summary>
     public bool Storm { get; init; }
 
     /// <summary>Start-up times alone, on as many events as <see cref="Import"/> says: after a clean stop, after kill -9, and with the index built
@@ -28,6 +29,9 @@ internal sealed record Settings
 
     /// <summary>One part alone: <c>import</c>, <c>ingest</c>, <c>fanout</c>, <c>queries</c>, <c>idle</c> or <c>storm</c>; null for all.</summary>
     public string? Only { get; init; }
+
+    /// <summary>Of the storm one <see cref="RelayLoad.Shape"/> alone; null for all of it.</summary>
+    public string? Shape { get; init; }
 
     public bool Wants(string part) => Only is null || Only == part;
 
@@ -51,6 +55,9 @@ internal sealed record Settings
                 case "--only" when i + 1 < args.Length:
                     settings = settings with { Only = args[i + 1], Storm = settings.Storm || args[i + 1] == "storm" };
                     break;
+                case "--shape" when i + 1 < args.Length && RelayLoad.Shape.Names.Contains(args[i + 1]):
+                    settings = settings with { Shape = args[i + 1], Only = "storm", Storm = true };
+                    break;
                 case "--events" when number > 0:
                     settings = settings with { Events = number };
                     break;
@@ -62,8 +69,8 @@ internal sealed record Settings
                     break;
                 default:
                     Console.Error.WriteLine(
-                        "usage: ./bench relay [--quick] [--events N] [--import N] [--connections N] [--storm] [--start] [--only "
-                            + "import|ingest|fanout|queries|idle|storm]");
+                        "usage: ./bench relay [--quick] [--events N] [--import N] [--connections N] [--storm] [--start] "
+                            + $"[--only import|ingest|fanout|queries|idle|storm] [--shape {string.Join('|', RelayLoad.Shape.Names)}]");
                     return false;
             }
 

@@ -53,6 +53,30 @@ public sealed partial class MarmotClient
         return [.. await PublishRelayListsAsync(cancellationToken), .. await _keyPackages.ReplaceAllAsync(cancellationToken)];
     }
 
+    /// <summary>The newest valid key package of the adopted profile of an account, as its event, and its KeyPackageRef.</summary>
+    /// <exception cref="ClientException">There is none; the message says why.</exception>
+    public async Task<(NostrEvent Event, Bytes32 Reference)> RequireAdoptedKeyPackageAsync(Bytes32 owner, CancellationToken cancellationToken = default)
+    {
+        var (evt, package) = await _finder.RequireAdoptedAsync(owner, [], cancellationToken);
+        return (evt, new Bytes32(package.Reference()));
+    }
+
+    /// <summary>Adds the owners of these kind 30443 events to a group of the adopted profile, in one commit.</summary>
+    /// <exception cref="ClientException">One breaks a rule of the profile.</exception>
+    public Task<IReadOnlyList<PublishedEvent>> InviteByEventsAsync(string groupId, IReadOnlyList<NostrEvent> keyPackages,
+        CancellationToken cancellationToken = default)
+    {
+        var invitees = new List<AdoptedInvitee>();
+        foreach (var evt in keyPackages)
+        {
+            invitees.Add(AdoptedKeyPackages.TryRead(evt, _account.Time.GetUtcNow(), out var package, out string fault)
+                ? new AdoptedInvitee(evt.PublicKey, package.ToBytes(), evt.Id)
+                : throw new ClientException($"the key package is refused: {fault}"));
+        }
+
+        return _adopted.ChangeAsync(groupId, group => group.Invitation(invitees), cancellationToken);
+    }
+
     private AdoptedFounding FoundingOf(string name, string description, IReadOnlyList<string>? relays, IReadOnlyList<Bytes32>? admins)
     {
         var valid = RelayUrls.Distinct(relays ?? _account.Settings.Relays);
@@ -72,7 +96,8 @@ public sealed partial class MarmotClient
         var found = new List<AdoptedInvitee>();
         foreach (var account in accounts.Distinct().Where(account => !present.Contains(account)))
         {
-            found.Add(await _finder.RequireAdoptedAsync(account, relays, cancellationToken));
+            var (evt, package) = await _finder.RequireAdoptedAsync(account, relays, cancellationToken);
+            found.Add(new AdoptedInvitee(account, package.ToBytes(), evt.Id));
         }
 
         var published = new List<PublishedEvent>();

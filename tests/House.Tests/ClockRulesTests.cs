@@ -40,6 +40,7 @@ public partial class ClockRulesTests
         ["Client/Groups/GroupSession.cs"] = "dates messages",
         ["Client/KeyPackages/KeyPackageFinder.cs"] = "key packages are valid between dates",
         ["Client/KeyPackages/KeyPackagePublisher.cs"] = "key packages are valid between dates",
+        ["Client/MarmotClient.Adopted.cs"] = "key packages are valid between dates",
         ["Client/Media/BlossomClient.cs"] = "dates the token of a request",
         ["Client/Storage/StoreMark.cs"] = "compares with the dates of the file system",
         ["Hosting/Deletion/DeletionDate.cs"] = "compares the date with timestamps, so that nothing is deleted by a jump of the clock",

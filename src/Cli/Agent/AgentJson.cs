@@ -60,6 +60,7 @@ internal static class AgentJson
     {
         ["messages"] = report.Messages.Count,
         ["resent"] = report.Resent,
+        ["withdrawn"] = new JsonArray([.. report.Withdrawn.Select(message => JsonValue.Create(message.Rumor.Id.ToString()))]),
         ["incidents"] = new JsonArray(
             [
                 .. report.Incidents.Select(incident => new JsonObject

@@ -214,6 +214,12 @@ internal sealed partial class AgentSession : IAsyncDisposable
 
     private async Task<JsonObject> FetchKeyPackageAsync(AgentRequest request, CancellationToken cancellationToken)
     {
+        if (Client.Settings.Profile == MarmotProfile.Adopted)
+        {
+            var (evt, reference) = await Client.RequireAdoptedKeyPackageAsync(request.Key("pubkey"), cancellationToken);
+            return new JsonObject { ["event"] = AgentJson.Of(evt), ["ref"] = reference.ToString() };
+        }
+
         var found = await Client.FetchKeyPackageAsync(request.Key("pubkey"), request.OptionalKinds("kinds"), null, cancellationToken)
             ?? throw new ClientException("no usable key package was found");
         return new JsonObject { ["event"] = AgentJson.Of(found.Event), ["ref"] = found.Reference.ToString() };
@@ -235,6 +241,11 @@ internal sealed partial class AgentSession : IAsyncDisposable
             return Published(await Client.InviteAsync(request.Group, [request.Key("pubkey")], cancellationToken));
         }
 
+        if (Client.GetState(request.Group).Profile == MarmotProfile.Adopted)
+        {
+            return Published(await Client.InviteByEventsAsync(request.Group, [evt], cancellationToken));
+        }
+
         return KeyPackageEvent.TryRead(evt, DateTimeOffset.UtcNow, out var package, out string reason)
             ? Published(await Client.InviteAsync(request.Group, [package], cancellationToken))
             : throw new ClientException($"the key package is refused: {reason}");
@@ -242,6 +253,12 @@ internal sealed partial class AgentSession : IAsyncDisposable
 
     private async Task<JsonObject> InviteManyAsync(AgentRequest request, CancellationToken cancellationToken)
     {
+        if (Client.GetState(request.Group).Profile == MarmotProfile.Adopted)
+        {
+            return Published(await Client.InviteAsync(request.Group, request.OptionalKeys("pubkeys") ?? throw new ClientException("pubkeys is missing"),
+                cancellationToken));
+        }
+
         // One commit, however many: that is what is asked for here.
         var packages = new List<KeyPackageEvent>();
         foreach (var owner in request.OptionalKeys("pubkeys") ?? throw new ClientException("pubkeys is missing"))

@@ -118,7 +118,7 @@ internal sealed partial class AdoptedGroup
                 Done(step, one);
                 _seen.Add(digest);
                 var outcome = message.ContentType == ContentType.Commit ? TakeCommit(step, state, message, digest) : TakeProposal(step, state, message, digest);
-                step.Report.Incidents.Add(outcome with { EventId = one.Event.Id });
+                NoteOutcome(step, one, outcome);
             }
         }
 
@@ -128,10 +128,21 @@ internal sealed partial class AdoptedGroup
             moved = true;
             Done(step, one.From);
             _seen.Add(one.Digest);
-            step.Report.Incidents.Add(TakeMessage(step, one.State, one.Message, one.Digest, one.From.Event) with { EventId = one.From.Event.Id });
+            NoteOutcome(step, one.From, TakeMessage(step, one.State, one.Message, one.Digest, one.From.Event));
         }
 
         return moved;
+    }
+
+    // Whoever is read is on a branch of ours.
+    private void NoteOutcome(Step step, Incoming from, GroupIncident outcome)
+    {
+        if (outcome.Outcome is GroupOutcome.Message or GroupOutcome.Commit or GroupOutcome.Proposal)
+        {
+            _record.HeardAt = Math.Max(_record.HeardAt, Math.Min(from.Event.CreatedAt, Now));
+        }
+
+        step.Report.Incidents.Add(outcome with { EventId = from.Event.Id });
     }
 
     // With the keys that have come since the last try.

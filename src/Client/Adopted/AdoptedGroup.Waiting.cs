@@ -23,6 +23,17 @@ internal sealed partial class AdoptedGroup
     private readonly Dictionary<Bytes32, Incoming> _deferred = [];
     private readonly Dictionary<Bytes32, ParkedCommit> _parked = [];
 
+    /// <summary>
+    /// True when events keep coming that are newer than all that was read and that no key here opens: the others went on without this client, further than
+    /// may be rewound. Strangers who write
+    /// garbage under the group's public id raise it too.
+    /// </summary>
+    public bool IsLeftBehind => IsActive && _deferred.Values.Count(one => one.Event.CreatedAt >= _record.HeardAt) >= (int)_policy.MaxRewindCommits;
+
+    /// <summary>True when a Welcome into this very group may replace what is known of it: others went on, and who invites is an admin here too.</summary>
+    public bool MayReplace(Mls.Groups.Group welcomed) => IsLeftBehind && welcomed.Epoch > Epoch
+        && welcomed.WelcomeSigner is { } signer && welcomed.Leaf(signer) is { } leaf && State.Admins.Contains(AdoptedLeaf.AccountOf(leaf));
+
     // Kept for keys that may come; what was tried often enough, or is too old, goes.
     private void Defer(Step step, Incoming one)
     {

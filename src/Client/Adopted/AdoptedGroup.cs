@@ -134,7 +134,8 @@ internal sealed partial class AdoptedGroup : IDisposable
             batch.Delete(key); // joined anew: the states go, the messages and what was seen stay
         }
 
-        var record = new AdoptedRecord { GroupId = id, JoinedAt = joinedAt, JoinEpoch = mls.Epoch, Tip = state, NeedsSelfUpdate = isJoined, Messages =
+        var record = new AdoptedRecord { GroupId = id, JoinedAt = joinedAt, JoinEpoch = mls.Epoch, Tip = state, NeedsSelfUpdate = isJoined, HeardAt =
+            joinedAt, Messages =
             old?.Messages ?? 0 };
         var group = new AdoptedGroup(store, time, account, record, SeenIds.Load(store, SeenKey(id)));
         foreach (var known in group._states.Entries.Keys.ToList())
@@ -202,6 +203,7 @@ internal sealed partial class AdoptedGroup : IDisposable
             HasImage = state.Picture is not null || state.Avatar.Url.Length > 0,
             NeedsSelfUpdate = NeedsSelfUpdate,
             NeedsFreshKeys = NeedsFreshKeys,
+            NeedsInvitation = IsLeftBehind,
             ConvergenceCommitment = _record.Tip,
         };
     }

@@ -286,7 +286,7 @@ internal sealed partial class AdoptedGroups : IDisposable
     // Why a Welcome into a group that is known is not followed; null when it is.
     private string? Known(MlsGroup mls) => !_groups.TryGetValue(Convert.ToHexStringLower(mls.GroupId.Span), out var group) ? null
         : group.IsDisbanded ? "the group was ended"
-        : group.IsActive ? "the group is joined already"
+        : group.IsActive && !group.MayReplace(mls) ? "the group is joined already"
         : null;
 
     private async Task<IReadOnlyList<PublishedEvent>> CommitAsync(string groupId, Func<AdoptedGroup, NostrEvent?> stage, CancellationToken cancellationToken)

@@ -37,6 +37,9 @@ internal sealed record AdoptedRecord
 
     public bool NeedsSelfUpdate { get; set; }
 
+    /// <summary>The largest date of an event of somebody else that was read, or when this client joined.</summary>
+    public long HeardAt { get; set; }
+
     /// <summary>Accounts that become admins once they are invited.</summary>
     public List<Bytes32> WantedAdmins { get; init; } = [];
 

@@ -2,6 +2,7 @@ using Marmot.Client.Accounts;
 using Marmot.Client.Adopted;
 using Marmot.Client.Profiles;
 using Marmot.Client.Relays;
+using Marmot.Mls.Messages;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Filters;
@@ -43,7 +44,8 @@ internal sealed class KeyPackageFinder
 
     /// <summary>The newest valid key package of the adopted profile, for an invitation; it lies on the write relays of kind 10002.</summary>
     /// <exception cref="ClientException">There is none; the message says why.</exception>
-    public async Task<AdoptedInvitee> RequireAdoptedAsync(Bytes32 owner, IReadOnlyList<string> extraRelays, CancellationToken cancellationToken)
+    public async Task<(NostrEvent Event, KeyPackage Package)> RequireAdoptedAsync(Bytes32 owner, IReadOnlyList<string> extraRelays,
+        CancellationToken cancellationToken)
     {
         var now = _account.Time.GetUtcNow();
         var lookup = RelayUrls.Distinct([.. _account.Settings.Relays, .. extraRelays]);
@@ -55,7 +57,7 @@ internal sealed class KeyPackageFinder
             cancellationToken);
         if (AdoptedKeyPackages.Select(events, now) is { } found)
         {
-            return new AdoptedInvitee(owner, found.Package.ToBytes(), found.Event.Id);
+            return found;
         }
 
         string npub = Nip19.EncodePublicKey(owner);

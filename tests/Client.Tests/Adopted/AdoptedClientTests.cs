@@ -101,6 +101,57 @@ public sealed class AdoptedClientTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Who_was_left_behind_knows_it_and_comes_back_by_a_new_invitation()
+    {
+        var (alice, bob, carol, group) = await ThreeAsync();
+        carol.View.IsOffline = true;
+        for (int i = 0; i < 8; i++)
+        {
+            await alice.Client.UpdateGroupAsync(group, new GroupChange { Name = $"name {i}" });
+        }
+
+        // Carol goes on alone, further than may be rewound: her relay shows nothing of the others.
+        carol.View.IsOffline = false;
+        carol.View.OnFetch = (_, _) => [];
+        for (int i = 0; i < 7; i++)
+        {
+            await carol.Client.SelfUpdateAsync(group);
+        }
+
+        carol.View.OnFetch = null;
+        await SyncAsync(group, carol, bob);
+        Assert.True(carol.State(group).NeedsInvitation);
+        Assert.NotEqual(alice.State(group).ConvergenceCommitment, carol.State(group).ConvergenceCommitment);
+        await alice.Client.RemoveAsync(group, carol.Key);
+        await alice.Client.InviteAsync(group, [carol.Key]);
+        Assert.Single((await carol.Client.AcceptInvitesAsync()).Joined);
+        await SyncAsync(group, bob);
+        await carol.Client.SendAsync(group, "back");
+        await SyncAsync(group, alice, bob);
+        AssertAgree(group, alice, bob, carol);
+        Assert.False(carol.State(group).NeedsInvitation);
+        Assert.Contains("back", bob.Texts(group));
+    }
+
+    [Fact]
+    public async Task A_second_welcome_into_a_group_that_is_joined_is_refused()
+    {
+        var (alice, bob, _, group) = await ThreeAsync();
+        foreach (var wrap in await bob.Client.FetchGiftWrapsAsync())
+        {
+            Assert.True(Protocol.GiftWraps.GiftWrap.TryOpen(wrap, bob.SecretKey, out var rumor, out _));
+            var again = Protocol.GiftWraps.GiftWrap.Create(rumor, alice.SecretKey, bob.Key, _clock);
+            _network[Relay].Publish(again);
+        }
+
+        var before = bob.State(group);
+        var report = await bob.Client.AcceptInvitesAsync();
+        Assert.Empty(report.Joined);
+        Assert.Equal("the Welcome was opened before", Assert.Single(report.Failed).Reason);
+        Assert.Equal(before.ConvergenceCommitment, bob.State(group).ConvergenceCommitment);
+    }
+
+    [Fact]
     public async Task An_admin_ends_a_group_for_everybody()
     {
         var (alice, bob, carol, group) = await ThreeAsync();
@@ -249,8 +300,13 @@ public sealed class AdoptedClientTests : IAsyncLifetime
         public Speaker(MemoryNetwork network, TimeProvider clock, MarmotProfile profile)
         {
             (_network, _clock) = (network, clock);
-            Client = MarmotClient.Create(_store, null, new AccountSettings { Relays = [Relay], Profile = profile }, _ => network.Connect(), clock);
+            View = network.Connect();
+            Client = MarmotClient.Create(_store, SecretKey, new AccountSettings { Relays = [Relay], Profile = profile }, _ => View, clock);
         }
+
+        public Protocol.Keys.SecretKey SecretKey { get; } = Protocol.Keys.SecretKey.Generate();
+
+        public MemoryNetwork.View View { get; private set; }
 
         public MarmotClient Client { get; private set; }
 
@@ -264,13 +320,15 @@ public sealed class AdoptedClientTests : IAsyncLifetime
         public async Task RestartAsync()
         {
             await Client.DisposeAsync();
-            Client = MarmotClient.Open(_store, _ => _network.Connect(), _clock);
+            View = _network.Connect();
+            Client = MarmotClient.Open(_store, _ => View, _clock);
         }
 
         public async ValueTask DisposeAsync()
         {
             await Client.DisposeAsync();
             _store.Dispose();
+            SecretKey.Dispose();
         }
     }
 }

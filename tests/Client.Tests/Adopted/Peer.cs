@@ -91,6 +91,8 @@ internal sealed class Peer(Circle circle, SecretKey key, TimeSpan skew) : IDispo
 
     public AdoptedGroup Group => _group!;
 
+    public ClientStore Store => _store;
+
     public bool HasGroup => _group is not null;
 
     public bool IsBusy => _group?.Remaining is not null;
@@ -154,11 +156,11 @@ internal sealed class Peer(Circle circle, SecretKey key, TimeSpan skew) : IDispo
         Group.MarkWelcomed(new StoreBatch());
     }
 
-    public NostrEvent Say(string text)
+    public NostrEvent Say(string text, params string[][] tags)
     {
         var group = Group;
         var (state, leaf) = (group.TipState, group.Mls.OwnLeaf);
-        var (evt, _) = group.CreateMessage(Rumor.Create(Account, 9, [], text, _clock.GetUtcNow().ToUnixTimeSeconds()));
+        var (evt, _) = group.CreateMessage(Rumor.Create(Account, 9, tags, text, _clock.GetUtcNow().ToUnixTimeSeconds()));
         Assert.True(Protocol.Components.AdoptedGroupEvent.TryParse(evt, out var envelope, out _));
         Assert.True(envelope.TryOpen(group.States[state].EnvelopeKey, out byte[]? bytes));
         Assert.True(MlsMessage.TryRead(bytes, out var message, out _));
@@ -183,6 +185,9 @@ internal sealed class Peer(Circle circle, SecretKey key, TimeSpan skew) : IDispo
             Rest();
         }
     }
+
+    /// <summary>Everything the relays have, as a sync gives it.</summary>
+    public void CatchUp(IEnumerable<NostrEvent> events) => Incidents.AddRange(Group.Receive(events, isComplete: true).Incidents);
 
     public void Tick()
     {

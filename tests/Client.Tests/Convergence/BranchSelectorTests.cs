@@ -1,4 +1,4 @@
-using System.Diagnostics;
+using System.Globalization;
 using System.Text.Json;
 using Marmot.Client.Convergence;
 using Marmot.Client.Tests.Support;
@@ -166,16 +166,20 @@ public sealed class BranchSelectorTests(ITestOutputHelper output)
         Assert.Equal((deeper, BranchRule.EffectiveDepth), (decision.Selected, decision.Rule));
     }
 
+    /// <summary>Random inputs tried; set to a million for a full run.</summary>
+    private static readonly int Inputs =
+        int.TryParse(Environment.GetEnvironmentVariable("MARMOT_SELECTOR_INPUTS"), NumberStyles.None, CultureInfo.InvariantCulture, out int inputs) ? inputs
+            : 60_000;
+
     [Fact]
-    public void Agrees_with_a_slow_and_obvious_model_on_a_million_random_inputs()
+    public void Agrees_with_a_slow_and_obvious_model_on_random_inputs()
     {
         int seed = Random.Shared.Next();
         output.WriteLine($"seed {seed}");
         var dice = new Random(seed);
-        var clock = Stopwatch.StartNew();
         var seen = new Dictionary<BranchRule, int>();
         int inputs = 0;
-        for (; inputs < 1_000_000 && clock.Elapsed < TimeSpan.FromSeconds(30); inputs++)
+        for (; inputs < Inputs; inputs++)
         {
             // Few values, so that every rule gets its turn.
             var branches = Enumerable.Range(0, dice.Next(1, 5))
@@ -191,7 +195,6 @@ public sealed class BranchSelectorTests(ITestOutputHelper output)
         }
 
         output.WriteLine($"{inputs} inputs: {string.Join(", ", seen.Select(pair => $"{pair.Key} {pair.Value}"))}");
-        Assert.True(inputs >= 20_000, $"only {inputs} inputs");
         Assert.All(Enum.GetValues<BranchRule>(), rule => Assert.True(seen.GetValueOrDefault(rule) > 0, $"{rule} never decided"));
     }
 

@@ -38,6 +38,33 @@ public sealed class StormTests
         Assert.DoesNotContain("Exception", process.Output, StringComparison.Ordinal);
     }
 
+    public static TheoryData<string> Shapes => [.. Shape.Names];
+
+    [Theory]
+    [MemberData(nameof(Shapes))]
+    public async Task Serves_the_honest_beside_one_hostile_client_of_each_shape(string shape)
+    {
+        using var folder = new TemporaryFolder();
+        var relay = new IPEndPoint(IPAddress.Loopback, FreePort.Take(1)[0]);
+        await using var process = ChildProcess.Start("dotnet", [
+            Path.Combine(AppContext.BaseDirectory, "Marmot.Relay.dll"), $"--Public:Urls=http://{relay}", "--Admin:Urls=", "--Log:Level=Warning",
+            $"--Storage:DataDirectory={folder.Path}", "--Relay:LimitLoopback=true"]);
+        await WaitUntilListeningAsync(relay, process);
+
+        var result = await Task.Run(() =>
+        {
+            using var hostile = Shape.Create(shape, relay, Flood.Address);
+            return ShapeStorm.Run(relay, folder.Path, shape, hostile, TimeSpan.FromSeconds(1), () => 0);
+        });
+
+        Assert.Equal(0, result.Quiet.Refused + result.Storm.Refused);
+        Assert.True(result.HostileActs > 0);
+        Assert.False(process.HasExited, process.Output);
+        process.Terminate();
+        Assert.Equal(0, await process.WaitForExitAsync(TimeSpan.FromSeconds(30)));
+        Assert.DoesNotContain("Exception", process.Output, StringComparison.Ordinal);
+    }
+
     private static async Task WaitUntilListeningAsync(IPEndPoint relay, ChildProcess process)
     {
         var started = Stopwatch.GetTimestamp();

@@ -1,5 +1,6 @@
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Filters;
+using Marmot.Protocol.Messages;
 
 namespace Marmot.Client.Relays;
 
@@ -27,7 +28,11 @@ public sealed record RelayReply(string Relay, RelayAnswer Answer, string Message
 /// <param name="Events">Events whose id and signature hold and that match the filter, in the relay's order.</param>
 /// <param name="Complete">False when the relay could not be asked to the end; then more may exist.</param>
 /// <param name="Message">Why it is not complete.</param>
-public sealed record RelayFetch(string Relay, IReadOnlyList<NostrEvent> Events, bool Complete, string Message = "");
+public sealed record RelayFetch(string Relay, IReadOnlyList<NostrEvent> Events, bool Complete, string Message = "")
+{
+    /// <summary>What the EOSE of the last page said (NIP-67).</summary>
+    internal EoseHint Hint { get; init; }
+}
 
 /// <summary>
 /// The relays as the client sees them. Nothing here throws for what a relay or the network does. The seam where tests put lying, losing and slow relays.

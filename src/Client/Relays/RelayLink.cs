@@ -61,7 +61,8 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
             }
 
             bool asStranger = !await wire.SettleAuthAsync(cancellationToken);
-            var (events, complete, message) = await wire.QueryAsync(NextId(), filter, cancellationToken);
+            var (events, hint, message) = await wire.QueryAsync(NextId(), filter, cancellationToken);
+            bool complete = message.Length == 0;
             if (!complete && wire.Session.IsClosed && !reconnected && !cancellationToken.IsCancellationRequested)
             {
                 reconnected = true;
@@ -72,7 +73,7 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
             }
             else
             {
-                return new RelayFetch(relay, events, complete, message);
+                return new RelayFetch(relay, events, complete, message) { Hint = hint };
             }
         }
     }
@@ -188,8 +189,8 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
             }
         }
 
-        public async Task<(IReadOnlyList<NostrEvent> Events, bool Complete, string Message)> QueryAsync(string id, Filter filter,
-            CancellationToken cancellationToken)
+        public async Task<(IReadOnlyList<NostrEvent> Events, EoseHint Hint, string Message)> QueryAsync(
+            string id, Filter filter, CancellationToken cancellationToken)
         {
             var events = new List<NostrEvent>();
             var subscription = new Subscription(events.Add);
@@ -234,7 +235,7 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
 
             lock (subscription)
             {
-                return ([.. events], message.Length == 0, message);
+                return ([.. events], subscription.Hint, message);
             }
         }
 
@@ -339,6 +340,9 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
     {
         public int Count { get; private set; }
 
+        /// <summary>What EOSE said (NIP-67).</summary>
+        public EoseHint Hint { get; private set; }
+
         /// <summary>Empty at EOSE, the reason at CLOSED.</summary>
         public TaskCompletionSource<string> Stored { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
@@ -353,8 +357,9 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
             }
         }
 
-        protected override ValueTask OnEoseAsync()
+        protected override ValueTask OnEoseAsync(EoseHint hint)
         {
+            Hint = hint;
             Stored.TrySetResult(string.Empty);
             return ValueTask.CompletedTask;
         }

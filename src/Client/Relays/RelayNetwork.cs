@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Filters;
+using Marmot.Protocol.Messages;
 
 namespace Marmot.Client.Relays;
 
@@ -11,8 +12,14 @@ namespace Marmot.Client.Relays;
 /// connection.</remarks>
 public sealed class RelayNetwork(RelayNetworkOptions options, TimeProvider time) : IRelayNetwork
 {
-    // A page shorter than this is the last one: no relay caps its answers lower.
+    // A page shorter than this is the last one where the relay does not say (NIP-67): no relay caps its answers lower.
     private const int SmallestPage = 64;
+
+    // A second that holds more than a page is asked for in greater ones, up to so many times as great.
+    private const int MaxPageGrowth = 8;
+
+    // Two million events of the default page: who has more to say is asked again from there another time.
+    private const int MaxPages = 1000;
 
     // Fewer are checked before other threads have woken up.
     private const int ParallelFrom = 32;
@@ -34,7 +41,8 @@ public sealed class RelayNetwork(RelayNetworkOptions options, TimeProvider time)
         var found = new List<NostrEvent>();
         var seen = new HashSet<Bytes32>();
         long? until = filter.Until;
-        while (true)
+        int size = options.PageSize;
+        for (int pages = 0; ; pages++)
         {
             var page = new Filter
             {
@@ -44,7 +52,7 @@ public sealed class RelayNetwork(RelayNetworkOptions options, TimeProvider time)
                 Tags = filter.Tags,
                 Since = filter.Since,
                 Until = until,
-                Limit = filter.Limit ?? options.PageSize,
+                Limit = filter.Limit ?? size,
             };
             var answer = await Link(relay, asAccount).FetchAsync(page, cancellationToken);
             if (!answer.Complete && !asAccount && options.Account is not null && RelayLink.WantsAuth(answer.Message))
@@ -68,10 +76,30 @@ public sealed class RelayNetwork(RelayNetworkOptions options, TimeProvider time)
                 return new RelayFetch(relay, found, false, answer.Message);
             }
 
-            if (filter.Limit is not null || answer.Events.Count < SmallestPage || found.Count == before)
+            bool mayBeLast = answer.Events.Count < SmallestPage || found.Count == before;
+            if (filter.Limit is not null || answer.Hint == EoseHint.Finish || (answer.Hint == EoseHint.None && mayBeLast))
             {
-                return new RelayFetch(relay, found, true);
+                return new RelayFetch(relay, found, true) { Hint = answer.Hint };
             }
+
+            if (pages >= MaxPages)
+            {
+                return new RelayFetch(relay, found, false, "the relay's answer does not end") { Hint = answer.Hint };
+            }
+
+            // More, it says, and gives nothing new: its oldest second holds more than a page, or it says so always.
+            if (found.Count == before)
+            {
+                if (size >= options.PageSize * MaxPageGrowth || answer.Events.Count < size / 2)
+                {
+                    return new RelayFetch(relay, found, false, "the relay holds events back and does not hand them out") { Hint = answer.Hint };
+                }
+
+                size *= 2;
+                continue;
+            }
+
+            size = options.PageSize;
 
             // Inclusive, since one second may hold more than the page showed.
             until = found.Skip(before).Min(evt => evt.CreatedAt);

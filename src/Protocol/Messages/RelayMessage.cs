@@ -37,6 +37,19 @@ public enum RelayMessageKind
     NegErr,
 }
 
+/// <summary>What an EOSE says about the stored events that were not sent (NIP-67).</summary>
+public enum EoseHint
+{
+    /// <summary>Nothing: the relay does not know, or does not implement NIP-67.</summary>
+    None,
+
+    /// <summary>Every stored event that the filters select was sent.</summary>
+    Finish,
+
+    /// <summary>The relay holds more of them than it sent.</summary>
+    More,
+}
+
 /// <summary>One relay message in place; valid as long as the frame's bytes.</summary>
 public readonly ref struct RelayMessage
 {
@@ -45,6 +58,9 @@ public readonly ref struct RelayMessage
 
     /// <summary>The subscription of EVENT, EOSE, CLOSED, COUNT, NEG-MSG and NEG-ERR.</summary>
     public string? SubscriptionId { get; internal init; }
+
+    /// <summary>The hint of EOSE (NIP-67). One that says both counts as <see cref="EoseHint.More"/>.</summary>
+    public EoseHint Hint { get; internal init; }
 
     /// <summary>The event of EVENT; its shape is checked, id and signature are not.</summary>
     public NostrEventView Event { get; internal init; }

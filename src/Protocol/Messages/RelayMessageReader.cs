@@ -5,7 +5,7 @@ using Marmot.Protocol.Events;
 
 namespace Marmot.Protocol.Messages;
 
-/// <summary>Reads what relays send, on the client's side (NIP-01, NIP-42, NIP-45, NIP-77).</summary>
+/// <summary>Reads what relays send, on the client's side (NIP-01, NIP-42, NIP-45, NIP-67, NIP-77).</summary>
 /// <remarks>Bad input is a <see cref="RejectReason"/>, never an exception: a relay is a stranger. Extra elements at the end are ignored. Thread-safe.</remarks>
 public static class RelayMessageReader
 {
@@ -75,6 +75,7 @@ public static class RelayMessageReader
         ReadOnlySpan<byte> text = default, payload = default;
         var accepted = false;
         long count = 0;
+        var hint = EoseHint.None;
         switch (kind)
         {
             case RelayMessageKind.Event:
@@ -98,6 +99,9 @@ public static class RelayMessageReader
                 }
 
                 TryReadText(ref cursor, out text); // old relays leave it out
+                break;
+            case RelayMessageKind.Eose:
+                hint = ReadHint(ref cursor);
                 break;
             case RelayMessageKind.Closed or RelayMessageKind.NegErr:
                 TryReadText(ref cursor, out text);
@@ -147,6 +151,7 @@ public static class RelayMessageReader
             EventId = eventId,
             Accepted = accepted,
             Count = count,
+            Hint = hint,
             Text = JsonText.Decode(text),
             NegentropyHex = payload,
         };
@@ -165,6 +170,35 @@ public static class RelayMessageReader
         cursor = before;
         text = default;
         return false;
+    }
+
+    // NIP-67: an array of strings, of which unknown ones are ignored. Whatever else stands there is an element of a later version.
+    private static EoseHint ReadHint(scoped ref JsonCursor cursor)
+    {
+        var before = cursor;
+        var hint = EoseHint.None;
+        if (cursor.TryTake((byte)',') && cursor.TryTake((byte)'['))
+        {
+            var isFirst = true;
+            while (!cursor.TryTake((byte)']'))
+            {
+                if ((!isFirst && !cursor.TryTake((byte)',')) || !cursor.TryReadString(out var word, out _))
+                {
+                    cursor = before;
+                    return EoseHint.None;
+                }
+
+                isFirst = false;
+                hint = word.SequenceEqual("more"u8) || hint == EoseHint.More ? EoseHint.More
+                    : word.SequenceEqual("finish"u8) ? EoseHint.Finish
+                    : hint;
+            }
+
+            return hint;
+        }
+
+        cursor = before;
+        return EoseHint.None;
     }
 
     private static bool TryReadCount(ReadOnlySpan<byte> frame, scoped ref JsonCursor cursor, out long count)

@@ -42,12 +42,17 @@ public static class RelayMessageWriter
     public static void WriteOk(IBufferWriter<byte> output, in Bytes32 eventId, bool accepted, in RejectReason reason) =>
         WriteOk(output, eventId, accepted, reason.ToString());
 
-    /// <summary><c>["EOSE", subscription]</c>.</summary>
-    public static void WriteEose(IBufferWriter<byte> output, ReadOnlySpan<byte> encodedSubscriptionId)
+    /// <summary><c>["EOSE", subscription]</c>, or with a third element <c>["finish"]</c> or <c>["more"]</c> (NIP-67).</summary>
+    public static void WriteEose(IBufferWriter<byte> output, ReadOnlySpan<byte> encodedSubscriptionId, EoseHint hint = EoseHint.None)
     {
         output.Write("[\"EOSE\","u8);
         output.Write(encodedSubscriptionId);
-        output.Write("]"u8);
+        output.Write(hint switch
+        {
+            EoseHint.Finish => ",[\"finish\"]]"u8,
+            EoseHint.More => ",[\"more\"]]"u8,
+            _ => "]"u8,
+        });
     }
 
     /// <summary><c>["CLOSED", subscription, "prefix: text"]</c>.</summary>

@@ -109,7 +109,7 @@ public sealed partial class RelayConnection
             }
         }
 
-        protected internal override ValueTask OnEoseAsync()
+        protected internal override ValueTask OnEoseAsync(EoseHint hint)
         {
             IsComplete = true;
             Done.TrySetResult();

@@ -268,7 +268,7 @@ public sealed partial class RelayConnection
 
         protected internal override void OnEvent(in NostrEventView evt) => owner._observer.OnEvent(evt, IsLive);
 
-        protected internal override ValueTask OnEoseAsync() => owner.TakeEoseAsync(this, missing: false);
+        protected internal override ValueTask OnEoseAsync(EoseHint hint) => owner.TakeEoseAsync(this, missing: false);
 
         protected internal override ValueTask OnClosedAsync(string prefix, string text) => owner.TakeClosedAsync(this, prefix);
     }

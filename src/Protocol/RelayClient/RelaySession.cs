@@ -15,8 +15,9 @@ public abstract class RelayListener
     {
     }
 
-    /// <summary>All stored events were sent.</summary>
-    protected internal virtual ValueTask OnEoseAsync() => ValueTask.CompletedTask;
+    /// <summary>The stored events were sent.</summary>
+    /// <param name="hint">Whether those were all (NIP-67).</param>
+    protected internal virtual ValueTask OnEoseAsync(EoseHint hint) => ValueTask.CompletedTask;
 
     /// <summary>The relay ended the subscription; the session has forgotten it.</summary>
     /// <param name="prefix">A prefix of NIP-01, or <c>none</c>.</param>
@@ -220,7 +221,7 @@ public sealed class RelaySession : IDisposable
                 listener.OnEvent(message.Event);
                 return ValueTask.CompletedTask;
             case RelayMessageKind.Eose when _listeners.TryGetValue(message.SubscriptionId!, out var listener):
-                return listener.OnEoseAsync();
+                return listener.OnEoseAsync(message.Hint);
             case RelayMessageKind.Closed when _listeners.TryRemove(message.SubscriptionId!, out var listener):
                 return listener.OnClosedAsync(Known(message.Prefix), message.Text);
             case RelayMessageKind.NegMsg or RelayMessageKind.NegErr when _listeners.TryGetValue(message.SubscriptionId!, out var listener):

@@ -9,7 +9,7 @@ namespace Marmot.Relay.Pages;
 internal sealed class RelayPages(IOptions<RelayOptions> options, Moderation moderation, AllowList allowList, RelayIdentity identity)
 {
     /// <summary>Only what is implemented and tested: docs/conformance.</summary>
-    private static readonly int[] AlwaysSupported = [1, 2, 9, 11, 13, 17, 22, 40, 42, 45, 59, 62, 65, 70, 77];
+    private static readonly int[] AlwaysSupported = [1, 2, 9, 11, 13, 17, 22, 40, 42, 45, 59, 62, 65, 67, 70, 77];
 
     // The document for the operator's decisions it was written for.
     private volatile Written? _written;

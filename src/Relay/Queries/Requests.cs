@@ -121,7 +121,7 @@ internal sealed class Requests(
     private async ValueTask AnswerAsync(OpenRequests open, Subscription subscription, ulong? mark, CancellationToken cancel)
     {
         var filters = subscription.Filters;
-        var scope = Scope(open);
+        var scope = Scope(open, keepsSeconds: true);
         try
         {
             var answer = mark is null ? await store.TryAnswerAsync(filters, scope, _options.MaxLimit, cancel) : null;
@@ -140,7 +140,7 @@ internal sealed class Requests(
             budgets.Charge(open.Client.AddressPrefix, scope.Work);
         }
 
-        subscription.GoLive(RelayMessages.Eose(subscription.EncodedId));
+        subscription.GoLive(RelayMessages.Eose(subscription.EncodedId, HintOf(scope)));
     }
 
     /// <summary>NIP-45. Counts what the connection may see, so that nothing is learnt by counting. One that needs authentication waits for it
@@ -266,6 +266,18 @@ internal sealed class Requests(
 
     private bool IsOpen => _options.GiftWraps == GiftWrapAccessMode.Open;
 
-    private ReadScope Scope(OpenRequests open) =>
-        new(open.Client.Keys, IsOpen, clock.GetUtcNow().ToUnixTimeSeconds()) { MaxWork = _options.MaxQueryWork, Turn = open.Client.Turn };
+    // NIP-67. A damaged record is stored and was not sent, so that nothing is whole while there are any.
+    private EoseHint HintOf(ReadScope scope) => scope.Rest switch
+    {
+        StoredRest.More => EoseHint.More,
+        StoredRest.None when store.DamagedRecords == 0 => EoseHint.Finish,
+        _ => EoseHint.None,
+    };
+
+    private ReadScope Scope(OpenRequests open, bool keepsSeconds = false) => new(open.Client.Keys, IsOpen, clock.GetUtcNow().ToUnixTimeSeconds())
+    {
+        MaxWork = _options.MaxQueryWork,
+        Turn = open.Client.Turn,
+        KeepsSeconds = keepsSeconds,
+    };
 }

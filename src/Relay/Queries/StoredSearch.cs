@@ -27,16 +27,23 @@ internal static class StoredSearch
         limit = Math.Min(limit, filter.Limit ?? int.MaxValue);
         if (limit <= 0)
         {
+            scope.Leave(StoredRest.Unknown);
             return [];
         }
 
         var candidates = await store.QueryAsync(WithoutSearch(filter), scope, upTo, MaxRead, cancel);
         var page = new Page(filter.Search!, candidates, limit);
-        for (var next = 0; next < candidates.Count && page.Found.Count < limit;)
+        var next = 0;
+        while (next < candidates.Count && page.Found.Count < limit)
         {
             cancel.ThrowIfCancellationRequested();
             page.Start();
             next += await store.ReadAsync(candidates, next, page, cancel);
+        }
+
+        if (next < candidates.Count)
+        {
+            scope.Leave(StoredRest.Unknown); // what was not read may hold the words too
         }
 
         scope.Work += page.Read * WorkPerEvent;

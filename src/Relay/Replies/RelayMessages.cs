@@ -85,10 +85,10 @@ internal static class RelayMessages
         outbox.Send(buffer.WrittenSpan);
     }
 
-    public static ReadOnlySpan<byte> Eose(ReadOnlySpan<byte> encodedSubscription)
+    public static ReadOnlySpan<byte> Eose(ReadOnlySpan<byte> encodedSubscription, EoseHint hint)
     {
         var buffer = Buffer;
-        RelayMessageWriter.WriteEose(buffer, encodedSubscription);
+        RelayMessageWriter.WriteEose(buffer, encodedSubscription, hint);
         return buffer.WrittenSpan;
     }
 }

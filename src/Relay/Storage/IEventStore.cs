@@ -67,6 +67,19 @@ internal sealed class EventWrite(EventRecord record)
     }
 }
 
+/// <summary>What a query left out of its answer because of a limit. Ordered: of several filters the greatest counts.</summary>
+internal enum StoredRest
+{
+    /// <summary>Nothing: all that the filter selects is in the answer.</summary>
+    None,
+
+    /// <summary>Whether there is more was not looked for, or not to the end.</summary>
+    Unknown,
+
+    /// <summary>There is at least one more event.</summary>
+    More,
+}
+
 /// <summary>Who asks, and when: what they may see of gift wraps (NIP-59) and of expiring events (NIP-40).</summary>
 /// <param name="Keys">The keys authenticated on the connection (NIP-42).</param>
 /// <param name="GiftWrapsOpen">True where the operator serves wraps to everybody.</param>
@@ -78,6 +91,18 @@ internal sealed record ReadScope(Bytes32[] Keys, bool GiftWrapsOpen, long Now)
 
     /// <summary>Index entries looked at so far; a store without such a measure leaves it alone.</summary>
     public long Work { get; set; }
+
+    /// <summary>
+    /// An answer that the relay's own limit ends takes in all events of its oldest second, up to as many again, and one older event where it is of
+    /// one second alone, so that the asker can go on from there (NIP-67). The limit of the filter itself is kept to the letter.
+    /// </summary>
+    public bool KeepsSeconds { get; init; }
+
+    /// <summary>What the queries so far left out.</summary>
+    public StoredRest Rest { get; private set; }
+
+    /// <summary>A query left something out, or may have.</summary>
+    public void Leave(StoredRest rest) => Rest = rest > Rest ? rest : Rest;
 
     /// <summary>The asker's turn at the cores, held while a query runs; a store gives it up between two slices when others wait. Null for the operator's own
     /// tools.</summary>

@@ -63,6 +63,9 @@ public sealed class RelayMessageTests
     public void Writes_and_reads_the_other_verbs()
     {
         Check(Write(output => RelayMessageWriter.WriteEose(output, Subscription)), """["EOSE","s\"1"]""", RelayMessageKind.Eose, "");
+        byte[] Eose(EoseHint hint) => Write(output => RelayMessageWriter.WriteEose(output, Subscription, hint));
+        Check(Eose(EoseHint.Finish), """["EOSE","s\"1",["finish"]]""", RelayMessageKind.Eose, "");
+        Check(Eose(EoseHint.More), """["EOSE","s\"1",["more"]]""", RelayMessageKind.Eose, "");
         Check(Write(output => RelayMessageWriter.WriteNotice(output, "a\nb")), """["NOTICE","a\nb"]""", RelayMessageKind.Notice, "a\nb");
         Check(Write(output => RelayMessageWriter.WriteAuth(output, "c")), """["AUTH","c"]""", RelayMessageKind.Auth, "c");
         Check(
@@ -91,6 +94,8 @@ public sealed class RelayMessageTests
     [Theory]
     [InlineData("""["FUTURE",1]""", RelayMessageKind.None)]
     [InlineData("""["EOSE","s",{"later":true}]""", RelayMessageKind.Eose)]
+    [InlineData("""["EOSE","s",["finish"],["more"]]""", RelayMessageKind.Eose)]
+    [InlineData("""["EOSE","s",[1]]""", RelayMessageKind.Eose)]
     [InlineData("""["CLOSED","s"]""", RelayMessageKind.Closed)]
     [InlineData("""["COUNT","s",{"hll":"","count":3}]""", RelayMessageKind.Count)]
     public void Tolerates_what_a_later_relay_may_add_and_an_old_one_leave_out(string frame, RelayMessageKind kind)
@@ -168,4 +173,31 @@ public sealed class RelayMessageTests
         using var key = SecretKey.Generate();
         return NostrEvent.Create(key, 445, [["h", new string('a', 64)]], "con\ntent", 1700000000);
     }
+
+    [Theory]
+    [Trait("Spec", "NIP-67")]
+    [InlineData("""["EOSE","s"]""", EoseHint.None)]
+    [InlineData("""["EOSE","s",[]]""", EoseHint.None)]
+    [InlineData("""["EOSE","s",["finish"]]""", EoseHint.Finish)]
+    [InlineData("""["EOSE","s",["more"]]""", EoseHint.More)]
+    [InlineData("""[ "EOSE" , "s" , [ "later" , "finish" ] ]""", EoseHint.Finish)]
+    [InlineData("""["EOSE","s",["finish","more"]]""", EoseHint.More)]
+    [InlineData("""["EOSE","s",["more","finish"]]""", EoseHint.More)]
+    [InlineData("""["EOSE","s",["Finish"]]""", EoseHint.None)]
+    [InlineData("""["EOSE","s",["finish",1]]""", EoseHint.None)]
+    [InlineData("""["EOSE","s","finish"]""", EoseHint.None)]
+    [InlineData("""["EOSE","s",{"finish":true}]""", EoseHint.None)]
+    public void Reads_what_an_EOSE_says_about_completeness_and_ignores_what_it_does_not_know(string frame, EoseHint hint)
+    {
+        Assert.True(RelayMessageReader.TryRead(System.Text.Encoding.UTF8.GetBytes(frame), out var message, out var reason), reason.ToString());
+        Assert.Equal(hint, message.Hint);
+    }
+
+    [Theory]
+    [Trait("Spec", "NIP-67")]
+    [InlineData("""["EOSE","s",["finish" "more"]]""")]
+    [InlineData("""["EOSE","s",["finish"]""")]
+    [InlineData("""["EOSE","s",["finish",]]""")]
+    public void An_EOSE_that_is_no_JSON_is_refused(string frame) =>
+        Assert.False(RelayMessageReader.TryRead(System.Text.Encoding.UTF8.GetBytes(frame), out _, out _));
 }

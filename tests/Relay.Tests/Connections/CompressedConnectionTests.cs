@@ -31,7 +31,7 @@ public sealed class CompressedConnectionTests
         foreach (var (client, id) in new[] { (first, "a"), (second, "the second"), (plain, "c") })
         {
             await client.SendTextAsync($"[\"REQ\",\"{id}\",{{\"kinds\":[1]}}]");
-            Assert.Equal((Text, $"[\"EOSE\",\"{id}\"]"), Read(await client.ReceiveAsync()));
+            Assert.Equal((Text, $"[\"EOSE\",\"{id}\",[\"finish\"]]"), Read(await client.ReceiveAsync()));
         }
 
         using var key = SecretKey.Generate();
@@ -62,7 +62,7 @@ public sealed class CompressedConnectionTests
         using var client = await RawWebSocket.ConnectAsync(relay, Offer);
         await client.SendTextAsync("[\"REQ\",\"s\",{\"kinds\":[1]}]");
         Assert.Equal((expected, $"[\"EVENT\",\"s\",{Encoding.UTF8.GetString(note.Json.Span)}]"), Read(await client.ReceiveAsync()));
-        Assert.Equal((Text, "[\"EOSE\",\"s\"]"), Read(await client.ReceiveAsync()));
+        Assert.Equal((Text, "[\"EOSE\",\"s\",[\"finish\"]]"), Read(await client.ReceiveAsync()));
         var live = Note(key, "live");
         Assert.True((await writer.PublishAsync(live)).Accepted);
         Assert.Equal((expected, $"[\"EVENT\",\"s\",{Encoding.UTF8.GetString(live.Json.Span)}]"), Read(await client.ReceiveAsync()));

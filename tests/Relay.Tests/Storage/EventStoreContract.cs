@@ -6,6 +6,7 @@ using Marmot.Protocol.Keys;
 using Marmot.Relay.Operator;
 using Marmot.Relay.Queries;
 using Marmot.Relay.Storage;
+using Marmot.Relay.Tests.Queries;
 
 namespace Marmot.Relay.Tests.Storage;
 
@@ -50,6 +51,13 @@ public abstract partial class EventStoreContract : IAsyncLifetime
         var keys = await Store.QueryAsync(filter, scope ?? ReadScope.Everything(Now), Store.HighWaterMark, limit, CancellationToken.None);
         return [.. keys.Select(key => key.Id.ToString())];
     }
+
+    [Theory]
+    [Trait("Spec", "NIP-67")]
+    [InlineData(67)]
+    [InlineData(20_261_130)]
+    public async Task Says_whether_an_answer_is_whole_and_paging_by_it_gives_exactly_what_is_stored(int seed) =>
+        await CompletenessModel.CheckAsync(Store, seed);
 
     [Fact]
     public async Task Keeps_events_over_a_restart_and_counts_arrivals_on()

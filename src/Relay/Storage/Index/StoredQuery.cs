@@ -13,11 +13,16 @@ internal sealed class StoredQuery(
     /// <summary>Above this many lists one merge costs more than a walk of a wider list.</summary>
     private const int MaxLists = 4096;
 
+    /// <summary>Entries looked at beyond a full answer to learn whether there is more.</summary>
+    private const int MaxExtra = 256;
+
     private readonly int _limit = Math.Min(limit, filter.Limit ?? int.MaxValue);
+    private readonly bool _keepsSecond = scope.KeepsSeconds && (filter.Limit is null || limit < filter.Limit);
     private readonly List<StoredKey> _results = [];
     private readonly List<ListWalk> _lists = [];
     private bool _planned;
     private int _examined;
+    private int _extra;
 
     public List<StoredKey> Results => _results;
 
@@ -27,6 +32,7 @@ internal sealed class StoredQuery(
     {
         if (_limit <= 0 || filter.Search is not null)
         {
+            scope.Leave(StoredRest.Unknown);
             return true; // NIP-01: limit 0 asks for live events only. A search (NIP-50) is not this room's.
         }
 
@@ -54,6 +60,7 @@ internal sealed class StoredQuery(
         if (_results.Count > _limit)
         {
             _results.RemoveRange(_limit, _results.Count - _limit);
+            scope.Leave(StoredRest.More);
         }
     }
 
@@ -64,7 +71,7 @@ internal sealed class StoredQuery(
         try
         {
             var heap = Open(txn);
-            while (heap.TryPeek(out var list, out _) && _results.Count < _limit)
+            while (heap.TryPeek(out var list, out _))
             {
                 if ((++_examined & 0x3FF) == 0)
                 {
@@ -77,12 +84,30 @@ internal sealed class StoredQuery(
                     }
                 }
 
+                var isFull = _results.Count >= _limit;
+                if (isFull && (++_extra > MaxExtra || _examined > scope.MaxWork))
+                {
+                    scope.Leave(StoredRest.Unknown);
+                    return true;
+                }
+
                 if (_examined > scope.MaxWork)
                 {
                     throw new QueryTooWideException();
                 }
 
-                Examine(txn, list);
+                if (TryExamine(txn, list, out var key))
+                {
+                    if (isFull && !IsOfLastSecond(key) && !LetsGoOn(key))
+                    {
+                        scope.Leave(StoredRest.More);
+                        return true;
+                    }
+
+                    _extra = 0;
+                    _results.Add(key);
+                }
+
                 if (list.Next())
                 {
                     heap.DequeueEnqueue(list, list.Order);
@@ -126,12 +151,21 @@ internal sealed class StoredQuery(
         return heap;
     }
 
-    private void Examine(in LmdbTransaction txn, ListWalk list)
+    // What the relay's own limit ends takes in the rest of its oldest second, up to as much again.
+    private bool IsOfLastSecond(in StoredKey key) =>
+        _keepsSecond && key.CreatedAt == _results[_limit - 1].CreatedAt && _results.Count - _limit < _limit;
+
+    // An answer of one second alone leaves no time to go on from: one older event gives it.
+    private bool LetsGoOn(in StoredKey key) =>
+        _keepsSecond && key.CreatedAt < _results[0].CreatedAt && _results[^1].CreatedAt == _results[0].CreatedAt;
+
+    private bool TryExamine(in LmdbTransaction txn, ListWalk list, out StoredKey key)
     {
+        key = default;
         var arrival = list.Arrival;
         if (arrival > upTo || (list.Kind is { } kind && filter.Kinds is { } kinds && Array.IndexOf(kinds, kind) < 0))
         {
-            return;
+            return false;
         }
 
         // An entry that tells its whole value spares a look at the event, as long as no other letter is asked for.
@@ -140,7 +174,7 @@ internal sealed class StoredQuery(
             || !index.TryReadHeader(txn, arrival, out var header)
             || !Check(header, tagsMatch: filter.Tags.Count == (hasValue == true ? 1 : 0), isForReader: hasValue == true && list.IsForReader))
         {
-            return;
+            return false;
         }
 
         // One event may stand in several lists (two matching tags): they meet here, next to each other.
@@ -148,11 +182,12 @@ internal sealed class StoredQuery(
         {
             if (_results[i].Arrival == arrival)
             {
-                return;
+                return false;
             }
         }
 
-        _results.Add(new StoredKey(arrival, header.CreatedAt, header.Id, header.Kind));
+        key = new StoredKey(arrival, header.CreatedAt, header.Id, header.Kind);
+        return true;
     }
 
     // The header decides all but tags, and all but who may read a wrap.

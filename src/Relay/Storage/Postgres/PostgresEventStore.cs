@@ -149,11 +149,16 @@ internal sealed class PostgresEventStore : IEventStore
     public async ValueTask<IReadOnlyList<StoredKey>> QueryAsync(Filter filter, ReadScope scope, ulong upTo, int limit, CancellationToken cancel)
     {
         await using var command = new NpgsqlCommand { CommandTimeout = Timeout(scope) };
-        List<StoredKey> keys = PostgresQuery.TryWrite(command, filter, scope, upTo, limit)
-            ? await AskAsync(() => QueryAsync(command, cancel), tooWide: command.CommandTimeout > 0)
-            : [];
+        if (!PostgresQuery.TryWrite(command, filter, scope, upTo, limit))
+        {
+            scope.Leave(StoredRest.Unknown);
+            return [];
+        }
+
+        List<StoredKey> keys = [];
+        await AskAsync(() => QueryAsync(command, row => keys.Add(row.Key), restart: keys.Clear, cancel), tooWide: command.CommandTimeout > 0);
         scope.Work += keys.Count; // what it looked at beside them is not known here
-        return keys;
+        return await PostgresAnswerEnd.CutAsync(this, filter, scope, upTo, limit, keys, cancel);
     }
 
     public async ValueTask<StoredAnswer?> TryAnswerAsync(Filter[] filters, ReadScope scope, int maxLimit, CancellationToken cancel)
@@ -166,15 +171,39 @@ internal sealed class PostgresEventStore : IEventStore
 
         // Where nothing matches any older mark will do: all that came after it was looked at, and none of it matched.
         var mark = HighWaterMark;
-        var keys = await AskAsync(() => QueryAsync(command, cancel, newest => mark = newest), tooWide: command.CommandTimeout > 0);
-        scope.Work += keys.Count;
-        if (filters.Length > 1)
+        var found = Array.ConvertAll(filters, _ => new List<StoredKey>());
+        await AskAsync(
+            () => QueryAsync(
+                command,
+                row =>
+                {
+                    mark = row.Mark; // the same in every row
+                    found[row.Place].Add(row.Key);
+                },
+                restart: () => Array.ForEach(found, keys => keys.Clear()),
+                cancel),
+            tooWide: command.CommandTimeout > 0);
+        var answer = new List<StoredKey>();
+        for (var i = 0; i < filters.Length; i++)
         {
-            keys = [.. keys.DistinctBy(key => key.Arrival)];
+            scope.Work += found[i].Count;
+            if (filters[i].Limit == 0)
+            {
+                scope.Leave(StoredRest.Unknown);
+                continue;
+            }
+
+            found[i].Sort(StoredQuery.AnswerOrder);
+            answer.AddRange(await PostgresAnswerEnd.CutAsync(this, filters[i], scope, mark, maxLimit, found[i], cancel));
         }
 
-        keys.Sort(StoredQuery.AnswerOrder);
-        return new StoredAnswer(mark, keys);
+        if (filters.Length > 1)
+        {
+            answer = [.. answer.DistinctBy(key => key.Arrival)];
+            answer.Sort(StoredQuery.AnswerOrder);
+        }
+
+        return new StoredAnswer(mark, answer);
     }
 
     public async ValueTask<long> CountAsync(Filter filter, ReadScope scope, ulong upTo, CancellationToken cancel)
@@ -418,21 +447,23 @@ internal sealed class PostgresEventStore : IEventStore
         return (long)(await command.ExecuteScalarAsync(cancel))!;
     }
 
-    private async Task<List<StoredKey>> QueryAsync(NpgsqlCommand command, CancellationToken cancel, Action<ulong>? takeMark = null)
+    // A second try begins anew.
+    private async Task<bool> QueryAsync(NpgsqlCommand command, Action<Row> take, Action restart, CancellationToken cancel)
     {
+        restart();
         await using var connection = await _source.OpenConnectionAsync(cancel);
         command.Connection = connection;
-        var keys = new List<StoredKey>();
         await using var reader = await command.ExecuteReaderAsync(CommandBehavior.SingleResult, cancel);
+        var isAnswer = reader.FieldCount > 5;
         while (await reader.ReadAsync(cancel))
         {
-            keys.Add(new StoredKey((ulong)reader.GetInt64(0), reader.GetInt64(1), new Bytes32(reader.GetFieldValue<byte[]>(3)), reader.GetInt32(4)));
-            if (keys.Count == 1)
-            {
-                takeMark?.Invoke((ulong)reader.GetInt64(5)); // the same in every row
-            }
+            var key = new StoredKey((ulong)reader.GetInt64(0), reader.GetInt64(1), new Bytes32(reader.GetFieldValue<byte[]>(3)), reader.GetInt32(4));
+            take(isAnswer ? new Row(key, (ulong)reader.GetInt64(5), reader.GetInt32(6)) : new Row(key, 0, 0));
         }
 
-        return keys;
+        return true;
     }
+
+    /// <summary>A row of an answer: the newest arrival number of all, and the place of the filter that found it.</summary>
+    private readonly record struct Row(StoredKey Key, ulong Mark, int Place);
 }

@@ -32,7 +32,7 @@ internal sealed class PostgresQuery
         Write();
     }
 
-    /// <summary>False when nothing can match, so that nobody needs to be asked.</summary>
+    /// <summary>False when nothing can match, so that nobody needs to be asked. One row more than the limit is read: is there more?</summary>
     public static bool TryWrite(NpgsqlCommand command, Filter filter, ReadScope scope, ulong upTo, int limit)
     {
         limit = Math.Min(limit, filter.Limit ?? int.MaxValue);
@@ -41,27 +41,28 @@ internal sealed class PostgresQuery
             return false;
         }
 
-        command.CommandText = new PostgresQuery(command, filter, scope, upTo, limit)._sql.ToString();
+        command.CommandText = new PostgresQuery(command, filter, scope, upTo, OneMore(limit))._sql.ToString();
         return true;
     }
 
     /// <summary>
     /// All filters of a subscription as one statement, each answer row with the newest arrival number of all: one statement sees the database
-    /// at one moment, so what it finds is all there is up to that number. Rows come in no order of the whole, and twice if two filters find them.
+    /// at one moment, so what it finds is all there is up to that number. Rows come in no order of the whole, and twice if two filters find them; the last
+    /// column is the place of their filter. Of each filter one row more than its limit is read.
     /// </summary>
     public static bool TryWriteAnswer(NpgsqlCommand command, Filter[] filters, ReadScope scope, int maxLimit)
     {
         var parts = new List<string>(filters.Length);
-        foreach (var filter in filters)
+        for (var i = 0; i < filters.Length; i++)
         {
-            var limit = Math.Min(maxLimit, filter.Limit ?? int.MaxValue);
-            if (CanMatch(filter, limit))
+            var limit = Math.Min(maxLimit, filters[i].Limit ?? int.MaxValue);
+            if (CanMatch(filters[i], limit))
             {
-                parts.Add(new PostgresQuery(command, filter, scope, upTo: null, limit)._sql.ToString());
+                parts.Add($"SELECT {Columns}, {i} AS place FROM ({new PostgresQuery(command, filters[i], scope, upTo: null, OneMore(limit))._sql}) AS e");
             }
         }
 
-        command.CommandText = $"SELECT {Columns}, (SELECT last FROM relay.head) FROM (({string.Join(") UNION ALL (", parts)})) AS e";
+        command.CommandText = $"SELECT {Columns}, (SELECT last FROM relay.head), e.place FROM (({string.Join(") UNION ALL (", parts)})) AS e";
         return parts.Count > 0;
     }
 
@@ -76,6 +77,8 @@ internal sealed class PostgresQuery
         command.CommandText = $"SELECT count(*) FROM ({new PostgresQuery(command, filter, scope, upTo, limit: null)._sql}) AS found";
         return true;
     }
+
+    private static int OneMore(int limit) => limit < int.MaxValue ? limit + 1 : limit;
 
     // NIP-01: limit 0 asks for live events only. A search (NIP-50) is not this room's.
     private static bool CanMatch(Filter filter, int limit) => limit > 0 && filter.Search is null;

@@ -15,7 +15,8 @@ namespace Marmot.Relay.Storage;
 /// </remarks>
 internal sealed class EmbeddedEventStore : IEventStore
 {
-    private const int MaintenanceBatch = 1000;
+    private const int MaintenanceBatch = 100; // nobody writes meanwhile, and each may be on another page that is flushed twice
+    private const int WholeBatch = 1000; // for who waits until all is erased
     private const int MaxErasedFiles = 4;
     private const string Broken = "the disk failed while events were flushed to it; see to the disk, then restart the relay: it makes its index anew from "
         + "the log";
@@ -233,7 +234,7 @@ internal sealed class EmbeddedEventStore : IEventStore
             txn.Commit();
         }
 
-        while (erase && EraseSome())
+        while (erase && EraseSome(WholeBatch))
         {
         }
 
@@ -254,7 +255,7 @@ internal sealed class EmbeddedEventStore : IEventStore
             }
         }
 
-        return new ValueTask<bool>(EraseSome() || expired == MaintenanceBatch);
+        return new ValueTask<bool>(EraseSome(MaintenanceBatch) || expired == MaintenanceBatch);
     }
 
     public ValueTask<StoreStatistics> ReadStatisticsAsync(CancellationToken cancel)
@@ -411,12 +412,12 @@ internal sealed class EmbeddedEventStore : IEventStore
     }
 
     // Decision 4 of the design: the bytes are overwritten in the log first, then the order to do so is forgotten; a crash in between repeats it.
-    private bool EraseSome()
+    private bool EraseSome(int limit)
     {
         List<(ulong Arrival, long Position, int Length)> due;
         using (var txn = _index.BeginRead())
         {
-            due = _index.ReadErasures(txn, MaintenanceBatch);
+            due = _index.ReadErasures(txn, limit);
         }
 
         // Each file takes two flushes, and who waits for an OK waits for them too: few files at a time.
@@ -445,7 +446,7 @@ internal sealed class EmbeddedEventStore : IEventStore
             txn.Commit();
         }
 
-        return isPart || due.Count == MaintenanceBatch;
+        return isPart || due.Count == limit;
     }
 
     private bool TrySync()

@@ -237,6 +237,35 @@ public sealed class AdoptedClientTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Devices_are_rung_in_the_dialect_of_the_group_and_never_for_who_left()
+    {
+        var (alice, bob, carol, group) = await ThreeAsync();
+        using var server = Protocol.Keys.SecretKey.Generate();
+        var device = new PushRegistration(Protocol.Push.DevicePlatform.Apns, new byte[32], server.PublicKey, Relay);
+        await bob.Client.RegisterPushAsync(group, device);
+        await carol.Client.RegisterPushAsync(group, device with { DeviceToken = [.. new byte[31], 1] });
+        await SyncAsync(group, alice);
+        Assert.Equal(2, alice.Client.GetPushTokens(group).Count);
+        Assert.True(Assert.Single(await alice.Client.NotifyAsync(group)).Acked);
+
+        var (dave, erin) = (await StartAsync(MarmotProfile.Mip), await StartAsync(MarmotProfile.Mip));
+        string mip = (await dave.Client.CreateGroupAsync("mip", "")).GroupId;
+        await dave.Client.InviteAsync(mip, [erin.Key]);
+        await erin.Client.AcceptInvitesAsync();
+        await erin.Client.RegisterPushAsync(mip, device);
+        await dave.Client.SyncAsync(mip);
+        await dave.Client.NotifyAsync(mip, TimeSpan.Zero);
+        var triggers = _network[Relay].Fetch(new Filter { Kinds = [1059], Tags = new Dictionary<char, string[]> { ['p'] = [server.PublicKey.ToString()] } })
+            .Select(wrap => Protocol.GiftWraps.GiftWrap.TryOpen(wrap, server, out var rumor, out _) ? rumor.TagValue("v") : null).Order(StringComparer.Ordinal);
+        Assert.Equal(["marmot-push-v1", "mip05-v1"], triggers);
+
+        await carol.Client.UnregisterPushAsync(group);
+        await bob.Client.LeaveAsync(group); // takes the token back first
+        await alice.Client.SyncAsync(group, commitLeaves: true);
+        Assert.Empty(alice.Client.GetPushTokens(group));
+    }
+
+    [Fact]
     public async Task A_restarted_client_goes_on_where_it_was()
     {
         var (alice, bob, carol, group) = await ThreeAsync();

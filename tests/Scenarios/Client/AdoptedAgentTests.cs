@@ -77,5 +77,25 @@ public sealed class AdoptedAgentTests(SuiteFixture fixture) : AgentStories(fixtu
         Assert.Equal(3, (await TextsAsync(carol, group)).Count);
     }
 
+    [Fact]
+    public async Task Files_and_a_picture_pass_through_the_real_blob_store()
+    {
+        var (alice, bob, carol, group) = await ThreeAsync();
+        string file = Convert.ToBase64String([.. Enumerable.Range(0, 5000).Select(i => (byte)i)]);
+        var sent = await alice.AskAsync("sendFile", new { group, data = file, type = "application/octet-stream", filename = "numbers.bin" });
+        string message = sent["rumor"]!["id"]!.GetValue<string>();
+
+        // The secret is that of the state the message was made in, whatever comes after.
+        await alice.AskAsync("updateMetadata", new { group, name = "another state" });
+        byte[] png = [0x89, (byte)'P', (byte)'N', (byte)'G', 13, 10, 26, 10, 1, 2, 3];
+        await alice.AskAsync("setImage", new { group, data = Convert.ToBase64String(png) });
+        await SyncAsync(group, bob, carol);
+        Assert.Equal(file, (await bob.AskAsync("getFile", new { group, message }))["data"]!.GetValue<string>());
+        Assert.Equal(Convert.ToBase64String(png), (await carol.AskAsync("getImage", new { group }))["data"]!.GetValue<string>());
+        await alice.AskAsync("removeImage", new { group });
+        await SyncAsync(group, carol);
+        Assert.Null((await carol.AskAsync("getImage", new { group }))["data"]);
+    }
+
     private static async Task SendAsync(Named agent, string group, string content, int kind = 9) => await agent.AskAsync("send", new { group, content, kind });
 }

@@ -1,5 +1,6 @@
 using System.Reflection;
 using Marmot.Blossom.Commands;
+using Marmot.Hosting.ConsolePages;
 using Marmot.Hosting.Moderating;
 using Marmot.NotifyServer;
 using Marmot.ProviderSimulators;
@@ -31,8 +32,11 @@ internal static class CommandLine
           notify doctor           look at its key, clock, credentials and relays from where it runs
           moderation list|log|ban|unban|block|unblock|allow|unallow
                                   bans and allow list of all roles, also while they run
+          console login           a link into the console on the admin port
           keys new|show           the operator's keys
           config check [--online] validate all settings, all mistakes at once; --online asks PostgreSQL, Redis and S3 too
+          import-config transponder|strfry FILE
+                                  our settings for those of another server
           sim apns|fcm            a push provider simulator
           doctor                  prove a deployment from the outside, step by step
           healthcheck             ask the admin port whether this machine's server is ready
@@ -62,6 +66,8 @@ internal static class CommandLine
                 return hasSubcommand && !IsSetting(rest[0]) ? await BlossomCommands.RunAsync(rest) : await RoleHost.RunAsync(Roles.Blossom, rest);
             case "notify":
                 return hasSubcommand && !IsSetting(rest[0]) ? await NotifyCommands.RunAsync(rest) : await RoleHost.RunAsync(Roles.Notify, rest);
+            case "console":
+                return await ConsoleCommands.RunAsync(rest);
             case "moderation":
                 return await ModerationCommands.RunAsync(rest, RelayCommands.WithDecisionsAsync);
             case "keys":
@@ -70,6 +76,8 @@ internal static class CommandLine
                 return await SimCommands.RunAsync(rest);
             case "config" when rest.Length > 0 && rest[0] == "check":
                 return await RoleHost.CheckSettingsAsync(rest[1..]);
+            case "import-config":
+                return await ConfigImport.RunAsync(rest);
             case "doctor":
                 return await Doctor.DoctorCommand.RunAsync(rest);
             case "healthcheck":
@@ -104,7 +112,9 @@ internal static class CommandLine
             "relay" => RelayCommands.RunAsync(["--help"]),
             "blossom" => BlossomCommands.RunAsync(["--help"]),
             "notify" or "keys" => NotifyCommands.RunAsync(["--help"]),
+            "console" => ConsoleCommands.RunAsync(["--help"]),
             "moderation" => ModerationCommands.RunAsync(["--help"], RelayCommands.WithDecisionsAsync),
+            "import-config" => ConfigImport.RunAsync(["--help"]),
             "sim" => SimCommands.RunAsync(["--help"]),
             "doctor" => Doctor.DoctorCommand.RunAsync(["--help"]),
             "all" or "config" or "healthcheck" => RunAsync(["--help"]),

@@ -1,10 +1,13 @@
+using Marmot.AllInOne.Doctor;
 using Marmot.Blossom;
 using Marmot.Hosting;
+using Marmot.Hosting.ConsolePages;
 using Marmot.Hosting.Lifetime;
 using Marmot.Hosting.Settings;
 using Marmot.NotifyServer;
 using Marmot.Relay;
 using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.Extensions.Options;
 
 namespace Marmot.AllInOne;
@@ -122,6 +125,11 @@ internal static class RoleHost
                 builder.Configuration["Public:Origin"] is { Length: > 0 } origin ? origin : null);
         }
 
+        if (roles.HasFlag(Roles.Relay))
+        {
+            builder.Services.AddSingleton<IConsolePage>(services => new DoctorPage(services.GetServices<IPublicFacts>(), () => PublicOrigin(services)));
+        }
+
         if (!HasPublicPort(roles))
         {
             builder.Services.AddSingleton<IServer, NoPublicPort>();
@@ -130,11 +138,23 @@ internal static class RoleHost
         return builder.Build();
     }
 
+    // As people know it, else as it listens.
+    private static string PublicOrigin(IServiceProvider services)
+    {
+        string origin = services.GetRequiredService<IOptions<PublicOptions>>().Value.Origin;
+        string listening = services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()?.Addresses.FirstOrDefault() ?? "";
+        return PublicPage.HttpOf(origin.Length > 0 ? origin : listening);
+    }
+
     private static void Map(WebApplication app, Roles roles)
     {
         if (roles.HasFlag(Roles.Blossom))
         {
             app.MapBlossom();
+            if (!roles.HasFlag(Roles.Relay))
+            {
+                app.MapBlossomPage();
+            }
         }
 
         if (roles.HasFlag(Roles.Relay))

@@ -13,6 +13,7 @@ using Marmot.Blossom.Retention;
 using Marmot.Blossom.Storage;
 using Marmot.Blossom.Storage.S3;
 using Marmot.Hosting;
+using Marmot.Hosting.ConsolePages;
 using Marmot.Hosting.Deletion;
 using Marmot.Hosting.Health;
 using Marmot.Hosting.Moderating;
@@ -75,6 +76,9 @@ public static class BlossomHosting
         services.AddHostedService(provider => provider.GetRequiredService<Janitor>());
         services.AddModeration();
         services.AddSingleton<StoreCommands>();
+        services.AddSingleton<IConsolePage, BlobsPage>();
+        services.AddSingleton<IPublicFacts, BlossomFacts>();
+        BlossomFacts.AddCharts(services);
         if (builder.Configuration[$"{StorageOptions.Section}:{nameof(StorageOptions.Postgres)}"] is null or "")
         {
             services.AddSingleton<IHostedService>(provider => new OperatorSocket( // nobody else can open the embedded index
@@ -102,6 +106,16 @@ public static class BlossomHosting
         Map(app, shell, "/report", "/report", ("PUT", services.GetRequiredService<ReportEndpoint>().PutAsync));
         Map(app, shell, "/list/{pubkey}", "/list/{pubkey}", ("GET", services.GetRequiredService<ListEndpoint>().ListAsync));
         Map(app, shell, PropertiesEndpoint.Path, PropertiesEndpoint.Path, ("GET", services.GetRequiredService<PropertiesEndpoint>().GetAsync));
+        return app;
+    }
+
+    /// <summary>Maps <c>/</c>, where no relay is in the process to do it.</summary>
+    public static WebApplication MapBlossomPage(this WebApplication app)
+    {
+        ArgumentNullException.ThrowIfNull(app);
+        var page = app.Services.GetRequiredService<PublicPage>();
+        PublicPage.MapIcon(app);
+        app.MapMethods("/", ["GET", "HEAD"], context => page.ServeAsync(context));
         return app;
     }
 

@@ -25,6 +25,9 @@ internal sealed class BlossomMetrics : IDisposable
         _meter.CreateObservableGauge("marmot.blossom.blobs", () => index.Totals.Blobs, "{blob}", "Blobs stored");
         _meter.CreateObservableGauge("marmot.blossom.claims", () => index.Totals.Claims, "{claim}", "Claims held on blobs");
         _meter.CreateObservableGauge("marmot.blossom.stored", () => index.Totals.Bytes, "By", "Bytes stored");
+        _meter.CreateObservableGauge(
+            "marmot.blossom.free", () =>
+                store.FreeBytes is var free && free < long.MaxValue ? [new Measurement<long>(free)] : Array.Empty<Measurement<long>>(), "By", "Bytes free");
         _meter.CreateObservableGauge("marmot.blossom.damaged", () => index.DamagedClaims + store.DamagedBlobs, "{record}",
             "Claims and small blobs that the disk has damaged");
         _meter.CreateObservableGauge("marmot.blossom.uploads_under_way", () => Interlocked.Read(ref _underWay), "{upload}", "Uploads being received");

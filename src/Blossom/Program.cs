@@ -12,4 +12,5 @@ var builder = MarmotHost.CreateBuilder(args);
 builder.AddBlossom();
 var app = builder.Build();
 app.MapBlossom();
+app.MapBlossomPage();
 return await app.RunToEndAsync();

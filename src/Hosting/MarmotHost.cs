@@ -1,4 +1,5 @@
 using Marmot.Hosting.Admin;
+using Marmot.Hosting.ConsolePages;
 using Marmot.Hosting.Health;
 using Marmot.Hosting.Lifetime;
 using Marmot.Hosting.Logging;
@@ -41,7 +42,7 @@ public static class MarmotHost
         builder.Services.AddSettings<Cluster.ClusterOptions>(Cluster.ClusterOptions.Section);
         builder.Services.AddSingleton<IOnlineCheck, PostgresOnlineCheck>();
         builder.Services.AddSingleton<IOnlineCheck, ClusterOnlineCheck>();
-        builder.AddConsoleLog();
+        builder.Services.AddConsole(builder.AddConsoleLog());
         foreach (var (library, attempt) in NativeSelfTest.Probes)
         {
             builder.Services.AddSingleton(new NativeProbe(library, attempt));

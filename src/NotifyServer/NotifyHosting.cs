@@ -1,4 +1,6 @@
+using Marmot.Hosting.Admin;
 using Marmot.Hosting.Cluster;
+using Marmot.Hosting.ConsolePages;
 using Marmot.Hosting.Health;
 using Marmot.Hosting.Settings;
 using Marmot.NotifyServer.Apps;
@@ -40,6 +42,10 @@ public static class NotifyHosting
         services.AddHostedService(provider => provider.GetRequiredService<NotifyService>());
         services.AddSingleton<IHealthPart, InboxHealth>();
         services.AddSingleton<IHealthPart, LaneHealth>();
+        services.AddSingleton<IPublicFacts, NotifyFacts>();
+        services.AddSingleton<IConsolePage>(provider => new PushPage(
+            provider.GetRequiredService<NotifyService>(), new Lazy<AdminServer>(provider.GetRequiredService<AdminServer>))); // which has the pages itself
+        NotifyFacts.AddCharts(services);
         return builder;
     }
 

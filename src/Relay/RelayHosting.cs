@@ -1,5 +1,6 @@
 using Marmot.Hosting;
 using Marmot.Hosting.Cluster;
+using Marmot.Hosting.ConsolePages;
 using Marmot.Hosting.Deletion;
 using Marmot.Hosting.Health;
 using Marmot.Hosting.Moderating;
@@ -69,6 +70,10 @@ public static class RelayHosting
         AddStore(services, storage);
 
         services.AddSingleton<RelayPages>();
+        services.AddSingleton<IPublicFacts, RelayFacts>();
+        services.AddSingleton<StoreSurvey>();
+        services.AddSingleton<IConsolePage, EventsPage>();
+        RelayCharts.Add(services);
         services.AddSingleton<BannedEvents>();
         services.AddSingleton<IDecisionFollower>(provider => provider.GetRequiredService<BannedEvents>());
         services.AddSingleton<ManagementMethods>();
@@ -133,6 +138,7 @@ public static class RelayHosting
         var connections = app.Services.GetRequiredService<ConnectionSet>();
         app.Lifetime.ApplicationStopping.Register(connections.BeginStop);
         var pages = app.Services.GetRequiredService<RelayPages>();
+        PublicPage.MapIcon(app);
         app.MapMethods("/", ["GET", "HEAD", "OPTIONS"], context =>
             WebSocketHandshake.IsRequested(context) ? connections.ServeAsync(context) : pages.ServeAsync(context));
         app.MapPost("/", app.Services.GetRequiredService<ManagementEndpoint>().ServeAsync);

@@ -7,10 +7,14 @@ namespace Marmot.Relay;
 /// <summary>The relay's meter. Counts only: no key, address or content ever becomes a label.</summary>
 internal sealed class RelayMetrics : IDisposable
 {
+    /// <summary>Kinds that have a series of their own: the label must not be for strangers to choose.</summary>
+    private static readonly int[] CountedKinds = [445, 1059, 30443, 443, 0, 5, 1, 10002, 10050];
+
     private readonly Meter _meter = new("marmot.relay");
     private readonly Counter<long> _accepted, _refused, _duplicates, _delivered, _dropped, _queries;
     private readonly Histogram<double> _commit;
     private readonly Counter<long> _caughtUp;
+    private readonly long[] _byKind = new long[CountedKinds.Length + 1]; // the last: all others
     private int _connections;
 
     public RelayMetrics()
@@ -24,7 +28,19 @@ internal sealed class RelayMetrics : IDisposable
         _caughtUp = _meter.CreateCounter<long>("relay_cluster_events_caught_up",
             description: "Live events of other replicas that came from the store because no message brought them.");
         _commit = _meter.CreateHistogram<double>("relay_commit_seconds", "s");
+        _meter.CreateObservableCounter(
+            "relay_events_stored",
+            () => _byKind.Select((count, at) => new Measurement<long>(
+                Interlocked.Read(ref _byKind[at]), new KeyValuePair<string, object?>("kind", at < CountedKinds.Length ? CountedKinds[at] : "other"))),
+            description: "Events stored, by kind.");
         _meter.CreateObservableGauge("relay_connections", () => Volatile.Read(ref _connections));
+    }
+
+    /// <summary>An event was stored; counted by kind without a label made for it.</summary>
+    public void Stored(int kind)
+    {
+        var at = Array.IndexOf(CountedKinds, kind);
+        Interlocked.Increment(ref _byKind[at < 0 ? CountedKinds.Length : at]);
     }
 
     public int Connections => Volatile.Read(ref _connections);

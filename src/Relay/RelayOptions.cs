@@ -1,4 +1,5 @@
 using System.ComponentModel.DataAnnotations;
+using Marmot.Protocol.Encoding;
 
 namespace Marmot.Relay;
 
@@ -178,8 +179,8 @@ public sealed class RelayOptions
     /// <summary>Days each kind is kept, by kind number; kinds not named are kept for ever. Default none.</summary>
     public Dictionary<string, int> RetentionDays { get; set; } = [];
 
-    /// <summary>Public keys (hex) that may write, authenticated by NIP-42. Default empty: everybody.</summary>
-    public string[] WriteAllowList { get; set; } = [];
+    /// <summary>Public keys (npub or hex) that may write, authenticated by NIP-42. Default empty: everybody.</summary>
+    public string[] WriteAllowList { get; set => field = [.. value.Select(ToHex)]; } = [];
 
     /// <summary>A program that is asked about each event, one JSON line in and out, as strfry's write-policy plugins are. Default empty: none.</summary>
     public string WritePolicyProgram { get; set; } = "";
@@ -187,8 +188,8 @@ public sealed class RelayOptions
     /// <summary>Tell that program the sender's address. Default false: it gets an empty <c>sourceInfo</c>.</summary>
     public bool WritePolicyAddresses { get; set; }
 
-    /// <summary>Public keys (hex) that may manage the relay while it runs (NIP-86, authorised by NIP-98). Default empty: nobody.</summary>
-    public string[] Admins { get; set; } = [];
+    /// <summary>Public keys (npub or hex) that may manage the relay while it runs (NIP-86, authorised by NIP-98). Default empty: nobody.</summary>
+    public string[] Admins { get; set => field = [.. value.Select(ToHex)]; } = [];
 
     /// <summary>NIP-11 name.</summary>
     public string Name { get; set; } = "marmot-server";
@@ -196,10 +197,13 @@ public sealed class RelayOptions
     /// <summary>NIP-11 description.</summary>
     public string Description { get; set; } = "A Nostr relay for Marmot groups.";
 
-    /// <summary>NIP-11 public key of the operator, hex.</summary>
-    [RegularExpression("^([0-9a-f]{64})?$", ErrorMessage = "Relay:PublicKey is 64 lower-case hex digits or empty")]
-    public string PublicKey { get; set; } = "";
+    /// <summary>NIP-11 public key of the operator, npub or hex.</summary>
+    [RegularExpression("^([0-9a-f]{64})?$", ErrorMessage = "Relay:PublicKey is an npub, 64 lower-case hex digits or empty")]
+    public string PublicKey { get; set => field = ToHex(value); } = "";
 
     /// <summary>NIP-11 contact.</summary>
     public string Contact { get; set; } = "";
+
+    // The rest of the relay knows one form. What is no key is reported as it was written.
+    private static string ToHex(string text) => Nip19.TryDecodePublicKey(text, out var key) ? key.ToString() : text;
 }

@@ -39,7 +39,7 @@ internal sealed class RelayOptionsValidator : IValidateOptions<RelayOptions>
         {
             if (!Array.TrueForAll(keys, key => Bytes32.TryParseHex(key.AsSpan(), out _)))
             {
-                mistakes.Add($"Relay:{list}: every entry is a public key of 64 lower-case hex digits");
+                mistakes.Add($"Relay:{list}: every entry is a public key: an npub or 64 lower-case hex digits");
             }
         }
 

@@ -17,6 +17,9 @@ public sealed class HelpTests
     [InlineData("notify doctor", "notify", "--help")]
     [InlineData("notify test", "notify", "test", "--help")]
     [InlineData("keys show", "keys", "show", "--help")]
+    [InlineData("ban key", "moderation", "--help")]
+    [InlineData("once, for ten minutes", "console", "login", "--help")]
+    [InlineData("transponder|strfry", "import-config", "--help")]
     [InlineData("apns|fcm", "sim", "--help")]
     [InlineData("--blossom URL", "doctor", "--help")]
     public async Task Help_is_given_wherever_it_is_asked_for_and_nothing_is_started(string says, params string[] arguments)

@@ -21,13 +21,11 @@ internal sealed class PropertiesEndpoint(IOptions<BlossomOptions> options, Allow
         json.WriteStartObject();
         json.WriteString("promise"u8, "Any bytes are taken as application/octet-stream, without looking into them and without altering one.");
         json.WriteStartArray("buds"u8);
-        foreach (var bud in (ReadOnlySpan<int>)[1, 2, 6, 10, 11, 12])
+        foreach (var bud in Buds(blossom))
         {
             json.WriteNumberValue(bud);
         }
 
-        WriteWhen(json, blossom.Mirrors, 4);
-        WriteWhen(json, blossom.TakesReports, 9);
         json.WriteEndArray();
         json.WriteBoolean("list"u8, blossom.Lists);
         json.WriteBoolean("media"u8, false);
@@ -68,11 +66,7 @@ internal sealed class PropertiesEndpoint(IOptions<BlossomOptions> options, Allow
         return null;
     }
 
-    private static void WriteWhen(Utf8JsonWriter json, bool condition, int bud)
-    {
-        if (condition)
-        {
-            json.WriteNumberValue(bud);
-        }
-    }
+    /// <summary>The BUDs that hold with these settings.</summary>
+    internal static IEnumerable<int> Buds(BlossomOptions blossom) =>
+        ((int[])[1, 2, 6, 10, 11, 12]).Concat(blossom.Mirrors ? [4] : []).Concat(blossom.TakesReports ? [9] : []).Order();
 }

@@ -1,5 +1,6 @@
 using System.Diagnostics.Metrics;
 using System.Text.Json;
+using Marmot.Hosting.ConsolePages;
 using Marmot.Hosting.Health;
 using Marmot.Hosting.Metrics;
 using Marmot.Hosting.Settings;
@@ -18,13 +19,15 @@ namespace Marmot.Hosting.Admin;
 /// <summary>The operator's port as a web application of its own, so that nothing of it can answer on the public port.</summary>
 /// <remarks><c>/healthz</c> alive, <c>/readyz</c> every part by name (503 while one is not ready), <c>/metrics</c> Prometheus text, <c>/</c> a page for
 /// people.</remarks>
-public sealed class AdminServer(IOptions<AdminOptions> options, IEnumerable<IHealthPart> parts, PrometheusText metrics, ILoggerFactory loggers)
+public sealed class AdminServer(IOptions<AdminOptions> options, IEnumerable<IHealthPart> parts, PrometheusText metrics,
+    ILoggerFactory loggers, ConsoleServer? console = null)
     : IHostedService, IDisposable
 {
     /// <summary>How long a stop waits for answers under way.</summary>
     private static readonly TimeSpan StopTime = TimeSpan.FromSeconds(2);
 
     private readonly IHealthPart[] _parts = [.. parts];
+    private readonly CancellationTokenSource _stopping = new();
     private WebApplication? _app;
     private Meter? _meter;
 
@@ -43,7 +46,7 @@ public sealed class AdminServer(IOptions<AdminOptions> options, IEnumerable<IHea
         builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;
-            kestrel.Limits.MaxRequestBodySize = 1024; // bytes: nothing here reads a body
+            kestrel.Limits.MaxRequestBodySize = 64 * 1024; // bytes: forms of the console
             kestrel.Limits.MaxConcurrentConnections = 64;
             kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(5); // a request here is one line
         });
@@ -57,7 +60,7 @@ public sealed class AdminServer(IOptions<AdminOptions> options, IEnumerable<IHea
         _app.MapGet("/healthz", () => Results.Text("ok\n"));
         _app.MapGet("/readyz", WriteReadyAsync);
         _app.MapGet("/metrics", context => WriteTextAsync(context, "text/plain; version=0.0.4; charset=utf-8", metrics.Write()));
-        _app.MapGet("/", context => WriteTextAsync(context, "text/html; charset=utf-8", Dashboard.Page));
+        console?.Map(_app, _stopping.Token);
         // The same answer for those who watch by metrics alone.
         _meter = new Meter("marmot.admin");
         _meter.CreateObservableGauge("marmot_part_ready", ReadParts, description: "1 while the part can do its work, as /readyz says.");
@@ -69,6 +72,7 @@ public sealed class AdminServer(IOptions<AdminOptions> options, IEnumerable<IHea
     public async Task StopAsync(CancellationToken cancellationToken)
     {
         _meter?.Dispose();
+        await _stopping.CancelAsync();
         if (_app is not null)
         {
             using var deadline = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
@@ -79,7 +83,11 @@ public sealed class AdminServer(IOptions<AdminOptions> options, IEnumerable<IHea
     }
 
     /// <inheritdoc/>
-    public void Dispose() => _meter?.Dispose();
+    public void Dispose()
+    {
+        _meter?.Dispose();
+        _stopping.Dispose();
+    }
 
     private static Task RefuseAsync(HttpContext context)
     {

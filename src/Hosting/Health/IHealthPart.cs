@@ -11,7 +11,10 @@ public interface IHealthPart
 }
 
 /// <summary>Whether a part can do its work, with a word for the operator that holds no address, key or content.</summary>
-public readonly record struct HealthState(bool Ready, string Detail)
+/// <param name="Ready">It can.</param>
+/// <param name="Detail">How it is.</param>
+/// <param name="Advice">What to do about it; empty when nothing, or nothing better is known than the detail says.</param>
+public readonly record struct HealthState(bool Ready, string Detail, string Advice = "")
 {
     /// <summary>Ready, with nothing to add.</summary>
     public static HealthState Ok { get; } = new(true, "ok");

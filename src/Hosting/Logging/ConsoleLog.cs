@@ -1,3 +1,4 @@
+using Marmot.Hosting.ConsolePages;
 using Marmot.Hosting.Settings;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.Configuration;
@@ -12,7 +13,8 @@ internal static class ConsoleLog
 {
     private const string TextTemplate = "{Timestamp:HH:mm:ss} {Level:u3} {SourceContext} {Message:lj}{NewLine}{Exception}";
 
-    internal static void AddConsoleLog(this WebApplicationBuilder builder)
+    /// <returns>The last warnings, for the console.</returns>
+    internal static RecentLog AddConsoleLog(this WebApplicationBuilder builder)
     {
         var options = Read(builder.Configuration.GetSection(LogOptions.Section));
         var configuration = new LoggerConfiguration()
@@ -24,7 +26,10 @@ internal static class ConsoleLog
         configuration = options.Format == LogFormat.Json
             ? configuration.WriteTo.Console(new JsonFormatter(renderMessage: true))
             : configuration.WriteTo.Console(outputTemplate: TextTemplate, formatProvider: System.Globalization.CultureInfo.InvariantCulture);
+        var recent = new RecentLog();
+        configuration = configuration.WriteTo.Sink(recent);
         builder.Logging.AddSerilog(configuration.CreateLogger(), dispose: true);
+        return recent;
     }
 
     // A wrong value leaves the default here; it is reported with all other mistakes.

@@ -13,6 +13,7 @@ public sealed class PrometheusText : IDisposable
     private readonly MeterListener _listener = new();
     private readonly Lock _lock = new();
     private readonly Dictionary<(Instrument Instrument, string Labels), Series> _series = [];
+    private readonly Dictionary<Instrument, string> _names = [];
     private readonly SortedDictionary<string, Instrument> _instruments = new(StringComparer.Ordinal);
 
     /// <summary>Starts listening; instruments made earlier and later are both seen.</summary>
@@ -60,6 +61,29 @@ public sealed class PrometheusText : IDisposable
         }
 
         return text.ToString();
+    }
+
+    /// <summary>Some values as they stand now, observable instruments read now; of a histogram its sum and count.</summary>
+    /// <param name="names">Names as <see cref="Write"/> gives them.</param>
+    public IReadOnlyList<MetricValue> Read(IReadOnlySet<string> names)
+    {
+        ArgumentNullException.ThrowIfNull(names);
+        _listener.RecordObservableInstruments();
+        var found = new List<MetricValue>();
+        lock (_lock)
+        {
+            foreach (var ((instrument, labels), series) in _series)
+            {
+                if (!_names.TryGetValue(instrument, out var name))
+                {
+                    _names.Add(instrument, name = NameOf(instrument));
+                }
+
+                series.Read(found, names, name, labels);
+            }
+        }
+
+        return found;
     }
 
     /// <inheritdoc/>
@@ -141,6 +165,16 @@ public sealed class PrometheusText : IDisposable
 
         public abstract void Write(StringBuilder text, string name, string labels);
 
+        public abstract void Read(List<MetricValue> values, IReadOnlySet<string> names, string name, string labels);
+
+        protected static void Take(List<MetricValue> values, IReadOnlySet<string> names, string name, string labels, double value)
+        {
+            if (names.Contains(name))
+            {
+                values.Add(new MetricValue(name, labels, value));
+            }
+        }
+
         protected static void Line(StringBuilder text, string name, string labels, double value) =>
             text.Append(name).Append(labels.Length == 0 ? "" : "{" + labels + "}").Append(' ')
                 .Append(value.ToString("R", CultureInfo.InvariantCulture)).Append('\n');
@@ -153,6 +187,9 @@ public sealed class PrometheusText : IDisposable
         public override void Add(double value) => _value = summed ? _value + value : value;
 
         public override void Write(StringBuilder text, string name, string labels) => Line(text, name, labels, _value);
+
+        public override void Read(List<MetricValue> values, IReadOnlySet<string> names, string name, string labels) =>
+            Take(values, names, name, labels, _value);
     }
 
     private sealed class HistogramSeries : Series
@@ -180,6 +217,12 @@ public sealed class PrometheusText : IDisposable
 
             Line(text, name + "_sum", labels, _sum);
             Line(text, name + "_count", labels, total);
+        }
+
+        public override void Read(List<MetricValue> values, IReadOnlySet<string> names, string name, string labels)
+        {
+            Take(values, names, name + "_sum", labels, _sum);
+            Take(values, names, name + "_count", labels, _counts.Sum());
         }
     }
 }

@@ -1,3 +1,4 @@
+using Marmot.Hosting.ConsolePages;
 using Microsoft.Extensions.DependencyInjection;
 
 namespace Marmot.Hosting.Moderating;
@@ -17,6 +18,7 @@ public static class ModeratingHosting
         services.AddSingleton<Moderation>();
         services.AddSingleton<Decisions>();
         services.AddSingleton<AllowList>();
+        services.AddSingleton<IConsolePage, ModerationPage>();
         services.AddHostedService<AllowedNames>();
         services.AddHostedService<ModerationFeed>();
         return services;

@@ -52,6 +52,10 @@ public sealed class PublicOptions : IValidatableObject
     /// </summary>
     public string AllowListFile { get; set; } = "";
 
+    /// <summary>URL of the operator's policy, shown on the public page. Default empty: none.</summary>
+    [HttpUrl]
+    public string PolicyUrl { get; set; } = "";
+
     /// <inheritdoc/>
     public IEnumerable<ValidationResult> Validate(ValidationContext validationContext)
     {

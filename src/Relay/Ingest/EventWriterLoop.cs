@@ -445,6 +445,11 @@ internal sealed class EventWriterLoop(
     {
         var id = pending.Write.Record.Id;
         metrics.Judged(pending.Write.Verdict);
+        if (pending.Write.Verdict == StoreVerdict.Stored)
+        {
+            metrics.Stored(pending.Write.Record.Kind);
+        }
+
         switch (pending.Write.Verdict)
         {
             case StoreVerdict.Stored:

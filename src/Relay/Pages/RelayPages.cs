@@ -1,3 +1,4 @@
+using Marmot.Hosting.ConsolePages;
 using Marmot.Hosting.Moderating;
 using Marmot.Protocol.Messages;
 using Marmot.Protocol.RelayDocument;
@@ -6,7 +7,7 @@ using Microsoft.Extensions.Options;
 namespace Marmot.Relay.Pages;
 
 /// <summary>What <c>/</c> says without a WebSocket: NIP-11 to clients, a short page to people.</summary>
-internal sealed class RelayPages(IOptions<RelayOptions> options, Moderation moderation, AllowList allowList, RelayIdentity identity)
+internal sealed class RelayPages(IOptions<RelayOptions> options, Moderation moderation, AllowList allowList, RelayIdentity identity, PublicPage page)
 {
     /// <summary>Only what is implemented and tested: docs/conformance.</summary>
     private static readonly int[] AlwaysSupported = [1, 2, 9, 11, 13, 17, 22, 40, 42, 45, 59, 62, 65, 67, 70, 77];
@@ -36,9 +37,7 @@ internal sealed class RelayPages(IOptions<RelayOptions> options, Moderation mode
             return;
         }
 
-        response.ContentType = "text/html; charset=utf-8";
-        response.Headers.ContentSecurityPolicy = "default-src 'none'; style-src 'unsafe-inline'";
-        await response.WriteAsync(Page(options.Value, moderation.State, identity.ShownUrl(context.Request)), context.RequestAborted);
+        await page.ServeAsync(context, identity.ShownUrl(context.Request));
     }
 
     private sealed record Written(ModerationState State, byte[] Document);
@@ -54,6 +53,10 @@ internal sealed class RelayPages(IOptions<RelayOptions> options, Moderation mode
         return written.Document;
     }
 
+    /// <summary>The NIPs that hold with these settings.</summary>
+    internal static int[] Supported(RelayOptions options) =>
+        [.. AlwaysSupported.Concat(options.Search ? [50] : []).Concat(options.Admins.Length > 0 ? [86] : []).Order()];
+
     private static RelayInformation Describe(RelayOptions options, ModerationState state, bool isListed) => new()
     {
         Name = state.Name ?? options.Name,
@@ -61,7 +64,7 @@ internal sealed class RelayPages(IOptions<RelayOptions> options, Moderation mode
         Icon = state.Icon,
         PublicKey = options.PublicKey.Length > 0 ? options.PublicKey : null,
         Contact = options.Contact.Length > 0 ? options.Contact : null,
-        SupportedNips = [.. AlwaysSupported.Concat(options.Search ? [50] : []).Concat(options.Admins.Length > 0 ? [86] : []).Order()],
+        SupportedNips = Supported(options),
         Software = "marmot-server",
         Version = typeof(RelayPages).Assembly.GetName().Version?.ToString(3),
         Limitation = new RelayLimitation
@@ -83,19 +86,4 @@ internal sealed class RelayPages(IOptions<RelayOptions> options, Moderation mode
         Retention = [.. options.RetentionDays.Select(rule =>
             new RelayRetention(RetentionKinds.Parse(rule.Key), RetentionKinds.Parse(rule.Key), rule.Value * 86400L))],
     };
-
-    private static string Page(RelayOptions options, ModerationState state, string url)
-    {
-        static string Text(string value) => System.Net.WebUtility.HtmlEncode(value);
-        return $"""
-            <!doctype html>
-            <meta charset="utf-8">
-            <title>{Text(state.Name ?? options.Name)}</title>
-            <style>body{"{"}font:16px/1.5 system-ui,sans-serif;max-width:40em;margin:4em auto;padding:0 1em{"}"}</style>
-            <h1>{Text(state.Name ?? options.Name)}</h1>
-            <p>{Text(state.Description ?? options.Description)}</p>
-            <p>This is a Nostr relay. Add it to a client as <code>{Text(url)}</code>.</p>
-            <p>It serves gift wraps to their recipient only, acknowledges an event when it is on disk, and overwrites what is deleted.</p>
-            """;
-    }
 }

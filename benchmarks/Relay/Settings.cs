@@ -5,7 +5,7 @@ namespace Marmot.Benchmarks.RelayLoad;
 /// <summary>What one run measures, and with how much.</summary>
 internal sealed record Settings
 {
-    private const int StartEvents = 1_000_000;
+    private static readonly int[] StartEvents = [1_000_000, 10_000_000];
 
     /// <summary>Pre-signed events of the ingest measurements.</summary>
     public int Events { get; init; } = 60_000;
@@ -23,9 +23,9 @@ internal sealed record Settings
     /// then each <see cref="RelayLoad.Shape"/>.</summary>
     public bool Storm { get; init; }
 
-    /// <summary>Start-up times alone, on as many events as <see cref="Import"/> says: after a clean stop, after kill -9, and with the index built
-    /// anew.</summary>
-    public bool Start { get; init; }
+    /// <summary>Start-up times alone, on stores of so many events: after a clean stop, after kill -9, and with the index built anew. Empty for the
+    /// other measurements.</summary>
+    public IReadOnlyList<int> Starts { get; init; } = [];
 
     /// <summary>One part alone: <c>import</c>, <c>ingest</c>, <c>fanout</c>, <c>queries</c>, <c>idle</c> or <c>storm</c>; null for all.</summary>
     public string? Only { get; init; }
@@ -47,7 +47,7 @@ internal sealed record Settings
                     settings = settings with { Events = 8000, Import = 20_000, Connections = 2000, Seconds = 1 };
                     continue;
                 case "--start":
-                    settings = settings with { Start = true, Import = StartEvents };
+                    settings = settings with { Starts = StartEvents };
                     continue;
                 case "--storm":
                     settings = settings with { Storm = true };
@@ -59,7 +59,7 @@ internal sealed record Settings
                     settings = settings with { Shape = args[i + 1], Only = "storm", Storm = true };
                     break;
                 case "--events" when number > 0:
-                    settings = settings with { Events = number };
+                    settings = settings with { Events = number, Starts = settings.Starts.Count > 0 ? [number] : [] };
                     break;
                 case "--import" when number > 0:
                     settings = settings with { Import = number };
@@ -69,7 +69,7 @@ internal sealed record Settings
                     break;
                 default:
                     Console.Error.WriteLine(
-                        "usage: ./bench relay [--quick] [--events N] [--import N] [--connections N] [--storm] [--start] "
+                        "usage: ./bench relay [--quick] [--events N] [--import N] [--connections N] [--storm] [--start [--events N]] "
                             + $"[--only import|ingest|fanout|queries|idle|storm] [--shape {string.Join('|', RelayLoad.Shape.Names)}]");
                     return false;
             }

@@ -1,3 +1,5 @@
+using System.Collections.Concurrent;
+using System.Runtime.ExceptionServices;
 using Marmot.Protocol.Events;
 using Marmot.Relay.Storage.Index;
 using Marmot.Relay.Storage.Log;
@@ -14,15 +16,21 @@ namespace Marmot.Relay.Storage;
 internal sealed class StoreRecovery(StorePaths paths, EventLog eventLog, DamagedBytes damaged, ILogger log)
 {
     private const int BatchSize = 1000;
+    private const int BatchBytes = 4 << 20;
+    private const int MaxWaitingBatches = 2;
+    private const ulong MaxGap = 1 << 20;
     private static readonly TimeSpan ProgressPause = TimeSpan.FromSeconds(3);
-    private readonly List<Entered> _records = [];
     private readonly List<Entered> _unconfirmed = [];
+    private List<Entered> _records = [];
+    private long _recordBytes;
     private readonly long _started = Stopwatch.GetTimestamp();
     private long _said = Stopwatch.GetTimestamp();
     private long _from;
     private long _read;
+    private ulong _newest;
 
-    private sealed record Entered(EventRecord Record, long Position, ulong Arrival);
+    // Before: the arrival number of the record before it in the log, erased or not.
+    private sealed record Entered(EventRecord Record, long Position, ulong Arrival, ulong Before);
 
     /// <summary>Opens the index, in step with the log.</summary>
     /// <param name="mark">Says whether the index can be believed.</param>
@@ -129,9 +137,12 @@ internal sealed class StoreRecovery(StorePaths paths, EventLog eventLog, Damaged
         using (var txn = index.BeginRead())
         {
             (_from, known) = index.ReadProgress(txn);
+            _newest = known;
         }
 
+        using var entering = new EnteringThread(index);
         var walk = LogRecovery.Run(eventLog, _from, known, cleanEnd, Visit, damaged.Keep);
+        entering.Finish();
         var last = Math.Max(known, walk.Last);
 
         // The process ended between the write of a single event and the check of its signature.
@@ -143,7 +154,7 @@ internal sealed class StoreRecovery(StorePaths paths, EventLog eventLog, Damaged
                 if (unchecked_.Arrival == last)
                 {
                     eventLog.Rollback(unchecked_.Position);
-                    last = _records.Count > 0 ? _records[^1].Arrival : known;
+                    last = unchecked_.Before; // its number is given again, no number of a record that is still in the log
                 }
                 else
                 {
@@ -154,7 +165,7 @@ internal sealed class StoreRecovery(StorePaths paths, EventLog eventLog, Damaged
 
         if (last != known || eventLog.End != _from || _records.Count > 0)
         {
-            Enter(index, eventLog.End, last);
+            Enter(index, _records, eventLog.End, last);
         }
 
         return last;
@@ -164,17 +175,25 @@ internal sealed class StoreRecovery(StorePaths paths, EventLog eventLog, Damaged
             // What was flushed before this one was appended had been accepted.
             var durableTo = entry.DurableTo;
             _unconfirmed.RemoveAll(waiting => waiting.Position < durableTo);
-            if (_records.Count >= BatchSize && _unconfirmed.Count == 0)
+            if ((_records.Count >= BatchSize || _recordBytes >= BatchBytes) && _unconfirmed.Count == 0)
             {
-                Enter(index, entry.Position, _records[^1].Arrival);
+                entering.Add(_records, entry.Position);
+                (_records, _recordBytes) = (new List<Entered>(BatchSize), 0);
                 SayProgress(entry.Position);
             }
 
             _read++;
+            var before = _newest;
+            if (!json.IsEmpty || entry.Arrival - before < MaxGap) // what version 1 says of erased records is believed only as far as it makes sense
+            {
+                _newest = entry.Arrival;
+            }
+
             if (!json.IsEmpty && NostrEventReader.TryRead(json, out var view, out _))
             {
-                var entered = new Entered(EventRecord.Create(view, (entry.Flags & LogRecord.VanishesHere) != 0), entry.Position, entry.Arrival);
+                var entered = new Entered(EventRecord.Create(view, (entry.Flags & LogRecord.VanishesHere) != 0), entry.Position, entry.Arrival, before);
                 _records.Add(entered);
+                _recordBytes += json.Length;
                 if ((entry.Flags & LogRecord.Unchecked) != 0)
                 {
                     _unconfirmed.Add(entered);
@@ -183,10 +202,10 @@ internal sealed class StoreRecovery(StorePaths paths, EventLog eventLog, Damaged
         }
     }
 
-    private void Enter(EventIndex index, long end, ulong last)
+    private static void Enter(EventIndex index, List<Entered> records, long end, ulong last)
     {
         using var txn = index.BeginWrite();
-        foreach (var (record, position, arrival) in _records)
+        foreach (var (record, position, arrival, _) in records)
         {
             switch (index.Judge(txn, record))
             {
@@ -203,7 +222,6 @@ internal sealed class StoreRecovery(StorePaths paths, EventLog eventLog, Damaged
 
         index.WriteProgress(txn, end, last);
         txn.Commit();
-        _records.Clear();
     }
 
     // An earlier program, or an import with one, may have stored them.
@@ -237,6 +255,68 @@ internal sealed class StoreRecovery(StorePaths paths, EventLog eventLog, Damaged
             _said = Stopwatch.GetTimestamp();
             var total = ((long)eventLog.Segments.Count * eventLog.SegmentSize) - _from; // its last file may be empty for the most part
             log.IndexProgress(_read, (position - _from) * 100 / Math.Max(1, total));
+        }
+    }
+
+    /// <summary>Enters full batches in order on a thread of its own, while the next are read and parsed. Begun with the first: most starts have less
+    /// than one.</summary>
+    private sealed class EnteringThread(EventIndex index) : IDisposable
+    {
+        private readonly BlockingCollection<(List<Entered> Records, long End)> _waiting = new(MaxWaitingBatches);
+        private readonly CancellationTokenSource _failed = new();
+        private Thread? _thread;
+        private ExceptionDispatchInfo? _failure;
+
+        /// <summary>Waits while too many wait.</summary>
+        public void Add(List<Entered> records, long end)
+        {
+            if (_thread is null)
+            {
+                _thread = new Thread(Run) { IsBackground = true, Name = "index from log" };
+                _thread.Start();
+            }
+
+            try
+            {
+                _waiting.Add((records, end), _failed.Token);
+            }
+            catch (OperationCanceledException)
+            {
+                Finish();
+            }
+        }
+
+        /// <summary>Waits until all are entered.</summary>
+        /// <exception cref="IOException">One was not.</exception>
+        public void Finish()
+        {
+            _waiting.CompleteAdding();
+            _thread?.Join();
+            _failure?.Throw();
+        }
+
+        public void Dispose()
+        {
+            _waiting.CompleteAdding();
+            _thread?.Join();
+            _waiting.Dispose();
+            _failed.Dispose();
+        }
+
+        private void Run()
+        {
+            try
+            {
+                foreach (var (records, end) in _waiting.GetConsumingEnumerable())
+                {
+                    Enter(index, records, end, records[^1].Arrival);
+                }
+            }
+            catch (Exception exception)
+            {
+                _failure = ExceptionDispatchInfo.Capture(exception);
+                _failed.Cancel();
+            }
         }
     }
 }

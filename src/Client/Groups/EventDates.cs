@@ -21,7 +21,14 @@ internal sealed class EventDates(GroupRecord record, TimeProvider time)
     private const int OverlapSeconds = 3600;
 
     /// <summary>Seconds by which the next own message would be dated ahead of the clock: the price of many messages at once.</summary>
-    public long SecondsAhead => Math.Max(0, FindNext(isMessage: true).CreatedAt - Now);
+    public long SecondsAhead
+    {
+        get
+        {
+            long now = Now; // once: between two readings the clock may be set by hours
+            return Math.Max(0, FindNext(isMessage: true, now).CreatedAt - now);
+        }
+    }
 
     /// <summary>Steps of the clock when all relays were last read to the end: <see cref="ClockWatch"/>.</summary>
     public int ClockStepsAtLook { get; set; }
@@ -29,7 +36,7 @@ internal sealed class EventDates(GroupRecord record, TimeProvider time)
     private long Now => time.GetUtcNow().ToUnixTimeSeconds();
 
     /// <summary>created_at of the next own event; the caller stores the record before the event leaves.</summary>
-    public long TakeNext(bool isMessage) => ((record.LastCreatedAt, record.SharingLast) = FindNext(isMessage)).Item1;
+    public long TakeNext(bool isMessage) => ((record.LastCreatedAt, record.SharingLast) = FindNext(isMessage, Now)).Item1;
 
     /// <summary>Remembers that a relay gave everything it had when our clock showed this.</summary>
     public void MarkCaughtUp(string relay, long startedAt)
@@ -60,9 +67,8 @@ internal sealed class EventDates(GroupRecord record, TimeProvider time)
 
     // Own commits and proposals strictly later than anything before them; messages may share a second. All of them later than what began the epoch,
     // commits also than the proposals they cover.
-    private (long CreatedAt, int Sharing) FindNext(bool isMessage)
+    private (long CreatedAt, int Sharing) FindNext(bool isMessage, long now)
     {
-        long now = Now;
         long last = InReason(record.LastCreatedAt, now);
         long earliest = Math.Max(Math.Max(now, InReason(record.EpochBeganAt, now) + 1), isMessage ? 0 : InReason(record.ProposalsAt, now) + 1);
         return earliest > last ? (earliest, 1)

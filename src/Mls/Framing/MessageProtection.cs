@@ -10,6 +10,11 @@ namespace Marmot.Mls.Framing;
 /// <summary>The sender data of a PrivateMessage (RFC 9420, 6.3.2).</summary>
 internal readonly record struct SenderData(uint Leaf, uint Generation, uint ReuseGuard);
 
+/// <summary>Sender data that was opened.</summary>
+/// <param name="State">The epoch by whose secret.</param>
+/// <param name="Data">What it says.</param>
+internal sealed record OpenedSenderData(Groups.EpochState State, SenderData Data);
+
 /// <summary>PublicMessage and PrivateMessage, both ways (RFC 9420, 6.2 and 6.3). Signatures are checked by the caller, who knows the sender's key.</summary>
 internal static class MessageProtection
 {

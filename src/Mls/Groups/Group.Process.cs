@@ -53,9 +53,9 @@ public sealed partial class Group
     public bool TryReadSender(MlsMessage message, out MessageSender sender)
     {
         sender = default;
-        if (_closed || message.Private is not { } sealedMessage || !message.GroupId.Span.SequenceEqual(_epoch.Context.GroupId)
+        if (_closed || message.Private is null || !message.GroupId.Span.SequenceEqual(_epoch.Context.GroupId)
             || FindState(message.Epoch) is not { } state) return false;
-        if (!MessageProtection.TryOpenSenderData(sealedMessage, Suite, state.Secrets.SenderData, out var data) || data.Leaf >= state.Tree.LeafCount)
+        if (!TryOpenSenderData(message, state, out var data) || data.Leaf >= state.Tree.LeafCount)
         {
             return false;
         }
@@ -91,12 +91,25 @@ public sealed partial class Group
             if (error == MlsError.None) content = open.Content;
             return new(error);
         }
-        var sealedMessage = message.Private!;
-        if (!MessageProtection.TryOpenSenderData(sealedMessage, Suite, state.Secrets.SenderData, out var data)) return new(MlsError.DecryptionFailed);
+        if (!TryOpenSenderData(message, state, out var data)) return new(MlsError.DecryptionFailed);
         if (data.Leaf >= state.Tree.LeafCount || state.Tree.Leaf((int)data.Leaf) is null) return new(MlsError.BadSender);
         if ((int)data.Leaf == state.OwnLeaf) return new(MlsError.OwnMessage);
         sender = data;
-        return MlsRefusal.Of(MessageProtection.UnprotectPrivate(sealedMessage, data, Suite, state.SecretTree, out content));
+        return MlsRefusal.Of(MessageProtection.UnprotectPrivate(message.Private!, data, Suite, state.SecretTree, out content));
+    }
+
+    // Another state of the same epoch, as of a branch, has another secret: it opens the message anew.
+    private bool TryOpenSenderData(MlsMessage message, EpochState state, out SenderData data)
+    {
+        if (message.Opened is { } opened && ReferenceEquals(opened.State, state))
+        {
+            data = opened.Data;
+            return true;
+        }
+
+        if (!MessageProtection.TryOpenSenderData(message.Private!, Suite, state.Secrets.SenderData, out data)) return false;
+        message.Opened = new OpenedSenderData(state, data);
+        return true;
     }
 
     /// <summary>Whose signature it must be, by sender type (RFC 9420, 6.1), and whether it is.</summary>

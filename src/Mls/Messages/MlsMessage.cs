@@ -1,4 +1,5 @@
 using Marmot.Mls.Codec;
+using Marmot.Mls.Framing;
 
 namespace Marmot.Mls.Messages;
 
@@ -51,11 +52,15 @@ public sealed class MlsMessage : IWireValue
     public const int MaxBytes = 16 * 1024 * 1024;
 
     private readonly IWireValue _body;
+    private volatile OpenedSenderData? _opened;
 
     internal MlsMessage(WireFormat format, IWireValue body) => (WireFormat, _body) = (format, body);
 
     /// <summary>Which of the bodies it has.</summary>
     public WireFormat WireFormat { get; }
+
+    /// <summary>The sender data and the epoch whose secret opened it: who orders a batch before it is processed opens it once.</summary>
+    internal OpenedSenderData? Opened { get => _opened; set => _opened = value; }
 
     internal PublicMessage? Public => _body as PublicMessage;
     internal PrivateMessage? Private => _body as PrivateMessage;

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Net;
 using Marmot.Blossom.Blobs;
 using Marmot.Blossom.Retention;
+using Marmot.Blossom.Tests.Commands;
 using Marmot.Hosting.Deletion;
 using Marmot.Protocol.Keys;
 using Marmot.TestKit;
@@ -11,6 +12,7 @@ namespace Marmot.Blossom.Tests;
 
 /// <summary>The system clock jumps ahead: neither the end a claim was given nor the search for bytes without a claim may delete by it before it has
 /// stood.</summary>
+[Trait("Clock", "Date")]
 public sealed class DeletionDateTests : IDisposable
 {
     private static readonly DateTimeOffset Start = DateTimeOffset.FromUnixTimeSeconds(1_790_000_000);
@@ -84,15 +86,52 @@ public sealed class DeletionDateTests : IDisposable
         }
     }
 
+    [Fact]
+    public async Task Gc_goes_by_the_date_of_the_last_run_and_not_by_a_system_date_that_is_years_ahead_of_it()
+    {
+        var start = DateTimeOffset.FromUnixTimeSeconds(1_700_000_000);
+        await using (var server = await StartAsync(start))
+        {
+            await UploadAsync(server, start);
+            Assert.Equal(0, await SweepAsync(server));
+            Assert.Equal(1, (await CollectAsync()).Exit); // not beside a running server
+        }
+
+        // What ends between the last run and the system's date of today, years later, stays.
+        Assert.Equal((0, """{"ended":0,"unclaimed":0,"dropped_claims":0}"""), await CollectAsync());
+        await using (var server = await StartAsync(start))
+        {
+            await AllAreServedAsync(server);
+        }
+
+        // What had ended by the date of the last run goes.
+        var date = _folder.File(DeletionDateFile.Name);
+        Assert.StartsWith("17000000", await File.ReadAllTextAsync(date), StringComparison.Ordinal);
+        await File.WriteAllTextAsync(date, (start + TimeSpan.FromHours(2)).ToUnixTimeSeconds().ToString(CultureInfo.InvariantCulture));
+        Assert.Equal((0, """{"ended":2,"unclaimed":0,"dropped_claims":0}"""), await CollectAsync());
+        await using (var server = await StartAsync(start))
+        {
+            Assert.Empty(server.BlobFiles());
+        }
+    }
+
+    private async Task<(int Exit, string Report)> CollectAsync()
+    {
+        var (exit, output) = await BlossomProcess.RunAsync("gc", $"--Storage:DataDirectory={_folder.Path}");
+        return (exit, output.Split('\n').FirstOrDefault(line => line.StartsWith('{'), ""));
+    }
+
     private Task<BlossomServer> StartAsync(DateTimeOffset now) =>
         BlossomServer.StartInAsync(_folder.Path, now, "--Blossom:Retention=2.00:00:00", "--Blossom:SweepInterval=01:00:00");
 
-    private async Task UploadAsync(BlossomServer server)
+    private Task UploadAsync(BlossomServer server) => UploadAsync(server, Start);
+
+    private async Task UploadAsync(BlossomServer server, DateTimeOffset start)
     {
         foreach (var blob in _blobs)
         {
             using var uploaded = await server.UploadAsync(_key, blob,
-                headers: ("X-Expiration", (Start + TimeSpan.FromHours(2)).ToUnixTimeSeconds().ToString(CultureInfo.InvariantCulture)));
+                headers: ("X-Expiration", (start + TimeSpan.FromHours(2)).ToUnixTimeSeconds().ToString(CultureInfo.InvariantCulture)));
             Assert.Equal(HttpStatusCode.Created, uploaded.StatusCode);
         }
     }

@@ -11,6 +11,7 @@ using Microsoft.Extensions.DependencyInjection;
 namespace Marmot.Relay.Tests;
 
 /// <summary>The system clock jumps ahead: neither retention nor NIP-40 may delete by it before it has stood.</summary>
+[Trait("Clock", "Date")]
 public sealed class DeletionDateTests : IDisposable
 {
     private const long Now = 1_700_000_500;
@@ -84,6 +85,64 @@ public sealed class DeletionDateTests : IDisposable
             Assert.Equal(0, await LeftAsync(relay));
         }
     }
+
+    [Fact]
+    public async Task Compact_goes_by_the_date_of_the_last_run_and_not_by_a_system_date_that_is_years_ahead_of_it()
+    {
+        string[] ids;
+        await using (var relay = await StartAsync(Now))
+        {
+            ids = await PublishAsync(relay);
+            Assert.Equal(2, await LeftAsync(relay));
+            Assert.Equal(1, await CompactAsync()); // not beside a running relay
+        }
+
+        // What ends between the last run and the system's date of today, years later, stays.
+        Assert.Equal(0, await CompactAsync());
+        await using (var relay = await StartAsync(Now))
+        {
+            await using var client = await relay.ConnectAsync();
+            Assert.Equal(ids.Order(), (await client.QueryAsync("{}")).Order());
+        }
+
+        // What had ended by the date of the last run goes.
+        var date = _folder.File(DeletionDateFile.Name);
+        Assert.StartsWith("17000005", await File.ReadAllTextAsync(date), StringComparison.Ordinal);
+        await File.WriteAllTextAsync(date, (Now + 7200).ToString(System.Globalization.CultureInfo.InvariantCulture));
+        Assert.Equal(0, await CompactAsync());
+        await using (var relay = await StartAsync(Now))
+        {
+            await using var client = await relay.ConnectAsync();
+            Assert.Equal([ids[0]], await client.QueryAsync("{}"));
+            Assert.Equal(1, await LeftAsync(relay));
+        }
+    }
+
+    [Fact]
+    public async Task Compact_while_the_date_is_held_back_does_not_shorten_the_hold()
+    {
+        await using (var relay = await StartAsync(Now))
+        {
+            await PublishAsync(relay);
+            Assert.Equal(2, await LeftAsync(relay));
+        }
+
+        // A start a year ahead holds back; a stop, a compaction and another start begin the hour anew.
+        for (var i = 0; i < 2; i++)
+        {
+            await using (var relay = await StartAsync(Now + (long)Year.TotalSeconds))
+            {
+                relay.Clock.Wait(DeletionDate.Hold / 4);
+                Assert.Equal(2, await LeftAsync(relay));
+                relay.Clock.Wait(DeletionDate.Hold / 2);
+                Assert.Equal(2, await LeftAsync(relay));
+            }
+
+            Assert.Equal(0, await CompactAsync());
+        }
+    }
+
+    private Task<int> CompactAsync() => RelayCommands.RunAsync(["compact", "--Storage:DataDirectory=" + _folder.Path]);
 
     private Task<RelayHost> StartAsync(long now) => RelayHost.StartAsync(now, _folder.Path, Setting);
 

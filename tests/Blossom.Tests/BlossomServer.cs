@@ -26,6 +26,7 @@ internal sealed class BlossomServer : IAsyncDisposable
         Http = new HttpClient { BaseAddress = Address };
     }
 
+    /// <summary>The date of the test and its clients; the server's steps around it in the run with a stepping clock.</summary>
     public WallClock Clock { get; }
 
     public string Folder { get; }
@@ -56,15 +57,19 @@ internal sealed class BlossomServer : IAsyncDisposable
         configure?.Invoke(builder.Services);
         builder.AddBlossom();
         builder.Services.RemoveAll<TimeProvider>();
-        builder.Services.AddSingleton<TimeProvider>(clock);
+        builder.Services.AddSingleton(TestKit.Clock.Seen(clock));
         var app = builder.Build();
         app.MapBlossom();
         await app.StartAsync();
         return new BlossomServer(app, clock, data, folder is null);
     }
 
-    public string Token(SecretKey key, BlossomVerb verb, params Bytes32[] hashes) =>
-        BlossomAuth.CreateHeader(key, verb, hashes, null, Clock.GetUtcNow(), TimeSpan.FromMinutes(5));
+    /// <summary>For five minutes; where the server's clock steps by hours, for all the dates that it may read.</summary>
+    public string Token(SecretKey key, BlossomVerb verb, params Bytes32[] hashes)
+    {
+        var off = TestKit.Clock.Steps ? SteppingClock.Farthest : TimeSpan.Zero;
+        return BlossomAuth.CreateHeader(key, verb, hashes, null, Clock.GetUtcNow() - off, TimeSpan.FromMinutes(5) + (off * 2));
+    }
 
     public async Task<HttpResponseMessage> UploadAsync(SecretKey key, byte[] blob, string? type = "application/octet-stream",
         params (string Name, string Value)[] headers)

@@ -95,6 +95,18 @@ public partial class ClockRulesTests
         ["ProviderSimulators/FcmTokenEndpoint.cs"] = "its fake clock moves everything",
     };
 
+    /// <summary>Tests whose clocks are there for dates alone: code without intervals, or a simulator whose fake clock moves everything, or whole
+    /// processes.</summary>
+    private static readonly Dictionary<string, string> DatesOnly = new(StringComparer.Ordinal)
+    {
+        ["House.Tests"] = "names clocks as text",
+        ["Interop"] = "starts processes",
+        ["Protocol.Tests"] = "dates of gift wraps",
+        ["ProviderSimulators.Tests"] = "Apple's and Google's own clocks",
+        ["Scenarios"] = "starts processes; its clients use the date for what they send",
+        ["TestKit"] = "the clocks themselves",
+    };
+
     [Fact]
     public void The_date_is_read_only_for_what_leaves_the_machine_or_is_stored_with_a_date()
     {
@@ -115,6 +127,32 @@ public partial class ClockRulesTests
     public void Mls_knows_no_clock_at_all() =>
         Assert.Empty(Sources().Where(file => file.Name.StartsWith("Mls/", StringComparison.Ordinal) && Clock().IsMatch(file.Code)).Select(file => file.Name));
 
+    [Fact]
+    public void Every_room_whose_tests_have_a_clock_is_tested_on_one_that_steps_by_hours_too()
+    {
+        var rooms = SecondRun().Match(File.ReadAllText(Path.Combine(Repository.Root, "test"))).Groups[1].Value.Split(' ');
+        var withClocks = Tests().Where(file => RunsClock().IsMatch(file.Code)).Select(file => file.Name.Split('/')[0]).Except(DatesOnly.Keys);
+        Assert.Equal(withClocks.Distinct().Order(StringComparer.Ordinal), rooms.Select(room => room + ".Tests").Order(StringComparer.Ordinal));
+    }
+
+    [Fact]
+    public void No_test_of_those_rooms_gives_a_server_or_a_client_the_clock_of_the_system()
+    {
+        var offenders = Tests().Where(file => !DatesOnly.ContainsKey(file.Name.Split('/')[0]))
+            .SelectMany(file => file.Code.Split('\n').Where(line => FixedClock().IsMatch(line) && !DatesMessage().IsMatch(line))
+                .Select(line => $"{file.Name}: Clock.Running() or Clock.Seen(...) instead: {line.Trim()}"));
+        Assert.Empty(offenders);
+    }
+
+    [Theory]
+    [InlineData("var limits = new RelayBudgets(TimeProvider.System, options);", true)]
+    [InlineData("services.AddSingleton<TimeProvider>(clock);", true)]
+    [InlineData("private readonly FakeTimeProvider _time = new(Start);", true)]
+    [InlineData("await relay.SendAsync(GiftWrap.Create(rumor, author, key, TimeProvider.System));", false)]
+    [InlineData("var limits = new RelayBudgets(Clock.Running(), options);", false)]
+    public void The_rule_for_tests_sees_what_it_is_for(string line, bool refused) =>
+        Assert.Equal(refused, FixedClock().IsMatch(line) && !DatesMessage().IsMatch(line));
+
     [Theory]
     [InlineData("var now = _time.GetUtcNow();", true, false)]
     [InlineData("if (time.GetUtcNow() - started > limit)", true, true)]
@@ -128,9 +166,13 @@ public partial class ClockRulesTests
         Assert.Equal(arithmetic, DateArithmetic().IsMatch(line));
     }
 
-    private static IEnumerable<(string Name, string Code)> Sources()
+    private static IEnumerable<(string Name, string Code)> Sources() => Below("src");
+
+    private static IEnumerable<(string Name, string Code)> Tests() => Below("tests");
+
+    private static IEnumerable<(string Name, string Code)> Below(string folder)
     {
-        var src = Path.Combine(Repository.Root, "src");
+        var src = Path.Combine(Repository.Root, folder);
         return Repository.Files("*.cs").Where(file => file.StartsWith(src + Path.DirectorySeparatorChar, StringComparison.Ordinal))
             .Select(file => (Path.GetRelativePath(src, file).Replace('\\', '/'), File.ReadAllText(file)));
     }
@@ -141,6 +183,19 @@ public partial class ClockRulesTests
     // The arrow of an expression body and of a lambda is no comparison.
     [GeneratedRegex(@"(GetUtcNow\(\)|\.UtcNow)\s*[-+<>]|(?<!=)[-+<>]=?\s*\(?[A-Za-z_.]*(GetUtcNow\(\)|\bUtcNow)(?!\s*\.To)")]
     private static partial Regex DateArithmetic();
+
+    [GeneratedRegex(@"for room in ([A-Za-z ]+); do")]
+    private static partial Regex SecondRun();
+
+    [GeneratedRegex(@"\bClock\.(Running|Seen|Standing|Steps)\b|\bManualClock\b")]
+    private static partial Regex RunsClock();
+
+    [GeneratedRegex(@"TimeProvider\.System\b|new FakeTimeProvider\(|FakeTimeProvider \w+ = new|AddSingleton<TimeProvider>\(")]
+    private static partial Regex FixedClock();
+
+    // Who sends something has the true date; and a test may say that its subject is a date.
+    [GeneratedRegex(@"(TestTrigger|GiftWrap)\.Create\(|// the (date is compared|sender's date)")]
+    private static partial Regex DatesMessage();
 
     [GeneratedRegex(@"\bTimeProvider\b|\bUtcNow\b|\bStopwatch\b|\bTickCount64?\b")]
     private static partial Regex Clock();

@@ -147,7 +147,7 @@ public sealed class DoctorTests : IAsyncLifetime
     private static async Task<List<DoctorFinding>> ExamineAsync(NotifyOptions options)
     {
         var findings = new List<DoctorFinding>();
-        await foreach (var finding in new NotifyDoctor(options, TimeProvider.System).ExamineAsync(CancellationToken.None))
+        await foreach (var finding in new NotifyDoctor(options, TimeProvider.System).ExamineAsync(CancellationToken.None)) // the date is compared
         {
             findings.Add(finding);
         }

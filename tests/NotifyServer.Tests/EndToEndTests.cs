@@ -35,7 +35,7 @@ public class EndToEndTests
     public async Task Sends_silent_pushes_that_expire_with_the_hint()
     {
         await using var relay = await TestRelay.StartAsync();
-        await using var server = await RunningServer.StartAsync([relay], time: TimeProvider.System); // dates are compared with another clock
+        await using var server = await RunningServer.StartAsync([relay], time: TimeProvider.System); // the date is compared with another clock
         await relay.SubscribedAsync();
 
         await relay.SendAsync(server.Trigger(TokenDialect.MarmotPushV1, Device.Apns(1), Device.Fcm("abc")));

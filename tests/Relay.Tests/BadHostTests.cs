@@ -25,6 +25,7 @@ public sealed class BadHostTests
         await using var client = await relay.ConnectAsync();
         using var key = SecretKey.Generate();
 
+        using var held = relay.HoldDate();
         await client.SendAsync($"[\"AUTH\",{Json(RelayAuth.Create(key, $"wss://{host}/", await client.ProvokeChallengeAsync(), relay.Clock.GetUtcNow()))}]");
         var (accepted, reason) = await client.ReceiveOkAsync();
         Assert.False(accepted);
@@ -80,6 +81,7 @@ public sealed class BadHostTests
         socket.Options.SetRequestHeader("Host", host);
         await using var client = new TestClient(socket: socket);
         await client.ConnectAsync(relay.WebSocket);
+        using var held = relay.HoldDate();
         await client.SendAsync($"[\"AUTH\",{Json(RelayAuth.Create(admin, "ws:" + name, await client.ProvokeChallengeAsync(), relay.Clock.GetUtcNow()))}]");
         var (accepted, text) = await client.ReceiveOkAsync();
         Assert.Equal(taken, accepted);

@@ -22,6 +22,7 @@ public sealed class RelayAuthTests
         await using var relay = await RelayHost.StartAsync(Vectors.GetProperty("now").GetInt64());
         relay.Services.GetRequiredService<RelayIdentity>().CreateChallenge = () => Vectors.GetProperty("challenge").GetString()!;
         await using var client = await relay.ConnectAsync();
+        using var held = relay.HoldDate();
         await client.SendAsync($"[\"AUTH\",{vector.GetProperty("event").GetRawText()}]");
         Assert.Equal(vector.GetProperty("expect").GetBoolean(), (await client.ReceiveOkAsync()).Accepted);
     }

@@ -189,6 +189,7 @@ public sealed class RelayEndToEndTests
     [InlineData(60, true)]
     [InlineData(3600, false)]
     [Trait("Spec", "MIP-03")]
+    [Trait("Clock", "Date")]
     public async Task Takes_group_events_near_its_own_clock_only_when_told_so(int offset, bool taken)
     {
         using var key = SecretKey.Generate();
@@ -209,6 +210,7 @@ public sealed class RelayEndToEndTests
     [InlineData(660, true)]
     [InlineData(960, false)]
     [Trait("Spec", "MIP-03")]
+    [Trait("Clock", "Date")]
     public async Task Takes_group_events_of_any_age_and_bounds_the_future_as_for_all_kinds(int offset, bool taken)
     {
         await using var relay = await RelayHost.StartAsync(Now);
@@ -244,7 +246,7 @@ public sealed class RelayEndToEndTests
     [Trait("Spec", "NIP-11")]
     public async Task Describes_itself_with_its_real_limits()
     {
-        await using var relay = await RelayHost.StartAsync(Now);
+        await using var relay = await RelayHost.StartAsync(Now, null, "--Relay:MaxFuture=00:15:00"); // the default
         using var http = new HttpClient();
         http.DefaultRequestHeaders.Accept.Add(new MediaTypeWithQualityHeaderValue("application/nostr+json"));
         using var response = await http.GetAsync(relay.Http);
@@ -264,6 +266,7 @@ public sealed class RelayEndToEndTests
         // The limit that it names is the one it keeps.
         await using var client = await relay.ConnectAsync();
         using var key = SecretKey.Generate();
+        using var held = relay.HoldDate();
         Assert.True((await client.PublishAsync(Make(key, 1, [], new string('a', longest - 400)))).Accepted);
         await client.SendAsync("[\"EVENT\"," + new string(' ', longest) + "]");
         Assert.Equal("NOTICE", (await client.ReceiveAsync())[0].GetString());

@@ -15,6 +15,7 @@ public sealed class RelayLifecycleTests
 
     [Theory]
     [MemberData(nameof(Names))]
+    [Trait("Clock", "Date")]
     public async Task Keeps_what_the_vector_keeps(string name)
     {
         var vector = Vectors.GetProperty("cases").EnumerateArray().Single(c => c.GetProperty("name").GetString() == name);

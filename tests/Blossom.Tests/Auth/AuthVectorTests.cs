@@ -8,6 +8,7 @@ namespace Marmot.Blossom.Tests.Auth;
 public sealed class AuthVectorTests
 {
     [Fact]
+    [Trait("Clock", "Date")]
     public async Task Every_token_of_the_vectors_is_judged_as_they_say_in_both_alphabets()
     {
         using var vectors = JsonDocument.Parse(await File.ReadAllBytesAsync(Path.Combine(AppContext.BaseDirectory, "Vectors", "blossom-auth.json")));

@@ -66,6 +66,7 @@ public sealed class ServerNamesTests
     [InlineData("192.168.1.7", "192.168.1.7", HttpStatusCode.Unauthorized)]
     [InlineData("localhost.example.com", "localhost.example.com", HttpStatusCode.Unauthorized)]
     [Trait("Spec", "BUD-11")]
+    [Trait("Clock", "Date")]
     public async Task Without_a_configured_origin_only_loopback_names_count_and_the_reason_names_the_setting(string? host, string tag, HttpStatusCode status)
     {
         await using var server = await BlossomServer.StartAsync();

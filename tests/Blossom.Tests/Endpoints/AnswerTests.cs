@@ -89,6 +89,7 @@ public sealed partial class AnswerTests
     [InlineData("-1")]
     [InlineData("99999999999999999999")]
     [Trait("Spec", "BUD-11")]
+    [Trait("Clock", "Date")]
     public async Task An_expiration_that_is_no_integer_is_refused_by_name(string expiration)
     {
         await using var server = await BlossomServer.StartAsync();

@@ -22,6 +22,7 @@ public sealed class BlobTests : IAsyncLifetime
     public async Task DisposeAsync() => await _server.DisposeAsync();
 
     [Fact]
+    [Trait("Clock", "Date")]
     public async Task HEAD_answers_as_GET_without_the_body()
     {
         using var get = await _server.Http.GetAsync(_path);

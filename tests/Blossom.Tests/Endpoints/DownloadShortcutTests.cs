@@ -24,6 +24,7 @@ public sealed class DownloadShortcutTests
     [InlineData("Range: bytes=1-2,5-6\r\n", 1000)]
     [InlineData("Range: bytes=1000-\r\n", 1000)]
     [Trait("Spec", "BUD-01")]
+    [Trait("Clock", "Date")]
     public async Task A_download_is_answered_byte_for_byte_as_the_HTTP_server_answers_it(string header, int size)
     {
         await using var server = await BlossomServer.StartAsync("--Blossom:Profile=General", "--Blossom:Retention=1.00:00:00");

@@ -18,6 +18,7 @@ public sealed class MarmotClientTests
     [Theory]
     [InlineData("Private")]
     [InlineData("General")]
+    [Trait("Clock", "Date")]
     public async Task Media_of_a_peer_goes_up_as_White_Noise_does_it_and_comes_back_as_the_original(string profile)
     {
         await using var server = await BlossomServer.StartAsync($"--Blossom:Profile={profile}");
@@ -40,6 +41,7 @@ public sealed class MarmotClientTests
     [Theory]
     [InlineData("Private")]
     [InlineData("General")]
+    [Trait("Clock", "Date")]
     public async Task Media_of_a_peer_goes_up_as_the_MDK_does_it_and_comes_back_as_the_original(string profile)
     {
         await using var server = await BlossomServer.StartAsync($"--Blossom:Profile={profile}");

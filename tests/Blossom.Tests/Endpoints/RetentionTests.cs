@@ -96,6 +96,7 @@ public sealed class RetentionTests
     }
 
     [Fact]
+    [Trait("Clock", "Date")]
     public async Task A_blob_ends_when_its_uploader_said_and_caches_are_told()
     {
         await using var server = await BlossomServer.StartAsync();
@@ -115,6 +116,7 @@ public sealed class RetentionTests
     }
 
     [Fact]
+    [Trait("Clock", "Date")]
     public async Task Retention_cuts_what_the_uploader_asks_and_the_longest_claim_holds_the_blob()
     {
         await using var server = await BlossomServer.StartAsync("--Blossom:Retention=1.00:00:00");

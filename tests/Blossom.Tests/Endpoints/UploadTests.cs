@@ -12,6 +12,7 @@ namespace Marmot.Blossom.Tests.Endpoints;
 public sealed class UploadTests
 {
     [Fact]
+    [Trait("Clock", "Date")]
     public async Task A_new_blob_is_201_with_a_descriptor_and_reads_back_byte_for_byte()
     {
         await using var server = await BlossomServer.StartAsync();

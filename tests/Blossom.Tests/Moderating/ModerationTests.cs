@@ -155,7 +155,7 @@ public sealed class ModerationTests
 
         using (var moderation = new Moderation(new ModerationFile(folder.Path)))
         {
-            await new Decisions(moderation, [], TimeProvider.System).DecideAsync("ban-key", key.PublicKey.ToString(), "", "test", CancellationToken.None);
+            await new Decisions(moderation, [], Clock.Running()).DecideAsync("ban-key", key.PublicKey.ToString(), "", "test", CancellationToken.None);
         }
 
         await using var later = await BlossomServer.StartInAsync(folder.Path, null);

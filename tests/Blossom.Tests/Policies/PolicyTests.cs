@@ -101,6 +101,7 @@ public sealed class PolicyTests
 
     [Fact]
     [Trait("Spec", "NIP-13")]
+    [Trait("Clock", "Date")]
     public async Task Work_is_asked_above_a_size_and_counts_only_as_far_as_committed()
     {
         await using var server = await BlossomServer.StartAsync("--Blossom:WorkBits=8", "--Blossom:WorkAboveBytes=100");

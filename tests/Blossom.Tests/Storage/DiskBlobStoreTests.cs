@@ -1,4 +1,5 @@
 using Marmot.Blossom.Storage;
+using Marmot.TestKit;
 
 namespace Marmot.Blossom.Tests.Storage;
 
@@ -183,5 +184,5 @@ public sealed class DiskBlobStoreTests : BlobStoreContract, IDisposable
 
     private protected override Task<int> CountRemainsAsync() => Task.FromResult(Directory.GetFiles(Path.Combine(_folder, "incoming")).Length);
 
-    private protected override IBlobStore Open() => new DiskBlobStore(_folder, TimeProvider.System);
+    private protected override IBlobStore Open() => new DiskBlobStore(_folder, Clock.Running());
 }

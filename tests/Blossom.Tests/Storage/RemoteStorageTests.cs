@@ -159,6 +159,7 @@ public sealed class RemoteStorageTests(S3Fixture s3, PostgresFixture postgres) :
     }
 
     [Fact]
+    [Trait("Clock", "Date")]
     public async Task What_a_dead_replica_left_in_the_bucket_is_found_but_only_when_it_is_old()
     {
         await using var server = await StartAsync();

@@ -56,7 +56,7 @@ public sealed class S3BlobStoreTests(S3Fixture s3) : BlobStoreContract, IClassFi
         await Assert.ThrowsAnyAsync<IOException>(async () => await ReadAsync(store, place, 0, 200_000));
     }
 
-    private protected override IBlobStore Open() => new S3BlobStore(s3.Options(_prefix), _folder.Path, 1L << 30, TimeProvider.System);
+    private protected override IBlobStore Open() => new S3BlobStore(s3.Options(_prefix), _folder.Path, 1L << 30, Clock.Running());
 
     private protected override async Task<int> CountRemainsAsync()
     {

@@ -74,6 +74,7 @@ public sealed class ConvergencePassTests
     }
 
     [Fact]
+    [Trait("Clock", "Date")]
     public void A_restart_resumes_a_frozen_pass_as_it_was_and_a_collecting_one_by_the_clock()
     {
         var frozen = Frozen(Digest(1)).Save();

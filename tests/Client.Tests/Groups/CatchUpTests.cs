@@ -30,6 +30,7 @@ public sealed class CatchUpTests : IAsyncLifetime
     [Theory]
     [InlineData(1300)]
     [InlineData(900)]
+    [Trait("Clock", "Date")]
     public async Task Messages_missed_of_which_a_relay_gives_the_last_200_first_are_all_read(int missed)
     {
         await SendAsync(missed);
@@ -46,6 +47,7 @@ public sealed class CatchUpTests : IAsyncLifetime
     }
 
     [Fact]
+    [Trait("Clock", "Date")]
     public async Task The_last_200_of_1300_wait_over_a_restart_and_are_read_when_the_others_come()
     {
         await SendAsync(1300);

@@ -3,6 +3,7 @@ using Marmot.Client.Tests.Support;
 namespace Marmot.Client.Tests.Groups;
 
 /// <summary>Clocks that are a day wrong and then put right.</summary>
+[Trait("Clock", "Date")]
 public sealed class WrongClockTests : IAsyncLifetime
 {
     private static readonly TimeSpan Day = TimeSpan.FromDays(1);

@@ -159,6 +159,7 @@ public sealed class GroupVectorTests : IAsyncLifetime
     [InlineData(false, false)]
     [InlineData(true, false)]
     [InlineData(false, true)]
+    [Trait("Clock", "Date")]
     public async Task The_group_of_marmot_ts_is_followed_until_the_commit_without_a_path(bool isLegacyEnvelope, bool loserFirst)
     {
         var erin = await JoinAsync(MarmotTs, "erin");

@@ -110,7 +110,7 @@ public abstract class ClaimLedgerContract
 
 public sealed class InProcessLedgerTests : ClaimLedgerContract
 {
-    private readonly InProcessLedger _one = new(TimeProvider.System);
+    private readonly InProcessLedger _one = new(Clock.Running());
 
     private protected override IClaimLedger Join() => _one;
 }

@@ -1,7 +1,6 @@
 using Marmot.Hosting.Moderating;
 using Marmot.Protocol.Encoding;
 using Marmot.TestKit;
-using Microsoft.Extensions.Time.Testing;
 
 namespace Marmot.Hosting.Tests.Moderating;
 
@@ -35,9 +34,10 @@ public sealed class DecisionsTests : IDisposable
         Assert.NotEqual("", Assert.Throws<ArgumentException>(() => DecisionActions.ReadTarget(action, text)).Message);
 
     [Fact]
+    [Trait("Clock", "Date")]
     public async Task Each_decision_leaves_a_line_with_who_when_what_and_why_and_the_trail_is_bounded()
     {
-        var time = new FakeTimeProvider(DateTimeOffset.FromUnixTimeSeconds(1_700_000_000));
+        var time = Clock.Standing(DateTimeOffset.FromUnixTimeSeconds(1_700_000_000));
         using var moderation = new Moderation(new ModerationFile(_folder.Path));
         var decisions = new Decisions(moderation, [], time);
         await decisions.DecideAsync("ban-key", Npub, "spam", "alice", CancellationToken.None);
@@ -65,7 +65,7 @@ public sealed class DecisionsTests : IDisposable
         using var blossom = new Moderation(new ModerationFile(_folder.Path));
         var targets = Enumerable.Range(0, 20).Select(i => new string("0123456789"[i % 10], 63) + (i < 10 ? "a" : "b")).ToList();
         await Task.WhenAll(targets.Select((hash, i) =>
-            new Decisions(i % 2 == 0 ? relay : blossom, [], TimeProvider.System).DecideAsync("ban-blob", hash, "", "", CancellationToken.None)));
+            new Decisions(i % 2 == 0 ? relay : blossom, [], Clock.Running()).DecideAsync("ban-blob", hash, "", "", CancellationToken.None)));
         await relay.RefreshAsync(CancellationToken.None);
         await blossom.RefreshAsync(CancellationToken.None);
         Assert.Equal(targets.Order(), relay.State.BannedBlobs.Keys.Order());

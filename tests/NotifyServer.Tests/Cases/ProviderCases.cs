@@ -277,8 +277,8 @@ public class ProviderCases
         Assert.InRange(RetryPause.For(PushVerdict.Unreachable, 1, 1), TimeSpan.FromMilliseconds(50), TimeSpan.FromMilliseconds(100));
         Assert.True(RetryPause.For(PushVerdict.Unreachable, 2, 0) >= TimeSpan.FromSeconds(1));
         await using var apns = await ApnsSimulator.StartAsync(new ApnsSimulatorOptions(), CancellationToken.None);
-        using var provider = CreateApns(apns, TimeProvider.System, port: TestKit.FreePort.Take(1)[0]);
-        Assert.Equal(PushVerdict.Unreachable, await SendAsync(provider, TimeProvider.System)); // certain: nothing was sent
+        using var provider = CreateApns(apns, Clock.Running(), port: TestKit.FreePort.Take(1)[0]);
+        Assert.Equal(PushVerdict.Unreachable, await SendAsync(provider, Clock.Running())); // certain: nothing was sent
     }
 
     [Theory]

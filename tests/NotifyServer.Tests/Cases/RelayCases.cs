@@ -94,7 +94,7 @@ public class RelayCases
                 BackoffBase = TimeSpan.FromMilliseconds(10),
             },
             observer,
-            TimeProvider.System);
+            Clock.Running());
         using var stop = new CancellationTokenSource();
         var running = connection.RunAsync(stop.Token);
         await observer.LiveAsync(1);

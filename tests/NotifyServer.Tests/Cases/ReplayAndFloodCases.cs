@@ -33,7 +33,7 @@ public class ReplayAndFloodCases
     public async Task Case_5_a_crash_in_the_middle_of_a_trigger_leaves_no_claim_behind()
     {
         await using var relay = await TestRelay.StartAsync();
-        var claims = new CrashingClaims(new ReplayCache(100, TimeSpan.FromMinutes(5), TimeProvider.System));
+        var claims = new CrashingClaims(new ReplayCache(100, TimeSpan.FromMinutes(5), Clock.Running()));
         await using var server = await RunningServer.StartAsync([relay], options => options.CoalescingWindow = TimeSpan.Zero,
             extras: new ServerExtras { Claims = claims });
         await relay.SubscribedAsync();
@@ -71,7 +71,7 @@ public class ReplayAndFloodCases
     {
         await using var relay = await TestRelay.StartAsync();
         await using var providers = await SimulatedProviders.StartSharedAsync();
-        var claims = new ReplayCache(1000, TimeSpan.FromMinutes(5), TimeProvider.System);
+        var claims = new ReplayCache(1000, TimeSpan.FromMinutes(5), Clock.Running());
         using var key = SecretKey.Generate();
         var secret = new byte[32];
         key.CopyTo(secret);

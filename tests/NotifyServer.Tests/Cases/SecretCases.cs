@@ -146,7 +146,7 @@ public sealed class SecretCases : IDisposable
         var account = Assert.Throws<InvalidDataException>(() => ServiceAccount.Load(path));
         Assert.DoesNotContain("secret-text", account.ToString(), StringComparison.Ordinal);
         var apns = Assert.Throws<InvalidDataException>(() =>
-            ApnsProvider.Create(new ApnsOptions { KeyFile = path }, "", TimeSpan.FromSeconds(1), TimeProvider.System));
+            ApnsProvider.Create(new ApnsOptions { KeyFile = path }, "", TimeSpan.FromSeconds(1), Clock.Running()));
         Assert.DoesNotContain("secret-text", apns.ToString(), StringComparison.Ordinal);
     }
 

@@ -15,7 +15,7 @@ public sealed class ReplicaTests : IAsyncLifetime
     private const string Nsec = "0101010101010101010101010101010101010101010101010101010101010101";
     private readonly List<IClaimLedger> _ledgers = [];
     private readonly List<SharedDevices> _devices = [];
-    private readonly NotifyMetrics _metrics = new(TimeProvider.System);
+    private readonly NotifyMetrics _metrics = new(Clock.Running());
     private SimulatedProviders _providers = null!;
 
     public async Task InitializeAsync() => _providers = await SimulatedProviders.StartAsync();
@@ -168,7 +168,8 @@ public sealed class ReplicaTests : IAsyncLifetime
     {
         var time = Clock.Standing();
         var ledger = new InProcessLedger(time);
-        SharedClaims Claims() => new(new ReplayCache(100, TimeSpan.FromMinutes(5), time), ledger, TimeSpan.FromMinutes(5), _metrics, time);
+        SharedClaims Claims() =>
+            new(new ReplayCache(100, TimeSpan.FromMinutes(5), time), ledger, TimeSpan.FromMinutes(5), _metrics, time);
         var (dead, other) = (Claims(), Claims());
         var content = new Protocol.Encoding.Bytes32(new byte[32]);
         Assert.Equal(ClaimOutcome.Owned, await dead.ClaimAsync(content, default));
@@ -188,9 +189,9 @@ public sealed class ReplicaTests : IAsyncLifetime
     [Fact]
     public async Task What_one_gives_back_the_other_does()
     {
-        var ledger = new InProcessLedger(TimeProvider.System);
+        var ledger = new InProcessLedger(Clock.Running());
         SharedClaims Claims() =>
-            new(new ReplayCache(100, TimeSpan.FromMinutes(5), TimeProvider.System), ledger, TimeSpan.FromMinutes(5), _metrics, TimeProvider.System);
+            new(new ReplayCache(100, TimeSpan.FromMinutes(5), Clock.Running()), ledger, TimeSpan.FromMinutes(5), _metrics, Clock.Running());
         var (first, second) = (Claims(), Claims());
         var content = new Protocol.Encoding.Bytes32(new byte[32]);
         Assert.Equal(ClaimOutcome.Owned, await first.ClaimAsync(content, default));
@@ -206,13 +207,13 @@ public sealed class ReplicaTests : IAsyncLifetime
         _ledgers.Add(ledger);
         await EventuallyAsync(() => ledger.IsConnected, "the ledger connects");
         var window = TimeSpan.FromMinutes(5);
-        var claims = new SharedClaims(new ReplayCache(1000, window, TimeProvider.System), ledger, window, _metrics, TimeProvider.System);
-        var devices = new SharedDevices(ledger, claims, _metrics, TimeProvider.System);
+        var claims = new SharedClaims(new ReplayCache(1000, window, Clock.Running()), ledger, window, _metrics, Clock.Running());
+        var devices = new SharedDevices(ledger, claims, _metrics, Clock.Running());
         _devices.Add(devices);
         var extras = new ServerExtras
         {
             Claims = claims,
-            SharedTokens = new SharedProviderTokens((ISharedValues)ledger, TimeProvider.System),
+            SharedTokens = new SharedProviderTokens((ISharedValues)ledger, Clock.Running()),
             SharedDevices = devices,
         };
         return (await RunningServer.StartAsync([relay], configure, nsec: Nsec, providers: _providers, extras: extras), claims);

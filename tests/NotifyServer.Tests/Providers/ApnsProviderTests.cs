@@ -214,7 +214,7 @@ public class ApnsProviderTests
                 Endpoint = apns.Endpoint.AbsoluteUri,
                 Connections = 1,
             };
-            return ApnsProvider.Create(options, ca, timeout ?? TimeSpan.FromSeconds(10), time ?? TimeProvider.System);
+            return ApnsProvider.Create(options, ca, timeout ?? TimeSpan.FromSeconds(10), time ?? Clock.Running());
         }
         finally
         {
@@ -228,7 +228,7 @@ public class ApnsProviderTests
 
     private static async Task<PushVerdict> SendAsync(ApnsProvider provider, byte[] token, TimeProvider? time = null)
     {
-        var now = (time ?? TimeProvider.System).GetUptime();
+        var now = (time ?? Clock.Running()).GetUptime();
         using var job = new PushJob(token, now, now + TimeSpan.FromMinutes(3));
         return await provider.SendAsync(job, CancellationToken.None);
     }

@@ -141,8 +141,7 @@ public class FcmProviderTests
         try
         {
             return FcmProvider.Create(
-                new FcmOptions { ServiceAccountFile = account, Endpoint = fcm.Endpoint.AbsoluteUri }, ca, TimeSpan.FromSeconds(10), time
-                    ?? TimeProvider.System);
+                new FcmOptions { ServiceAccountFile = account, Endpoint = fcm.Endpoint.AbsoluteUri }, ca, TimeSpan.FromSeconds(10), time ?? Clock.Running());
         }
         finally
         {
@@ -152,7 +151,7 @@ public class FcmProviderTests
 
     private static async Task<PushVerdict> SendAsync(FcmProvider provider, string token, TimeProvider? time = null)
     {
-        var now = (time ?? TimeProvider.System).GetUptime();
+        var now = (time ?? Clock.Running()).GetUptime();
         using var job = new PushJob(System.Text.Encoding.ASCII.GetBytes(token), now, now + Lifetime);
         return await provider.SendAsync(job, CancellationToken.None);
     }

@@ -87,7 +87,7 @@ internal static class SoakRun
         {
             await SendAsync(server.Relays[0],
                 TestTrigger.Create(server.PublicKey, TokenDialect.MarmotPushV1, [.. Enumerable.Range(sent + i, 30).Select(n => Device(n, apns: true))],
-                    TimeProvider.System));
+                    TimeProvider.System)); // the sender's date
         }
 
         await server.UntilAsync(async () => await server.SumAsync("marmot_notify_pushes_admitted") == admitted + LastPushes, TimeSpan.FromSeconds(30));

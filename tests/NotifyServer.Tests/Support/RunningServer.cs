@@ -60,10 +60,8 @@ internal sealed class RunningServer : IAsyncDisposable
     {
         var folder = Directory.CreateTempSubdirectory("notify").FullName;
         var ownsProviders = providers is null;
-        time ??= ownsProviders ? new SteppingClock() : TimeProvider.System;
-        providers ??= await SimulatedProviders.StartAsync(
-            apns => (apns.ClockSkew, apns.ProviderTokenLifetime) = (SteppingClock.Farthest * 2, SteppingClock.Farthest * 2),
-            fcm => (fcm.ClockSkew, fcm.Clock) = (SteppingClock.Farthest * 3, new WallClock(DateTimeOffset.UtcNow - SteppingClock.Farthest)));
+        time ??= ownsProviders ? new SteppingClock() : Clock.Running();
+        providers ??= await SimulatedProviders.StartAsync(SimulatedProviders.BearSteps, SimulatedProviders.BearSteps);
         var options = CreateOptions(folder, providers, relays.Select(relay => relay.Url), nsec);
         configure?.Invoke(options);
         var check = new NotifyOptionsValidator().Validate(null, options);

@@ -1,4 +1,5 @@
 using Marmot.ProviderSimulators;
+using Marmot.TestKit;
 
 namespace Marmot.NotifyServer.Tests.Support;
 
@@ -18,10 +19,24 @@ internal sealed class SimulatedProviders(ApnsSimulator apns, FcmSimulator fcm) :
         var authority = SimulatorAuthority.Create([]);
         var apns = new ApnsSimulatorOptions { Authority = authority };
         var fcm = new FcmSimulatorOptions { Authority = authority };
+        if (Clock.Steps)
+        {
+            BearSteps(apns);
+            BearSteps(fcm);
+        }
+
         configureApns?.Invoke(apns);
         configureFcm?.Invoke(fcm);
         return new SimulatedProviders(await ApnsSimulator.StartAsync(apns, CancellationToken.None), await FcmSimulator.StartAsync(fcm, CancellationToken.None));
     }
+
+    /// <summary>For a server whose date is up to a day wrong: tokens of any date are taken.</summary>
+    public static void BearSteps(ApnsSimulatorOptions apns) =>
+        (apns.ClockSkew, apns.ProviderTokenLifetime) = (SteppingClock.Farthest * 2, SteppingClock.Farthest * 2);
+
+    /// <summary>The same for FCM, whose assertions bear the date of their end too.</summary>
+    public static void BearSteps(FcmSimulatorOptions fcm) =>
+        (fcm.ClockSkew, fcm.Clock) = (SteppingClock.Farthest * 3, new WallClock(DateTimeOffset.UtcNow - SteppingClock.Farthest));
 
     public async ValueTask DisposeAsync()
     {

@@ -79,6 +79,7 @@ public sealed class TagSpellingTests : IDisposable
     [Theory]
     [MemberData(nameof(Refused))]
     [Trait("Spec", "NIP-01")]
+    [Trait("Clock", "Date")]
     public async Task A_rule_refuses_in_every_spelling(string rule, string prefix, string spelling)
     {
         await using var relay = await RelayHost.StartAsync(Now, null, "--Relay:AuthWait=0", rule.StartsWith("work", StringComparison.Ordinal)
@@ -103,6 +104,7 @@ public sealed class TagSpellingTests : IDisposable
     [Theory]
     [MemberData(nameof(Names))]
     [Trait("Spec", "NIP-01")]
+    [Trait("Clock", "Date")]
     public async Task A_tag_has_its_effect_in_every_spelling(string spelling)
     {
         await using var relay = await RelayHost.StartAsync(Now);
@@ -158,6 +160,7 @@ public sealed class TagSpellingTests : IDisposable
         await using var relay = await RelayHost.StartAsync(Now);
         await using var client = await relay.ConnectAsync();
         var auth = RelayAuth.Create(_key, RelayHost.Origin, await client.ProvokeChallengeAsync(), relay.Clock.GetUtcNow());
+        using var held = relay.HoldDate();
         await client.SendAsync($"[\"AUTH\",{Respell(auth, spelling)}]");
         var (accepted, text) = await client.ReceiveOkAsync();
         Assert.True(accepted, text);

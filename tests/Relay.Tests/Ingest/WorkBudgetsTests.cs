@@ -67,13 +67,13 @@ public sealed class WorkBudgetsTests
     [Fact]
     public void Addresses_are_counted_by_prefix_and_loopback_only_when_told_so()
     {
-        var budgets = new RelayBudgets(TimeProvider.System, new RelayOptions());
+        var budgets = new RelayBudgets(Clock.Running(), new RelayOptions());
         Assert.Null(budgets.PrefixOf(IPAddress.Loopback));
         Assert.Equal(budgets.PrefixOf(IPAddress.Parse("192.0.2.1")), budgets.PrefixOf(IPAddress.Parse("::ffff:192.0.2.1")));
         Assert.NotEqual(budgets.PrefixOf(IPAddress.Parse("192.0.2.1")), budgets.PrefixOf(IPAddress.Parse("192.0.2.2")));
         Assert.Equal(budgets.PrefixOf(IPAddress.Parse("2001:db8:1:200::1")), budgets.PrefixOf(IPAddress.Parse("2001:db8:1:2ff:9::7")));
         Assert.NotEqual(budgets.PrefixOf(IPAddress.Parse("2001:db8:1:200::1")), budgets.PrefixOf(IPAddress.Parse("2001:db8:1:300::1")));
-        Assert.NotNull(new RelayBudgets(TimeProvider.System, new RelayOptions { LimitLoopback = true }).PrefixOf(IPAddress.Loopback));
+        Assert.NotNull(new RelayBudgets(Clock.Running(), new RelayOptions { LimitLoopback = true }).PrefixOf(IPAddress.Loopback));
     }
 
     [Fact]

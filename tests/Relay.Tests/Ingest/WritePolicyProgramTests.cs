@@ -39,6 +39,7 @@ public sealed class WritePolicyProgramTests
     }
 
     [Fact]
+    [Trait("Clock", "Date")]
     public async Task Accepts_rejects_and_shadow_rejects_as_the_program_says()
     {
         using var folder = new TemporaryFolder();

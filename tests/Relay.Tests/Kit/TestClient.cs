@@ -4,17 +4,20 @@ using System.Text.Json;
 using Marmot.Protocol.Auth;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Keys;
+using Marmot.TestKit;
 
 namespace Marmot.Relay.Tests.Kit;
 
 /// <summary>The framework's WebSocket client with Nostr's words; every wait ends after ten seconds.</summary>
 /// <param name="deflate">Offers permessage-deflate.</param>
 /// <param name="socket">With options of the test's own; owned from here on.</param>
-internal sealed class TestClient(WebSocketDeflateOptions? deflate = null, ClientWebSocket? socket = null) : IAsyncDisposable
+/// <param name="steps">The relay's clock when its date steps by hours: it is put right from an AUTH, whose date may be ten minutes off, to its OK.</param>
+internal sealed class TestClient(WebSocketDeflateOptions? deflate = null, ClientWebSocket? socket = null, SteppingClock? steps = null) : IAsyncDisposable
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
     private readonly ClientWebSocket _socket = socket ?? new ClientWebSocket();
     private readonly byte[] _buffer = new byte[1 << 20];
+    private readonly Dictionary<string, IDisposable> _held = []; // by the id of the AUTH
 
     /// <summary>The last challenge seen (NIP-42); empty while none came.</summary>
     public string Challenge { get; private set; } = "";
@@ -72,6 +75,10 @@ internal sealed class TestClient(WebSocketDeflateOptions? deflate = null, Client
         {
             Challenge = message[1].GetString()!;
             Challenges++;
+        }
+        else if (message[0].GetString() == "OK" && _held.Remove(message[1].GetString()!, out var held))
+        {
+            held.Dispose();
         }
 
         return message;
@@ -132,9 +139,17 @@ internal sealed class TestClient(WebSocketDeflateOptions? deflate = null, Client
     }
 
     /// <summary>Sends the AUTH for the challenge at hand.</summary>
-    public async Task AnswerChallengeAsync(SecretKey key, DateTimeOffset now)
+    public Task AnswerChallengeAsync(SecretKey key, DateTimeOffset now) => SendAuthAsync(RelayAuth.Create(key, RelayHost.Origin, Challenge, now));
+
+    /// <summary>Sends an AUTH; the relay's date stands until it is answered.</summary>
+    public async Task SendAuthAsync(NostrEvent auth)
     {
-        await SendAsync($"[\"AUTH\",{Encoding.UTF8.GetString(RelayAuth.Create(key, RelayHost.Origin, Challenge, now).Json.Span)}]");
+        if (steps is not null)
+        {
+            _held[auth.Id.ToString()] = steps.Hold();
+        }
+
+        await SendAsync($"[\"AUTH\",{Encoding.UTF8.GetString(auth.Json.Span)}]");
     }
 
     /// <summary>Opens a subscription and returns the stored ids up to EOSE, in order.</summary>
@@ -165,6 +180,11 @@ internal sealed class TestClient(WebSocketDeflateOptions? deflate = null, Client
 
     public ValueTask DisposeAsync()
     {
+        foreach (var held in _held.Values)
+        {
+            held.Dispose();
+        }
+
         _socket.Dispose();
         return default;
     }

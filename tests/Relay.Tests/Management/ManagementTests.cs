@@ -40,6 +40,7 @@ public sealed class ManagementTests : IDisposable
             request.Headers.TryAddWithoutValidation("Authorization", authorization);
         }
 
+        using var held = relay.HoldDate();
         using var response = await _http.SendAsync(request);
         return (response.StatusCode, JsonDocument.Parse(await response.Content.ReadAsStringAsync()).RootElement);
     }

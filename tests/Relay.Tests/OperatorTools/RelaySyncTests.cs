@@ -82,6 +82,7 @@ public sealed class RelaySyncTests
     {
         using var folder = new TemporaryFolder();
         await using var relay = await RelayHost.StartAsync(Now, null, "--Public:Origin=", onConnect, wait);
+        using var held = relay.HoldDate(); // it authenticates
         await using var client = await relay.ConnectAsync();
         await using var store = EmbeddedEventStore.Open(folder.File("store"));
         using var key = SecretKey.Generate();

@@ -14,6 +14,7 @@ public sealed class SteppingClock(TimeProvider? below = null) : TimeProvider
 
     private readonly TimeProvider _below = below ?? System;
     private uint _readings;
+    private int _holds;
 
     /// <summary>The largest step away from the true date, either way.</summary>
     public static TimeSpan Farthest => TimeSpan.FromHours(26);
@@ -25,7 +26,11 @@ public sealed class SteppingClock(TimeProvider? below = null) : TimeProvider
     public override long TimestampFrequency => _below.TimestampFrequency;
 
     /// <inheritdoc/>
-    public override DateTimeOffset GetUtcNow() => _below.GetUtcNow() + Offsets[Interlocked.Increment(ref _readings) % Offsets.Length];
+    public override DateTimeOffset GetUtcNow()
+    {
+        var step = Step(ref _readings);
+        return _below.GetUtcNow() + (Volatile.Read(ref _holds) == 0 ? step : TimeSpan.Zero);
+    }
 
     /// <inheritdoc/>
     public override long GetTimestamp() => _below.GetTimestamp();
@@ -33,4 +38,27 @@ public sealed class SteppingClock(TimeProvider? below = null) : TimeProvider
     /// <inheritdoc/>
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period) =>
         _below.CreateTimer(callback, state, dueTime, period);
+
+    /// <summary>How far the next reading is off.</summary>
+    internal static TimeSpan Step(ref uint readings) => Offsets[Interlocked.Increment(ref readings) % Offsets.Length];
+
+    /// <summary>Puts the date right until the end of what is returned: for an exchange that is about minutes of the date, as a proof of a key is.</summary>
+    public IDisposable Hold()
+    {
+        Interlocked.Increment(ref _holds);
+        return new Held(this);
+    }
+
+    private sealed class Held(SteppingClock clock) : IDisposable
+    {
+        private int _ended;
+
+        public void Dispose()
+        {
+            if (Interlocked.Exchange(ref _ended, 1) == 0)
+            {
+                Interlocked.Decrement(ref clock._holds);
+            }
+        }
+    }
 }

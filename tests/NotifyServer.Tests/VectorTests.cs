@@ -21,6 +21,7 @@ public sealed class VectorTests : IAsyncLifetime
     public async Task DisposeAsync() => await _providers.DisposeAsync();
 
     [Fact]
+    [Trait("Clock", "Date")]
     public async Task Every_published_request_rings_its_devices_once_and_the_bad_ones_ring_nobody()
     {
         using var file = Read("push-requests-446.json");

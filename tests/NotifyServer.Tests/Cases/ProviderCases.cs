@@ -69,6 +69,7 @@ public class ProviderCases
     }
 
     [Fact]
+    [Trait("Clock", "Date")]
     public async Task Case_48_too_many_token_updates_falls_back_to_the_token_before_and_mints_no_other()
     {
         var time = Clock.Standing();
@@ -206,6 +207,7 @@ public class ProviderCases
     [InlineData(429, null, null)]
     [InlineData(200, null, "{\"access_token\":\"abc")]
     [InlineData(200, null, "<html>")]
+    [Trait("Clock", "Date")]
     public async Task Case_55_oauth_in_trouble_is_transient_and_paced(int status, string? retryAfter, string? body)
     {
         var time = Clock.Standing();
@@ -262,6 +264,7 @@ public class ProviderCases
     }
 
     [Fact]
+    [Trait("Clock", "Date")]
     public void Case_59_a_provider_token_is_backdated_by_thirty_seconds()
     {
         var time = Clock.Standing();

@@ -135,6 +135,7 @@ public sealed class ReplicaTests : IAsyncLifetime
     }
 
     [Fact]
+    [Trait("Clock", "Date")]
     public async Task All_use_one_apns_provider_token_and_the_cluster_cannot_read_it()
     {
         await using var redis = await RedisServer.StartAsync();

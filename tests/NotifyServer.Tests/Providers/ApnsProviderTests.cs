@@ -8,6 +8,7 @@ using Marmot.Platform.Files;
 namespace Marmot.NotifyServer.Tests.Providers;
 
 /// <summary>The APNs provider against the simulator over HTTP/2 with a private authority.</summary>
+[Trait("Clock", "Date")]
 public class ApnsProviderTests
 {
     [Theory]

@@ -8,6 +8,7 @@ using Marmot.Platform.Files;
 namespace Marmot.NotifyServer.Tests.Providers;
 
 /// <summary>The FCM provider against the simulator over TLS with a private authority.</summary>
+[Trait("Clock", "Date")]
 public class FcmProviderTests
 {
     private static readonly TimeSpan Lifetime = TimeSpan.FromMinutes(3);

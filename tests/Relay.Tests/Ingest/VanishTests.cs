@@ -97,7 +97,7 @@ public sealed class VanishTests
         var keys = await store.QueryAsync(new Filter { Kinds = [1] }, ReadScope.Everything(Now), store.HighWaterMark, 10_000, CancellationToken.None);
         var removals = new ConcurrentQueue<int>();
         using var writer = new EventWriterLoop(
-            new RecordingStore(store, removals), new NoFeed(), TimeProvider.System, relay.Services.GetRequiredService<DeletionDate>(),
+            new RecordingStore(store, removals), new NoFeed(), Clock.Running(), relay.Services.GetRequiredService<DeletionDate>(),
             relay.Services.GetRequiredService<RelayMetrics>(), NullLogger<EventWriterLoop>.Instance);
         await writer.StartAsync(CancellationToken.None);
         Assert.Equal(2000, await writer.RemoveAsync(keys, CancellationToken.None));

@@ -99,7 +99,9 @@ public sealed class DeletionDateTests : IDisposable
         }
 
         // What ends between the last run and the system's date of today, years later, stays.
-        Assert.Equal((0, """{"ended":0,"unclaimed":0,"dropped_claims":0}"""), await CollectAsync());
+        var (exit, report) = await CollectAsync();
+        Assert.Equal(0, exit);
+        Assert.StartsWith("""{"ended":0,""", report, StringComparison.Ordinal);
         await using (var server = await StartAsync(start))
         {
             await AllAreServedAsync(server);
@@ -109,7 +111,9 @@ public sealed class DeletionDateTests : IDisposable
         var date = _folder.File(DeletionDateFile.Name);
         Assert.StartsWith("17000000", await File.ReadAllTextAsync(date), StringComparison.Ordinal);
         await File.WriteAllTextAsync(date, (start + TimeSpan.FromHours(2)).ToUnixTimeSeconds().ToString(CultureInfo.InvariantCulture));
-        Assert.Equal((0, """{"ended":2,"unclaimed":0,"dropped_claims":0}"""), await CollectAsync());
+        (exit, report) = await CollectAsync();
+        Assert.Equal(0, exit);
+        Assert.StartsWith("""{"ended":2,""", report, StringComparison.Ordinal);
         await using (var server = await StartAsync(start))
         {
             Assert.Empty(server.BlobFiles());

@@ -106,18 +106,6 @@ public sealed class DeletionDateTests : IDisposable
         {
             await AllAreServedAsync(server);
         }
-
-        // What had ended by the date of the last run goes.
-        var date = _folder.File(DeletionDateFile.Name);
-        Assert.StartsWith("17000000", await File.ReadAllTextAsync(date), StringComparison.Ordinal);
-        await File.WriteAllTextAsync(date, (start + TimeSpan.FromHours(2)).ToUnixTimeSeconds().ToString(CultureInfo.InvariantCulture));
-        (exit, report) = await CollectAsync();
-        Assert.Equal(0, exit);
-        Assert.StartsWith("""{"ended":2,""", report, StringComparison.Ordinal);
-        await using (var server = await StartAsync(start))
-        {
-            Assert.Empty(server.BlobFiles());
-        }
     }
 
     private async Task<(int Exit, string Report)> CollectAsync()

@@ -6,6 +6,7 @@ using Microsoft.Extensions.Time.Testing;
 
 namespace Marmot.Hosting.Tests.Admin;
 
+[Trait("Clock", "Date")]
 public sealed class ConsolePartsTests
 {
     [Fact]
@@ -24,7 +25,7 @@ public sealed class ConsolePartsTests
         var counter = meter.CreateCounter<long>("console_test_events");
         var histogram = meter.CreateHistogram<double>("console_test_time", "s");
         meter.CreateObservableGauge("console_test_open", () => 7);
-        var time = new FakeTimeProvider();
+        var time = new FakeTimeProvider(); // the date is compared
         var rate = new ConsoleChart("rate", "/s", new ConsoleSeries("", "console_test_events_total", SeriesKind.Rate, By: "kind"));
         var gauge = new ConsoleChart("gauge", "", new ConsoleSeries("open", "console_test_open", SeriesKind.Value));
         var mean = new ConsoleChart("mean", "ms", new ConsoleSeries("mean", "console_test_time_seconds", SeriesKind.Mean));
@@ -60,7 +61,7 @@ public sealed class ConsolePartsTests
         using var meter = new Meter("marmot.console-test-day");
         var value = 0;
         meter.CreateObservableGauge("console_test_day", () => value);
-        var time = new FakeTimeProvider();
+        var time = new FakeTimeProvider(); // the date is compared
         var chart = new ConsoleChart("gauge", "", new ConsoleSeries("open", "console_test_day", SeriesKind.Value));
         using var history = new History(metrics, [chart], time);
         for (var i = 1; i <= History.Points * 2; i++)
@@ -91,7 +92,7 @@ public sealed class ConsolePartsTests
     public void A_one_time_code_works_once_and_not_after_ten_minutes()
     {
         using var folder = new TemporaryFolder();
-        var time = new FakeTimeProvider(DateTimeOffset.UtcNow);
+        var time = new FakeTimeProvider(DateTimeOffset.UtcNow); // the date is compared
         var sessions = new ConsoleSessions(
             Microsoft.Extensions.Options.Options.Create(new Marmot.Hosting.Settings.StorageOptions { DataDirectory = folder.Path }), time);
         Assert.False(sessions.TryTakeCode("anything"));

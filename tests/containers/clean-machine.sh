@@ -44,7 +44,8 @@ make() {
   cp -al "$sdk" "$folder/.dotnet" 2>/dev/null || cp -a "$sdk" "$folder/.dotnet" || return 1
   git clone -q . "$folder/marmot-server" || return 1
   chroot "$root" chown -R "$user:$user" "$(home "$user")/marmot-server"
-  [ "$user" = root ] || chroot "$root" chown "$user:$user" "$(home "$user")"
+  # The SDK's own folder too: dotnet notes its first run there. The files inside are links to the machine's SDK and stay root's.
+  [ "$user" = root ] || chroot "$root" chown "$user:$user" "$(home "$user")" "$(home "$user")/.dotnet"
 }
 
 # comes_up ROOT USER: ./run answers its health check and doctor passes; then it is stopped.

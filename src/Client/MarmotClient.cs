@@ -232,7 +232,7 @@ public sealed partial class MarmotClient : IAsyncDisposable
     public Task<SentMessage> ReactAsync(string groupId, Rumor message, string emoji, CancellationToken cancellationToken = default) =>
         SendAsync(groupId, emoji, MarmotNumbers.ReactionKind, [["e", message.Id.ToString()], ["p", message.PublicKey.ToString()]], cancellationToken);
 
-    /// <summary>Reads what the group's relays have, lets it take effect, and settles what was left open.</summary>
+    /// <summary>Reads what the group's relays have, lets it take effect, and finishes what was left open.</summary>
     /// <param name="groupId">MLS group id or public id, hex.</param>
     /// <param name="untilEpoch">Goes on listening until this epoch is reached or the time is over.</param>
     /// <param name="wait">How long to listen; without an epoch this long in any case.</param>
@@ -267,7 +267,7 @@ public sealed partial class MarmotClient : IAsyncDisposable
     public Task<IReadOnlyList<NostrEvent>> FetchGroupEventsAsync(string groupId, CancellationToken cancellationToken = default) =>
         _adopted.Has(groupId) ? _adopted.FetchEventsAsync(groupId, cancellationToken) : _sync.FetchEventsAsync(groupId, cancellationToken);
 
-    /// <summary>Goes on where a crash or a lost connection stopped: pending commits, Welcomes owed, messages not yet taken.</summary>
+    /// <summary>Goes on where a crash or a lost connection stopped: pending commits, pending Welcomes, messages not yet taken.</summary>
     public async Task ResumeAsync(CancellationToken cancellationToken = default)
     {
         await _sync.ResumeAsync(cancellationToken);

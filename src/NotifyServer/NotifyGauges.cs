@@ -22,7 +22,7 @@ internal static class NotifyGauges
         metrics.Gauge("marmot_notify_canary_age_seconds", "Time since one of our own triggers came back.",
             () => relays.Where(r => !double.IsNaN(r.CanaryAgeSeconds))
                 .Select(r => new Measurement<double>(r.CanaryAgeSeconds, new("relay", r.Name), new("app", r.App.Name))));
-        metrics.Gauge("marmot_notify_relay_limit", "1 for each limit of a relay's information document that hurts.",
+        metrics.Gauge("marmot_notify_relay_limit", "1 for each limit of a relay's information document that is too low for a push server.",
             () =>
                 relays.SelectMany(r =>
                     r.Limits.Select(limit => new Measurement<int>(1, new("relay", r.Name), new("app", r.App.Name), new("limit", limit.Name)))));

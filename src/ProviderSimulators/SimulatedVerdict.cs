@@ -21,7 +21,7 @@ public enum SimulatedFault
 
 /// <summary>
 /// A scripted answer. <c>new() { Status = 410, Reason = "Unregistered" }</c> answers so for ever; with <see cref="Times"/> it
-/// gives way to the next verdict of the same script, and after the last one to success.
+/// is followed by the next verdict of the same script, and after the last one to success.
 /// </summary>
 public sealed record SimulatedVerdict
 {

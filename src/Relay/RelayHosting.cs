@@ -36,7 +36,7 @@ public static class RelayHosting
     {
         var services = builder.Services;
 
-        // Signature checks and queries may hold a thread on each core (WorkTurns); frames still find one, and the system shares the cores out.
+        // Signature checks and queries may hold a thread on each core (FairScheduler); frames still find one, and the system shares the cores out.
         ThreadPool.GetMinThreads(out var workers, out var ports);
         ThreadPool.SetMinThreads(Math.Max(workers, Environment.ProcessorCount * 2), ports);
         services.AddSettings<RelayOptions>(RelayOptions.Section);
@@ -55,7 +55,7 @@ public static class RelayHosting
         services.AddSingleton<WritePolicy>();
         services.AddSingleton(provider =>
             new RelayBudgets(provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<IOptions<RelayOptions>>().Value));
-        services.AddSingleton<WorkTurns>();
+        services.AddSingleton<FairScheduler>();
         services.AddSingleton<WritePolicyProgram>();
         services.AddSingleton<EventWriterLoop>();
         services.AddSingleton<SubscriptionIndex>();

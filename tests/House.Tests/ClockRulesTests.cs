@@ -10,7 +10,7 @@ public partial class ClockRulesTests
     /// <summary>Who reads the date, and what for. A new line here needs a reason of the same kind: "for a timeout" is none.</summary>
     private static readonly Dictionary<string, string> Readers = new(StringComparer.Ordinal)
     {
-        ["AllInOne/Doctor/Examination.cs"] = "dates the events it publishes",
+        ["AllInOne/Doctor/DeploymentCheck.cs"] = "dates the events it publishes",
         ["Blossom/Auth/TokenGate.cs"] = "a token says by date when it ends",
         ["Blossom/Blobs/BlobReads.cs"] = "the day of a download is stored",
         ["Blossom/Blobs/BlobService.cs"] = "dates claims",

@@ -30,8 +30,8 @@ internal static class DoctorCommand
             cancel.Cancel();
         };
         var steps = new List<DoctorStep>();
-        await using var examination = new Examination(options, TimeProvider.System);
-        await foreach (var step in examination.RunAsync(cancel.Token))
+        await using var check = new DeploymentCheck(options, TimeProvider.System);
+        await foreach (var step in check.RunAsync(cancel.Token))
         {
             steps.Add(step);
             if (!options.Json)

@@ -10,7 +10,7 @@ internal enum DoctorOutcome
     Skipped,
 }
 
-/// <summary>One step of the examination.</summary>
+/// <summary>One step of the deployment check.</summary>
 internal sealed record DoctorStep(string Name, DoctorOutcome Outcome, TimeSpan Elapsed, string Detail);
 
 /// <summary>A step found something wrong; the message says what.</summary>

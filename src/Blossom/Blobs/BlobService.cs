@@ -163,9 +163,9 @@ internal sealed class BlobService(
     public (int Claims, int Blobs) Damage => (index.DamagedClaims, store.DamagedBlobs);
 
     /// <summary>Tells damage from what a crash left, once the index can be asked.</summary>
-    public ValueTask SettleAsync(CancellationToken cancellationToken)
+    public ValueTask SortOutSuspectsAsync(CancellationToken cancellationToken)
     {
-        return store.SettleAsync(index.DamagedClaims > 0 ? null : ClaimedAsync, cancellationToken);
+        return store.SortOutSuspectsAsync(index.DamagedClaims > 0 ? null : ClaimedAsync, cancellationToken);
 
         async ValueTask<IReadOnlyCollection<BlobPlace>> ClaimedAsync()
         {

@@ -166,7 +166,7 @@ internal sealed class UploadEndpoint(
         return null;
     }
 
-    /// <summary>X-Expiration, unix seconds (hzrd149/blossom#63). The expiration tag of the token is the token's life and says nothing of the blob.</summary>
+    /// <summary>X-Expiration, unix seconds (hzrd149/blossom#63). The expiration tag of the token is the token's own and says nothing of the blob.</summary>
     /// <returns>False when the header is there and makes no sense.</returns>
     internal static bool TryReadExpiration(HttpContext context, TimeProvider time, out long? asked)
     {

@@ -112,7 +112,7 @@ internal interface IBlobIndex : IAsyncDisposable
     /// <summary>Gives up the claims that cannot be read. Returns how many there were.</summary>
     ValueTask<int> DropDamagedAsync(CancellationToken cancellationToken);
 
-    /// <summary>Asks the index for a sign of life, and makes it ready when it was not.</summary>
+    /// <summary>Asks the index for an answer, and makes it ready when it was not.</summary>
     /// <exception cref="StorageUnavailableException">It gives none.</exception>
     ValueTask ProbeAsync(CancellationToken cancellationToken);
 }

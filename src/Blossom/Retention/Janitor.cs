@@ -104,7 +104,7 @@ internal sealed class Janitor(
                     continue;
                 }
 
-                await blobs.SettleAsync(stoppingToken);
+                await blobs.SortOutSuspectsAsync(stoppingToken);
                 ReportDamage();
                 await blobs.RemoveLeftBehindAsync(stoppingToken);
                 if (orphansAt is null || time.GetUptime() - orphansAt >= OrphanInterval)

@@ -14,7 +14,7 @@ namespace Marmot.Blossom.Storage;
 /// A cell is 4096 bytes, little-endian: u32 CRC-32C of header and blob behind it, u32 length of the blob, hash 32, mark 16, zeros; from 64 on the blob.
 /// The mark is 8 bytes cell number, 8 bytes random, so a place is used once. A cell of zeros is free. One that is neither zeros nor right is the remains of a
 /// crash when no claim names it, and is cleared; when one does it was acknowledged and is damaged, and stays as it is until its claims go
-/// (<see cref="SettleAsync"/>). Removing overwrites with zeros and makes that durable, before the cell is used again. Any thread.
+/// (<see cref="SortOutSuspectsAsync"/>). Removing overwrites with zeros and makes that durable, before the cell is used again. Any thread.
 /// </remarks>
 internal sealed class CellFile : IDisposable
 {
@@ -69,7 +69,7 @@ internal sealed class CellFile : IDisposable
         }
     }
 
-    /// <summary>Whether <see cref="SettleAsync"/> has something to do.</summary>
+    /// <summary>Whether <see cref="SortOutSuspectsAsync"/> has something to do.</summary>
     public bool HasSuspects
     {
         get
@@ -100,7 +100,7 @@ internal sealed class CellFile : IDisposable
     /// <summary>Decides about the cells that were neither free nor whole on opening: those that a claim names are damaged, the others are cleared and used
     /// again.</summary>
     /// <param name="claimed">All places that claims name; null when some claims cannot be read, and everything is kept.</param>
-    public async ValueTask SettleAsync(IEnumerable<BlobPlace>? claimed)
+    public async ValueTask SortOutSuspectsAsync(IEnumerable<BlobPlace>? claimed)
     {
         List<long> cleared = [];
         lock (_gate)

@@ -63,11 +63,11 @@ internal sealed class DiskBlobStore : IBlobStore
 
     public bool IsDamaged(BlobPlace place) => place.Mark != Guid.Empty && _cells.IsDamaged(place);
 
-    public async ValueTask SettleAsync(Func<ValueTask<IReadOnlyCollection<BlobPlace>>>? claimed, CancellationToken cancellationToken)
+    public async ValueTask SortOutSuspectsAsync(Func<ValueTask<IReadOnlyCollection<BlobPlace>>>? claimed, CancellationToken cancellationToken)
     {
         if (_cells.HasSuspects)
         {
-            await _cells.SettleAsync(claimed is null ? null : (await claimed()).Where(place => place.Mark != Guid.Empty));
+            await _cells.SortOutSuspectsAsync(claimed is null ? null : (await claimed()).Where(place => place.Mark != Guid.Empty));
         }
     }
 

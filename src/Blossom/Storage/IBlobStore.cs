@@ -18,7 +18,7 @@ internal interface IBlobStore : IAsyncDisposable
     /// claims name.</summary>
     /// <param name="claimed">Asks for all places that claims name; null when some claims cannot be read, and nothing may be cleared.</param>
     /// <param name="cancellationToken">Gives it up; it may be done again.</param>
-    ValueTask SettleAsync(Func<ValueTask<IReadOnlyCollection<BlobPlace>>>? claimed, CancellationToken cancellationToken);
+    ValueTask SortOutSuspectsAsync(Func<ValueTask<IReadOnlyCollection<BlobPlace>>>? claimed, CancellationToken cancellationToken);
 
     /// <summary>Blobs that were acknowledged and cannot be read any more, as far as anybody looked.</summary>
     int DamagedBlobs { get; }
@@ -51,7 +51,7 @@ internal interface IBlobStore : IAsyncDisposable
     /// <summary>Where else a client may fetch the bytes for a while (BUD-01, 307); null when only this server serves them.</summary>
     Uri? PresignedUrl(BlobPlace place, string type);
 
-    /// <summary>Asks the store for a sign of life.</summary>
+    /// <summary>Asks the store for an answer.</summary>
     /// <exception cref="StorageUnavailableException">It gives none.</exception>
     ValueTask ProbeAsync(CancellationToken cancellationToken);
 }

@@ -23,7 +23,7 @@ internal sealed class CommitPublisher
     public CommitPublisher(Account account, RelayRequests relays, Outbox outbox)
         => (_account, _relays, _outbox) = (account, relays, outbox);
 
-    /// <summary>Publish, wait for the OK, merge, then the Welcomes (MIP-03). An answer that stays away settles nothing: the next sync does.</summary>
+    /// <summary>Publish, wait for the OK, merge, then the Welcomes (MIP-03). A commit without an answer is decided by the next sync.</summary>
     public async Task<IReadOnlyList<PublishedEvent>> CommitAsync(GroupSession session, CommitRequest request, IReadOnlyList<Invitee> invitees,
         CancellationToken cancellationToken)
     {
@@ -41,7 +41,7 @@ internal sealed class CommitPublisher
             throw new ClientException($"no relay took the commit: {published.Reasons}");
         }
 
-        throw new ClientException($"no relay has answered; the commit waits and the next sync settles it: {published.Reasons}");
+        throw new ClientException($"no relay has answered; the commit waits and the next sync decides it: {published.Reasons}");
     }
 
     /// <summary>Commits the proposals that wait, as far as this client may; empty when nothing waits.</summary>
@@ -85,7 +85,7 @@ internal sealed class CommitPublisher
     }
 
     /// <summary>An own commit whose answer stayed away, and which the last look at the relays did not show.</summary>
-    public async Task SettleAsync(GroupSession session, CancellationToken cancellationToken)
+    public async Task ResolveAsync(GroupSession session, CancellationToken cancellationToken)
     {
         if (session.Pending is not { } pending || !NostrEvent.TryParse(System.Text.Encoding.UTF8.GetBytes(pending.EventJson), out var evt, out _))
         {

@@ -176,7 +176,7 @@ internal sealed class GroupChanges
         var session = _sessions.Require(groupId);
         var evt = session.CreateLeave();
         var published = await _relays.PublishAsync(evt, session.Relays, cancellationToken);
-        _outbox.Settle(published);
+        _outbox.TakeReplies(published);
         return [published];
     }
 

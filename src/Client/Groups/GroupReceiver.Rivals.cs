@@ -89,7 +89,7 @@ internal sealed partial class GroupReceiver
     {
         if (staged.Welcome is { } welcome && _session.Race.Abandoned(candidate.Event.Id) is { } kept)
         {
-            turn.Owe(turn.Batch, welcome, kept.Invitees);
+            turn.QueueWelcomes(turn.Batch, welcome, kept.Invitees);
         }
     }
 

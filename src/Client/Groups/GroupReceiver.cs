@@ -28,15 +28,15 @@ internal sealed partial class GroupReceiver
     /// that comes late takes the epoch back; what cannot be read yet is kept. All of it is stored in one batch at the end.
     /// </summary>
     /// <param name="events">Events of this group's routing ids; ids and signatures are verified.</param>
-    /// <param name="owe">Makes the outbox entries of Welcomes when an own commit turns out to be accepted.</param>
+    /// <param name="queueWelcomes">Makes the outbox entries of Welcomes when an own commit turns out to be accepted.</param>
     /// <param name="isComplete">True when the relays have given all they have: then a message is not held back any longer for those before it.</param>
-    public GroupReport Receive(IEnumerable<NostrEvent> events, Action<StoreBatch, MlsMessage, IReadOnlyList<Invitee>> owe, bool isComplete)
+    public GroupReport Receive(IEnumerable<NostrEvent> events, Action<StoreBatch, MlsMessage, IReadOnlyList<Invitee>> queueWelcomes, bool isComplete)
     {
         var report = new GroupReport();
         var batch = new StoreBatch();
-        var turn = new ReceiveTurn(Gather(events, report), report, batch, owe) { IsComplete = isComplete };
+        var turn = new ReceiveTurn(Gather(events, report), report, batch, queueWelcomes) { IsComplete = isComplete };
 
-        // Parked events are as closed as they were while the ground is the same; a flood of garbage must not be tried again with every message.
+        // Parked events cannot be read while the group's state is the same; a flood of garbage must not be tried again with every message.
         bool withParked = !_session.HasState || _parkedTriedOn != Ground();
         if (withParked)
         {
@@ -138,7 +138,7 @@ internal sealed partial class GroupReceiver
         echo.IsDone = true;
 
         // A better rival in the same hand wins all the same; it is found below, against the merged own commit.
-        _session.Confirm(turn.Batch, turn.Owe);
+        _session.Confirm(turn.Batch, turn.QueueWelcomes);
         turn.Report.Incidents.Add(new GroupIncident(echo.Event.Id, GroupOutcome.OwnCommit));
         return true;
     }

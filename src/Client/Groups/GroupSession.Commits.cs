@@ -58,12 +58,12 @@ internal sealed partial class GroupSession
         : _record.Pending is { } pending && EventDates.InReason(pending.CreatedAt, Now) > 0 ? TimeSpan.FromSeconds(Math.Max(0, Now - pending.CreatedAt))
         : TimeSpan.MaxValue;
 
-    /// <summary>Puts the own commit in force after a relay took it. <paramref name="owe"/> makes the Welcomes' outbox entries, which are stored in the same
+    /// <summary>Puts the own commit in force after a relay took it. <paramref name="queueWelcomes"/> makes the Welcomes' outbox entries, which are stored in the same
     /// batch.</summary>
-    public void ConfirmCommit(Action<StoreBatch, MlsMessage, IReadOnlyList<Invitee>> owe)
+    public void ConfirmCommit(Action<StoreBatch, MlsMessage, IReadOnlyList<Invitee>> queueWelcomes)
     {
         var batch = new StoreBatch();
-        Confirm(batch, owe);
+        Confirm(batch, queueWelcomes);
         Commit(batch);
     }
 
@@ -124,7 +124,7 @@ internal sealed partial class GroupSession
                     && (IsAdmin || one.Proposal is SelfRemoveProposal)
             && !(one.Proposal is RemoveProposal remove && remove.Removed == (uint)Mls.OwnLeaf))];
 
-    internal void Confirm(StoreBatch batch, Action<StoreBatch, MlsMessage, IReadOnlyList<Invitee>> owe)
+    internal void Confirm(StoreBatch batch, Action<StoreBatch, MlsMessage, IReadOnlyList<Invitee>> queueWelcomes)
     {
         var pending = _record.Pending ?? throw new InvalidOperationException("no commit is pending");
         var staged = Mls.PendingCommit ?? throw new InvalidDataException("the pending commit's state is missing");
@@ -140,7 +140,7 @@ internal sealed partial class GroupSession
             });
         if (staged.Welcome is { } welcome)
         {
-            owe(batch, welcome, pending.Invitees);
+            queueWelcomes(batch, welcome, pending.Invitees);
         }
 
         if (staged.HasPath)

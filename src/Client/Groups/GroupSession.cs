@@ -191,8 +191,8 @@ internal sealed partial class GroupSession : IDisposable
     }
 
     /// <summary>Lets verified kind 445 events take effect: <see cref="GroupReceiver.Receive"/>.</summary>
-    public GroupReport Receive(IEnumerable<NostrEvent> events, Action<StoreBatch, MlsMessage, IReadOnlyList<Invitee>> owe, bool isComplete = true) =>
-        _receiver.Receive(events, owe, isComplete);
+    public GroupReport Receive(IEnumerable<NostrEvent> events, Action<StoreBatch, MlsMessage, IReadOnlyList<Invitee>> queueWelcomes, bool isComplete = true) =>
+        _receiver.Receive(events, queueWelcomes, isComplete);
 
     /// <summary>True when messages wait that could be read at the price of those before them.</summary>
     public bool IsHolding => _receiver.IsHolding;

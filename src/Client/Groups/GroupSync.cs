@@ -14,7 +14,7 @@ using Marmot.Protocol.Groups;
 
 namespace Marmot.Client.Groups;
 
-/// <summary>Reads what relays have of the groups, lets it take effect and settles what was left open; once, or live.</summary>
+/// <summary>Reads what relays have of the groups, lets it take effect and finishes what was left open; once, or live.</summary>
 internal sealed class GroupSync
 {
     /// <summary>A change of relays or routing id inside what was read means one more look, but not for ever.</summary>
@@ -43,7 +43,7 @@ internal sealed class GroupSync
         KeyPackagePublisher keyPackages)
         => (_account, _sessions, _relays, _outbox, _commits, _welcomes, _keyPackages) = (account, sessions, relays, outbox, commits, welcomes, keyPackages);
 
-    /// <summary>Reads what the group's relays have, lets it take effect, and settles what was left open.</summary>
+    /// <summary>Reads what the group's relays have, lets it take effect, and finishes what was left open.</summary>
     public async Task<GroupReport> SyncAsync(string groupId, ulong? untilEpoch = null, TimeSpan? wait = null, bool commitLeaves = false,
         CancellationToken cancellationToken = default)
     {
@@ -127,7 +127,7 @@ internal sealed class GroupSync
         return [.. events.OrderBy(evt => evt.CreatedAt).ThenBy(evt => evt.Id)];
     }
 
-    /// <summary>Goes on where a crash or a lost connection stopped: pending commits, Welcomes owed, messages not yet taken.</summary>
+    /// <summary>Goes on where a crash or a lost connection stopped: pending commits, pending Welcomes, messages not yet taken.</summary>
     public async Task ResumeAsync(CancellationToken cancellationToken = default)
     {
         using var gate = await _sessions.EnterAsync(cancellationToken);
@@ -136,7 +136,7 @@ internal sealed class GroupSync
         _account.Store.Commit(batch, durable: false);
         foreach (var session in _sessions.All.Where(one => one.Pending is not null).ToList())
         {
-            await _commits.SettleAsync(session, cancellationToken);
+            await _commits.ResolveAsync(session, cancellationToken);
         }
 
         await _outbox.FlushAsync(_ => true, cancellationToken);
@@ -216,7 +216,7 @@ internal sealed class GroupSync
                     _outbox.SendAgainWhatIsMissing(session.GroupId, [.. events.Select(evt => evt.Id)], askedAt, since);
                 }
 
-                await SettleAsync(session, commitLeaves, cancellationToken);
+                await FinishPendingAsync(session, commitLeaves, cancellationToken);
             }
 
             foreach (var answer in answers.Where(answer => !answer.Complete))
@@ -282,7 +282,7 @@ internal sealed class GroupSync
 
                         Add(report, session.Receive(events, _outbox.WelcomesOf(session), isComplete: false));
                         _outbox.MarkShown(events);
-                        await SettleAsync(session, commitLeaves, cancellationToken);
+                        await FinishPendingAsync(session, commitLeaves, cancellationToken);
                     }
 
                     if (session.IsHolding && _account.Time.GetElapsedTime(lookedAt) > HoldingLookPause)
@@ -315,9 +315,9 @@ internal sealed class GroupSync
     }
 
     // What a look at the relays leaves to do; inside the gate.
-    private async Task SettleAsync(GroupSession session, bool commitLeaves, CancellationToken cancellationToken)
+    private async Task FinishPendingAsync(GroupSession session, bool commitLeaves, CancellationToken cancellationToken)
     {
-        await _commits.SettleAsync(session, cancellationToken);
+        await _commits.ResolveAsync(session, cancellationToken);
         if (session.IsActive && session.MustRepeatLeave)
         {
             session.CreateLeave(); // the epoch it was uttered in is over; the outbox sends it

@@ -4,7 +4,7 @@ namespace Marmot.Client.Groups;
 
 /// <summary>
 /// Fresh keys for a group whose ratchets may have been used further than this store knows: first a look at the relays, then a commit with a path, whose epoch
-/// the other life of the store cannot have seen. Until it is in force nothing is sealed for the group.
+/// the store that went on elsewhere cannot have seen. Until it is in force nothing is sealed for the group.
 /// </summary>
 internal sealed class KeyRenewal(GroupSessions sessions, GroupSync sync, CommitPublisher commits)
 {

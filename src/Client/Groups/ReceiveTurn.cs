@@ -32,9 +32,9 @@ internal sealed class ReceiveTurn
 {
     private readonly List<Candidate> _candidates = [];
 
-    public ReceiveTurn(List<Candidate> work, GroupReport report, StoreBatch batch, Action<StoreBatch, MlsMessage, IReadOnlyList<Invitee>> owe)
+    public ReceiveTurn(List<Candidate> work, GroupReport report, StoreBatch batch, Action<StoreBatch, MlsMessage, IReadOnlyList<Invitee>> queueWelcomes)
     {
-        (Report, Batch, Owe) = (report, batch, owe);
+        (Report, Batch, QueueWelcomes) = (report, batch, queueWelcomes);
         Add(work);
     }
 
@@ -49,7 +49,7 @@ internal sealed class ReceiveTurn
     public StoreBatch Batch { get; }
 
     /// <summary>Makes the outbox entries of the Welcomes of an own commit.</summary>
-    public Action<StoreBatch, MlsMessage, IReadOnlyList<Invitee>> Owe { get; }
+    public Action<StoreBatch, MlsMessage, IReadOnlyList<Invitee>> QueueWelcomes { get; }
 
     public void Add(List<Candidate> more)
     {

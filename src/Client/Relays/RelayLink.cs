@@ -60,7 +60,7 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
                 return new RelayFetch(relay, [], false, "no connection");
             }
 
-            bool asStranger = !await wire.SettleAuthAsync(cancellationToken);
+            bool asStranger = !await wire.CompleteAuthAsync(cancellationToken);
             var (events, hint, message) = await wire.QueryAsync(NextId(), filter, cancellationToken);
             bool complete = message.Length == 0;
             if (!complete && wire.Session.IsClosed && !reconnected && !cancellationToken.IsCancellationRequested)
@@ -86,7 +86,7 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
             return false;
         }
 
-        await wire.SettleAuthAsync(cancellationToken);
+        await wire.CompleteAuthAsync(cancellationToken);
         return await wire.ListenAsync(NextId, filter, onEvent, cancellationToken);
     }
 
@@ -284,7 +284,7 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
         }
 
         /// <summary>True when the relay has accepted our key; waits for its verdict only when a challenge has come already.</summary>
-        public async Task<bool> SettleAuthAsync(CancellationToken cancellationToken) =>
+        public async Task<bool> CompleteAuthAsync(CancellationToken cancellationToken) =>
             Session.IsAuthenticated || (Session.IsChallenged && await Session.WaitForVerdictAsync(cancellationToken));
 
         /// <summary>
@@ -364,7 +364,7 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
             return ValueTask.CompletedTask;
         }
 
-        protected override ValueTask OnClosedAsync(string prefix, string text)
+        protected override ValueTask OnClosedAsync(RejectPrefix prefix, string text)
         {
             End(text.Length > 0 ? text : "closed by the relay");
             return ValueTask.CompletedTask;

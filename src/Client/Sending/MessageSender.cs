@@ -63,7 +63,7 @@ internal sealed class MessageSender
         // Outside the gate: many messages may be under way at once, and share a flush.
         await _account.Store.FlushAsync(CancellationToken.None);
         var published = await _relays.PublishAsync(evt, relays, cancellationToken);
-        _outbox.Settle(published);
+        _outbox.TakeReplies(published);
         return published.IsRefused && relays.Count > 0
             ? throw new ClientException($"no relay took the message: {published.Reasons}")
             : new SentMessage(rumor, published);

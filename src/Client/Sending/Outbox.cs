@@ -87,7 +87,7 @@ internal sealed class Outbox
         }
 
         var published = await _relays.PublishAsync(evt, relays, cancellationToken);
-        Settle(published, isRepeated: true);
+        TakeReplies(published, isRepeated: true);
         return published;
     }
 
@@ -108,7 +108,7 @@ internal sealed class Outbox
     /// Notes an answer: an OK ends it for wraps, and for group events once a relay has shown the event. A refusal by all ends a first attempt, whose caller
     /// learns of it; what is repeated in the background was promised, so only a refusal that will not change ends it.
     /// </summary>
-    public void Settle(PublishedEvent published, bool isRepeated = false)
+    public void TakeReplies(PublishedEvent published, bool isRepeated = false)
     {
         string key = GroupSession.OutboxKey(published.EventId);
         if (_account.Store.GetJson<OutboxEntry>(key) is not { } entry)

@@ -25,7 +25,7 @@ public interface IClaimLedger : IAsyncDisposable
     /// <summary>True while the server can be asked.</summary>
     bool IsConnected { get; }
 
-    /// <summary>Claims for as long as <paramref name="lease"/>: an owner that dies gives way then.</summary>
+    /// <summary>Claims for as long as <paramref name="lease"/>: the claim of an owner that dies ends then.</summary>
     /// <param name="hash">What.</param>
     /// <param name="owner">Random, one a claim.</param>
     /// <param name="lease">How long the work may take.</param>

@@ -8,8 +8,8 @@ public interface ISharedValues
     /// <summary>Puts a value there unless one is; what is there then.</summary>
     /// <param name="name">What.</param>
     /// <param name="value">At most a few KiB. A secret is sealed by its owner before it comes here.</param>
-    /// <param name="life">How long it stands.</param>
+    /// <param name="lifetime">How long it stands.</param>
     /// <param name="cancel">Gives up waiting.</param>
     /// <exception cref="IOException">The server cannot be asked.</exception>
-    ValueTask<byte[]> OfferAsync(Bytes32 name, byte[] value, TimeSpan life, CancellationToken cancel);
+    ValueTask<byte[]> OfferAsync(Bytes32 name, byte[] value, TimeSpan lifetime, CancellationToken cancel);
 }

@@ -57,7 +57,7 @@ public sealed class InProcessLedger(TimeProvider time) : IClaimLedger, ISharedVa
     }
 
     /// <inheritdoc/>
-    public ValueTask<byte[]> OfferAsync(Bytes32 name, byte[] value, TimeSpan life, CancellationToken cancel)
+    public ValueTask<byte[]> OfferAsync(Bytes32 name, byte[] value, TimeSpan lifetime, CancellationToken cancel)
     {
         lock (_lock)
         {
@@ -67,7 +67,7 @@ public sealed class InProcessLedger(TimeProvider time) : IClaimLedger, ISharedVa
                 return new ValueTask<byte[]>(there.Value);
             }
 
-            _values[name] = (value, now + life);
+            _values[name] = (value, now + lifetime);
             return new ValueTask<byte[]>(value);
         }
     }

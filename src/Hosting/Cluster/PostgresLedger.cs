@@ -87,7 +87,7 @@ public sealed class PostgresLedger : IClaimLedger, ISharedValues
         await EnqueueAsync(new Request(Step.Release, hash, owner, default), cancel);
 
     /// <inheritdoc/>
-    public async ValueTask<byte[]> OfferAsync(Bytes32 name, byte[] value, TimeSpan life, CancellationToken cancel)
+    public async ValueTask<byte[]> OfferAsync(Bytes32 name, byte[] value, TimeSpan lifetime, CancellationToken cancel)
     {
         try
         {
@@ -99,7 +99,7 @@ public sealed class PostgresLedger : IClaimLedger, ISharedValues
                 var offer = new NpgsqlBatchCommand(OfferSql);
                 offer.Parameters.Add(new NpgsqlParameter<byte[]> { TypedValue = name.Span.ToArray() });
                 offer.Parameters.Add(new NpgsqlParameter<byte[]> { TypedValue = value });
-                offer.Parameters.Add(new NpgsqlParameter<long> { TypedValue = (long)life.TotalMilliseconds });
+                offer.Parameters.Add(new NpgsqlParameter<long> { TypedValue = (long)lifetime.TotalMilliseconds });
                 commands.BatchCommands.Add(offer);
                 var read = new NpgsqlBatchCommand("SELECT value FROM cluster.values WHERE name = $1");
                 read.Parameters.Add(new NpgsqlParameter<byte[]> { TypedValue = name.Span.ToArray() });

@@ -64,8 +64,8 @@ public sealed class RedisLedger : IClaimLedger, ISharedValues
         await RedisErrors.AskAsync(() => _link.Connection.GetDatabase().LockReleaseAsync(Key("claim", hash), owner.Span.ToArray()), cancel);
 
     /// <inheritdoc/>
-    public async ValueTask<byte[]> OfferAsync(Bytes32 name, byte[] value, TimeSpan life, CancellationToken cancel) =>
-        await PutFirstAsync("value", name, value, life, cancel);
+    public async ValueTask<byte[]> OfferAsync(Bytes32 name, byte[] value, TimeSpan lifetime, CancellationToken cancel) =>
+        await PutFirstAsync("value", name, value, lifetime, cancel);
 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
@@ -78,7 +78,7 @@ public sealed class RedisLedger : IClaimLedger, ISharedValues
     }
 
     /// <summary>What stands under the name: the value given if nothing did before.</summary>
-    private async Task<byte[]> PutFirstAsync(string kind, Bytes32 name, byte[] value, TimeSpan life, CancellationToken cancel)
+    private async Task<byte[]> PutFirstAsync(string kind, Bytes32 name, byte[] value, TimeSpan lifetime, CancellationToken cancel)
     {
         var key = Key(kind, name);
         for (var i = 0; i < MaxTries; i++)
@@ -93,9 +93,9 @@ public sealed class RedisLedger : IClaimLedger, ISharedValues
     }
 
     // Null when what was there ended between the two commands, which leave together. What others do in between changes nothing: the first alone decides.
-    private static async Task<byte[]?> TryPutAsync(IDatabase database, RedisKey key, byte[] value, TimeSpan life)
+    private static async Task<byte[]?> TryPutAsync(IDatabase database, RedisKey key, byte[] value, TimeSpan lifetime)
     {
-        var put = database.StringSetAsync(key, value, life, When.NotExists);
+        var put = database.StringSetAsync(key, value, lifetime, When.NotExists);
         var get = database.StringGetAsync(key);
         await Task.WhenAll(put, get);
         var found = (byte[]?)await get;

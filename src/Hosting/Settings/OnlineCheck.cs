@@ -62,7 +62,7 @@ internal sealed class PostgresOnlineCheck(IOptions<StorageOptions> options) : IO
 /// <summary>Redis of <c>Cluster:Redis</c>: it can be reached and takes a value.</summary>
 internal sealed class ClusterOnlineCheck(IServiceProvider services, IOptions<ClusterOptions> options) : IOnlineCheck
 {
-    private static readonly TimeSpan Life = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan Lifetime = TimeSpan.FromSeconds(10);
 
     public async Task<string?> FindMistakeAsync(CancellationToken cancellationToken)
     {
@@ -73,7 +73,7 @@ internal sealed class ClusterOnlineCheck(IServiceProvider services, IOptions<Clu
 
         try
         {
-            await values.OfferAsync(new Protocol.Encoding.Bytes32(System.Security.Cryptography.RandomNumberGenerator.GetBytes(32)), [1], Life,
+            await values.OfferAsync(new Protocol.Encoding.Bytes32(System.Security.Cryptography.RandomNumberGenerator.GetBytes(32)), [1], Lifetime,
                 cancellationToken);
             return null;
         }

@@ -15,7 +15,7 @@ namespace Marmot.NotifyServer.Claims;
 internal sealed class SharedProviderTokens(ISharedValues values, TimeProvider time)
 {
     /// <summary>A shared token is followed by the next at this age, two minutes before a schedule would renew it by itself.</summary>
-    private static readonly TimeSpan ShareFor = ApnsJwt.Life - TimeSpan.FromMinutes(2);
+    private static readonly TimeSpan ShareFor = ApnsJwt.Lifetime - TimeSpan.FromMinutes(2);
 
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(5);
     private const int NonceSize = 12;
@@ -60,8 +60,8 @@ internal sealed class SharedProviderTokens(ISharedValues values, TimeProvider ti
         try
         {
             var mine = jwt.Peek() is { } current && current.Age < ShareFor ? current : jwt.Draft();
-            var life = ShareFor - mine.Age;
-            var there = await values.OfferAsync(new Bytes32(name), Seal(key, mine.Token, mine.Dated), life, cancel);
+            var lifetime = ShareFor - mine.Age;
+            var there = await values.OfferAsync(new Bytes32(name), Seal(key, mine.Token, mine.Dated), lifetime, cancel);
             if (TryOpen(key, there, out var token, out var dated))
             {
                 jwt.Adopt(token, dated);

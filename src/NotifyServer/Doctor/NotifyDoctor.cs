@@ -21,7 +21,7 @@ public enum DoctorVerdict
     /// <summary>As it should be.</summary>
     Passed,
 
-    /// <summary>It works, and will hurt somebody some day.</summary>
+    /// <summary>It works, and will fail somebody some day.</summary>
     Warning,
 
     /// <summary>It does not work.</summary>

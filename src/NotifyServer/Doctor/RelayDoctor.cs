@@ -21,7 +21,7 @@ internal static class RelayDoctor
             async token => await RelayLimits.ReadAsync(new Uri(relay), roots, time, token) switch
         {
             null => (DoctorVerdict.Warning, "no information document"),
-            { Count: 0 } => (DoctorVerdict.Passed, "none that hurts"),
+            { Count: 0 } => (DoctorVerdict.Passed, "none that harms"),
             var limits => (DoctorVerdict.Warning, string.Join("; ", limits.Select(limit => limit.Warning))),
         }, stop);
         if (key is null)

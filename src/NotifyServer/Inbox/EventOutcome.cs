@@ -38,10 +38,10 @@ internal enum EventOutcome
     /// <summary>The same content was done before, here or by another replica.</summary>
     Duplicate,
 
-    /// <summary>No room for another claim; the trigger may come again.</summary>
+    /// <summary>No room for another claim; the trigger may be sent again.</summary>
     ClaimsFull,
 
-    /// <summary>No room in a lane for all its pushes; the trigger may come again.</summary>
+    /// <summary>No room in a lane for all its pushes; the trigger may be sent again.</summary>
     QueueFull,
 
     /// <summary>All its way.</summary>

@@ -20,7 +20,7 @@ internal sealed class InboxRelay : IRelayConnectionObserver, IDisposable
     private const string Present = "present";
     private const string NoAnswer = "no-answer";
     private static readonly TimeSpan Reassert = TimeSpan.FromDays(1);
-    private static readonly TimeSpan LimitsLife = TimeSpan.FromHours(1);
+    private static readonly TimeSpan LimitsLifetime = TimeSpan.FromHours(1);
 
     private readonly InboxContext _context;
     private readonly SecretKey _key;
@@ -72,7 +72,7 @@ internal sealed class InboxRelay : IRelayConnectionObserver, IDisposable
     /// <summary>Seconds since one of our own triggers came back; NaN when none has yet.</summary>
     public double CanaryAgeSeconds => _canary.LastArrival is { } last ? (_context.Time.GetUptime() - last).TotalSeconds : double.NaN;
 
-    /// <summary>Limits of the relay's information document that hurt us; empty also when it has none.</summary>
+    /// <summary>Limits of the relay's information document that are too low for us; empty also when it has none.</summary>
     public IReadOnlyList<RelayLimit> Limits { get; private set; } = [];
 
     public RelayConnection Connection => _connection;
@@ -215,7 +215,7 @@ internal sealed class InboxRelay : IRelayConnectionObserver, IDisposable
     private async Task ReadLimitsAsync(CancellationToken cancellationToken)
     {
         var now = _context.Time.GetUptime();
-        if (now - _limitsRead < LimitsLife)
+        if (now - _limitsRead < LimitsLifetime)
         {
             return;
         }

@@ -12,7 +12,7 @@ namespace Marmot.NotifyServer.Inbox;
 /// <param name="Warning">What it means for us.</param>
 internal readonly record struct RelayLimit(string Name, string Warning);
 
-/// <summary>Reads a relay's information document (NIP-11) and says which of its limits hurt a push server.</summary>
+/// <summary>Reads a relay's information document (NIP-11) and says which of its limits are too low for a push server.</summary>
 /// <remarks>Nothing of the relay's own text is kept: it goes to logs and metrics only as our words and its numbers.</remarks>
 internal static class RelayLimits
 {
@@ -23,7 +23,7 @@ internal static class RelayLimits
     private const int MaxDocumentBytes = 64 * 1024;
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
 
-    /// <summary>The limits that hurt; null when the relay has no readable document.</summary>
+    /// <summary>The limits that are too low; null when the relay has no readable document.</summary>
     public static async Task<IReadOnlyList<RelayLimit>?> ReadAsync(Uri relay, X509Certificate2Collection? roots, TimeProvider time,
         CancellationToken cancellationToken)
     {
@@ -56,7 +56,7 @@ internal static class RelayLimits
         }
     }
 
-    /// <summary>The limits of a document that hurt; null when it is no information document.</summary>
+    /// <summary>The limits of a document that are too low; null when it is no information document.</summary>
     internal static IReadOnlyList<RelayLimit>? Judge(ReadOnlyMemory<byte> document)
     {
         try

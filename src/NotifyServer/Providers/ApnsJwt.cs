@@ -14,7 +14,7 @@ internal sealed class ApnsJwt : IDisposable
     public static readonly TimeSpan MintFloor = TimeSpan.FromMinutes(20);
 
     /// <summary>Renewed at this age, ten minutes before Apple calls it expired.</summary>
-    public static readonly TimeSpan Life = TimeSpan.FromMinutes(50);
+    public static readonly TimeSpan Lifetime = TimeSpan.FromMinutes(50);
 
     // Apple's hour, less what a slow request and our backdating take.
     private static readonly TimeSpan Longest = TimeSpan.FromMinutes(58);
@@ -66,7 +66,7 @@ internal sealed class ApnsJwt : IDisposable
         lock (_gate)
         {
             var now = _time.GetUptime();
-            return (_current is null || (now - _current.Made >= Life && now >= _noMintBefore) ? Mint() : _current).Text;
+            return (_current is null || (now - _current.Made >= Lifetime && now >= _noMintBefore) ? Mint() : _current).Text;
         }
     }
 
@@ -146,7 +146,7 @@ internal sealed class ApnsJwt : IDisposable
         lock (_gate)
         {
             var age = _time.GetUtcNow() - dated;
-            age = age < TimeSpan.Zero ? TimeSpan.Zero : age > Life ? Life : age;
+            age = age < TimeSpan.Zero ? TimeSpan.Zero : age > Lifetime ? Lifetime : age;
             var made = _time.GetUptime() - age;
             if (token != _current?.Text && token != _refused && (_current is null || made > _current.Made))
             {

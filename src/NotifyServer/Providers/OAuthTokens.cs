@@ -21,7 +21,7 @@ internal sealed class OAuthTokens : IDisposable
     private static readonly TimeSpan TransientPause = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan PermanentPause = TimeSpan.FromMinutes(1);
     private static readonly TimeSpan RefreshBefore = TimeSpan.FromMinutes(5);
-    private static readonly TimeSpan LongestLife = TimeSpan.FromHours(1);
+    private static readonly TimeSpan LongestLifetime = TimeSpan.FromHours(1);
 
     private readonly SemaphoreSlim _single = new(1, 1);
     private readonly ServiceAccount _account;
@@ -51,7 +51,7 @@ internal sealed class OAuthTokens : IDisposable
             return (token.Value, default);
         }
 
-        // Near the end of life one caller renews and the others keep the old token; without one all wait for the first.
+        // Near the end of lifetime one caller renews and the others keep the old token; without one all wait for the first.
         var usable = token is not null && now < token.ExpiresAt;
         if (!await _single.WaitAsync(usable ? TimeSpan.Zero : Timeout.InfiniteTimeSpan, cancellationToken))
         {
@@ -140,9 +140,9 @@ internal sealed class OAuthTokens : IDisposable
         var (value, expiresIn, error) = Read(body);
         if (status == HttpStatusCode.OK && value.Length > 0)
         {
-            var life = TimeSpan.FromSeconds(Math.Clamp(expiresIn, MintFloor.TotalSeconds, LongestLife.TotalSeconds));
-            var margin = life > RefreshBefore * 2 ? RefreshBefore : TimeSpan.Zero;
-            _token = new Token(value, now, now + life - margin, now + life);
+            var lifetime = TimeSpan.FromSeconds(Math.Clamp(expiresIn, MintFloor.TotalSeconds, LongestLifetime.TotalSeconds));
+            var margin = lifetime > RefreshBefore * 2 ? RefreshBefore : TimeSpan.Zero;
+            _token = new Token(value, now, now + lifetime - margin, now + lifetime);
             return (value, default);
         }
 
@@ -211,7 +211,7 @@ internal sealed class OAuthTokens : IDisposable
             ["scope"] = Scope,
             ["aud"] = _account.TokenUri.OriginalString,
             ["iat"] = issued,
-            ["exp"] = issued + (long)LongestLife.TotalSeconds,
+            ["exp"] = issued + (long)LongestLifetime.TotalSeconds,
         });
         var signed = $"{Base64Url.EncodeToString(header)}.{Base64Url.EncodeToString(claims)}";
         var signature = _account.PrivateKey.SignData(Encoding.ASCII.GetBytes(signed), HashAlgorithmName.SHA256, RSASignaturePadding.Pkcs1);

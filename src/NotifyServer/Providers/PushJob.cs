@@ -42,7 +42,7 @@ internal sealed class PushJob : IDisposable
 
     public ReadOnlySpan<byte> DeviceToken => _token is { } token ? token.AsSpan(0, _length) : throw new ObjectDisposedException(nameof(PushJob));
 
-    /// <summary>Puts the first try off; the hint's life begins then. To be called by its maker only.</summary>
+    /// <summary>Puts the first try off; the hint's lifetime begins then. To be called by its maker only.</summary>
     public void Hold(TimeSpan wait)
     {
         Held += wait;

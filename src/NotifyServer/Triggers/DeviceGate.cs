@@ -24,7 +24,7 @@ internal sealed class DeviceGate
     /// <summary>Bytes of both tables.</summary>
     public long TableBytes => _devices.TableBytes + _tokens.TableBytes;
 
-    /// <summary>Takes over other rates; what devices owe stays. The size of the tables is for the next start.</summary>
+    /// <summary>Takes over other rates; their debts stay. The size of the tables is for the next start.</summary>
     public void Apply(NotifyOptions options)
     {
         _devices.SetRates(Window(options), Minute(options), Hour(options));

@@ -11,7 +11,7 @@ internal enum ClaimOutcome
     /// <summary>Done already, here or by another replica.</summary>
     Duplicate,
 
-    /// <summary>No room for another claim now; the trigger may come again.</summary>
+    /// <summary>No room for another claim now; the trigger may be sent again.</summary>
     Full,
 }
 

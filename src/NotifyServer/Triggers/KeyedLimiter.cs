@@ -55,7 +55,7 @@ internal sealed class KeyedLimiter
     /// <summary>Bytes of both tables.</summary>
     public long TableBytes => ((long)_keys.Length * 16) + ((long)_due.Length * sizeof(long));
 
-    /// <summary>Other rates in the same places; what keys owe stays.</summary>
+    /// <summary>Other rates in the same places; debts stay.</summary>
     public void SetRates(params ReadOnlySpan<Rate> rates)
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual(rates.Length, _rateCount, nameof(rates));

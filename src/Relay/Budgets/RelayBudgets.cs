@@ -71,7 +71,7 @@ internal sealed class RelayBudgets(TimeProvider clock, RelayOptions options)
     /// <summary>Whose budget a caller uses; null where the address is not counted.</summary>
     public AddressPrefix? PrefixOf(IPAddress? address) => CallerAddress.PrefixOf(address, _limitLoopback);
 
-    /// <summary>Whose turns at the cores it shares (<see cref="Turns.WorkTurns"/>): its address's, or its own where addresses do not count. Lanes that meet by
+    /// <summary>Whose turns at the cores it shares (<see cref="Turns.FairScheduler"/>): its address's, or its own where addresses do not count. Lanes that meet by
     /// chance share.</summary>
     public long LaneOf(AddressPrefix? prefix) => prefix is { } address ? (uint)address.GetHashCode() : -Interlocked.Increment(ref _strangers);
 

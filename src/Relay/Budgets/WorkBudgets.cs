@@ -53,7 +53,7 @@ internal sealed class WorkBudgets
         }
     }
 
-    /// <summary>Takes units whatever is left: the work is done. In debt they count tenfold, so that who goes on is soon hardly heard at all; the debt ends at
+    /// <summary>Takes units whatever is left: the work is done. In debt they count tenfold, so that a key that goes on is soon read at the lowest rate; the debt ends at
     /// as much as a full bucket holds.</summary>
     /// <returns>How long it takes until something is left; zero when there is something now.</returns>
     public TimeSpan Charge(ReadOnlySpan<byte> key, double units)

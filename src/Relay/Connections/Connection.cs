@@ -43,7 +43,7 @@ internal sealed class Connection : IClientEnd, IDisposable
         AddressShares shares,
         string challenge,
         RelayBudgets budgets,
-        WorkTurns turns,
+        FairScheduler turns,
         OutboxMemory memory,
         AuthWaiting? waiting,
         RelayOptions options,
@@ -58,7 +58,7 @@ internal sealed class Connection : IClientEnd, IDisposable
         _lastHeard = clock.GetTimestamp();
         var outbox = new Outbox(transport.Output, memory, options.MaxOutboxBytes, options.WriteTimeout, Drop, transport.Socket);
         var auth = new Authentication(outbox, challenge, transport.RelayUrl, waiting, transport.Input, clock);
-        var turn = new WorkTurn(turns, budgets.LaneOf(share.Prefix));
+        var turn = new FairTurn(turns, budgets.LaneOf(share.Prefix));
         Client = new ReplyTarget(outbox, auth, turn, budgets, new EventBudget(clock, options.MaxEventsPerSecond), this)
         {
             Address = transport.Address,
@@ -111,7 +111,7 @@ internal sealed class Connection : IClientEnd, IDisposable
                     _pinged = false;
                 }
 
-                // What an address sends costs it as it arrives, whatever it is; one that has spent its budget is read from slowly.
+                // What an address sends costs it as it arrives, whatever it is; one that is over its budget is read from slowly.
                 var wait = _budgets.Charge(Client.AddressPrefix, RelayBudgets.ReadUnitsOf(rest.Length - unread));
                 bool more;
                 do

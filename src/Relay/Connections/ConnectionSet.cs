@@ -18,7 +18,7 @@ internal sealed class ConnectionSet(
     MessageDispatch dispatch,
     RelayIdentity identity,
     RelayBudgets budgets,
-    WorkTurns turns,
+    FairScheduler turns,
     AuthWaitMemory authMemory,
     Moderation moderation,
     IEventStore store,
@@ -47,8 +47,8 @@ internal sealed class ConnectionSet(
 
     /// <summary>Decides on a handshake: a place, which <see cref="ServeAsync(ClientTransport, AddressShare)"/> takes over, or the status of HTTP that refuses
     /// it.</summary>
-    /// <remarks>An address that has spent its work is told so a second later: a flood that knocks again at once would cost more than what it may do
-    /// here.</remarks>
+    /// <remarks>An address over its budget is told so a second later: connecting again at once would cost the relay more than what the address may
+    /// do.</remarks>
     public async ValueTask<(AddressShare? Place, int Refusal)> AdmitAsync(IPAddress? address)
     {
         if (IsFull)
@@ -148,7 +148,7 @@ internal sealed class ConnectionSet(
         }
     }
 
-    // A step at a time, so that the clients of a large relay do not all knock at its neighbours in the same moment.
+    // A step at a time, so that the clients of a large relay do not all connect to its neighbours in the same moment.
     private async Task DismissAsync()
     {
         var all = _connections.Keys.ToArray();

@@ -131,7 +131,7 @@ internal sealed class MessageDispatch(
         if (!ClientMessageReader.TryRead(frame.Span, _limits, out var message, out var reason))
         {
             Refuse(open, frame.Span, message, reason);
-            return message.Kind == ClientMessageKind.Auth ? client.Auth.SettleAsync(isAuthenticated: false, client.Turn, cancel) : default;
+            return message.Kind == ClientMessageKind.Auth ? client.Auth.AnswerWaitingAsync(isAuthenticated: false, client.Turn, cancel) : default;
         }
 
         switch (message.Kind)
@@ -143,7 +143,7 @@ internal sealed class MessageDispatch(
             case ClientMessageKind.Auth:
                 var isAuthenticated = client.Auth.Authenticate(message.Event);
                 client.Turn.Leave(); // each request that waited takes its own
-                return client.Auth.SettleAsync(isAuthenticated, client.Turn, cancel);
+                return client.Auth.AnswerWaitingAsync(isAuthenticated, client.Turn, cancel);
             case ClientMessageKind.Req:
                 return requests.OpenAsync(open, message.SubscriptionId!, message.Filters, cancel);
             case ClientMessageKind.Count:

@@ -9,7 +9,7 @@ namespace Marmot.Relay.Frames;
 /// Without back-references the pieces that one compressor makes stand for themselves, so the few there are serve every message: nothing is
 /// set up for one. Costs about 8 us and 5 us a KiB, leaves about 0.77 of an event.
 /// </remarks>
-[SuppressMessage("Design", "CA1001", Justification = "as many as compress at one time, kept for the life of the process")]
+[SuppressMessage("Design", "CA1001", Justification = "as many as compress at one time, kept as long as the process runs")]
 internal sealed class MessageDeflater
 {
     /// <summary>Shorter messages are not worth the code table.</summary>

@@ -80,7 +80,7 @@ internal sealed class EventCheck(IEventStore store, WritePolicy policy, WritePol
     public RejectReason CheckSender(in NostrEventView received, ReplyTarget sender) =>
         policy.AllowsSender(received.AsStored(), sender.Keys, out var reason) ? default : reason;
 
-    // A lone event of a connection that proved itself is written first and checked while the disk is at work. Of a gift wrap nobody learns even
+    // A single event of a connection that proved itself is written first and checked while the disk is at work. Of a gift wrap nobody learns even
     // by the time it takes whether it is stored (NIP-59), and what is not stored has no disk to wait for.
     private bool MayDefer(int kind, ReplyTarget sender) =>
         sender.IsTrusted && store.IsLocal && !program.IsOn && kind != EventKinds.Vanish && !EventKinds.IsGiftWrap(kind) && !EventKinds.IsEphemeral(kind);

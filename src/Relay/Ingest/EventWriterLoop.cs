@@ -22,7 +22,7 @@ internal sealed class PendingEvent(EventWrite write, ReplyTarget sender)
 /// <summary>The single owner of the store's writes: takes what waits, writes it as one batch, then answers OK and passes it on.</summary>
 /// <remarks>
 /// Group commit: at low load a batch is one event, at high load many. The channel is bounded; a full one makes connections wait. Its own
-/// thread, since it blocks on the disk; a lone event on an idle relay is written by the thread that brought it. Locks: docs/locking.md.
+/// thread, since it blocks on the disk; a single event on an idle relay is written by the thread that brought it. Locks: docs/locking.md.
 /// </remarks>
 internal sealed class EventWriterLoop(
     IEventStore store, ILiveFeed feed, TimeProvider clock, DeletionDate deletion, RelayMetrics metrics, ILogger<EventWriterLoop> log)
@@ -79,14 +79,14 @@ internal sealed class EventWriterLoop(
 
     /// <summary>Writes an event that came alone on the caller's thread, which spares the way to another thread and back.</summary>
     /// <returns>False when the store is not of this machine, or somebody else writes: <see cref="SubmitAsync"/> is the way then.</returns>
-    public bool TryWrite(VerifiedEvent evt, ReplyTarget sender) => TryWriteHere(evt.Record, isUnchecked: false, sender);
+    public bool TryWrite(VerifiedEvent evt, ReplyTarget sender) => TryWriteHere(evt.Record, isDeferred: false, sender);
 
     /// <summary>As <see cref="TryWrite"/>, for an event whose signature the store checks while the disk is at work. The only method that takes such a
     /// one.</summary>
     /// <returns>False when it was not written: <see cref="EventCheck.TryComplete"/> is the way then.</returns>
-    public bool TryWriteDeferred(DeferredEvent evt, ReplyTarget sender) => TryWriteHere(evt.Record, isUnchecked: true, sender);
+    public bool TryWriteDeferred(DeferredEvent evt, ReplyTarget sender) => TryWriteHere(evt.Record, isDeferred: true, sender);
 
-    private bool TryWriteHere(EventRecord record, bool isUnchecked, ReplyTarget sender)
+    private bool TryWriteHere(EventRecord record, bool isDeferred, ReplyTarget sender)
     {
         // Never inside another write: what it stored is passed on in order.
         if (!store.IsLocal || IsHeavy(record) || _writing.IsHeldByCurrentThread || !_writing.TryEnter())
@@ -101,7 +101,7 @@ internal sealed class EventWriterLoop(
                 return false;
             }
 
-            var pending = new PendingEvent(new EventWrite(record) { IsUnchecked = isUnchecked }, sender);
+            var pending = new PendingEvent(new EventWrite(record) { IsDeferred = isDeferred }, sender);
             sender.BeginOk();
             WriteBatch([pending], [pending.Write]);
         }

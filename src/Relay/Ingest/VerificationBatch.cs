@@ -8,7 +8,7 @@ using Marmot.Relay.Turns;
 namespace Marmot.Relay.Ingest;
 
 /// <summary>Verifies the EVENTs of one batch: in the connection's turns, and with the help of the cores that nobody wants.</summary>
-internal sealed class VerificationBatch(MessageBatch messages, ClientMessageKind[] kinds, WorkTurn turn, VerificationBatch.Verifier verify)
+internal sealed class VerificationBatch(MessageBatch messages, ClientMessageKind[] kinds, FairTurn turn, VerificationBatch.Verifier verify)
     : IThreadPoolWorkItem
 {
     /// <summary>Below this many messages helpers cost more than they bring.</summary>

@@ -72,7 +72,7 @@ internal static class StoreCompaction
         {
             if (!json.IsEmpty)
             {
-                target.Append(entry.Arrival, (byte)(entry.Flags & ~LogRecord.Unchecked), json);
+                target.Append(entry.Arrival, (byte)(entry.Flags & ~LogRecord.Deferred), json);
                 if (++waiting % RecordsBetweenFlushes == 0)
                 {
                     target.Flush();

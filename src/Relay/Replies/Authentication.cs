@@ -28,7 +28,7 @@ internal sealed class Authentication(
     /// <summary>Sends the challenge, again if need be.</summary>
     public void SendChallenge() => outbox.SendAuth(challenge);
 
-    /// <summary>Takes an AUTH; several keys may be proved one after another. <see cref="SettleAsync"/> follows.</summary>
+    /// <summary>Takes an AUTH; several keys may be proved one after another. <see cref="AnswerWaitingAsync"/> follows.</summary>
     /// <returns>Whether the key counts as proved.</returns>
     public bool Authenticate(in NostrEventView evt)
     {
@@ -88,7 +88,7 @@ internal sealed class Authentication(
     public void EndWait(ClientMessageKind kind, string id) => _waits?.Remove(kind, id);
 
     /// <summary>After an AUTH: what may be served now is served, each request in a turn of its own. After one that failed, all that waits is refused.</summary>
-    public async ValueTask SettleAsync(bool isAuthenticated, WorkTurn turn, CancellationToken cancel)
+    public async ValueTask AnswerWaitingAsync(bool isAuthenticated, FairTurn turn, CancellationToken cancel)
     {
         if (_waits is not { Count: > 0 } waits)
         {

@@ -31,7 +31,7 @@ internal sealed class ReplyTarget
     private int _pendingOks;
     private int _trust; // 1 trusted, -1 never again
 
-    public ReplyTarget(Outbox outbox, Authentication auth, WorkTurn turn, RelayBudgets budgets, EventBudget budget, IClientEnd end)
+    public ReplyTarget(Outbox outbox, Authentication auth, FairTurn turn, RelayBudgets budgets, EventBudget budget, IClientEnd end)
     {
         (Outbox, Auth, Turn, _budgets, Budget, _end) = (outbox, auth, turn, budgets, budget, end);
     }
@@ -46,7 +46,7 @@ internal sealed class ReplyTarget
     public Authentication Auth { get; }
 
     /// <summary>Its turns at the cores.</summary>
-    public WorkTurn Turn { get; }
+    public FairTurn Turn { get; }
 
     /// <summary>Events it may publish (<see cref="RelayOptions.MaxEventsPerSecond"/>).</summary>
     public EventBudget Budget { get; }
@@ -66,7 +66,7 @@ internal sealed class ReplyTarget
     /// <summary>OKs that the writer or the fan-out will send.</summary>
     public int PendingOks => Volatile.Read(ref _pendingOks);
 
-    /// <summary>An event of it was stored, and none came with a wrong signature: its next lone event may be written before its signature is checked.</summary>
+    /// <summary>An event of it was stored, and none came with a wrong signature: its next single event may be written before its signature is checked.</summary>
     public bool IsTrusted => Volatile.Read(ref _trust) > 0;
 
     public void Trust() => Interlocked.CompareExchange(ref _trust, 1, 0);

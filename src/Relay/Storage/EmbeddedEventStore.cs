@@ -337,7 +337,7 @@ internal sealed class EmbeddedEventStore : IEventStore
         var end = _log.End;
         try
         {
-            var position = _log.Append(_nextArrival, write.IsUnchecked ? LogRecord.Unchecked : (byte)0, record.Json);
+            var position = _log.Append(_nextArrival, write.IsDeferred ? LogRecord.Deferred : (byte)0, record.Json);
             _log.Write();
             if (!write.IsSignatureCorrect()) // while the disk is at work
             {

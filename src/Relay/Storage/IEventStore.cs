@@ -35,13 +35,13 @@ internal enum StoreVerdict
 /// <summary>One event of a batch and, after the write, its outcome.</summary>
 internal sealed class EventWrite(EventRecord record)
 {
-    private bool _isUnchecked;
+    private bool _isDeferred;
 
     public EventRecord Record { get; } = record;
 
     /// <summary>The signature is left to the store, if it is local: it is checked before the event counts, that of a lone one while the disk is at
     /// work.</summary>
-    public bool IsUnchecked { get => _isUnchecked; init => _isUnchecked = value; }
+    public bool IsDeferred { get => _isDeferred; init => _isDeferred = value; }
 
     /// <summary>Of a vanish request (NIP-62): up to this arrival number nothing is left of what it removes; 0 when all is still to be looked
     /// for. A store may look for all the same.</summary>
@@ -52,17 +52,17 @@ internal sealed class EventWrite(EventRecord record)
     /// <summary>The store's arrival number, counted from 1; 0 when nothing was stored.</summary>
     public ulong Arrival { get; set; }
 
-    /// <summary>Checks what was left unchecked, once.</summary>
+    /// <summary>Checks a deferred signature, once.</summary>
     /// <returns>False when it is wrong; the verdict says so too.</returns>
     public bool IsSignatureCorrect()
     {
-        if (IsUnchecked && !Record.IsSignatureCorrect())
+        if (IsDeferred && !Record.IsSignatureCorrect())
         {
             Verdict = StoreVerdict.WrongSignature;
             return false;
         }
 
-        _isUnchecked = false;
+        _isDeferred = false;
         return true;
     }
 }
@@ -106,7 +106,7 @@ internal sealed record ReadScope(Bytes32[] Keys, bool GiftWrapsOpen, long Now)
 
     /// <summary>The asker's turn at the cores, held while a query runs; a store gives it up between two slices when others wait. Null for the operator's own
     /// tools.</summary>
-    public WorkTurn? Turn { get; init; }
+    public FairTurn? Turn { get; init; }
 
     /// <summary>For the operator's own tools.</summary>
     public static ReadScope Everything(long now) => new([], GiftWrapsOpen: true, now);

@@ -146,19 +146,19 @@ internal sealed class StoreRecovery(StorePaths paths, EventLog eventLog, Damaged
         var last = Math.Max(known, walk.Last);
 
         // The process ended between the write of a single event and the check of its signature.
-        foreach (var unchecked_ in _unconfirmed)
+        foreach (var deferred in _unconfirmed)
         {
-            if (!unchecked_.Record.IsSignatureCorrect())
+            if (!deferred.Record.IsSignatureCorrect())
             {
-                _records.Remove(unchecked_);
-                if (unchecked_.Arrival == last)
+                _records.Remove(deferred);
+                if (deferred.Arrival == last)
                 {
-                    eventLog.Rollback(unchecked_.Position);
-                    last = unchecked_.Before; // its number is given again, no number of a record that is still in the log
+                    eventLog.Rollback(deferred.Position);
+                    last = deferred.Before; // its number is given again, no number of a record that is still in the log
                 }
                 else
                 {
-                    eventLog.Erase([(unchecked_.Position, unchecked_.Record.Json.Length)]);
+                    eventLog.Erase([(deferred.Position, deferred.Record.Json.Length)]);
                 }
             }
         }
@@ -194,7 +194,7 @@ internal sealed class StoreRecovery(StorePaths paths, EventLog eventLog, Damaged
                 var entered = new Entered(EventRecord.Create(view, (entry.Flags & LogRecord.VanishesHere) != 0), entry.Position, entry.Arrival, before);
                 _records.Add(entered);
                 _recordBytes += json.Length;
-                if ((entry.Flags & LogRecord.Unchecked) != 0)
+                if ((entry.Flags & LogRecord.Deferred) != 0)
                 {
                     _unconfirmed.Add(entered);
                 }
@@ -227,7 +227,7 @@ internal sealed class StoreRecovery(StorePaths paths, EventLog eventLog, Damaged
     // An earlier program, or an import with one, may have stored them.
     private static void RemoveWhatMayNotBeHeld(EventIndex index)
     {
-        foreach (var kind in EventKinds.OnlyEncrypted)
+        foreach (var kind in KindRules.OnlyEncrypted)
         {
             while (true)
             {

@@ -62,7 +62,7 @@ public sealed class CellFileDamageTests(ITestOutputHelper output) : IDisposable
                 using (var cells = Open(path))
                 {
                     Assert.True(cells.HasSuspects);
-                    await cells.SettleAsync(places);
+                    await cells.SortOutSuspectsAsync(places);
                     Assert.Equal(1, cells.Damaged);
                     for (var i = 0; i < places.Count; i++)
                     {
@@ -105,7 +105,7 @@ public sealed class CellFileDamageTests(ITestOutputHelper output) : IDisposable
 
         Flip(path, 64);
         using var again = Open(path);
-        await again.SettleAsync(null);
+        await again.SortOutSuspectsAsync(null);
         Assert.Equal(1, again.Damaged);
         Assert.NotEqual(0, ReadShared(path)[0]);
     }
@@ -189,7 +189,7 @@ public sealed class CellFileDamageTests(ITestOutputHelper output) : IDisposable
         {
             using var left = new CellFile(Path.Combine(folder, "small.cells"), RecordedDisk.OpenUnflushed);
             left.Recover(default);
-            await left.SettleAsync(before.Keys.Where(place => place != going)); // a claim goes before its bytes
+            await left.SortOutSuspectsAsync(before.Keys.Where(place => place != going)); // a claim goes before its bytes
             Assert.Equal(0, left.Damaged);
             foreach (var (place, blob) in before)
             {

@@ -123,7 +123,7 @@ public sealed class DiskBlobStoreTests : BlobStoreContract, IDisposable
         await using var again = Open();
         Assert.Null(await again.OpenAsync(torn, default));
         await again.RecoverAsync(default);
-        await again.SettleAsync(() => ValueTask.FromResult<IReadOnlyCollection<BlobPlace>>([whole]), default);
+        await again.SortOutSuspectsAsync(() => ValueTask.FromResult<IReadOnlyCollection<BlobPlace>>([whole]), default);
         Assert.Equal(0, again.DamagedBlobs);
         Assert.All((await CellBytesAsync())[..4096], value => Assert.Equal(0, value));
         Assert.Equal([whole.Hash], await ListAsync(again));

@@ -204,7 +204,7 @@ public sealed class StoreDamageTests(ITestOutputHelper output) : IDisposable
 
             var (left, leftIndex, leftStore) = Open(again, RecordedDisk.OpenUnflushed);
             await leftStore.RecoverAsync(default);
-            await left.SettleAsync(default);
+            await left.SortOutSuspectsAsync(default);
             await left.RemoveOrphansAsync(default);
             Assert.Equal((0, 0), left.Damage);
             var claimed = new HashSet<Bytes32>();

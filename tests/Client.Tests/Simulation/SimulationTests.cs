@@ -32,7 +32,7 @@ public class SimulationTests(ITestOutputHelper output)
     }
 
     /// <summary>Commits of one second are put in order by their ids, which are random: both ways must hold. So a seed does not replay here, and a failure may
-    /// need some runs to come again.</summary>
+    /// need some runs to be seen again.</summary>
     [Theory]
     [Trait("Spec", "MIP-03")]
     [InlineData(4)]

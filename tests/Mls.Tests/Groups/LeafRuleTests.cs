@@ -6,7 +6,7 @@ using Marmot.Mls.Tree;
 
 namespace Marmot.Mls.Tests.Groups;
 
-/// <summary>What leaves owe each other (RFC 9420, 7.3), where a single leaf looks right: each test breaks one rule.</summary>
+/// <summary>What leaves must have in common and what not (RFC 9420, 7.3), where a single leaf looks right: each test breaks one rule.</summary>
 [Trait("Spec", "RFC 9420, 7.3")]
 public class LeafRuleTests
 {

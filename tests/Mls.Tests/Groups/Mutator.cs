@@ -3,7 +3,7 @@ using Marmot.Mls.Messages;
 
 namespace Marmot.Mls.Tests.Groups;
 
-/// <summary>Damages messages, blindly or where it hurts. Seeded; one thread.</summary>
+/// <summary>Damages messages, anywhere or at chosen places. Seeded; one thread.</summary>
 internal sealed class Mutator(int seed)
 {
     private static readonly byte[] Headers = [0x00, 0x01, 0x3f, 0x40, 0x7f, 0x80, 0xbf, 0xc0, 0xff];

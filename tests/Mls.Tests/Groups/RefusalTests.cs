@@ -181,7 +181,7 @@ public class RefusalTests
         Assert.Equal(new MlsRefusal(MlsError.TooManyProposals, 2), Refusal(clients[0].Group, fourth));
         Assert.Equal(state, clients[0].Group.Serialize());
 
-        // One that is known may come again, others still may, and the next epoch starts from none.
+        // One that is known may be sent again, others still may, and the next epoch starts from none.
         clients[0].Group.Process(Client.Wire(clients[1].Group.ProposeUpdate(format)));
         Assert.Equal(4, clients[0].Group.PendingProposals.Count);
         var commit = clients[0].Group.Commit(new CommitRequest { IncludePending = (_, _) => false });

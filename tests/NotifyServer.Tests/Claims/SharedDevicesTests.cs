@@ -138,7 +138,7 @@ public class SharedDevicesTests
 
     private sealed class NonsenseValues : ISharedValues
     {
-        public ValueTask<byte[]> OfferAsync(Bytes32 name, byte[] value, TimeSpan life, CancellationToken cancel) =>
+        public ValueTask<byte[]> OfferAsync(Bytes32 name, byte[] value, TimeSpan lifetime, CancellationToken cancel) =>
             throw new InvalidCastException("an integer where bytes should be");
     }
 

@@ -149,12 +149,12 @@ public class ApnsProviderTests
         var ahead = jwts.Get(System.Security.Cryptography.ECDsa.Create(System.Security.Cryptography.ECCurve.NamedCurves.nistP256), "MARMOTTEAM", "MARMOTKEY1");
         ahead.Adopt("from the future", clock.GetUtcNow().AddHours(5));
         Assert.Equal(TimeSpan.Zero, ahead.Age);
-        clock.Advance(ApnsJwt.Life);
+        clock.Advance(ApnsJwt.Lifetime);
         Assert.NotEqual("from the future", ahead.Current());
 
         var behind = jwts.Get(System.Security.Cryptography.ECDsa.Create(System.Security.Cryptography.ECCurve.NamedCurves.nistP256), "MARMOTTEAM", "MARMOTKEY2");
         behind.Adopt("from the past", clock.GetUtcNow().AddDays(-5));
-        Assert.Equal(ApnsJwt.Life, behind.Age);
+        Assert.Equal(ApnsJwt.Lifetime, behind.Age);
         Assert.NotEqual("from the past", behind.Current());
     }
 

@@ -24,7 +24,7 @@ public sealed class VerificationBatchTests
         using var mayGoOn = new ManualResetEventSlim();
         var own = 0;
         var kinds = Enumerable.Repeat(ClientMessageKind.Event, messages.Count).ToArray();
-        var batch = new VerificationBatch(messages, kinds, new WorkTurn(new WorkTurns(2), lane: -1), _ =>
+        var batch = new VerificationBatch(messages, kinds, new FairTurn(new FairScheduler(2), lane: -1), _ =>
         {
             if (Environment.CurrentManagedThreadId == Volatile.Read(ref own))
             {

@@ -23,7 +23,7 @@ public sealed class FilterMemoryTests
         var evt = NostrEvent.Create(key, 1, [["p", Hex(0, 0, 0)]], "", 1_700_000_000);
         Assert.True(NostrEventReader.TryRead(evt.Json.Span, out _, out _));
         var subscriptions = new Subscription[(100_000 / filters / (values + 10)) + 20];
-        var before = Settle();
+        var before = Collected();
         var counted = 0L;
         for (var i = 0; i < subscriptions.Length; i++)
         {
@@ -43,14 +43,14 @@ public sealed class FilterMemoryTests
             index.Add(subscriptions[i]);
         }
 
-        var taken = Settle() - before;
+        var taken = Collected() - before;
         GC.KeepAlive(subscriptions);
         GC.KeepAlive(index);
         Assert.InRange(counted, taken * 0.7, taken * 2.5);
     }
 
     // What earlier tests left behind ends first.
-    private static long Settle()
+    private static long Collected()
     {
         for (var i = 0; i < 5; i++)
         {

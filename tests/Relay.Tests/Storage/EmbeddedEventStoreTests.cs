@@ -215,8 +215,8 @@ public sealed class EmbeddedEventStoreTests : EventStoreContract
         var mark = Store.HighWaterMark;
 
         // 1. Somebody else wants the one turn there is, and uses it to remove the last event of the answer and to write a newer one.
-        var turns = new WorkTurns(1);
-        var turn = new WorkTurn(turns, 1);
+        var turns = new FairScheduler(1);
+        var turn = new FairTurn(turns, 1);
         await turn.EnterAsync();
         var other = LetOtherActAsync();
 
@@ -331,7 +331,7 @@ public sealed class EmbeddedEventStoreTests : EventStoreContract
         await WriteAsync(victim);
         var log = (await Store.ReadStatisticsAsync(CancellationToken.None)).LogBytes;
 
-        EventWrite forged = new(Forged(genuine)) { IsUnchecked = true }, known = new(Record(victim));
+        EventWrite forged = new(Forged(genuine)) { IsDeferred = true }, known = new(Record(victim));
         await Store.WriteAsync([forged], CancellationToken.None);
         Assert.Equal(StoreVerdict.WrongSignature, forged.Verdict);
         await Store.WriteAsync([known, forged], CancellationToken.None);
@@ -342,9 +342,9 @@ public sealed class EmbeddedEventStoreTests : EventStoreContract
         Assert.Equal(log, (await Store.ReadStatisticsAsync(CancellationToken.None)).LogBytes);
         Assert.False(IsOnDisk("MARK-forged"));
 
-        var checkedLate = new EventWrite(Record(genuine)) { IsUnchecked = true };
+        var checkedLate = new EventWrite(Record(genuine)) { IsDeferred = true };
         await Store.WriteAsync([checkedLate], CancellationToken.None);
-        Assert.Equal((StoreVerdict.Stored, 2UL, false), (checkedLate.Verdict, checkedLate.Arrival, checkedLate.IsUnchecked));
+        Assert.Equal((StoreVerdict.Stored, 2UL, false), (checkedLate.Verdict, checkedLate.Arrival, checkedLate.IsDeferred));
         await WriteAsync(after);
         await ReopenAsync();
         string[] left = kind == 5 ? [$"{after.Id}", $"{genuine.Id}"] : [$"{after.Id}", $"{genuine.Id}", $"{victim.Id}"];
@@ -361,7 +361,7 @@ public sealed class EmbeddedEventStoreTests : EventStoreContract
         await WriteAsync(NostrEvent.Create(key, 5, [["e", deleted.Id.ToString()]], "", Now + 1));
         foreach (var evt in new[] { stored, deleted })
         {
-            var forged = new EventWrite(Forged(evt)) { IsUnchecked = true };
+            var forged = new EventWrite(Forged(evt)) { IsDeferred = true };
             await Store.WriteAsync([forged], CancellationToken.None);
             Assert.Equal(StoreVerdict.WrongSignature, forged.Verdict);
         }
@@ -382,7 +382,7 @@ public sealed class EmbeddedEventStoreTests : EventStoreContract
         {
             LogRecovery.Run(log, from: 0, after: 0, cleanEnd: 0, static (in LogEntry _, ReadOnlySpan<byte> _) => { },
                 (_, _) => Assert.Fail("the log was whole"));
-            log.Append(2, LogRecord.Unchecked, (isForged ? Forged(last) : Record(last)).Json);
+            log.Append(2, LogRecord.Deferred, (isForged ? Forged(last) : Record(last)).Json);
             log.Flush();
         }
 
@@ -468,7 +468,7 @@ public sealed class EmbeddedEventStoreTests : EventStoreContract
             Assert.All(second, evt => Assert.False(store.IsKnown(evt.Id)));
             Assert.Equal([first.Id.ToString()], FindNow(store));
 
-            // A batch that took nothing else out was entered meanwhile: writes wait for a restart. A lone event and a replacement were not, and they go on.
+            // A batch that took nothing else out was entered meanwhile: writes wait for a restart. A single event and a replacement were not, and they go on.
             if (together > 1)
             {
                 var refusal = await Assert.ThrowsAsync<IOException>(async () =>

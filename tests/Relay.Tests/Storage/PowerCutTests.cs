@@ -62,7 +62,7 @@ public sealed class PowerCutTests(ITestOutputHelper output)
                         // Written, and taken back: a signature that was wrong.
                         var end = log.End;
                         written[1000 + arrival] = Json(random); // no such number: it must not come back where it is not the last
-                        log.Append(arrival, LogRecord.Unchecked, written[1000 + arrival]);
+                        log.Append(arrival, LogRecord.Deferred, written[1000 + arrival]);
                         log.Write();
                         log.Rollback(end);
                         break;
@@ -84,7 +84,7 @@ public sealed class PowerCutTests(ITestOutputHelper output)
                 from.Cut(random, left);
                 using var after = new EventLog(left, new QuickLogDisk(), SegmentSize);
                 var found = new Dictionary<ulong, byte[]>();
-                var unchecked_ = new List<(ulong Arrival, long Position)>();
+                var deferred = new List<(ulong Arrival, long Position)>();
                 var gone = new HashSet<ulong>();
                 var walk = LogRecovery.Run(
                     after,
@@ -94,10 +94,10 @@ public sealed class PowerCutTests(ITestOutputHelper output)
                     (in LogEntry entry, ReadOnlySpan<byte> json) =>
                     {
                         var durableTo = entry.DurableTo;
-                        unchecked_.RemoveAll(waiting => waiting.Position < durableTo);
-                        if ((entry.Flags & LogRecord.Unchecked) != 0)
+                        deferred.RemoveAll(waiting => waiting.Position < durableTo);
+                        if ((entry.Flags & LogRecord.Deferred) != 0)
                         {
-                            unchecked_.Add((entry.Arrival, entry.Position)); // the store checks what is left of these
+                            deferred.Add((entry.Arrival, entry.Position)); // the store checks what is left of these
                         }
                         else if (json.IsEmpty)
                         {
@@ -115,7 +115,7 @@ public sealed class PowerCutTests(ITestOutputHelper output)
                         $"seed {seed}, cut {cuts}: {entry.Key} is not what was written"));
                 Assert.Empty(erased.Intersect(found.Keys));
                 Assert.Empty(gone.Except(erasing));
-                Assert.All(unchecked_, waiting => Assert.True(waiting.Position >= 0));
+                Assert.All(deferred, waiting => Assert.True(waiting.Position >= 0));
 
                 // It goes on from there, and the next start finds the same and what came since, and no more remains of the interrupted write.
                 var next = walk.Last + 1;
@@ -131,7 +131,7 @@ public sealed class PowerCutTests(ITestOutputHelper output)
                     cleanEnd: 0,
                     (in LogEntry entry, ReadOnlySpan<byte> json) =>
                     {
-                        foundAgain += json.IsEmpty || (entry.Flags & LogRecord.Unchecked) != 0 ? 0 : 1;
+                        foundAgain += json.IsEmpty || (entry.Flags & LogRecord.Deferred) != 0 ? 0 : 1;
                         newest = entry.Arrival;
                     },
                     (damage, _) => Assert.Fail($"seed {seed}, cut {cuts}: {damage} on the second start"));
@@ -190,7 +190,7 @@ public sealed class PowerCutTests(ITestOutputHelper output)
                         case 2:
                             var forged = new EventWrite(Forge(NostrEvent.Create(key, 1, [], new string('f', random.Next(1500)), Now + step)))
                             {
-                                IsUnchecked = true,
+                                IsDeferred = true,
                             };
                             await store.WriteAsync([forged], CancellationToken.None);
                             Assert.Equal(StoreVerdict.WrongSignature, forged.Verdict);
@@ -215,7 +215,7 @@ public sealed class PowerCutTests(ITestOutputHelper output)
                     sent[evt.Id.ToString()] = evt;
                 }
 
-                await store.WriteAsync([.. events.Select(evt => new EventWrite(EventStoreContract.Record(evt)) { IsUnchecked = events.Length == 1 })],
+                await store.WriteAsync([.. events.Select(evt => new EventWrite(EventStoreContract.Record(evt)) { IsDeferred = events.Length == 1 })],
                     CancellationToken.None);
                 acknowledged.UnionWith(events.Where(evt => evt.Kind == 1).Select(evt => evt.Id.ToString()));
             }

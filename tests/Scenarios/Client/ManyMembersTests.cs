@@ -27,7 +27,7 @@ public sealed class ManyMembersTests(SuiteFixture fixture) : AgentStories(fixtur
         string group = (await alice.AskAsync("createGroup", new { name = "many", description = "" }))["state"]!["groupId"]!.GetValue<string>();
         foreach (var batch in _members.Chunk(Batch))
         {
-            // The commit is in force, some Welcomes have left, some are on their way, the rest is owed.
+            // The commit is in force, some Welcomes have left, some are on their way, the rest is pending.
             await alice.AskAsync("hold", new { kinds = new[] { Welcome } });
             var inviting = alice.AskAsync("inviteMany", new { group, pubkeys = batch.Select(member => member.Key.ToString()) });
             await alice.AskAsync("held", new { count = UnderWay, waitMs = 30_000 });
@@ -80,7 +80,7 @@ public sealed class ManyMembersTests(SuiteFixture fixture) : AgentStories(fixtur
             {
                 2 => await KillAtAsync(alice, Commit, answered: false, "inviteMany", invited), // stored, not sent
                 4 => await KillAtAsync(alice, Commit, answered: true, "inviteMany", invited), // sent, not merged
-                6 => await KillAtAsync(alice, Welcome, answered: false, "inviteMany", invited), // merged, all Welcomes owed
+                6 => await KillAtAsync(alice, Welcome, answered: false, "inviteMany", invited), // merged, all Welcomes pending
                 8 => await KillAtAsync(alice, Welcome, answered: true, "inviteMany", invited), // some Welcomes out, no answer known
                 _ => await AskAsync(alice, "inviteMany", invited),
             };

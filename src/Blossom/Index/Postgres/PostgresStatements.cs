@@ -59,10 +59,10 @@ internal static class PostgresStatements
 
     /// <summary>$1 owner, $2 now, $3 last hash of the page before or null, $4 limit, $5 when that one was uploaded.</summary>
     public const string Page = """
-        SELECT b.size, b.type, b.mark, mine.uploaded, life.ends, life.claims, mine.hash
+        SELECT b.size, b.type, b.mark, mine.uploaded, live.ends, live.claims, mine.hash
         FROM blossom_claims mine JOIN blossom_blobs b USING (hash),
         LATERAL (SELECT CASE WHEN bool_or(c.expires IS NULL) THEN NULL ELSE max(c.expires) END AS ends, count(*) AS claims
-                 FROM blossom_claims c WHERE c.hash = mine.hash AND (c.expires IS NULL OR c.expires > $2)) life
+                 FROM blossom_claims c WHERE c.hash = mine.hash AND (c.expires IS NULL OR c.expires > $2)) live
         WHERE mine.owner = $1 AND (mine.expires IS NULL OR mine.expires > $2)
           AND ($3 IS NULL OR mine.uploaded < $5 OR (mine.uploaded = $5 AND mine.hash > $3))
         ORDER BY mine.uploaded DESC, mine.hash LIMIT $4

@@ -51,7 +51,7 @@ internal static class LogRecord
 
     /// <summary>Flag: was written before its signature was checked, alone and at the end of the log. Says nothing once a later record was appended after a
     /// flush of this one.</summary>
-    public const byte Unchecked = 2;
+    public const byte Deferred = 2;
 
     /// <summary>Flag: no event, but the remains of an interrupted write, which whole records follow. Always in the state <see cref="Erased"/>.</summary>
     public const byte Gap = 4;

@@ -2,12 +2,12 @@ using Marmot.Relay.Turns;
 
 namespace Marmot.Relay.Tests.Turns;
 
-public sealed class WorkTurnsTests
+public sealed class FairSchedulerTests
 {
     [Fact]
     public void As_many_work_at_once_as_there_are_turns()
     {
-        var turns = new WorkTurns(2);
+        var turns = new FairScheduler(2);
         Assert.True(turns.EnterAsync(-1).IsCompleted);
         Assert.True(turns.EnterAsync(-1).IsCompleted);
         Assert.False(turns.TryEnter(-1));
@@ -22,7 +22,7 @@ public sealed class WorkTurnsTests
     [Fact]
     public void One_address_leaves_a_turn_to_others_and_takes_its_next_when_it_gives_one_back()
     {
-        var turns = new WorkTurns(3);
+        var turns = new FairScheduler(3);
         Assert.True(turns.EnterAsync(1).IsCompleted);
         Assert.True(turns.TryEnter(1));
         Assert.False(turns.TryEnter(1));
@@ -44,7 +44,7 @@ public sealed class WorkTurnsTests
     [Fact]
     public void Who_comes_after_a_hundred_of_one_lane_waits_for_one_of_them()
     {
-        var turns = new WorkTurns(1);
+        var turns = new FairScheduler(1);
         Assert.True(turns.TryEnter(3));
         var flood = Enumerable.Range(0, 100).Select(_ => turns.EnterAsync(1)).ToArray();
         var honest = turns.EnterAsync(2);
@@ -59,7 +59,7 @@ public sealed class WorkTurnsTests
     [Fact]
     public void Within_a_lane_first_come_first_served()
     {
-        var turns = new WorkTurns(1);
+        var turns = new FairScheduler(1);
         Assert.True(turns.TryEnter(1));
         var line = Enumerable.Range(0, 5).Select(_ => turns.EnterAsync(1)).ToArray();
         for (var i = 0; i < line.Length; i++)
@@ -73,7 +73,7 @@ public sealed class WorkTurnsTests
     [Fact]
     public void A_slice_ends_only_when_somebody_waits()
     {
-        var turns = new WorkTurns(1);
+        var turns = new FairScheduler(1);
         Assert.True(turns.TryEnter(1));
         Assert.True(turns.YieldAsync(1).IsCompleted);
         var other = turns.EnterAsync(2);
@@ -87,8 +87,8 @@ public sealed class WorkTurnsTests
     [Fact]
     public async Task A_turn_is_free_for_others_while_its_holder_waits_for_something_else()
     {
-        var turns = new WorkTurns(1);
-        var turn = new WorkTurn(turns, 1);
+        var turns = new FairScheduler(1);
+        var turn = new FairTurn(turns, 1);
         await turn.EnterAsync();
         var drained = new TaskCompletionSource();
         var waiting = turn.WaitAsync(drained.Task).AsTask();

@@ -20,7 +20,7 @@ using Marmot.Protocol.Push;
 namespace Marmot.AllInOne.Doctor;
 
 /// <summary>The steps of <c>doctor</c> in their order; a step that needs a failed one is skipped.</summary>
-internal sealed class Examination : IAsyncDisposable
+internal sealed class DeploymentCheck : IAsyncDisposable
 {
     private const int VanishKind = 62; // NIP-62
     private const int InboxRelaysKind = 10050;
@@ -38,7 +38,7 @@ internal sealed class Examination : IAsyncDisposable
     private HashSet<int> _nips = [];
     private string _group = "";
 
-    public Examination(DoctorOptions options, TimeProvider time)
+    public DeploymentCheck(DoctorOptions options, TimeProvider time)
     {
         (_options, _time) = (options, time);
         (_alice, _bob) = (new Identity(options.Relay, time, MarmotProfile.Mip), new Identity(options.Relay, time, MarmotProfile.Mip));

@@ -2,13 +2,14 @@ using System.Runtime.InteropServices;
 
 namespace Marmot.Relay.Turns;
 
-/// <summary>Who may use a core next: signature checks and queries take turns, one address after the other, so that a flood delays only itself.</summary>
+/// <summary>A fair scheduler: signature checks and queries take turns at the cores, one address after the other, so that an address with much work delays only
+/// itself.</summary>
 /// <remarks>
 /// As many turns as cores at a time, of which one address has all but one at most: who comes meanwhile finds a core that is free. Work is done
 /// in slices of at most about a millisecond: whoever holds a turn asks between two slices whether somebody waits, and goes to the end of the
 /// line if so. Within a lane first come, first served; the lanes go round. While nobody waits a turn costs one uncontended lock. Thread-safe.
 /// </remarks>
-internal sealed class WorkTurns
+internal sealed class FairScheduler
 {
     private readonly Lock _lock = new();
     private readonly Dictionary<long, Queue<TaskCompletionSource>> _lanes = [];
@@ -18,12 +19,12 @@ internal sealed class WorkTurns
     private int _free;
     private int _waiting;
 
-    public WorkTurns()
+    public FairScheduler()
         : this(Environment.ProcessorCount)
     {
     }
 
-    public WorkTurns(int turns)
+    public FairScheduler(int turns)
     {
         _free = turns;
         _maxOfAddress = Math.Max(1, turns - 1);
@@ -144,8 +145,8 @@ internal sealed class WorkTurns
     }
 }
 
-/// <summary>One connection's place at the <see cref="WorkTurns"/>; its read loop uses it for one thing after the other.</summary>
-internal sealed class WorkTurn(WorkTurns turns, long lane)
+/// <summary>One connection's place at the <see cref="FairScheduler"/>; its read loop uses it for one thing after the other.</summary>
+internal sealed class FairTurn(FairScheduler turns, long lane)
 {
     private bool _held;
 

@@ -75,7 +75,7 @@ public static class BlossomCommands
         {
             // Its lock is ours, so no server is at work on this folder. A bucket may have one, whose uploads under way are not ours to clear.
             await store.RecoverAsync(CancellationToken.None);
-            await app.Services.GetRequiredService<BlobService>().SettleAsync(CancellationToken.None);
+            await app.Services.GetRequiredService<BlobService>().SortOutSuspectsAsync(CancellationToken.None);
         }
 
         return await app.Services.GetRequiredService<StoreCommands>().RunAsync(line, streams, CancellationToken.None);

@@ -118,15 +118,15 @@ public sealed partial class DeletionDate(IDeletionPast past, TimeProvider time, 
 
     private static string InDays(TimeSpan span) => string.Create(CultureInfo.InvariantCulture, $"{span.TotalDays:F2} days");
 
-    [LoggerMessage(Level = LogLevel.Warning, Message =
+    [LoggerMessage(10, LogLevel.Warning,
         "the system date is {By} ahead of the time that passed: no event or blob is deleted for having ended or for its age by that date until it has stood "
             + "for {Hold}; check the clock")]
     private static partial void LogHeld(ILogger logger, string by, TimeSpan hold);
 
-    [LoggerMessage(Level = LogLevel.Warning, Message = "the system date has stood and is believed: deletions by date go on")]
+    [LoggerMessage(11, LogLevel.Warning, "the system date has stood and is believed: deletions by date go on")]
     private static partial void LogBelieved(ILogger logger);
 
-    [LoggerMessage(Level = LogLevel.Information, Message = "the system date was put right: nothing was deleted by the wrong one")]
+    [LoggerMessage(12, LogLevel.Information, "the system date was put right: nothing was deleted by the wrong one")]
     private static partial void LogPutRight(ILogger logger);
 }
 

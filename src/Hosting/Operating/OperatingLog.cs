@@ -5,9 +5,9 @@ namespace Marmot.Hosting.Operating;
 /// <summary>Lines of the operator's socket.</summary>
 internal static partial class OperatingLog
 {
-    [LoggerMessage(EventId = 310, Level = LogLevel.Warning, Message = "Operator's commands cannot reach this server while it runs: {Reason}")]
+    [LoggerMessage(310, LogLevel.Warning, "Operator's commands cannot reach this server while it runs: {Reason}")]
     public static partial void NoSocket(ILogger logger, string reason);
 
-    [LoggerMessage(EventId = 311, Level = LogLevel.Error, Message = "An operator's command failed")]
+    [LoggerMessage(311, LogLevel.Error, "An operator's command failed")]
     public static partial void CommandFailed(ILogger logger, Exception exception);
 }

@@ -5,9 +5,9 @@ namespace Marmot.Hosting.Redis;
 /// <summary>Every log line of the connection to Redis; none holds an address, a key or a value.</summary>
 internal static partial class RedisLog
 {
-    [LoggerMessage(1, LogLevel.Information, "Redis connected")]
+    [LoggerMessage(30, LogLevel.Information, "Redis connected")]
     public static partial void Connected(ILogger logger);
 
-    [LoggerMessage(3, LogLevel.Warning, "Redis is away: {Reason}")]
+    [LoggerMessage(31, LogLevel.Warning, "Redis is away: {Reason}")]
     public static partial void Away(ILogger logger, string reason);
 }

@@ -47,8 +47,10 @@ public readonly struct HostName : IEquatable<HostName>
     /// <summary>As it stands in a URL or a Host header: an IPv6 address in brackets.</summary>
     public string UrlText => Address?.AddressFamily == AddressFamily.InterNetworkV6 ? $"[{Text}]" : Text;
 
+    /// <summary>The same host.</summary>
     public static bool operator ==(HostName left, HostName right) => left.Equals(right);
 
+    /// <summary>Another host.</summary>
     public static bool operator !=(HostName left, HostName right) => !left.Equals(right);
 
     /// <summary>Reads a host without a port; an IPv6 address may stand in brackets.</summary>

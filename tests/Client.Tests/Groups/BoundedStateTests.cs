@@ -3,7 +3,6 @@ using Marmot.Client.Storage;
 using Marmot.Client.Tests.Support;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
-using Marmot.TestKit;
 
 namespace Marmot.Client.Tests.Groups;
 

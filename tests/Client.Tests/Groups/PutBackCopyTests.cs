@@ -1,7 +1,6 @@
 using Marmot.Client.Relays;
 using Marmot.Client.Storage;
 using Marmot.Client.Tests.Support;
-using Marmot.TestKit;
 
 namespace Marmot.Client.Tests.Groups;
 

@@ -16,7 +16,7 @@ internal sealed class SimClient
     private int _writesToLive = int.MaxValue;
     private bool _diesAfterWriting;
 
-    public SimClient(int index, SimNetwork network, SimClock clock)
+    public SimClient(int index, SimNetwork network, ManualClock clock)
     {
         (Index, _network, Clock) = (index, network, clock);
         Start(isNew: true);
@@ -26,7 +26,7 @@ internal sealed class SimClient
 
     public string Name => Index == 0 ? "alice" : $"m{Index}";
 
-    public SimClock Clock { get; }
+    public ManualClock Clock { get; }
 
     public MarmotClient Client { get; private set; } = null!;
 

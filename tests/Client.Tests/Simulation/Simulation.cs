@@ -41,7 +41,7 @@ internal sealed partial class Simulation
         {
             int skew = (dice.Next(-4, 5) * Phases) + (hasTies ? 0 : index * (Phases / 10));
             _clients.Add(new SimClient(index, _network,
-                new SimClock(DateTimeOffset.FromUnixTimeSeconds(1_790_000_000 / Phases * Phases), TimeSpan.FromSeconds(skew))));
+                new ManualClock(DateTimeOffset.FromUnixTimeSeconds((1_790_000_000 / Phases * Phases) + skew))));
         }
     }
 

@@ -1,5 +1,4 @@
 using Marmot.Client.Storage;
-using Marmot.TestKit;
 
 namespace Marmot.Client.Tests.Storage;
 

@@ -1,6 +1,5 @@
 using System.Security.Cryptography;
 using Marmot.Client.Storage;
-using Marmot.TestKit;
 using Marmot.TestKit.Disks;
 using Xunit.Abstractions;
 

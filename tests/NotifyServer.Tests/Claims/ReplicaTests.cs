@@ -4,7 +4,6 @@ using Marmot.NotifyServer.Claims;
 using Marmot.NotifyServer.Tests.Support;
 using Marmot.NotifyServer.Triggers;
 using Marmot.Protocol.Push;
-using Marmot.TestKit.Servers;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Marmot.NotifyServer.Tests.Claims;

@@ -126,7 +126,7 @@ internal static class SoakRun
     }
 
     // A relay that is just being dropped takes nothing; the other one has the trigger too.
-    private static async Task SendAsync(Support.TestRelay relay, Protocol.Events.NostrEvent trigger)
+    private static async Task SendAsync(TestRelay relay, Protocol.Events.NostrEvent trigger)
     {
         try
         {

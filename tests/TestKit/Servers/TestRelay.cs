@@ -9,7 +9,7 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 
-namespace Marmot.NotifyServer.Tests.Support;
+namespace Marmot.TestKit.Servers;
 
 /// <summary>When a relay sends its challenge (NIP-42).</summary>
 public enum ChallengeManner
@@ -28,7 +28,7 @@ public enum ChallengeManner
 }
 
 /// <summary>A relay that does what a test tells it, on a loopback port.</summary>
-internal sealed class TestRelay : IAsyncDisposable
+public sealed class TestRelay : IAsyncDisposable
 {
     private readonly WebApplication _app;
     private readonly ConcurrentDictionary<Guid, Client> _clients = new();

@@ -14,12 +14,14 @@ internal sealed class ManualClock(DateTimeOffset start, bool? steps = null) : Ti
     private long _setBy;
     private uint _readings;
 
+    /// <inheritdoc/>
     public override long TimestampFrequency => TimeSpan.TicksPerSecond;
 
     public override DateTimeOffset GetUtcNow() =>
         start.ToUniversalTime().AddTicks(Interlocked.Read(ref _elapsed) + Interlocked.Read(ref _setBy))
             .AddMinutes(_steps ? Minutes[Interlocked.Increment(ref _readings) % Minutes.Length] : 0);
 
+    /// <inheritdoc/>
     public override long GetTimestamp() => Interlocked.Read(ref _elapsed);
 
     /// <summary>Time goes by.</summary>

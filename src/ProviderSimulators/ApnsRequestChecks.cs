@@ -95,7 +95,10 @@ internal sealed partial class ApnsRequestChecks(ApnsSimulatorOptions options)
             {
                 warnings.Add("the payload has no aps dictionary");
             }
-            else if (type == BackgroundPush) WarnAboutBackground(aps, warnings);
+            else if (type == BackgroundPush)
+            {
+                WarnAboutBackground(aps, warnings);
+            }
         }
         catch (JsonException)
         {

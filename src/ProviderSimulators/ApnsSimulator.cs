@@ -302,7 +302,10 @@ public sealed class ApnsSimulator : IAsyncDisposable
                 {
                     await connection.GoAwayAsync(Http2Error.NoError, Reason("Shutdown"), exchange.StreamId - 2 < 0 ? 0 : exchange.StreamId - 2);
                 }
-                else await connection.ResetAsync(exchange, Http2Error.RefusedStream);
+                else
+                {
+                    await connection.ResetAsync(exchange, Http2Error.RefusedStream);
+                }
                 break;
         }
     }

@@ -115,7 +115,11 @@ internal static class FcmMessageChecks
         {
             if (entry.Value.ValueKind != JsonValueKind.String) return FcmErrors.OfField(path + "[0].value", "Invalid value at '" + path + "' (TYPE_STRING)");
             if (entry.Name is "" or "from" or "message_type" || entry.Name.StartsWith("google", StringComparison.Ordinal)
-                || entry.Name.StartsWith("gcm", StringComparison.Ordinal)) return FcmErrors.OfField(path, "Invalid data payload key: " + entry.Name);
+                || entry.Name.StartsWith("gcm", StringComparison.Ordinal))
+            {
+                return FcmErrors.OfField(path, "Invalid data payload key: " + entry.Name);
+            }
+
             size += Encoding.UTF8.GetByteCount(entry.Name) + Encoding.UTF8.GetByteCount(entry.Value.GetString()!);
         }
         return size > MaxDataBytes ? FcmErrors.OfField(path, "Android message is too big") : null;

@@ -173,8 +173,14 @@ public sealed class FcmSimulator : IAsyncDisposable
             return;
         }
         if (verdict.RetryAfter is not null) context.Response.Headers.RetryAfter = verdict.RetryAfter;
-        if (verdict.Body is not null) await WriteAsync(context, verdict.Status, verdict.Body, verdict.ContentType);
-        else if (verdict.Status != 200) await WriteAsync(context, verdict.Status, FcmTokenEndpoint.Error(verdict.Reason ?? "internal_failure", "scripted"));
+        if (verdict.Body is not null)
+        {
+            await WriteAsync(context, verdict.Status, verdict.Body, verdict.ContentType);
+        }
+        else if (verdict.Status != 200)
+        {
+            await WriteAsync(context, verdict.Status, FcmTokenEndpoint.Error(verdict.Reason ?? "internal_failure", "scripted"));
+        }
         else if (context.Request.Method != HttpMethods.Post || form is null)
         {
             await WriteAsync(context, 400, FcmTokenEndpoint.Error("invalid_request", "POST a form"));

@@ -53,7 +53,10 @@ internal sealed class SimArguments
                 continue;
             }
             var foreign = parsed.IsApns ? FcmOnly : ApnsOnly;
-            if (foreign.Contains(name)) mistakes.Add($"{name} is no option of {args[0]}");
+            if (foreign.Contains(name))
+            {
+                mistakes.Add($"{name} is no option of {args[0]}");
+            }
             else if (!Common.Contains(name) && !ApnsOnly.Contains(name) && !FcmOnly.Contains(name))
             {
                 mistakes.Add($"unknown option {name}");

@@ -57,9 +57,9 @@ internal sealed class ProposalList : IDisposable
 
             (result.Rules, needsMore) = (changed, true);
         }
-        foreach (var p in proposals) if (p.Proposal is UpdateProposal update)
+        foreach (var p in proposals)
         {
-            result.ApplyUpdate(epoch, update.Leaf, (int)p.Sender.Index, p.OwnUpdateKey, rules);
+            if (p.Proposal is UpdateProposal update) result.ApplyUpdate(epoch, update.Leaf, (int)p.Sender.Index, p.OwnUpdateKey, rules);
         }
 
         foreach (var p in proposals) result.ApplyRemove(p);

@@ -109,8 +109,8 @@ internal sealed partial class RatchetTree
         {
             if (i < batches)
             {
-                foreach (var (index, parent) in parents.AsSpan(i * ParentsPerItem,
-                    Math.Min(ParentsPerItem, parents.Length - (i * ParentsPerItem)))) CheckParent((2 * index) + 1, parent);
+                var count = Math.Min(ParentsPerItem, parents.Length - (i * ParentsPerItem));
+                foreach (var (index, parent) in parents.AsSpan(i * ParentsPerItem, count)) CheckParent((2 * index) + 1, parent);
                 return;
             }
             var (at, leaf) = members[i - batches];

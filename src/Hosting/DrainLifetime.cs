@@ -8,8 +8,8 @@ namespace Marmot.Hosting;
 
 /// <summary>
 /// Stops in two steps. On SIGTERM <c>/readyz</c> says no at once while everything goes on working for <see cref="PublicOptions.DrainDelay"/>, so that a load
-/// balancer sends nobody new to a closing door; only then the servers close their connections and drain, for <see cref="PublicOptions.StopTimeout"/> at most. Ctrl-C skips
-/// the delay, a second signal the rest. Whatever then still hangs, the process ends with exit code 0 soon after.
+/// balancer sends nobody new to a closing door; only then the servers close their connections and drain, for <see cref="PublicOptions.StopTimeout"/> at most.
+/// Ctrl-C skips the delay, a second signal the rest. Whatever then still hangs, the process ends with exit code 0 soon after.
 /// </summary>
 public sealed class DrainLifetime(IHostApplicationLifetime lifetime, IOptions<PublicOptions> options, TimeProvider time, StopSignals signals)
     : IHostLifetime, IHealthPart, IDisposable

@@ -2,6 +2,7 @@ using Marmot.NotifyServer.Dispatch;
 using Marmot.NotifyServer.Inbox;
 using Marmot.NotifyServer.Providers;
 using Marmot.NotifyServer.Triggers;
+using Marmot.Protocol.Events;
 using Marmot.Protocol.Push;
 using Marmot.Protocol.RelayClient;
 
@@ -86,6 +87,20 @@ internal static class NotifyLabels
         RelayState.AuthRefused => "auth-refused",
         RelayState.Closed => "closed",
         _ => "refused",
+    };
+
+    public static string Label(this RelayChange change) => change switch
+    {
+        RelayChange.EoseMissing => "eose-missing",
+        _ => "limits-read",
+    };
+
+    public static string Label(this InboxListOutcome outcome) => outcome.State switch
+    {
+        InboxListState.Published => "published",
+        InboxListState.Present => "present",
+        InboxListState.NoAnswer => "no-answer",
+        _ => outcome.Prefix.Label(),
     };
 
     public static string Label(this TokenDialect dialect) => dialect switch

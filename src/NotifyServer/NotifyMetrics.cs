@@ -4,6 +4,7 @@ using Marmot.NotifyServer.Dispatch;
 using Marmot.NotifyServer.Inbox;
 using Marmot.NotifyServer.Providers;
 using Marmot.NotifyServer.Triggers;
+using Marmot.Protocol.Events;
 using Marmot.Protocol.Push;
 using Marmot.Protocol.RelayClient;
 
@@ -120,17 +121,17 @@ internal sealed class NotifyMetrics : IDisposable
     public void Operations(string relay, int count) => _operations.Add(count, new KeyValuePair<string, object?>("relay", relay));
 
     /// <summary>What happened beside the states.</summary>
-    public void RelayChange(string relay, string change) => _relay.Add(1, new("relay", relay), new("state", change));
+    public void RelayChange(string relay, RelayChange change) => _relay.Add(1, new("relay", relay), new("state", change.Label()));
 
     public void RelayState(string relay, RelayState state) => _relay.Add(1, new("relay", relay), new("state", state.Label()));
 
-    public void RelayClosed(string relay, string prefix) => _closed.Add(1, new("relay", relay), new("prefix", prefix));
+    public void RelayClosed(string relay, RejectPrefix prefix) => _closed.Add(1, new("relay", relay), new("prefix", prefix.Label()));
 
-    public void RelayAuth(string relay, string outcome) => _auth.Add(1, new("relay", relay), new("outcome", outcome));
+    public void RelayAuth(string relay, bool accepted) => _auth.Add(1, new("relay", relay), new("outcome", accepted ? "accepted" : "refused"));
 
-    public void InboxList(string relay, string outcome) => _lists.Add(1, new("relay", relay), new("outcome", outcome));
+    public void InboxList(string relay, InboxListOutcome outcome) => _lists.Add(1, new("relay", relay), new("outcome", outcome.Label()));
 
-    public void Reload(string outcome) => _reloads.Add(1, new KeyValuePair<string, object?>("outcome", outcome));
+    public void Reload(bool taken) => _reloads.Add(1, new KeyValuePair<string, object?>("outcome", taken ? "done" : "refused"));
 
     public void Canary(string relay, CanaryOutcome outcome) => _canaries.Add(1, new("relay", relay), new("outcome", outcome.Label()));
 

@@ -32,7 +32,7 @@ public sealed class NotifyOptions
     /// <summary>Listen for ephemeral gift wraps too (NIP-59, kind 21059). Default: false, since Marmot names 1059 only.</summary>
     public bool AcceptEphemeralWraps { get; set; }
 
-    /// <summary>How long a hint is worth delivering; retries end then and the provider is told the same. Default: 3 min, 10 s to 1 h (push.md U9).</summary>
+    /// <summary>How long a hint is worth delivering; retries end then and the provider is told the same. Default: 3 min, 10 s to 1 h.</summary>
     public TimeSpan HintLifetime { get; set; } = TimeSpan.FromMinutes(3);
 
     /// <summary>Further hints for the same device inside this window are merged into one push at its end. Default: 2 s, 0 to 1 min; zero turns it

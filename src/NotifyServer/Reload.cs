@@ -113,7 +113,7 @@ internal sealed class ReloadLoop
             }
 
             var (taken, left) = _service.Apply(fresh);
-            _metrics.Reload("done");
+            _metrics.Reload(taken: true);
             NotifyLog.Reloaded(_logger, string.Join(", ", taken));
             if (left.Count > 0)
             {
@@ -122,17 +122,17 @@ internal sealed class ReloadLoop
         }
         catch (OptionsValidationException e)
         {
-            _metrics.Reload("refused");
+            _metrics.Reload(taken: false);
             NotifyLog.ReloadRefused(_logger, string.Join("; ", e.Failures));
         }
         catch (InvalidDataException e)
         {
-            _metrics.Reload("refused");
+            _metrics.Reload(taken: false);
             NotifyLog.ReloadRefused(_logger, e.Message); // ours: names the file, quotes nothing
         }
         catch (Exception e)
         {
-            _metrics.Reload("refused");
+            _metrics.Reload(taken: false);
             NotifyLog.ReloadRefused(_logger, e.GetType().Name); // the framework's text may quote the settings file
         }
     }

@@ -58,7 +58,7 @@ internal static class TestTrigger
                 result = await connection.PublishAsync(wrap, deadline.Token);
             }
 
-            await output.WriteLineAsync(result.Accepted ? $"sent {wrap.Id}" : $"the relay refused it: {result.Prefix}");
+            await output.WriteLineAsync(result.Accepted ? $"sent {wrap.Id}" : $"the relay refused it: {result.Prefix.Label()}");
             if (!result.Accepted)
             {
                 return 1;
@@ -205,7 +205,7 @@ internal static class TestTrigger
             // The calls below say all that matters here.
         }
 
-        public void OnClosed(string prefix, TimeSpan pause)
+        public void OnClosed(RejectPrefix prefix, TimeSpan pause)
         {
             // Nothing is subscribed.
         }

@@ -42,9 +42,9 @@ internal static class Rejections
     public static readonly RejectReason NotReached = RejectReason.Error("the relay's database has not been reached yet");
     public static readonly RejectReason StoreFailed = RejectReason.Error("the store could not be read");
     public static readonly RejectReason TooWide = RejectReason.Blocked("the filter makes the relay look at too much; narrow it by id, author, tag or time");
-    public static readonly RejectReason NoSearch = new("unsupported", "search is not offered (NIP-50)");
+    public static readonly RejectReason NoSearch = new(RejectPrefix.Unsupported, "search is not offered (NIP-50)");
     public static readonly RejectReason TooManyToSync = RejectReason.Blocked("too many events for one reconciliation; narrow the filter by time");
-    public static readonly RejectReason SyncClosed = new("closed", "this reconciliation is not open");
+    public static readonly RejectReason SyncClosed = new(RejectPrefix.Closed, "this reconciliation is not open");
     public static readonly RejectReason BadSyncMessage = RejectReason.Invalid("not a negentropy message of version 1");
     public static readonly RejectReason ShuttingDown = RejectReason.Error("the relay is shutting down");
 }

@@ -53,7 +53,7 @@ internal sealed class RelayMetrics : IDisposable
 
     public void Delivered(int count) => _delivered.Add(count);
 
-    public void Refused(string prefix) => _refused.Add(1, new KeyValuePair<string, object?>("reason", prefix));
+    public void Refused(RejectPrefix prefix) => _refused.Add(1, new KeyValuePair<string, object?>("reason", prefix.Label()));
 
     public void CaughtUp(int count) => _caughtUp.Add(count);
 

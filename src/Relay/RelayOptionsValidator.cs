@@ -1,5 +1,6 @@
 using System.Globalization;
 using Marmot.Protocol.Encoding;
+using Marmot.Protocol.Events;
 using Marmot.Relay.Storage;
 using Microsoft.Extensions.Options;
 

@@ -40,7 +40,8 @@ public partial class LogTableTests
     private static IEnumerable<(string Name, string Code)> Sources()
     {
         var src = Path.Combine(Repository.Root, "src") + Path.DirectorySeparatorChar;
-        return Repository.Files("*.cs").Where(file => file.StartsWith(src, StringComparison.Ordinal)).Select(file => (file[src.Length..], File.ReadAllText(file)));
+        return Repository.Files("*.cs").Where(file => file.StartsWith(src, StringComparison.Ordinal))
+            .Select(file => (file[src.Length..], File.ReadAllText(file)));
     }
 
     [GeneratedRegex(@"\[LoggerMessage\((\d+), LogLevel\.(\w+),(.*?)\)\]\r?$", RegexOptions.Multiline | RegexOptions.Singleline)]

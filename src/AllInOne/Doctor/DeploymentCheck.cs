@@ -22,8 +22,8 @@ namespace Marmot.AllInOne.Doctor;
 /// <summary>The steps of <c>doctor</c> in their order; a step that needs a failed one is skipped.</summary>
 internal sealed class DeploymentCheck : IAsyncDisposable
 {
-    private const int VanishKind = 62; // NIP-62
-    private const int InboxRelaysKind = 10050;
+    private const int VanishKind = EventKinds.Vanish;
+    private const int InboxRelaysKind = EventKinds.InboxRelays;
 
     private static readonly TimeSpan StepTimeout = TimeSpan.FromSeconds(30);
 
@@ -138,7 +138,7 @@ internal sealed class DeploymentCheck : IAsyncDisposable
         if (!own.Complete)
         {
             // The mistake seen most: asked under a name that is not the relay's own, whose signatures it then refuses.
-            throw new DoctorFinding(own.Message.StartsWith("auth-required:", StringComparison.Ordinal)
+            throw new DoctorFinding(RejectPrefixes.Of(own.Message) == RejectPrefix.AuthRequired
                 ? $"it does not take the authentication; is {Relay} the URL that its Public:Origin names? It says: {own.Message}"
                 : own.Message);
         }

@@ -12,7 +12,7 @@ namespace Marmot.Blossom.Endpoints;
 /// judged.</summary>
 internal sealed class ReportEndpoint(UploadPolicy policy, ReportFile reports, IOptions<BlossomOptions> options)
 {
-    private const int ReportKind = 1984; // NIP-56
+    private const int ReportKind = EventKinds.Report;
 
     public async Task<Refusal?> PutAsync(HttpContext context)
     {

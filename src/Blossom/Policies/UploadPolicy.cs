@@ -7,6 +7,7 @@ using Marmot.Hosting.Callers;
 using Marmot.Hosting.Moderating;
 using Marmot.Protocol.Auth;
 using Marmot.Protocol.Encoding;
+using Marmot.Protocol.Events;
 using Microsoft.Extensions.Options;
 
 namespace Marmot.Blossom.Policies;
@@ -100,7 +101,7 @@ internal sealed class UploadPolicy
 
         // An undeclared length counts as large: otherwise chunked encoding would be the way around.
         if (_options.WorkBits > 0 && (length ?? long.MaxValue) > _options.WorkAboveBytes
-            && ProofOfWork.BitsOf(token.Event) < _options.WorkBits)
+            && Math.Min(ProofOfWork.ReadTarget(token.Event) ?? 0, ProofOfWork.LeadingZeroBits(token.Event.Id)) < _options.WorkBits)
         {
             return Refusal.Work(_options.WorkBits);
         }

@@ -58,8 +58,8 @@ internal sealed partial class GroupSession
         : _record.Pending is { } pending && EventDates.InReason(pending.CreatedAt, Now) > 0 ? TimeSpan.FromSeconds(Math.Max(0, Now - pending.CreatedAt))
         : TimeSpan.MaxValue;
 
-    /// <summary>Puts the own commit in force after a relay took it. <paramref name="queueWelcomes"/> makes the Welcomes' outbox entries, which are stored in the same
-    /// batch.</summary>
+    /// <summary>Puts the own commit in force after a relay took it. <paramref name="queueWelcomes"/> makes the Welcomes' outbox entries, which are stored in
+    /// the same batch.</summary>
     public void ConfirmCommit(Action<StoreBatch, MlsMessage, IReadOnlyList<Invitee>> queueWelcomes)
     {
         var batch = new StoreBatch();

@@ -9,10 +9,10 @@ namespace Marmot.Client.Profiles;
 public static class ProfileDetector
 {
     /// <summary>Kind of a key package event that is replaced by its <c>d</c> tag.</summary>
-    public const int KeyPackageKind = 30443;
+    public const int KeyPackageKind = EventKinds.KeyPackage;
 
     /// <summary>Kind of a key package event of the first generation, still published beside the other by some.</summary>
-    public const int LegacyKeyPackageKind = 443;
+    public const int LegacyKeyPackageKind = EventKinds.LegacyKeyPackage;
 
     /// <summary>How errors name the generation that is recognised and refused.</summary>
     internal const string AdoptedName = "the adopted Marmot protocol (P3, July 2026), which this account does not speak";

@@ -21,13 +21,13 @@ public sealed record GossipToken(byte[] Token, Bytes32 Server, string RelayHint,
 public static class TokenGossip
 {
     /// <summary>A member's own tokens; they replace what he told before.</summary>
-    public const int UpdateKind = 447;
+    public const int UpdateKind = EventKinds.PushTokenUpdate;
 
     /// <summary>What a member knows of others, in answer to a 447.</summary>
-    public const int ListKind = 448;
+    public const int ListKind = EventKinds.PushTokenList;
 
     /// <summary>A member takes his tokens back.</summary>
-    public const int RemovalKind = 449;
+    public const int RemovalKind = EventKinds.PushTokenRemoval;
 
     private const string TokenTag = "token";
 

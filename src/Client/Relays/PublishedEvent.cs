@@ -1,4 +1,5 @@
 using Marmot.Protocol.Encoding;
+using Marmot.Protocol.Events;
 
 namespace Marmot.Client.Relays;
 
@@ -18,7 +19,7 @@ public sealed record PublishedEvent(Bytes32 EventId, int Kind, long CreatedAt, I
     /// <summary>True when every relay said no in words that asking again will not change (NIP-01).</summary>
     public bool IsRefusedForGood =>
         Replies.All(reply => reply.Answer == RelayAnswer.Refused
-            && (reply.Message.StartsWith("invalid:", StringComparison.Ordinal) || reply.Message.StartsWith("blocked:", StringComparison.Ordinal)));
+        && RejectPrefixes.Of(reply.Message) is RejectPrefix.Invalid or RejectPrefix.Blocked);
 
     /// <summary>The relays' words, for an error message.</summary>
     public string Reasons => Replies.Count == 0 ? "no relay is known" : string.Join("; ", Replies.Select(reply => $"{reply.Relay}: {reply.Message}"));

@@ -22,7 +22,7 @@ internal sealed class RelayLink(string relay, SecretKey? account, RelayNetworkOp
     private bool _disposed;
 
     /// <summary>True for <c>auth-required:</c>.</summary>
-    internal static bool WantsAuth(string message) => message.StartsWith(RejectPrefix.AuthRequired, StringComparison.Ordinal);
+    internal static bool WantsAuth(string message) => message.StartsWith(RejectPrefix.AuthRequired.Label(), StringComparison.Ordinal);
 
     public async Task<RelayReply> PublishAsync(NostrEvent evt, CancellationToken cancellationToken)
     {

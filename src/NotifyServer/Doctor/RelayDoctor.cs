@@ -69,7 +69,7 @@ internal static class RelayDoctor
                 var sent = await connection.PublishAsync(flight.Wrap, token);
                 if (!sent.Accepted)
                 {
-                    return (DoctorVerdict.Warning, $"takes no trigger of ours: {sent.Prefix}");
+                    return (DoctorVerdict.Warning, $"takes no trigger of ours: {sent.Prefix.Label()}");
                 }
 
                 await flight.Arrival.Task.WaitAsync(token);
@@ -99,7 +99,7 @@ internal static class RelayDoctor
             }
         }
 
-        public void OnClosed(string prefix, TimeSpan pause)
+        public void OnClosed(RejectPrefix prefix, TimeSpan pause)
         {
             // The state says it.
         }

@@ -66,7 +66,7 @@ internal sealed class CanaryLoop(InboxContext context, RelayConnection connectio
             if (!result.Accepted)
             {
                 context.Metrics.Canary(relay, CanaryOutcome.Refused);
-                NotifyLog.CanaryRefused(context.Logger, relay, app, result.Prefix);
+                NotifyLog.CanaryRefused(context.Logger, relay, app, result.Prefix.Label());
                 return;
             }
 

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Marmot.Hosting.Callers;
 using Marmot.Protocol.Keys;
 
 namespace Marmot.NotifyServer.Inbox;
@@ -14,15 +15,13 @@ internal sealed class EcBudget
 
     private readonly Lock _gate = new();
     private readonly TimeProvider _time;
-    private double _available;
-    private long _updated;
+    private TokenBucket _bucket;
 
     public EcBudget(int operationsPerSecond, TimeProvider time)
     {
         OperationsPerSecond = operationsPerSecond;
         _time = time;
-        _updated = time.GetTimestamp();
-        _available = operationsPerSecond;
+        Refill();
     }
 
     public int OperationsPerSecond { get; private set; }
@@ -34,7 +33,7 @@ internal sealed class EcBudget
         {
             Refill();
             OperationsPerSecond = operationsPerSecond;
-            _available = Math.Min(_available, operationsPerSecond);
+            Refill();
         }
     }
 
@@ -67,7 +66,7 @@ internal sealed class EcBudget
         lock (_gate)
         {
             Refill();
-            return _available > 0 ? TimeSpan.Zero : TimeSpan.FromSeconds((1 - _available) / OperationsPerSecond);
+            return _bucket.Left > 0 ? TimeSpan.Zero : TimeSpan.FromSeconds((1 - _bucket.Left) / OperationsPerSecond);
         }
     }
 
@@ -77,14 +76,10 @@ internal sealed class EcBudget
         lock (_gate)
         {
             Refill();
-            _available -= operations;
+            _bucket.Left -= operations;
         }
     }
 
-    private void Refill()
-    {
-        var now = _time.GetTimestamp();
-        _available = Math.Min(OperationsPerSecond, _available + (_time.GetElapsedTime(_updated, now).TotalSeconds * OperationsPerSecond));
-        _updated = now;
-    }
+    // A second's worth may be used at once.
+    private void Refill() => _bucket.Refill(_time, OperationsPerSecond, OperationsPerSecond);
 }

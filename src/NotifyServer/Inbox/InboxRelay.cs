@@ -13,12 +13,9 @@ namespace Marmot.NotifyServer.Inbox;
 /// <remarks>One socket a key, because some relays authenticate only one key on a socket.</remarks>
 internal sealed class InboxRelay : IRelayConnectionObserver, IDisposable
 {
-    private const int AuthorListKind = 10050; // NIP-17, inbox relays
+    private const int AuthorListKind = EventKinds.InboxRelays;
     // The longer a relay has been away the longer it may take to notice that it is back, but by a share of that time only.
     internal const double ReconnectGrowth = 1.25;
-    private const string Published = "published";
-    private const string Present = "present";
-    private const string NoAnswer = "no-answer";
     private static readonly TimeSpan Reassert = TimeSpan.FromDays(1);
     private static readonly TimeSpan LimitsLifetime = TimeSpan.FromHours(1);
 
@@ -125,18 +122,18 @@ internal sealed class InboxRelay : IRelayConnectionObserver, IDisposable
         }
     }
 
-    public void OnClosed(string prefix, TimeSpan pause)
+    public void OnClosed(RejectPrefix prefix, TimeSpan pause)
     {
         _context.Metrics.RelayClosed(Name, prefix);
         if (prefix != RejectPrefix.AuthRequired)
         {
-            NotifyLog.RelayClosed(_context.Logger, Name, App.Name, prefix, pause);
+            NotifyLog.RelayClosed(_context.Logger, Name, App.Name, prefix.Label(), pause);
         }
     }
 
     public void OnAuth(bool accepted)
     {
-        _context.Metrics.RelayAuth(Name, accepted ? "accepted" : "refused");
+        _context.Metrics.RelayAuth(Name, accepted);
         if (!accepted)
         {
             NotifyLog.RelayAuthRefused(_context.Logger, Name, App.Name);
@@ -145,7 +142,7 @@ internal sealed class InboxRelay : IRelayConnectionObserver, IDisposable
 
     public void OnEoseMissing()
     {
-        _context.Metrics.RelayChange(Name, "eose-missing");
+        _context.Metrics.RelayChange(Name, RelayChange.EoseMissing);
         NotifyLog.RelayWithoutEose(_context.Logger, Name, App.Name, _context.Options.EoseTimeout);
     }
 
@@ -175,7 +172,7 @@ internal sealed class InboxRelay : IRelayConnectionObserver, IDisposable
     private async Task KeepListedAsync(CancellationToken cancellationToken)
     {
         var pause = _context.Options.InboxListInterval;
-        string last = "";
+        InboxListOutcome? last = null;
         try
         {
             while (true)
@@ -191,16 +188,16 @@ internal sealed class InboxRelay : IRelayConnectionObserver, IDisposable
                 }
 
                 var outcome = await AssertListAsync(isNew, cancellationToken);
-                IsListed = outcome is Published or Present || (outcome == NoAnswer && IsListed);
+                IsListed = outcome.State is InboxListState.Published or InboxListState.Present || (outcome.State == InboxListState.NoAnswer && IsListed);
                 _context.Metrics.InboxList(Name, outcome);
-                if (outcome != last || outcome == Published)
+                if (outcome != last || outcome.State == InboxListState.Published)
                 {
-                    NotifyLog.InboxList(_context.Logger, Name, App.Name, outcome);
+                    NotifyLog.InboxList(_context.Logger, Name, App.Name, outcome.Label());
                 }
 
                 // A relay that takes the list and does not keep it gets it ever more seldom.
                 last = outcome;
-                pause = outcome == Published && !isNew ? Min(pause * 2, Reassert) : _context.Options.InboxListInterval;
+                pause = outcome.State == InboxListState.Published && !isNew ? Min(pause * 2, Reassert) : _context.Options.InboxListInterval;
             }
         }
         catch (OperationCanceledException)
@@ -232,21 +229,21 @@ internal sealed class InboxRelay : IRelayConnectionObserver, IDisposable
         }
 
         Limits = limits;
-        _context.Metrics.RelayChange(Name, "limits-read");
+        _context.Metrics.RelayChange(Name, RelayChange.LimitsRead);
     }
 
     /// <summary>Publishes kind 10050 unless the newest on the relay already says the same.</summary>
     /// <param name="isNew">True on a new connection: then it is published also to a relay that gives no answer.</param>
     /// <param name="cancellationToken">Gives up.</param>
-    /// <returns>What became of it, or the prefix of the refusal.</returns>
-    private async Task<string> AssertListAsync(bool isNew, CancellationToken cancellationToken)
+    /// <returns>What became of it.</returns>
+    private async Task<InboxListOutcome> AssertListAsync(bool isNew, CancellationToken cancellationToken)
     {
         var wanted = _context.AnnouncedRelays;
         var filter = new Filter { Kinds = [AuthorListKind], Authors = [_key.PublicKey], Limit = 1 };
         var stored = await _connection.TryQueryAsync(filter, cancellationToken);
         if (stored is null && !isNew)
         {
-            return NoAnswer;
+            return new InboxListOutcome(InboxListState.NoAnswer);
         }
 
         var newest = (stored ?? [])
@@ -259,7 +256,7 @@ internal sealed class InboxRelay : IRelayConnectionObserver, IDisposable
                 .ToHashSet(StringComparer.Ordinal);
             if (listed.SetEquals(wanted.Select(RelayUrl.Normalise)))
             {
-                return Present;
+                return new InboxListOutcome(InboxListState.Present);
             }
         }
 
@@ -267,6 +264,6 @@ internal sealed class InboxRelay : IRelayConnectionObserver, IDisposable
         var createdAt = Math.Max(now, (newest?.CreatedAt ?? 0) + 1);
         var list = NostrEvent.Create(_key, AuthorListKind, [.. wanted.Select(url => new[] { "relay", url })], string.Empty, createdAt);
         var result = await _connection.PublishAsync(list, cancellationToken);
-        return result.Accepted ? Published : result.Prefix;
+        return result.Accepted ? new InboxListOutcome(InboxListState.Published) : new InboxListOutcome(InboxListState.Refused, result.Prefix);
     }
 }

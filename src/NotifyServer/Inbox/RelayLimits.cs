@@ -16,7 +16,7 @@ internal readonly record struct RelayLimit(string Name, string Warning);
 /// <remarks>Nothing of the relay's own text is kept: it goes to logs and metrics only as our words and its numbers.</remarks>
 internal static class RelayLimits
 {
-    // push.md, section 3: a full marmot-push-v1 trigger is an event of 109,741 bytes with a content of 109,228 characters.
+    // A full marmot-push-v1 trigger is an event of 109,741 bytes with a content of 109,228 characters.
     private const long NeededMessageBytes = 131_072;
     private const long NeededContentLength = 109_300;
     private const long NeededBackdateSeconds = 172_800; // NIP-59 dates wraps up to two days back

@@ -86,7 +86,7 @@ public enum BlossomAuthVerdict
 public sealed class BlossomAuth
 {
     /// <summary>Kind of the token event.</summary>
-    public const int Kind = 24242;
+    public const int Kind = EventKinds.BlossomAuth;
 
     private readonly List<Bytes32> _hashes;
 

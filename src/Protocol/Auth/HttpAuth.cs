@@ -54,7 +54,7 @@ public enum HttpAuthVerdict
 public static class HttpAuth
 {
     /// <summary>Kind of the authorisation event.</summary>
-    public const int Kind = 27235;
+    public const int Kind = EventKinds.HttpAuth;
 
     /// <summary>Checks an Authorization header, cheap rules first, the signature last.</summary>
     /// <param name="header">The header's value, empty when absent.</param>

@@ -38,7 +38,7 @@ public enum RelayAuthVerdict
 public static class RelayAuth
 {
     /// <summary>Kind of the AUTH event.</summary>
-    public const int Kind = 22242;
+    public const int Kind = EventKinds.RelayAuth;
 
     /// <summary>A challenge for one connection: 128 random bits as hex.</summary>
     public static string CreateChallenge() => RandomNumberGenerator.GetHexString(32, lowercase: true);

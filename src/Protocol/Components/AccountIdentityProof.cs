@@ -15,7 +15,7 @@ namespace Marmot.Protocol.Components;
 public sealed class AccountIdentityProof
 {
     /// <summary>Kind of the event that is signed and never published.</summary>
-    public const int Kind = 450;
+    public const int Kind = EventKinds.AccountIdentityProof;
 
     /// <summary>Length of the body in bytes.</summary>
     public const int Size = Bytes32.Size + sizeof(ulong) + SignatureSize;

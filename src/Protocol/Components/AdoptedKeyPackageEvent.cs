@@ -15,7 +15,7 @@ namespace Marmot.Protocol.Components;
 public sealed class AdoptedKeyPackageEvent
 {
     /// <summary>The kind.</summary>
-    public const int Kind = 30443;
+    public const int Kind = EventKinds.KeyPackage;
 
     /// <summary>Longest lifetime of a key package in seconds: 84 days and an hour.</summary>
     public const long MaxLifetimeSeconds = 7_261_200;

@@ -12,13 +12,13 @@ namespace Marmot.Protocol.Components;
 public static class PushGossip
 {
     /// <summary>Own tokens.</summary>
-    public const int UpdateKind = 447;
+    public const int UpdateKind = EventKinds.PushTokenUpdate;
 
     /// <summary>All tokens a member knows.</summary>
-    public const int ListKind = 448;
+    public const int ListKind = EventKinds.PushTokenList;
 
     /// <summary>Removals.</summary>
-    public const int RemovalKind = 449;
+    public const int RemovalKind = EventKinds.PushTokenRemoval;
 
     /// <summary>Most entries of one event; more make all of it invalid.</summary>
     public const int MaxEntries = 32;

@@ -25,7 +25,7 @@ public readonly record struct PushTokenKey(Bytes32 Member, uint LeafIndex, Devic
 public sealed record PushTokenEntry
 {
     /// <summary>Kind of the event that is signed and never published.</summary>
-    public const int ProofKind = 451;
+    public const int ProofKind = EventKinds.PushTokenProof;
 
     /// <summary>An entry dated further ahead of the reader's clock than this is refused; milliseconds.</summary>
     public const long MaxFutureMilliseconds = 3_600_000;

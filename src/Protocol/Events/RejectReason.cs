@@ -3,10 +3,13 @@ namespace Marmot.Protocol.Events;
 /// <summary>Why something was refused: a machine-readable prefix and a text for people (NIP-01, OK and CLOSED).</summary>
 /// <remarks>The wire form is made by <see cref="ToString"/> and nowhere else. Texts are constants or name a rule; they never repeat what the sender
 /// wrote.</remarks>
-/// <param name="Prefix">One of the NIP-01 prefixes in <see cref="RejectPrefix"/>.</param>
+/// <param name="Prefix">The machine-readable part; <see cref="RejectPrefix.None"/> for a text that has none.</param>
 /// <param name="Text">One sentence without the prefix.</param>
-public readonly record struct RejectReason(string Prefix, string Text)
+public readonly record struct RejectReason(RejectPrefix Prefix, string Text)
 {
+    /// <summary>True for the default value: nothing was refused.</summary>
+    public bool IsNone => Text is null;
+
     /// <summary>The input breaks a rule of the protocol.</summary>
     public static RejectReason Invalid(string text) => new(RejectPrefix.Invalid, text);
 
@@ -35,36 +38,5 @@ public readonly record struct RejectReason(string Prefix, string Text)
     public static RejectReason Error(string text) => new(RejectPrefix.Error, text);
 
     /// <summary>The wire form, <c>prefix: text</c>; empty for the default value.</summary>
-    public override string ToString() => Prefix is null ? string.Empty : $"{Prefix}: {Text}";
-}
-
-/// <summary>The machine-readable prefixes of NIP-01 and NIP-42.</summary>
-public static class RejectPrefix
-{
-    /// <summary>The relay has this event already.</summary>
-    public const string Duplicate = "duplicate";
-
-    /// <summary>More proof of work is wanted.</summary>
-    public const string ProofOfWork = "pow";
-
-    /// <summary>Refused by a block list.</summary>
-    public const string Blocked = "blocked";
-
-    /// <summary>Refused by a rate limit.</summary>
-    public const string RateLimited = "rate-limited";
-
-    /// <summary>Breaks a rule of the protocol.</summary>
-    public const string Invalid = "invalid";
-
-    /// <summary>Not allowed for this key.</summary>
-    public const string Restricted = "restricted";
-
-    /// <summary>Nobody is listening.</summary>
-    public const string Mute = "mute";
-
-    /// <summary>The relay's own trouble.</summary>
-    public const string Error = "error";
-
-    /// <summary>Authenticate first (NIP-42).</summary>
-    public const string AuthRequired = "auth-required";
+    public override string ToString() => Prefix == RejectPrefix.None ? Text ?? string.Empty : $"{Prefix.Label()}: {Text}";
 }

@@ -12,13 +12,13 @@ namespace Marmot.Protocol.GiftWraps;
 public static class GiftWrap
 {
     /// <summary>Kind of a gift wrap.</summary>
-    public const int Kind = 1059;
+    public const int Kind = EventKinds.GiftWrap;
 
     /// <summary>Kind of a gift wrap that relays pass on without storing it.</summary>
-    public const int EphemeralKind = 21059;
+    public const int EphemeralKind = EventKinds.EphemeralGiftWrap;
 
     /// <summary>Kind of a seal.</summary>
-    public const int SealKind = 13;
+    public const int SealKind = EventKinds.Seal;
 
     /// <summary>How far back seal and wrap may be dated, in seconds: two days. Subscribers must look back this far.</summary>
     public const int MaxBackdateSeconds = 2 * 24 * 60 * 60;

@@ -17,7 +17,7 @@ namespace Marmot.Protocol.Groups;
 public sealed class GroupEvent
 {
     /// <summary>Kind of a group event.</summary>
-    public const int Kind = 445;
+    public const int Kind = EventKinds.GroupEvent;
 
     /// <summary>Length of the sealing key in bytes.</summary>
     public const int KeySize = Sodium.KeySize;

@@ -14,7 +14,7 @@ namespace Marmot.Protocol.Push;
 public readonly ref struct Trigger
 {
     /// <summary>Kind of the rumor.</summary>
-    public const int Kind = 446;
+    public const int Kind = EventKinds.PushTrigger;
 
     /// <summary>Bytes of buffer that holds any trigger: 100 tokens of 1,084 bytes.</summary>
     public const int MaxContentSize = 100 * TokenDialects.MaxTokenSize;

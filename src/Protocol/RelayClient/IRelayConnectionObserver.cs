@@ -39,9 +39,9 @@ public interface IRelayConnectionObserver
     void OnState(RelayState state);
 
     /// <summary>The relay closed the subscription.</summary>
-    /// <param name="prefix">A prefix of NIP-01, or <c>none</c>; never other text of the relay.</param>
+    /// <param name="prefix">Why; never the relay's own text.</param>
     /// <param name="pause">Time until the next REQ.</param>
-    void OnClosed(string prefix, TimeSpan pause);
+    void OnClosed(RejectPrefix prefix, TimeSpan pause);
 
     /// <summary>The answer to an authentication.</summary>
     void OnAuth(bool accepted);
@@ -55,13 +55,13 @@ public interface IRelayConnectionObserver
 
 /// <summary>A relay's answer to a published event.</summary>
 /// <param name="Accepted">OK true.</param>
-/// <param name="Prefix">A prefix of NIP-01, <c>timeout</c>, <c>disconnected</c> or <c>none</c>.</param>
+/// <param name="Prefix">Why not; also that no answer came.</param>
 /// <param name="Text">The relay's own words: for the one who published, not for metrics and logs.</param>
-public readonly record struct PublishResult(bool Accepted, string Prefix, string Text = "")
+public readonly record struct PublishResult(bool Accepted, RejectPrefix Prefix, string Text = "")
 {
     /// <summary>No OK in time: the relay may have the event or not.</summary>
-    public static PublishResult TimedOut { get; } = new(false, "timeout");
+    public static PublishResult TimedOut { get; } = new(false, RejectPrefix.Timeout);
 
     /// <summary>No connection, or it ended before the OK: the relay may have the event or not.</summary>
-    public static PublishResult Disconnected { get; } = new(false, "disconnected");
+    public static PublishResult Disconnected { get; } = new(false, RejectPrefix.Disconnected);
 }

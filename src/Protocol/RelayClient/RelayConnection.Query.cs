@@ -86,7 +86,7 @@ public sealed partial class RelayConnection
         public bool IsComplete { get; private set; }
 
         /// <summary>The prefix of the CLOSED that ended it; null when something else did.</summary>
-        public string? ClosedBy { get; private set; }
+        public RejectPrefix? ClosedBy { get; private set; }
 
         public TaskCompletionSource Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
@@ -116,7 +116,7 @@ public sealed partial class RelayConnection
             return ValueTask.CompletedTask;
         }
 
-        protected internal override ValueTask OnClosedAsync(string prefix, string text)
+        protected internal override ValueTask OnClosedAsync(RejectPrefix prefix, string text)
         {
             ClosedBy = prefix;
             Done.TrySetResult();

@@ -140,7 +140,7 @@ public sealed partial class RelayConnection
         }
     }
 
-    private ValueTask TakeClosedAsync(Standing standing, string prefix)
+    private ValueTask TakeClosedAsync(Standing standing, RejectPrefix prefix)
     {
         bool ours, others;
         lock (_gate)
@@ -158,7 +158,7 @@ public sealed partial class RelayConnection
         var authWanted = prefix == RejectPrefix.AuthRequired && _options.AuthKey is not null && !standing.Session.IsAuthenticated;
 
         // 2. A plain no is not argued with; anything else is temporary.
-        var refused = prefix is RejectPrefix.Restricted or RejectPrefix.Blocked or RejectPrefix.Invalid or "unsupported"
+        var refused = prefix is RejectPrefix.Restricted or RejectPrefix.Blocked or RejectPrefix.Invalid or RejectPrefix.Unsupported
             || (prefix == RejectPrefix.AuthRequired && !authWanted);
         var pause = refused ? Jittered(_options.RefusedPause) : Backoff(++_closures);
         if (!others)
@@ -270,6 +270,6 @@ public sealed partial class RelayConnection
 
         protected internal override ValueTask OnEoseAsync(EoseHint hint) => owner.TakeEoseAsync(this, missing: false);
 
-        protected internal override ValueTask OnClosedAsync(string prefix, string text) => owner.TakeClosedAsync(this, prefix);
+        protected internal override ValueTask OnClosedAsync(RejectPrefix prefix, string text) => owner.TakeClosedAsync(this, prefix);
     }
 }

@@ -20,9 +20,9 @@ public abstract class RelayListener
     protected internal virtual ValueTask OnEoseAsync(EoseHint hint) => ValueTask.CompletedTask;
 
     /// <summary>The relay ended the subscription; the session has forgotten it.</summary>
-    /// <param name="prefix">A prefix of NIP-01, or <c>none</c>.</param>
+    /// <param name="prefix">A prefix of NIP-01, or none.</param>
     /// <param name="text">The relay's own words: not for metrics and logs.</param>
-    protected internal virtual ValueTask OnClosedAsync(string prefix, string text) => ValueTask.CompletedTask;
+    protected internal virtual ValueTask OnClosedAsync(RejectPrefix prefix, string text) => ValueTask.CompletedTask;
 
     /// <summary>NEG-MSG or NEG-ERR (NIP-77).</summary>
     protected internal virtual void OnReconciliation(in RelayMessage message)
@@ -43,7 +43,7 @@ public abstract class RelayListener
 /// </remarks>
 public sealed class RelaySession : IDisposable
 {
-    private const int AuthKind = 22242; // NIP-42
+    private const int AuthKind = EventKinds.RelayAuth;
 
     private readonly RelaySocket _socket;
     private readonly RelayConnectionOptions _options;
@@ -223,12 +223,12 @@ public sealed class RelaySession : IDisposable
             case RelayMessageKind.Eose when _listeners.TryGetValue(message.SubscriptionId!, out var listener):
                 return listener.OnEoseAsync(message.Hint);
             case RelayMessageKind.Closed when _listeners.TryRemove(message.SubscriptionId!, out var listener):
-                return listener.OnClosedAsync(Known(message.Prefix), message.Text);
+                return listener.OnClosedAsync(RejectPrefixes.Read(message.Prefix), message.Text);
             case RelayMessageKind.NegMsg or RelayMessageKind.NegErr when _listeners.TryGetValue(message.SubscriptionId!, out var listener):
                 listener.OnReconciliation(message);
                 return ValueTask.CompletedTask;
             case RelayMessageKind.Ok:
-                return TakeOkAsync(message.EventId, message.Accepted, Known(message.Prefix), message.Text);
+                return TakeOkAsync(message.EventId, message.Accepted, RejectPrefixes.Read(message.Prefix), message.Text);
             case RelayMessageKind.Auth when _options.AuthKey is not null && message.Text.Length > 0:
                 return AnswerAsync(message.Text);
             default:
@@ -236,7 +236,7 @@ public sealed class RelaySession : IDisposable
         }
     }
 
-    private ValueTask TakeOkAsync(Bytes32 id, bool accepted, string prefix, string text)
+    private ValueTask TakeOkAsync(Bytes32 id, bool accepted, RejectPrefix prefix, string text)
     {
         TaskCompletionSource<bool>? verdict = null;
         lock (_gate)
@@ -312,20 +312,4 @@ public sealed class RelaySession : IDisposable
             listener.OnEnd();
         }
     }
-
-    // The closed set of prefixes: a relay's own words must not become a metric's label or a log line.
-    internal static string Known(ReadOnlySpan<char> prefix) => prefix switch
-    {
-        RejectPrefix.AuthRequired => RejectPrefix.AuthRequired,
-        RejectPrefix.Restricted => RejectPrefix.Restricted,
-        RejectPrefix.Blocked => RejectPrefix.Blocked,
-        RejectPrefix.Invalid => RejectPrefix.Invalid,
-        RejectPrefix.RateLimited => RejectPrefix.RateLimited,
-        RejectPrefix.Duplicate => RejectPrefix.Duplicate,
-        RejectPrefix.ProofOfWork => RejectPrefix.ProofOfWork,
-        RejectPrefix.Mute => RejectPrefix.Mute,
-        RejectPrefix.Error => RejectPrefix.Error,
-        "unsupported" => "unsupported",
-        _ => "none",
-    };
 }

@@ -71,8 +71,8 @@ internal sealed class RelayBudgets(TimeProvider clock, RelayOptions options)
     /// <summary>Whose budget a caller uses; null where the address is not counted.</summary>
     public AddressPrefix? PrefixOf(IPAddress? address) => CallerAddress.PrefixOf(address, _limitLoopback);
 
-    /// <summary>Whose turns at the cores it shares (<see cref="Turns.FairScheduler"/>): its address's, or its own where addresses do not count. Lanes that meet by
-    /// chance share.</summary>
+    /// <summary>The lane of its turns at the cores (<see cref="Turns.FairScheduler"/>): its address's, or its own where addresses do not count. Lanes that meet
+    /// by chance share.</summary>
     public long LaneOf(AddressPrefix? prefix) => prefix is { } address ? (uint)address.GetHashCode() : -Interlocked.Increment(ref _strangers);
 
     /// <summary>What was read at once, whole messages or not.</summary>

@@ -53,8 +53,8 @@ internal sealed class WorkBudgets
         }
     }
 
-    /// <summary>Takes units whatever is left: the work is done. In debt they count tenfold, so that a key that goes on is soon read at the lowest rate; the debt ends at
-    /// as much as a full bucket holds.</summary>
+    /// <summary>Takes units whatever is left: the work is done. In debt they count tenfold, so that a key that goes on is soon read at the lowest rate; the
+    /// debt ends at as much as a full bucket holds.</summary>
     /// <returns>How long it takes until something is left; zero when there is something now.</returns>
     public TimeSpan Charge(ReadOnlySpan<byte> key, double units)
     {

@@ -152,7 +152,7 @@ internal sealed class Admission(
     // The budget of each group a group event names and of each recipient of a wrap.
     private bool MayFill(EventRecord record, AddressPrefix? sender)
     {
-        var letter = record.Kind == EventKinds.GroupEvent ? (byte)'h' : EventKinds.IsGiftWrap(record.Kind) ? (byte)'p' : (byte)0;
+        var letter = record.Kind == EventKinds.GroupEvent ? (byte)'h' : KindRules.IsGiftWrap(record.Kind) ? (byte)'p' : (byte)0;
         if (letter != 0)
         {
             foreach (var tag in record.Tags)

@@ -30,7 +30,7 @@ internal sealed class EventCheck(IEventStore store, WritePolicy policy, WritePol
             return CheckedEvent.OfRefused(evt.Id, Rejections.WrongId);
         }
 
-        if (!EventKinds.IsGiftWrap(evt.Kind) && store.IsKnown(evt.Id))
+        if (!KindRules.IsGiftWrap(evt.Kind) && store.IsKnown(evt.Id))
         {
             return CheckedEvent.OfRefused(evt.Id, Rejections.AlreadyStored);
         }
@@ -83,5 +83,5 @@ internal sealed class EventCheck(IEventStore store, WritePolicy policy, WritePol
     // A single event of a connection that proved itself is written first and checked while the disk is at work. Of a gift wrap nobody learns even
     // by the time it takes whether it is stored (NIP-59), and what is not stored has no disk to wait for.
     private bool MayDefer(int kind, ReplyTarget sender) =>
-        sender.IsTrusted && store.IsLocal && !program.IsOn && kind != EventKinds.Vanish && !EventKinds.IsGiftWrap(kind) && !EventKinds.IsEphemeral(kind);
+        sender.IsTrusted && store.IsLocal && !program.IsOn && kind != EventKinds.Vanish && !KindRules.IsGiftWrap(kind) && !KindRules.IsEphemeral(kind);
 }

@@ -1,4 +1,5 @@
 using Marmot.Protocol.Encoding;
+using Marmot.Protocol.Events;
 using Marmot.Protocol.Filters;
 using Marmot.Relay.Storage;
 

@@ -1,5 +1,3 @@
-using System.Buffers.Text;
-using System.Numerics;
 using Marmot.Hosting.Moderating;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
@@ -61,7 +59,7 @@ internal sealed class WritePolicy
         {
             reason = Rejections.NotOneGroup; // MIP-03
         }
-        else if (!EventKinds.IsEphemeral(evt.Kind) && EventRecord.ReadExpiration(evt) <= now)
+        else if (!KindRules.IsEphemeral(evt.Kind) && EventRecord.ReadExpiration(evt) <= now)
         {
             reason = Rejections.Expired; // NIP-40
         }
@@ -69,7 +67,8 @@ internal sealed class WritePolicy
         {
             reason = Rejections.Banned; // NIP-86
         }
-        else if (LeadingZeroBits(evt.Id) < _options.MinProofOfWork || CommittedTarget(evt) < _options.MinProofOfWork)
+        else if (ProofOfWork.LeadingZeroBits(evt.Id) < _options.MinProofOfWork
+            || (ProofOfWork.ReadTarget(evt) ?? int.MaxValue) < _options.MinProofOfWork) // an event that was lucky beyond its target counts for no more
         {
             reason = RejectReason.ProofOfWork($"{_options.MinProofOfWork} leading zero bits are needed, and no smaller target in the nonce tag"); // NIP-13
         }
@@ -82,7 +81,7 @@ internal sealed class WritePolicy
             reason = Rejections.RepostOfProtected; // NIP-70
         }
 
-        return reason.Prefix is null;
+        return reason.IsNone;
     }
 
     /// <summary>Who sends it: protected events (NIP-70), the allow list, and the clock window of group events, which does not hold for the operator's
@@ -105,53 +104,16 @@ internal sealed class WritePolicy
             reason = Rejections.SkewedGroupEvent;
         }
 
-        return reason.Prefix is null;
+        return reason.IsNone;
     }
 
-    /// <summary>Seals, Welcomes, push requests and token gossip: whoever publishes one in the clear leaks it (protocol.md 6.1).</summary>
-    public static bool IsOnlyEncrypted(int kind) => EventKinds.IsOnlyEncrypted(kind);
+    /// <summary>Seals, Welcomes, push requests and token gossip: whoever publishes one in the clear leaks it.</summary>
+    public static bool IsOnlyEncrypted(int kind) => KindRules.IsOnlyEncrypted(kind);
 
     public static bool IsMarmotKind(int kind) =>
-        kind is 0 or 3 or 5 or 62 or 443 or EventKinds.GroupEvent or EventKinds.GiftWrap or EventKinds.EphemeralGiftWrap
-            or 10002 or 10050 or 10051 or 10063 or 30443 or 24242;
-
-    /// <summary>NIP-13: leading zero bits of the id.</summary>
-    public static int LeadingZeroBits(in Bytes32 id)
-    {
-        var bits = 0;
-        foreach (var b in id.Span)
-        {
-            if (b != 0)
-            {
-                return bits + BitOperations.LeadingZeroCount(b) - 24;
-            }
-
-            bits += 8;
-        }
-
-        return bits;
-    }
-
-    /// <summary>NIP-13: the target in the nonce tag; an event that was lucky beyond it counts for no more. Without a target any luck counts.</summary>
-    private static int CommittedTarget(in NostrEventView evt)
-    {
-        foreach (var tag in evt.Tags)
-        {
-            if (tag.Name.SequenceEqual("nonce"u8))
-            {
-                var items = tag.Items;
-                for (var i = 0; items.MoveNext(); i++)
-                {
-                    if (i == 2)
-                    {
-                        return Utf8Parser.TryParse(items.Current, out int target, out var used) && used == items.Current.Length ? target : 0;
-                    }
-                }
-            }
-        }
-
-        return int.MaxValue;
-    }
+        kind is EventKinds.Profile or EventKinds.Follows or EventKinds.Deletion or EventKinds.Vanish
+            or EventKinds.LegacyKeyPackage or EventKinds.KeyPackage or EventKinds.GroupEvent or EventKinds.GiftWrap or EventKinds.EphemeralGiftWrap
+            or EventKinds.RelayList or EventKinds.InboxRelays or EventKinds.KeyPackageRelays or EventKinds.BlobServers or EventKinds.BlossomAuth;
 
     private static bool IsProtected(in NostrEventView evt)
     {

@@ -112,8 +112,9 @@ internal sealed class WritePolicyProgram(IOptions<RelayOptions> options, TimePro
     private static RejectReason ToReason(string text)
     {
         var colon = text.IndexOf(": ", StringComparison.Ordinal);
-        return colon > 0 && !text.AsSpan(0, colon).Contains(' ')
-            ? new RejectReason(text[..colon], text[(colon + 2)..])
+        var prefix = colon > 0 ? RejectPrefixes.Read(text.AsSpan(0, colon)) : RejectPrefix.None;
+        return prefix != RejectPrefix.None ? new RejectReason(prefix, text[(colon + 2)..])
+            : colon > 0 && !text.AsSpan(0, colon).Contains(' ') ? new RejectReason(RejectPrefix.None, text) // the program's own prefix
             : RejectReason.Blocked(text.Length > 0 ? text : "refused by the relay's policy");
     }
 

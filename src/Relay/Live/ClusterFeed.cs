@@ -1,6 +1,7 @@
 using System.Threading.Channels;
 using Marmot.Hosting.Cluster;
 using Marmot.Hosting.Moderating;
+using Marmot.Protocol.Events;
 using Marmot.Relay.Storage;
 using Marmot.Relay.Storage.Postgres;
 using Microsoft.Extensions.Options;

@@ -94,7 +94,7 @@ internal static class FeedMessage
         message.Length == EventsAt ? BinaryPrimitives.ReadUInt64BigEndian(message[BodyAt..]) : 0;
 
     public static EventRecord? ReadEphemeral(ReadOnlySpan<byte> message) =>
-        TryReadEvent(message[BodyAt..]) is { } record && EventKinds.IsEphemeral(record.Kind) ? record : null;
+        TryReadEvent(message[BodyAt..]) is { } record && KindRules.IsEphemeral(record.Kind) ? record : null;
 
     public static EventRecord? TryReadEvent(ReadOnlySpan<byte> json) =>
         NostrEventReader.TryRead(json, out var view, out _) ? EventRecord.Create(view, vanishesHere: false) : null;

@@ -90,7 +90,7 @@ internal sealed class ImportRules(RelayOptions options, ImportWaivers waivers, T
             return "its author is not on Relay:WriteAllowList (--any-author)";
         }
 
-        if (!waivers.HasFlag(ImportWaivers.Work) && WritePolicy.LeadingZeroBits(record.Id) < options.MinProofOfWork)
+        if (!waivers.HasFlag(ImportWaivers.Work) && ProofOfWork.LeadingZeroBits(record.Id) < options.MinProofOfWork)
         {
             return "too little proof of work (Relay:MinProofOfWork, --any-work)";
         }

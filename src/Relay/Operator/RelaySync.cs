@@ -83,7 +83,7 @@ internal sealed class RelaySync(
 
             if (!found.Completed)
             {
-                return new Result(0, 0, 0, $"the relay ended the reconciliation: {found.Prefix}");
+                return new Result(0, 0, 0, $"the relay ended the reconciliation: {found.Prefix.Label()}");
             }
 
             have.UnionWith(found.Have);
@@ -169,7 +169,7 @@ internal sealed class RelaySync(
         {
             if (!answer.Accepted)
             {
-                await _refusals.AddAsync(evt.Id.ToString(), $"the other relay refused it: {answer.Prefix}");
+                await _refusals.AddAsync(evt.Id.ToString(), $"the other relay refused it: {answer.Prefix.Label()}");
             }
         }
 
@@ -215,7 +215,7 @@ internal sealed class RelaySync(
         {
         }
 
-        public void OnClosed(string prefix, TimeSpan pause)
+        public void OnClosed(RejectPrefix prefix, TimeSpan pause)
         {
         }
 

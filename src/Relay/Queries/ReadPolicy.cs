@@ -12,7 +12,7 @@ internal static class ReadPolicy
     public static bool Allows(Filter[] filters, Bytes32[] keys, bool wrapsOpen, bool searches, out RejectReason reason)
     {
         reason = !searches && Array.Exists(filters, filter => filter.Search is not null) ? Rejections.NoSearch : default;
-        if (reason.Prefix is not null)
+        if (!reason.IsNone)
         {
             return false;
         }
@@ -24,7 +24,7 @@ internal static class ReadPolicy
 
         foreach (var filter in filters)
         {
-            if (filter.Kinds is not { Length: > 0 } kinds || !Array.TrueForAll(kinds, EventKinds.IsGiftWrap))
+            if (filter.Kinds is not { Length: > 0 } kinds || !Array.TrueForAll(kinds, KindRules.IsGiftWrap))
             {
                 continue;
             }

@@ -30,7 +30,7 @@ internal sealed class Requests(
         // 1. May it?
         Close(open, id);
         var needsAuth = !Allows(open, filters, out var reason) && reason.Prefix == RejectPrefix.AuthRequired;
-        if (!needsAuth && reason.Prefix is not null)
+        if (!needsAuth && !reason.IsNone)
         {
             open.Client.RefuseRequest(id, reason);
             return;

@@ -116,7 +116,7 @@ internal sealed class AuthWaits(AuthWaiting waiting, Action wake) : IDisposable
     }
 
     /// <summary>Takes those that may be served now.</summary>
-    public List<WaitingRequest> TakeServable() => TakeWhere(static (request, _) => request.Check().Prefix is null);
+    public List<WaitingRequest> TakeServable() => TakeWhere(static (request, _) => request.Check().IsNone);
 
     /// <summary>Takes those whose time is over.</summary>
     public List<WaitingRequest> TakeExpired()

@@ -66,7 +66,8 @@ internal sealed class ReplyTarget
     /// <summary>OKs that the writer or the fan-out will send.</summary>
     public int PendingOks => Volatile.Read(ref _pendingOks);
 
-    /// <summary>An event of it was stored, and none came with a wrong signature: its next single event may be written before its signature is checked.</summary>
+    /// <summary>An event of it was stored, and none came with a wrong signature: its next single event may be written before its signature is
+    /// checked.</summary>
     public bool IsTrusted => Volatile.Read(ref _trust) > 0;
 
     public void Trust() => Interlocked.CompareExchange(ref _trust, 1, 0);

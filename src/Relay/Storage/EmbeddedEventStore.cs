@@ -1,6 +1,7 @@
 using System.Buffers;
 using Marmot.Platform.Files;
 using Marmot.Protocol.Encoding;
+using Marmot.Protocol.Events;
 using Marmot.Protocol.Filters;
 using Marmot.Relay.Storage.Index;
 using Marmot.Relay.Storage.Log;

@@ -104,9 +104,9 @@ internal sealed class EventRecord
 
     public static bool TryGetAddress(in NostrEventView view, out UInt128 address)
     {
-        var addressable = EventKinds.IsAddressable(view.Kind);
+        var addressable = KindRules.IsAddressable(view.Kind);
         address = 0;
-        if (!addressable && !EventKinds.IsReplaceable(view.Kind))
+        if (!addressable && !KindRules.IsReplaceable(view.Kind))
         {
             return false;
         }
@@ -126,14 +126,14 @@ internal sealed class EventRecord
     {
         address = 0;
         if (!System.Buffers.Text.Utf8Parser.TryParse(text, out int kind, out var used)
-            || !(EventKinds.IsReplaceable(kind) || EventKinds.IsAddressable(kind))
+            || !(KindRules.IsReplaceable(kind) || KindRules.IsAddressable(kind))
             || text.Length < used + 1 + Bytes32.HexSize + 1 || text[used] != (byte)':' || text[used + 1 + Bytes32.HexSize] != (byte)':'
             || !Bytes32.TryParseHex(text.Slice(used + 1, Bytes32.HexSize), out var key) || key != author)
         {
             return false;
         }
 
-        address = HashAddress(author, kind, EventKinds.IsAddressable(kind) ? text[(used + 2 + Bytes32.HexSize)..] : default);
+        address = HashAddress(author, kind, KindRules.IsAddressable(kind) ? text[(used + 2 + Bytes32.HexSize)..] : default);
         return true;
     }
 

@@ -23,7 +23,7 @@ internal static class GiftWrapAccess
 
     public static bool MayRead(in NostrEventView evt, Bytes32[] keys, bool open)
     {
-        if (open || !EventKinds.IsGiftWrap(evt.Kind))
+        if (open || !KindRules.IsGiftWrap(evt.Kind))
         {
             return true;
         }

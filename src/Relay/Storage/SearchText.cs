@@ -20,7 +20,7 @@ internal static class SearchText
             return false;
         }
 
-        var text = evt.Kind == 0 ? ReadProfile(evt.ReadContent()) : evt.ReadContent();
+        var text = evt.Kind == EventKinds.Profile ? ReadProfile(evt.ReadContent()) : evt.ReadContent();
         var title = evt.TryGetTag("title"u8, out var raw) ? System.Text.Encoding.UTF8.GetString(raw) : "";
         foreach (var range in search.AsSpan().Split(' '))
         {

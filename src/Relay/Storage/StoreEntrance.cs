@@ -42,5 +42,5 @@ internal sealed class StoreEntrance(TimeProvider clock, int maxEventBytes, TimeS
     }
 
     /// <summary>False for ephemeral kinds (NIP-01), AUTH events (NIP-42) and what exists only inside encryption.</summary>
-    public static bool MayHold(int kind) => !EventKinds.IsEphemeral(kind) && !EventKinds.IsOnlyEncrypted(kind);
+    public static bool MayHold(int kind) => !KindRules.IsEphemeral(kind) && !KindRules.IsOnlyEncrypted(kind);
 }

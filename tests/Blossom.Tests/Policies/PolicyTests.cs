@@ -113,7 +113,7 @@ public sealed class PolicyTests
         Assert.Contains("8 bits", refused.Header("X-Reason"), StringComparison.Ordinal);
 
         var token = Enumerable.Range(0, 1_000_000).Select(nonce => TokenWithNonce(server, key, blob, nonce)).First(evt => evt.Id.Span[0] == 0);
-        Assert.True(ProofOfWork.BitsOf(token) == 8);
+        Assert.Equal(8, ProofOfWork.ReadTarget(token));
         using var request = new HttpRequestMessage(HttpMethod.Put, "/upload") { Content = new ByteArrayContent(blob) };
         request.Headers.TryAddWithoutValidation("Authorization", "Nostr " + Convert.ToBase64String(token.Json.Span));
         using var taken = await server.Http.SendAsync(request);

@@ -292,7 +292,7 @@ public class RelayCases
             }
         }
 
-        public void OnClosed(string prefix, TimeSpan pause)
+        public void OnClosed(RejectPrefix prefix, TimeSpan pause)
         {
             // Not in these tests.
         }

@@ -152,7 +152,7 @@ public class RelayBehaviourTests
         {
         }
 
-        public void OnClosed(string prefix, TimeSpan pause)
+        public void OnClosed(RejectPrefix prefix, TimeSpan pause)
         {
         }
 

@@ -16,22 +16,22 @@ public sealed class RelayMessageTests
 
     private static readonly NostrEvent Sample = CreateSample();
 
-    public static TheoryData<string> Prefixes() =>
+    public static TheoryData<RejectPrefix> Prefixes() =>
     [
         RejectPrefix.Duplicate, RejectPrefix.ProofOfWork, RejectPrefix.Blocked, RejectPrefix.RateLimited, RejectPrefix.Invalid,
-        RejectPrefix.Restricted, RejectPrefix.Mute, RejectPrefix.Error, RejectPrefix.AuthRequired,
+        RejectPrefix.Restricted, RejectPrefix.Mute, RejectPrefix.Error, RejectPrefix.AuthRequired, RejectPrefix.Unsupported, RejectPrefix.Closed,
     ];
 
     [Theory]
     [MemberData(nameof(Prefixes))]
-    public void Ok_and_closed_carry_each_prefix(string prefix)
+    public void Ok_and_closed_carry_each_prefix(RejectPrefix prefix)
     {
         var reason = new RejectReason(prefix, "some \"text\"");
         var ok = Write(output => RelayMessageWriter.WriteOk(output, Sample.Id, accepted: false, reason));
-        Assert.Equal($"""["OK","{Sample.Id}",false,"{prefix}: some \"text\""]""", System.Text.Encoding.UTF8.GetString(ok));
+        Assert.Equal($"""["OK","{Sample.Id}",false,"{prefix.Label()}: some \"text\""]""", System.Text.Encoding.UTF8.GetString(ok));
         Assert.True(RelayMessageReader.TryRead(ok, out var message, out _));
         Assert.Equal((RelayMessageKind.Ok, Sample.Id, false), (message.Kind, message.EventId, message.Accepted));
-        Assert.Equal(prefix, message.Prefix.ToString());
+        Assert.Equal(prefix, RejectPrefixes.Read(message.Prefix));
 
         var closed = Write(output => RelayMessageWriter.WriteClosed(output, Subscription, reason));
         Assert.True(RelayMessageReader.TryRead(closed, out message, out _));

@@ -453,7 +453,7 @@ public abstract partial class EventStoreContract : IAsyncLifetime
         using var key = SecretKey.Generate();
         var ahead = DateTimeOffset.UtcNow.ToUnixTimeSeconds() + (7 * 86400);
         NostrEvent[] never = [
-            .. EventKinds.OnlyEncrypted.Append(EventKinds.RelayAuth).Append(20_001).Select(kind => NostrEvent.Create(key, kind, [], "", Now))
+            .. KindRules.OnlyEncrypted.Append(EventKinds.RelayAuth).Append(20_001).Select(kind => NostrEvent.Create(key, kind, [], "", Now))
         ];
         NostrEvent large = NostrEvent.Create(key, 1, [], new string('x', new RelayOptions().MaxMessageBytes), Now),
             early = NostrEvent.Create(key, 1, [], "", ahead), good = NostrEvent.Create(key, 1, [], "", Now);

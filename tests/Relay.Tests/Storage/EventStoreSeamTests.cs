@@ -14,11 +14,11 @@ public sealed class EventStoreSeamTests
     public void The_database_refuses_the_same_kinds_as_the_program()
     {
         var text = RelaySchema.ReadText("0003-history.sql");
-        var list = $"({string.Join(", ", EventKinds.OnlyEncrypted)})";
+        var list = $"({string.Join(", ", KindRules.OnlyEncrypted)})";
         Assert.Equal(2, text.Split($"kind IN {list}").Length + text.Split($"kind NOT IN {list}").Length - 2);
         for (var kind = 0; kind <= ushort.MaxValue; kind++)
         {
-            Assert.Equal(EventKinds.OnlyEncrypted.Contains(kind), EventKinds.IsOnlyEncrypted(kind));
+            Assert.Equal(KindRules.OnlyEncrypted.Contains(kind), KindRules.IsOnlyEncrypted(kind));
         }
     }
 }

@@ -48,7 +48,8 @@ internal sealed class S3BlobStore : IBlobStore
 
     public bool IsDamaged(BlobPlace place) => false;
 
-    public ValueTask SortOutSuspectsAsync(Func<ValueTask<IReadOnlyCollection<BlobPlace>>>? claimed, CancellationToken cancellationToken) => ValueTask.CompletedTask;
+    public ValueTask SortOutSuspectsAsync(Func<ValueTask<IReadOnlyCollection<BlobPlace>>>? claimed, CancellationToken cancellationToken) =>
+        ValueTask.CompletedTask;
 
     public ValueTask<bool> HoldsAsync(BlobPlace place, long size, CancellationToken cancellationToken) => ValueTask.FromResult(place.Mark != Guid.Empty);
 

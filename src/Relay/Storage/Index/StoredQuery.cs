@@ -198,7 +198,7 @@ internal sealed class StoredQuery(
             return false;
         }
 
-        var mayRead = isForReader || scope.GiftWrapsOpen || !EventKinds.IsGiftWrap(header.Kind);
+        var mayRead = isForReader || scope.GiftWrapsOpen || !KindRules.IsGiftWrap(header.Kind);
         return (tagsMatch && mayRead)
             || (NostrEventReader.TryRead(log.Peek(header.Position, header.Length), out var view, out _)
                 && (tagsMatch || filter.Matches(view))

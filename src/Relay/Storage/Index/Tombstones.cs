@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using Marmot.Protocol.Encoding;
+using Marmot.Protocol.Events;
 
 namespace Marmot.Relay.Storage.Index;
 

@@ -1,6 +1,7 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Text;
 using Marmot.Protocol.Encoding;
+using Marmot.Protocol.Events;
 using Marmot.Protocol.Filters;
 using Npgsql;
 using NpgsqlTypes;
@@ -199,10 +200,11 @@ internal sealed class PostgresQuery
         }
 
         // NIP-59: a wrap is for the keys in its p tags and nobody else.
-        if (!_scope.GiftWrapsOpen && (_filter.Kinds is null || Array.Exists(_filter.Kinds, EventKinds.IsGiftWrap)))
+        if (!_scope.GiftWrapsOpen && (_filter.Kinds is null || Array.Exists(_filter.Kinds, KindRules.IsGiftWrap)))
         {
             var mine = Add([.. _scope.Keys.Select(key => PostgresTagKey.FromKey('p', key))]);
-            _sql.Append($" AND (e.kind NOT IN (1059, 21059) OR EXISTS (SELECT FROM relay.event_tags w WHERE w.arrival = e.arrival AND w.key = ANY ({mine})))");
+            _sql.Append($" AND (e.kind NOT IN ({EventKinds.GiftWrap}, {EventKinds.EphemeralGiftWrap}) OR EXISTS (SELECT FROM relay.event_tags w WHERE "
+                + $"w.arrival = e.arrival AND w.key = ANY ({mine})))");
         }
     }
 

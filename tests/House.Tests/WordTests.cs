@@ -18,7 +18,7 @@ public partial class WordTests
         [@"hardly heard|has spent its"] = "rate limited, over its budget",
         [@"work ?turns?\b|whose turn"] = "fair scheduler, turn",
         [@"\bgiv(e|es|en|ing) ?way\b"] = "yield",
-        [@"\bow(e|es|ed|ing)\b|\bSettle(Async)?\("] = "pending",
+        [@"\bow(e|es|ed|ing)\b|\bSettleAsync\("] = "pending",
         [@"farewell"] = "drain, drain pace",
         [@"keeper\b"] = "blob service",
         [@"examination"] = "deployment check",

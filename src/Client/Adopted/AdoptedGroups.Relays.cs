@@ -57,7 +57,7 @@ internal sealed partial class AdoptedGroups
             }
 
             bool moved = await PassAsync(groupId, report, cancellationToken);
-            moved |= await SettleAsync(groupId, commitLeaves, report, cancellationToken);
+            moved |= await FinishPendingAsync(groupId, commitLeaves, report, cancellationToken);
             if (!moved && Read(groupId, group => group.RoutingIds.SequenceEqual(routing)))
             {
                 return;
@@ -82,7 +82,7 @@ internal sealed partial class AdoptedGroups
     }
 
     // What a look at the relays leaves to do; true when something was done.
-    private async Task<bool> SettleAsync(string groupId, bool commitLeaves, GroupReport report, CancellationToken cancellationToken)
+    private async Task<bool> FinishPendingAsync(string groupId, bool commitLeaves, GroupReport report, CancellationToken cancellationToken)
     {
         bool did = false;
 
@@ -178,7 +178,7 @@ internal sealed partial class AdoptedGroups
                     _outbox.MarkShown(events);
                     if (Read(groupId, group => group.IsQuiet))
                     {
-                        await SettleAsync(groupId, commitLeaves, step, cancellationToken);
+                        await FinishPendingAsync(groupId, commitLeaves, step, cancellationToken);
                     }
 
                     Add(report, step);

@@ -176,7 +176,7 @@ internal sealed partial class AdoptedGroups : IDisposable
     {
         var (evt, relays) = await WhenQuietAsync(groupId, group => (group.CreateLeave(), group.Relays), cancellationToken);
         var published = await _relays.PublishAsync(evt, relays, cancellationToken);
-        _outbox.Settle(published);
+        _outbox.TakeReplies(published);
         return [published];
     }
 
@@ -209,7 +209,7 @@ internal sealed partial class AdoptedGroups : IDisposable
 
         await _account.Store.FlushAsync(CancellationToken.None);
         var published = await _relays.PublishAsync(evt, relays, cancellationToken);
-        _outbox.Settle(published);
+        _outbox.TakeReplies(published);
         return published.IsRefused && relays.Count > 0 ? throw new ClientException($"no relay took the message: {published.Reasons}")
             : new SentMessage(rumor!, published);
     }
@@ -255,7 +255,7 @@ internal sealed partial class AdoptedGroups : IDisposable
     {
         foreach (string id in _groups.Keys)
         {
-            await SettleAsync(id, commitLeaves: false, new GroupReport(), cancellationToken);
+            await FinishPendingAsync(id, commitLeaves: false, new GroupReport(), cancellationToken);
         }
     }
 

@@ -62,8 +62,8 @@ public sealed class GroupReport
     public IList<GroupMessage> Messages { get; } = [];
 
     /// <summary>
-    /// Messages shown before, own ones too, whose branch lost (adopted profile): nobody on the selected branch can read them. They come again in <see
-    /// cref="Messages"/> when it returns.
+    /// Messages shown before, own ones too, whose branch lost (adopted profile): nobody on the selected branch can read them. They are in <see
+    /// cref="Messages"/> again when it returns.
     /// </summary>
     public IList<GroupMessage> Withdrawn { get; } = [];
 

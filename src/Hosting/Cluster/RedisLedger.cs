@@ -83,7 +83,7 @@ public sealed class RedisLedger : IClaimLedger, ISharedValues
         var key = Key(kind, name);
         for (var i = 0; i < MaxTries; i++)
         {
-            if (await RedisErrors.AskAsync(() => TryPutAsync(_link.Connection.GetDatabase(), key, value, life), cancel) is { } found)
+            if (await RedisErrors.AskAsync(() => TryPutAsync(_link.Connection.GetDatabase(), key, value, lifetime), cancel) is { } found)
             {
                 return found;
             }

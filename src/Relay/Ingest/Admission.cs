@@ -52,7 +52,7 @@ internal sealed class Admission(
             return AskAndAcceptAsync(verified, sender, cancel);
         }
 
-        return alone && !record.VanishesHere && !EventKinds.IsEphemeral(record.Kind) && writer.TryWrite(verified, sender)
+        return alone && !record.VanishesHere && !KindRules.IsEphemeral(record.Kind) && writer.TryWrite(verified, sender)
             ? default : AcceptAsync(verified, sender, cancel);
     }
 
@@ -73,7 +73,7 @@ internal sealed class Admission(
 
     private ValueTask AcceptAsync(VerifiedEvent evt, ReplyTarget sender, CancellationToken cancel) =>
         evt.Record.VanishesHere ? VanishAsync(evt, sender, cancel)
-        : EventKinds.IsEphemeral(evt.Record.Kind) ? PassOnAsync(evt.Record, sender, cancel)
+        : KindRules.IsEphemeral(evt.Record.Kind) ? PassOnAsync(evt.Record, sender, cancel)
         : writer.SubmitAsync(evt, sender, cancel);
 
     // Somebody else writes: the signature is checked after all, in a turn, as any other.

@@ -44,7 +44,7 @@ internal sealed class EventWriterLoop(
     private readonly CancellationTokenSource _stop = new();
     private readonly AutoResetEvent _wake = new(initialState: false);
     private readonly Lock _writing = new();
-    private readonly WorkTurns _heavy = new(turns: 1);
+    private readonly FairScheduler _heavy = new(turns: 1);
     private bool _closed;
     private bool _sleeping;
     private Thread? _thread;

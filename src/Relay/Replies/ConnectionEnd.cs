@@ -42,7 +42,7 @@ internal enum ConnectionEnd
     /// <summary>Its address holds too many bytes of messages that are not whole.</summary>
     HeldTooMuchInput,
 
-    /// <summary>Its address has spent its budget by the live events it was sent.</summary>
+    /// <summary>Its address is over its budget by the live events it was sent.</summary>
     ListensToTooMuch,
 }
 

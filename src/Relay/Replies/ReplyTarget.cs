@@ -76,7 +76,7 @@ internal sealed class ReplyTarget
     public void Distrust() => Volatile.Write(ref _trust, -1);
 
     /// <summary>
-    /// Charges its address for live events that it was sent. One that has spent its budget by listening loses the connection that did: events cannot be left
+    /// Charges its address for live events that it was sent. One that is over its budget by listening loses the connection that did: events cannot be left
     /// out, and what it costs to send them all is what others are to have.
     /// </summary>
     /// <remarks>For the round of deliveries, which serves a connection on one thread at a time.</remarks>

@@ -152,7 +152,7 @@ internal sealed class FairTurn(FairScheduler turns, long lane)
 
     public bool IsWanted => turns.IsWanted;
 
-    /// <summary>Whose: see <see cref="WorkTurns.EnterAsync"/>.</summary>
+    /// <summary>Whose: see <see cref="FairScheduler.EnterAsync"/>.</summary>
     public long Lane => lane;
 
     /// <summary>A turn more for somebody who helps, if nobody wants it; given back with <see cref="LeaveHelper"/>.</summary>

@@ -140,7 +140,7 @@ internal sealed class Peer(Circle circle, SecretKey key, TimeSpan skew) : IDispo
         Rest();
     }
 
-    /// <summary>Hands over the Welcomes that are owed.</summary>
+    /// <summary>Hands over the Welcomes that are pending.</summary>
     public void Welcome()
     {
         foreach (var (welcome, invitees, _, relays) in Group.WelcomesOwed())

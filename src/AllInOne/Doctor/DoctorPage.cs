@@ -39,8 +39,8 @@ internal sealed class DoctorPage(IEnumerable<IPublicFacts> facts, Func<string> o
         deadline.CancelAfter(Patience);
         var lines = new List<string>();
         var hasFailed = false;
-        await using var examination = new Examination(options, TimeProvider.System);
-        await foreach (var step in examination.RunAsync(deadline.Token))
+        await using var check = new DeploymentCheck(options, TimeProvider.System);
+        await foreach (var step in check.RunAsync(deadline.Token))
         {
             hasFailed |= step.Outcome == DoctorOutcome.Failed;
             var mark = step.Outcome switch { DoctorOutcome.Passed => "ok", DoctorOutcome.Failed => "FAILED", _ => "skipped" };

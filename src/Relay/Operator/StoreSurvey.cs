@@ -1,3 +1,4 @@
+using Marmot.Protocol.Events;
 using System.Globalization;
 using Marmot.Hosting;
 using Marmot.Protocol.Filters;
@@ -13,9 +14,9 @@ internal sealed class StoreSurvey(IEventStore store, TimeProvider clock, ILogger
 
     private static readonly (int Kind, string Name)[] Kinds =
     [
-        (EventKinds.GroupEvent, "445 group events"), (EventKinds.GiftWrap, "1059 gift wraps"), (30443, "30443 key packages"),
-            (443, "443 key packages (older)"), (0, "0 profiles"),
-        (10002, "10002 relay lists"), (10050, "10050 inbox relays"), (5, "5 deletions"), (1, "1 notes"),
+        (EventKinds.GroupEvent, "445 group events"), (EventKinds.GiftWrap, "1059 gift wraps"), (EventKinds.KeyPackage, "30443 key packages"),
+            (EventKinds.LegacyKeyPackage, "443 key packages (older)"), (EventKinds.Profile, "0 profiles"),
+        (EventKinds.RelayList, "10002 relay lists"), (EventKinds.InboxRelays, "10050 inbox relays"), (EventKinds.Deletion, "5 deletions"), (1, "1 notes"),
     ];
 
     private readonly Lock _lock = new();

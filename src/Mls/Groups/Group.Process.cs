@@ -54,7 +54,11 @@ public sealed partial class Group
     {
         sender = default;
         if (_closed || message.Private is null || !message.GroupId.Span.SequenceEqual(_epoch.Context.GroupId)
-            || FindState(message.Epoch) is not { } state) return false;
+            || FindState(message.Epoch) is not { } state)
+        {
+            return false;
+        }
+
         if (!TryOpenSenderData(message, state, out var data) || data.Leaf >= state.Tree.LeafCount)
         {
             return false;

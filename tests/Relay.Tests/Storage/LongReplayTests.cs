@@ -95,7 +95,7 @@ public sealed class LongReplayTests : IDisposable
                 log.Erase([(position, length)]);
             }
 
-            log.Append((ulong)count + 1, LogRecord.Unchecked, Forged(Make(count + 1)));
+            log.Append((ulong)count + 1, LogRecord.Deferred, Forged(Make(count + 1)));
             log.Flush();
         }
 

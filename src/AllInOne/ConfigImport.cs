@@ -1,6 +1,8 @@
+using System.CommandLine;
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Marmot.Terminal;
 
 namespace Marmot.AllInOne;
 
@@ -9,40 +11,40 @@ namespace Marmot.AllInOne;
 /// error.</summary>
 internal static class ConfigImport
 {
-    private const string Usage = """
-        usage: marmot-server import-config transponder|strfry FILE
-
-          prints our settings for theirs as JSON: marmot-server import-config strfry strfry.conf > marmot.json
-          what has no counterpart here is named on standard error; then: marmot-server config check --config marmot.json
-        """;
-
     private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true,
         Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
-    internal static async Task<int> RunAsync(string[] args)
+    internal static Command CreateCommand()
     {
-        if (args is not ["transponder" or "strfry", var path])
+        var server = Define.WordOf("SERVER", "whose settings they are", "transponder", "strfry");
+        var file = Define.Word("FILE", "its settings");
+        var command = new Command("import-config",
+            "print our settings for those of another server as JSON for --config; what has no counterpart is named on standard error")
         {
-            await (args.Contains("--help") ? Console.Out : Console.Error).WriteLineAsync(Usage);
-            return args.Contains("--help") ? CommandLine.Done : CommandLine.WrongUsage;
-        }
+            server, file,
+        };
+        command.SetAction((words, _) => RunAsync(words.GetRequiredValue(server), words.GetRequiredValue(file)));
+        return command;
+    }
 
+    private static async Task<int> RunAsync(string server, string path)
+    {
         try
         {
             var text = await File.ReadAllTextAsync(path);
-            var (settings, notes) = args[0] == "strfry" ? FromStrfry(ReadBraces(text)) : FromTransponder(ReadToml(text));
+            var (settings, notes) = server == "strfry" ? FromStrfry(ReadBraces(text)) : FromTransponder(ReadToml(text));
             Console.WriteLine(settings.ToJsonString(Indented));
             foreach (var note in notes)
             {
                 await Console.Error.WriteLineAsync(note);
             }
 
-            return CommandLine.Done;
+            return ExitCodes.Done;
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or FormatException)
         {
             await Console.Error.WriteLineAsync($"import-config: {exception.Message}");
-            return CommandLine.Failed;
+            return ExitCodes.Failed;
         }
     }
 

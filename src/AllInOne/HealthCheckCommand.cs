@@ -1,6 +1,7 @@
 using Marmot.Hosting.Outgoing;
 using Marmot.Hosting;
 using Marmot.Hosting.Settings;
+using Marmot.Terminal;
 
 namespace Marmot.AllInOne;
 
@@ -18,7 +19,7 @@ internal static class HealthCheckCommand
         if (address is null)
         {
             await Console.Error.WriteLineAsync("Admin:Urls is empty, so there is nothing to ask");
-            return CommandLine.WrongUsage;
+            return ExitCodes.WrongUsage;
         }
 
         // A listener on every address is asked on loopback.
@@ -29,12 +30,12 @@ internal static class HealthCheckCommand
         {
             using var response = await client.GetAsync(new Uri(new Uri(address), "/readyz"));
             Console.WriteLine(await response.Content.ReadAsStringAsync());
-            return response.IsSuccessStatusCode ? CommandLine.Done : CommandLine.Failed;
+            return response.IsSuccessStatusCode ? ExitCodes.Done : ExitCodes.Failed;
         }
         catch (Exception exception) when (exception is HttpRequestException or TaskCanceledException)
         {
             await Console.Error.WriteLineAsync("no answer from the admin port: " + exception.Message);
-            return CommandLine.Failed;
+            return ExitCodes.Failed;
         }
     }
 }

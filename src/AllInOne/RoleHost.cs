@@ -5,6 +5,7 @@ using Marmot.Hosting.ConsolePages;
 using Marmot.Hosting.Lifetime;
 using Marmot.Hosting.Settings;
 using Marmot.NotifyServer;
+using Marmot.Terminal;
 using Marmot.Relay;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
@@ -20,14 +21,14 @@ internal static class RoleHost
         var app = TryBuild(roles, args);
         if (app is null)
         {
-            return CommandLine.WrongUsage;
+            return ExitCodes.WrongUsage;
         }
 
         await using (app)
         {
             if (Report(SettingsCheck.FindMistakes(app)) || Report(SettingsCheck.FindPortsTaken(app, HasPublicPort(roles))))
             {
-                return CommandLine.WrongUsage;
+                return ExitCodes.WrongUsage;
             }
 
             try
@@ -42,13 +43,13 @@ internal static class RoleHost
             catch (OptionsValidationException exception)
             {
                 Report(exception.Failures);
-                return CommandLine.WrongUsage;
+                return ExitCodes.WrongUsage;
             }
             catch (Exception exception) when (exception is not OperationCanceledException)
             {
                 // Whatever it was, the operator reads one line, and 2 tells a supervisor that a restart alone does not help.
                 await Console.Error.WriteLineAsync("could not start: " + StartErrors.Describe(exception));
-                return CommandLine.WrongUsage;
+                return ExitCodes.WrongUsage;
             }
 
             await StartCard.PrintAsync(app, roles);
@@ -57,20 +58,19 @@ internal static class RoleHost
     }
 
     /// <summary><c>config check</c>: every mistake of every role, nothing started. With <c>--online</c> the database, Redis and S3 are asked too.</summary>
-    internal static async Task<int> CheckSettingsAsync(string[] args)
+    internal static async Task<int> CheckSettingsAsync(string[] args, bool isOnline)
     {
-        bool isOnline = args.Contains("--online");
-        var app = TryBuild(Roles.All, [.. args.Where(word => word != "--online")]);
+        var app = TryBuild(Roles.All, args);
         if (app is null)
         {
-            return CommandLine.Failed;
+            return ExitCodes.Failed;
         }
 
         await using (app)
         {
             if (Report(SettingsCheck.FindMistakes(app)) || (isOnline && Report(await OnlineCheck.FindMistakesAsync(app.Services))))
             {
-                return CommandLine.Failed;
+                return ExitCodes.Failed;
             }
 
             Console.WriteLine("settings are valid");
@@ -80,7 +80,7 @@ internal static class RoleHost
             }
         }
 
-        return CommandLine.Done;
+        return ExitCodes.Done;
     }
 
     private static WebApplication? TryBuild(Roles roles, string[] args)

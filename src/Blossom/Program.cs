@@ -1,16 +1,19 @@
+using System.CommandLine;
 using Marmot.Blossom;
 using Marmot.Blossom.Commands;
 using Marmot.Hosting;
 using Marmot.Hosting.Lifetime;
+using Marmot.Terminal;
 
-if (args is [var word, ..] && BlossomCommands.Names.Contains(word))
+var root = new RootCommand("the blob store");
+root.RunsWithSettings(settings =>
 {
-    return await BlossomCommands.RunAsync(args);
-}
-
-var builder = MarmotHost.CreateBuilder(args);
-builder.AddBlossom();
-var app = builder.Build();
-app.MapBlossom();
-app.MapBlossomPage();
-return await app.RunToEndAsync();
+    var builder = MarmotHost.CreateBuilder(settings);
+    builder.AddBlossom();
+    var app = builder.Build();
+    app.MapBlossom();
+    app.MapBlossomPage();
+    return app.RunToEndAsync();
+});
+BlossomCommands.AddTo(root);
+return await ConsoleProgram.RunAsync(root, args);

@@ -1,6 +1,8 @@
+using System.CommandLine;
 using Marmot.NotifyServer.Apps;
 using Marmot.NotifyServer.Doctor;
 using Marmot.Platform.Files;
+using Marmot.Terminal;
 
 namespace Marmot.NotifyServer;
 
@@ -10,80 +12,66 @@ public static class NotifyCommands
     // Where a server started in this folder with default settings keeps its key.
     private static readonly string DefaultKeyFile = Path.Combine("data", "notify.key");
 
-    private const string Usage = """
-        keys new [--out FILE]          make a key; prints the public key (FILE: data/notify.key)
-        keys show [FILE] [--secret]    print the public key, or on request the secret
-        notify test --npub KEY --token TOKEN --relay URL [--platform apns|fcm] [--dialect a|b|c] [--ca FILE] [--admin URL]
-                                       send one trigger to a notification server through a relay, and wait for what its provider says
-                                       (URL: the server's admin port; http://127.0.0.1:8081 is tried)
-        notify doctor [SETTINGS]       look at key, clock, names, TLS, both providers' credentials and the relays; rings nobody
-        """;
-
-    public static async Task<int> RunAsync(string[] args)
+    /// <summary>Adds <c>test</c> and <c>doctor</c> below the command of the role.</summary>
+    public static void AddTo(Command notify)
     {
-        switch (args)
-        {
-            case ["keys", .. var rest]:
-                return RunKeys(rest);
-            case ["test", .. var rest]:
-                return await TestTrigger.RunAsync(rest, Console.Out, Console.Error);
-            case ["doctor", .. var rest]:
-                return await DoctorCommand.RunAsync(rest, Console.Out, Console.Error);
-            case ["--help"]:
-                Console.WriteLine(Usage);
-                return 0;
-            default:
-                return WrongUsage();
-        }
+        var doctor = new Command("doctor",
+            "look at key, clock, names, TLS, both providers' credentials and the relays from where the server runs; rings nobody");
+        doctor.TakeSettings();
+        doctor.SetAction((words, _) => DoctorCommand.RunAsync(SettingWords.From(words), Console.Out, Console.Error));
+        notify.Add(TestTrigger.CreateCommand());
+        notify.Add(doctor);
     }
 
-    private static int RunKeys(string[] args)
+    /// <summary><c>keys new|show</c>.</summary>
+    public static Command CreateKeys()
     {
-        args = args switch
+        var made = Define.Text("--out", "FILE", $"where it goes (default: {DefaultKeyFile})");
+        var shown = Define.OptionalWord("FILE", $"the key's file (default: {DefaultKeyFile})");
+        var secret = Define.Flag("--secret", "print the secret instead");
+        var create = new Command("new", "make a key and print its public half; a file is never overwritten") { made };
+        create.SetAction(words => Guard(() => Create(words.GetValue(made) ?? DefaultKeyFile)));
+        var show = new Command("show", "print the public key, or on request the secret") { shown, secret };
+        show.SetAction(words => Guard(() => Show(words.GetValue(shown) ?? DefaultKeyFile, words.GetValue(secret))));
+        return new Command("keys", "the operator's keys") { create, show };
+    }
+
+    private static int Create(string path)
+    {
+        Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
+        if (!KeyFile.TryCreate(path, out var made))
         {
-            ["new"] => ["new", "--out", DefaultKeyFile],
-            ["show"] => ["show", DefaultKeyFile],
-            ["show", "--secret"] => ["show", DefaultKeyFile, "--secret"],
-            _ => args,
-        };
+            Console.Error.WriteLine($"{path}: exists already; keys are never overwritten");
+            return ExitCodes.Failed;
+        }
+
+        Console.WriteLine(made.ToString());
+        return ExitCodes.Done;
+    }
+
+    private static int Show(string path, bool isSecret)
+    {
+        if (isSecret)
+        {
+            Console.WriteLine(SecretFile.ReadText(path).Trim());
+            return ExitCodes.Done;
+        }
+
+        using var key = KeyFile.Load(path);
+        Console.WriteLine(key.PublicKey.ToString());
+        return ExitCodes.Done;
+    }
+
+    private static int Guard(Func<int> run)
+    {
         try
         {
-            switch (args)
-            {
-                case ["new", "--out", var path]:
-                    Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
-                    if (!KeyFile.TryCreate(path, out var made))
-                    {
-                        Console.Error.WriteLine($"{path}: exists already; keys are never overwritten");
-                        return 1;
-                    }
-
-                    Console.WriteLine(made.ToString());
-                    return 0;
-                case ["show", var path]:
-                    using (var key = KeyFile.Load(path))
-                    {
-                        Console.WriteLine(key.PublicKey.ToString());
-                    }
-
-                    return 0;
-                case ["show", var path, "--secret"]:
-                    Console.WriteLine(SecretFile.ReadText(path).Trim());
-                    return 0;
-                default:
-                    return WrongUsage();
-            }
+            return run();
         }
         catch (Exception e) when (e is IOException or InvalidDataException or UnauthorizedAccessException)
         {
             Console.Error.WriteLine(e.Message);
-            return 1;
+            return ExitCodes.Failed;
         }
-    }
-
-    private static int WrongUsage()
-    {
-        Console.Error.WriteLine(Usage);
-        return 2;
     }
 }

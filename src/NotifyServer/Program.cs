@@ -1,14 +1,18 @@
+using System.CommandLine;
 using Marmot.Hosting;
 using Marmot.Hosting.Lifetime;
 using Marmot.NotifyServer;
+using Marmot.Terminal;
 
-if (args is ["test" or "doctor" or "keys", ..])
+var root = new RootCommand("the push server (MIP-05, marmot-push-v1)");
+root.RunsWithSettings(settings =>
 {
-    return await NotifyCommands.RunAsync(args);
-}
-
-var builder = MarmotHost.CreateBuilder(args);
-builder.AddNotify();
-var app = builder.Build();
-app.MapNotify();
-return await app.RunToEndAsync();
+    var builder = MarmotHost.CreateBuilder(settings);
+    builder.AddNotify();
+    var app = builder.Build();
+    app.MapNotify();
+    return app.RunToEndAsync();
+});
+NotifyCommands.AddTo(root);
+root.Add(NotifyCommands.CreateKeys());
+return await ConsoleProgram.RunAsync(root, args);

@@ -1,7 +1,9 @@
+using System.CommandLine;
 using Marmot.Hosting.Admin;
 using Marmot.Hosting.ConsolePages;
 using Marmot.NotifyServer.Dispatch;
 using Marmot.Protocol.Encoding;
+using Marmot.Terminal;
 
 namespace Marmot.NotifyServer;
 
@@ -72,9 +74,9 @@ internal sealed class PushPage(NotifyService service, Lazy<AdminServer> admin) :
         using var words = new StringWriter();
         string[] settings = service.Options.RelayCaFile.Length > 0 ? ["--ca", service.Options.RelayCaFile] : [];
         string[] own = admin.Value.Addresses.FirstOrDefault() is { } address ? ["--admin", address] : [];
-        var code = await TestTrigger.RunAsync(
-            ["--npub", Nip19.EncodePublicKey(app.PublicKey), "--token", action.Value("token"), "--relay", relay, "--platform", action.Value("platform"),
-                .. settings, .. own], words, words);
+        string[] args = ["test", "--npub", Nip19.EncodePublicKey(app.PublicKey), "--token", action.Value("token"), "--relay", relay,
+            "--platform", action.Value("platform"), .. settings, .. own];
+        var code = await ConsoleProgram.RunAsync(new RootCommand { TestTrigger.CreateCommand() }, args, words, words, cancel);
         return new ActionOutcome(
             code == 0 ? "The provider took the test push" : "The test push did not arrive", Lines: words.ToString()
                 .Split('\n', StringSplitOptions.RemoveEmptyEntries), IsFailure: code != 0);

@@ -1,3 +1,4 @@
+using System.CommandLine;
 using Marmot.NotifyServer.Providers;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Events;
@@ -5,6 +6,7 @@ using Marmot.Protocol.GiftWraps;
 using Marmot.Protocol.Keys;
 using Marmot.Protocol.Push;
 using Marmot.Protocol.RelayClient;
+using Marmot.Terminal;
 
 namespace Marmot.NotifyServer;
 
@@ -14,14 +16,52 @@ internal static class TestTrigger
     private static readonly Uri DefaultAdmin = new("http://127.0.0.1:8081/");
     private static readonly TimeSpan OutcomePatience = TimeSpan.FromSeconds(30);
 
-    public static async Task<int> RunAsync(string[] args, TextWriter output, TextWriter error)
+    public static Command CreateCommand()
     {
-        if (!TryReadArguments(args, out var test))
+        var npub = Define.Parsed<Bytes32>("--npub", "KEY", "the server's key", text =>
+            Nip19.TryDecodePublicKeyOrHex(text, out var key) ? (key, null) : (key, "an npub or 64 hex digits"));
+        var token = Define.Text("--token", "TOKEN", "the device's token: hex for APNs, text for FCM");
+        var relay = Define.Parsed("--relay", "URL", "a relay the server listens on", text => (text, RelayUrl.Problem(text, allowPlaintext: true)));
+        var platform = Define.Choice("--platform", "whose token it is", "apns", "fcm");
+        var dialect = Define.Choice("--dialect", "280-byte MIP-05, 1084-byte MIP-05, or marmot-push-v1", "c", "a", "b");
+        var ca = Define.Text("--ca", "FILE", "certificates that the relay's is checked against");
+        var admin = Define.Parsed<Uri?>("--admin", "URL", $"the server's admin port, which is asked what became of it; {DefaultAdmin} is tried", text =>
+            Uri.TryCreate(text, UriKind.Absolute, out var url) && url.Scheme is "http" or "https" ? (url, null) : (null, "an http:// or https:// URL"));
+        foreach (var needed in (Option[])[npub, token, relay])
         {
-            await error.WriteLineAsync("notify test --npub KEY --token TOKEN --relay URL [--platform apns|fcm] [--dialect a|b|c] [--ca FILE] [--admin URL]");
-            return 2;
+            needed.Required = true;
         }
 
+        var command = new Command("test", "send one trigger to a push server through a relay, and wait for what its provider says")
+        {
+            npub, token, relay, platform, dialect, ca, admin,
+        };
+        command.Validators.Add(given =>
+        {
+            if (given.GetResult(token) is { Tokens: [var text] } && !TryReadToken(PlatformOf(given.GetValue(platform)), text.Value, out _))
+            {
+                given.AddError("--token: an APNs token is hex");
+            }
+        });
+        command.SetAction((words, _) =>
+        {
+            var device = PlatformOf(words.GetValue(platform));
+            TryReadToken(device, words.GetRequiredValue(token)!, out var bytes);
+            TokenDialect size = words.GetValue(dialect) switch
+            {
+                "a" => TokenDialect.Mip05Short,
+                "b" => TokenDialect.Mip05Long,
+                _ => TokenDialect.MarmotPushV1,
+            };
+            var test = new Words(words.GetRequiredValue(npub), device, bytes, size, words.GetRequiredValue(relay), words.GetValue(ca) ?? "",
+                words.GetValue(admin));
+            return RunAsync(test, words.InvocationConfiguration.Output, words.InvocationConfiguration.Error);
+        });
+        return command;
+    }
+
+    private static async Task<int> RunAsync(Words test, TextWriter output, TextWriter error)
+    {
         NostrEvent wrap;
         try
         {
@@ -119,53 +159,7 @@ internal static class TestTrigger
         return GiftWrap.Create(rumor, author, server, time);
     }
 
-    private static bool TryReadArguments(string[] args, out Arguments arguments)
-    {
-        arguments = default;
-        var values = new Dictionary<string, string>(StringComparer.Ordinal);
-        for (var i = 0; i < args.Length; i += 2)
-        {
-            if (i + 1 == args.Length || args[i] is not ("--npub" or "--token" or "--relay" or "--platform" or "--dialect" or "--ca" or "--admin")
-                || !values.TryAdd(args[i], args[i + 1]))
-            {
-                return false;
-            }
-        }
-
-        var token = values.GetValueOrDefault("--token", "");
-        var relay = values.GetValueOrDefault("--relay", "");
-        if (!Nip19.TryDecodePublicKeyOrHex(values.GetValueOrDefault("--npub", ""), out var server) || RelayUrl.Problem(relay, allowPlaintext: true) is not null)
-        {
-            return false;
-        }
-
-        DevicePlatform? platform = values.GetValueOrDefault("--platform", "apns") switch
-        {
-            "apns" => DevicePlatform.Apns,
-            "fcm" => DevicePlatform.Fcm,
-            _ => null,
-        };
-        TokenDialect? dialect = values.GetValueOrDefault("--dialect", "c") switch
-        {
-            "a" => TokenDialect.Mip05Short,
-            "b" => TokenDialect.Mip05Long,
-            "c" => TokenDialect.MarmotPushV1,
-            _ => null,
-        };
-        if (platform is null || dialect is null || !TryReadToken(platform.Value, token, out var bytes))
-        {
-            return false;
-        }
-
-        Uri? admin = null;
-        if (values.TryGetValue("--admin", out var address) && !(Uri.TryCreate(address, UriKind.Absolute, out admin) && admin.Scheme is "http" or "https"))
-        {
-            return false;
-        }
-
-        arguments = new Arguments(server, platform.Value, bytes, dialect.Value, relay, values.GetValueOrDefault("--ca", ""), admin);
-        return true;
-    }
+    private static DevicePlatform PlatformOf(string? name) => name == "fcm" ? DevicePlatform.Fcm : DevicePlatform.Apns;
 
     private static bool TryReadToken(DevicePlatform platform, string text, out byte[] token)
     {
@@ -181,8 +175,7 @@ internal static class TestTrigger
         }
     }
 
-    private readonly record struct Arguments(Bytes32 Server, DevicePlatform Platform, byte[] Token, TokenDialect Dialect, string Relay,
-        string CaFile, Uri? Admin);
+    private readonly record struct Words(Bytes32 Server, DevicePlatform Platform, byte[] Token, TokenDialect Dialect, string Relay, string CaFile, Uri? Admin);
 
     private sealed class ReadyObserver : IRelayConnectionObserver
     {

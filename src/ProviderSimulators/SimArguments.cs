@@ -1,129 +1,105 @@
-using System.Diagnostics.CodeAnalysis;
-using System.Globalization;
+using System.CommandLine;
 using System.Net;
+using Marmot.Terminal;
 
 namespace Marmot.ProviderSimulators;
 
 /// <summary>The command line of <c>marmot-server sim</c>, read and checked; all mistakes at once.</summary>
 internal sealed class SimArguments
 {
-    private const string DefaultCredentials = "marmot-sim";
+    private static readonly Option<IPAddress> ListenOption = Define.Parsed<IPAddress>(
+        "--listen", "ADDRESS", "address to listen on (default: 127.0.0.1)", text =>
+            IPAddress.TryParse(text, out var address) ? (address, null) : (IPAddress.None, $"'{text}' is no IP address"));
 
-    private static readonly string[] ApnsOnly = [
-        "--topic", "--team", "--key-id", "--public-key", "--environment", "--initial-streams", "--max-streams", "--goaway-after"
-    ];
-    private static readonly string[] FcmOnly = ["--project"];
-    private static readonly string[] Common = ["--listen", "--port", "--name", "--script", "--capture", "--write-credentials", "--latency"];
+    private static readonly Option<int> PortOption = Define.Number("--port", "N", "port to listen on; 0: a free one", 0, 65_535, 0);
+    private static readonly Option<string[]> NameOption = Define.List("--name", "HOST",
+        "one more host name in the server certificate; fcm: the first one is the host in the service account's token_uri");
+    private static readonly Option<string?> CredentialsOption = Define.Text("--write-credentials", "DIR",
+        "folder for CA and keys, made once and kept (default: ./marmot-sim)");
+    private static readonly Option<string?> ScriptOption = ExistingFile("--script", "verdicts by device token, JSON (docs/simulators.md)");
+    private static readonly Option<string?> CaptureOption = Define.Text("--capture", "FILE", "append each request as a line of JSON");
+    private static readonly Option<int> LatencyOption = Define.Number("--latency", "MS", "milliseconds before each answer", 0, 600_000, 0);
+    private static readonly Option<bool> JsonFlag = Define.Flag("--json", "print the card as JSON");
+    private static readonly Option<string[]> TopicOption = Define.List("--topic", "BUNDLE", "a bundle id of the team (repeatable; default: every topic)");
+    private static readonly Option<string> TeamOption = Identifier("--team", "the team's id", "MARMOTTEAM");
+    private static readonly Option<string> KeyIdOption = Identifier("--key-id", "the key's id", "MARMOTKEY1");
+    private static readonly Option<string?> PublicKeyOption = ExistingFile("--public-key", "PEM of your own key, public half or .p8 (default: a key in DIR)");
+    private static readonly Option<string> EnvironmentOption = Define.Choice("--environment", "Apple's environment", "production", "sandbox");
+    private static readonly Option<int> InitialStreamsOption = Define.Number("--initial-streams", "N", "streams before the first good provider token", 1,
+        1_000_000, 1);
+    private static readonly Option<int> MaxStreamsOption = Define.Number("--max-streams", "N", "streams after it", 1, 1_000_000, 1000);
+    private static readonly Option<int> GoAwayAfterOption = Define.Number("--goaway-after", "N",
+        "GOAWAY on the n-th request of each connection (default: never)", 1, int.MaxValue, 0);
+    private static readonly Option<string?> ProjectOption = Define.Text("--project", "ID", "project id (default: marmot-sim)");
 
-    public bool IsApns { get; private set; }
-    public bool Json { get; private set; }
-    public IPAddress Listen { get; private set; } = IPAddress.Loopback;
-    public int Port { get; private set; }
-    public List<string> Names { get; } = [];
-    public HashSet<string> Topics { get; } = [];
-    public string Team { get; private set; } = "MARMOTTEAM";
-    public string KeyId { get; private set; } = "MARMOTKEY1";
-    public string? PublicKeyFile { get; private set; }
-    public ApnsEnvironment Environment { get; private set; }
-    public int InitialStreams { get; private set; } = 1;
-    public int MaxStreams { get; private set; } = 1000;
-    public int GoAwayAfter { get; private set; }
-    public string Project { get; private set; } = "marmot-sim";
-    public string? ScriptFile { get; private set; }
-    public string? CaptureFile { get; private set; }
-    public string Credentials { get; private set; } = DefaultCredentials;
-    public TimeSpan Latency { get; private set; }
+    private static readonly Option[] Common = [PortOption, ListenOption, NameOption, CredentialsOption, ScriptOption, CaptureOption, LatencyOption, JsonFlag];
+    private static readonly Option[] Apns = [TopicOption, TeamOption, KeyIdOption, PublicKeyOption, EnvironmentOption, InitialStreamsOption,
+        MaxStreamsOption, GoAwayAfterOption];
 
-    public static bool TryParse(ReadOnlySpan<string> args, [NotNullWhen(true)] out SimArguments? arguments, out List<string> mistakes)
+    public required bool IsApns { get; init; }
+    public bool Json { get; private init; }
+    public required IPAddress Listen { get; init; }
+    public int Port { get; private init; }
+    public required IReadOnlyList<string> Names { get; init; }
+    public required HashSet<string> Topics { get; init; }
+    public required string Team { get; init; }
+    public required string KeyId { get; init; }
+    public string? PublicKeyFile { get; private init; }
+    public ApnsEnvironment Environment { get; private init; }
+    public int InitialStreams { get; private init; }
+    public int MaxStreams { get; private init; }
+    public int GoAwayAfter { get; private init; }
+    public required string Project { get; init; }
+    public string? ScriptFile { get; private init; }
+    public string? CaptureFile { get; private init; }
+    public required string Credentials { get; init; }
+    public TimeSpan Latency { get; private init; }
+
+    /// <summary>The two commands; <paramref name="run"/> gets what was typed.</summary>
+    public static IEnumerable<Command> CreateCommands(Func<SimArguments, ParseResult, CancellationToken, Task<int>> run)
     {
-        mistakes = [];
-        arguments = null;
-        if (args.IsEmpty || args[0] is not ("apns" or "fcm"))
-        {
-            mistakes.Add("say which provider: apns or fcm");
-            return false;
-        }
-        var parsed = new SimArguments { IsApns = args[0] == "apns" };
-        for (var i = 1; i < args.Length; i++)
-        {
-            var name = args[i];
-            if (name == "--json")
-            {
-                parsed.Json = true;
-                continue;
-            }
-            var foreign = parsed.IsApns ? FcmOnly : ApnsOnly;
-            if (foreign.Contains(name))
-            {
-                mistakes.Add($"{name} is no option of {args[0]}");
-            }
-            else if (!Common.Contains(name) && !ApnsOnly.Contains(name) && !FcmOnly.Contains(name))
-            {
-                mistakes.Add($"unknown option {name}");
-                continue;
-            }
-            if (++i >= args.Length)
-            {
-                mistakes.Add($"{name} needs a value");
-                break;
-            }
-            if (parsed.Set(name, args[i]) is { } mistake) mistakes.Add($"{name}: {mistake}");
-        }
-        arguments = parsed;
-        return mistakes.Count == 0;
+        yield return With(new Command("apns", "Apple's push service"), [.. Common, .. Apns], (words, cancel) => run(From(words, isApns: true), words, cancel));
+        yield return With(new Command("fcm", "Google's push service"), [.. Common, ProjectOption], (words, cancel) =>
+            run(From(words, isApns: false), words, cancel));
     }
 
-    private string? Set(string name, string value)
+    private static Command With(Command command, Option[] options, Func<ParseResult, CancellationToken, Task<int>> run)
     {
-        switch (name)
-        {
-            case "--listen":
-                if (!IPAddress.TryParse(value, out var address)) return $"'{value}' is no IP address";
-                Listen = address;
-                return null;
-            case "--port": return Number(value, 0, 65_535, number => Port = number);
-            case "--name": Names.Add(value); return null;
-            case "--topic": Topics.Add(value); return null;
-            case "--team": return Identifier(value, text => Team = text);
-            case "--key-id": return Identifier(value, text => KeyId = text);
-            case "--public-key": return ExistingFile(value, file => PublicKeyFile = file);
-            case "--environment":
-                if (value is not ("production" or "sandbox")) return "production or sandbox";
-                Environment = value == "sandbox" ? ApnsEnvironment.Sandbox : ApnsEnvironment.Production;
-                return null;
-            case "--initial-streams": return Number(value, 1, 1_000_000, number => InitialStreams = number);
-            case "--max-streams": return Number(value, 1, 1_000_000, number => MaxStreams = number);
-            case "--goaway-after": return Number(value, 1, int.MaxValue, number => GoAwayAfter = number);
-            case "--project": Project = value; return null;
-            case "--script": return ExistingFile(value, file => ScriptFile = file);
-            case "--capture": CaptureFile = value; return null;
-            case "--write-credentials": Credentials = value; return null;
-            default: return Number(value, 0, 600_000, number => Latency = TimeSpan.FromMilliseconds(number));
-        }
+        foreach (var option in options) command.Add(option);
+        command.SetAction(run);
+        return command;
     }
 
-    private static string? Number(string value, int least, int most, Action<int> set)
+    private static SimArguments From(ParseResult words, bool isApns) => new()
     {
-        if (!int.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out var number) || number < least || number > most)
-        {
-            return $"'{value}' is not a number from {least} to {most}";
-        }
+        IsApns = isApns,
+        Json = words.GetValue(JsonFlag),
+        Listen = words.GetValue(ListenOption) ?? IPAddress.Loopback,
+        Port = words.GetValue(PortOption),
+        Names = words.GetValue(NameOption) ?? [],
+        Topics = [.. words.GetValue(TopicOption) ?? []],
+        Team = words.GetValue(TeamOption) ?? "",
+        KeyId = words.GetValue(KeyIdOption) ?? "",
+        PublicKeyFile = words.GetValue(PublicKeyOption),
+        Environment = words.GetValue(EnvironmentOption) == "sandbox" ? ApnsEnvironment.Sandbox : ApnsEnvironment.Production,
+        InitialStreams = words.GetValue(InitialStreamsOption),
+        MaxStreams = words.GetValue(MaxStreamsOption),
+        GoAwayAfter = words.GetValue(GoAwayAfterOption),
+        Project = words.GetValue(ProjectOption) ?? "marmot-sim",
+        ScriptFile = words.GetValue(ScriptOption),
+        CaptureFile = words.GetValue(CaptureOption),
+        Credentials = words.GetValue(CredentialsOption) ?? "marmot-sim",
+        Latency = TimeSpan.FromMilliseconds(words.GetValue(LatencyOption)),
+    };
 
-        set(number);
-        return null;
+    private static Option<string> Identifier(string name, string description, string byDefault)
+    {
+        var option = Define.Parsed(name, "ID", $"{description}, ten letters and digits (default: {byDefault})", text =>
+            (text, text.Length == 10 && text.All(char.IsAsciiLetterOrDigit) ? null : $"'{text}' is not ten letters and digits"));
+        option.DefaultValueFactory = _ => byDefault;
+        return option;
     }
 
-    private static string? Identifier(string value, Action<string> set)
-    {
-        if (value.Length != 10 || !value.All(char.IsAsciiLetterOrDigit)) return $"'{value}' is not ten letters and digits";
-        set(value);
-        return null;
-    }
-
-    private static string? ExistingFile(string value, Action<string> set)
-    {
-        if (!File.Exists(value)) return $"no file '{value}'";
-        set(value);
-        return null;
-    }
+    private static Option<string?> ExistingFile(string name, string description) =>
+        Define.Parsed<string?>(name, "FILE", description, text => (text, File.Exists(text) ? null : $"no file '{text}'"));
 }

@@ -1,3 +1,4 @@
+using System.CommandLine;
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
@@ -9,41 +10,20 @@ namespace Marmot.ProviderSimulators;
 /// <summary><c>marmot-server sim apns|fcm</c>: runs a simulator until SIGINT or SIGTERM. Exit codes: 0 done, 1 failed, 2 wrong usage.</summary>
 public static class SimCommands
 {
-    private const string Usage = """
-        marmot-server sim apns|fcm [options]
-
-        A stand-in for Apple's or Google's push service: TLS, HTTP/2, credential checks, the provider's
-        errors, scripted verdicts. Stops with Ctrl-C.
-
-          --port N                  port to listen on (default: a free one)
-          --listen ADDRESS          address to listen on (default: 127.0.0.1)
-          --name HOST               one more host name in the server certificate (repeatable);
-                                    fcm: the first one is the host in the service account's token_uri
-          --write-credentials DIR   folder for CA and keys, made once and kept (default: ./marmot-sim)
-          --script FILE             verdicts by device token, JSON (docs/simulators.md)
-          --capture FILE            append each request as a line of JSON
-          --latency MS              time before each answer
-          --json                    print the card as JSON
-
-        apns:
-          --topic BUNDLE            a bundle id of the team (repeatable; default: every topic)
-          --team ID --key-id ID     ten characters each (default: MARMOTTEAM, MARMOTKEY1)
-          --public-key FILE         PEM of your own key, public half or .p8 (default: a key in DIR)
-          --environment NAME        production (default) or sandbox
-          --initial-streams N       streams before the first good provider token (default: 1)
-          --max-streams N           streams after it (default: 1000)
-          --goaway-after N          GOAWAY on the n-th request of each connection (default: never)
-
-        fcm:
-          --project ID              project id (default: marmot-sim)
-        """;
-
     private static readonly JsonSerializerOptions CardJson = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
-    /// <summary>The arguments follow <c>sim</c>.</summary>
-    public static async Task<int> RunAsync(string[] args)
+    /// <summary>The command <c>sim</c> with its two simulators, which run until SIGINT or SIGTERM.</summary>
+    public static Command CreateCommand()
     {
-        using var stop = new CancellationTokenSource();
+        var sim = new Command("sim",
+            "a stand-in for Apple's or Google's push service: TLS, HTTP/2, credential checks, the provider's errors, scripted verdicts");
+        foreach (var simulator in SimArguments.CreateCommands(RunAsync)) sim.Add(simulator);
+        return sim;
+    }
+
+    private static async Task<int> RunAsync(SimArguments arguments, ParseResult words, CancellationToken cancel)
+    {
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancel);
         void Stop(PosixSignalContext signal)
         {
             signal.Cancel = true;
@@ -51,22 +31,11 @@ public static class SimCommands
         }
         using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
         using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
-        return await RunAsync(args, Console.Out, Console.Error, stop.Token);
+        return await RunAsync(arguments, words.InvocationConfiguration.Output, words.InvocationConfiguration.Error, stop.Token);
     }
 
-    internal static async Task<int> RunAsync(string[] args, TextWriter output, TextWriter error, CancellationToken stop)
+    private static async Task<int> RunAsync(SimArguments arguments, TextWriter output, TextWriter error, CancellationToken stop)
     {
-        if (args is ["--help" or "-h", ..] or [_, "--help" or "-h", ..])
-        {
-            await output.WriteLineAsync(Usage);
-            return 0;
-        }
-        if (!SimArguments.TryParse(args, out var arguments, out var mistakes))
-        {
-            foreach (var mistake in mistakes) await error.WriteLineAsync("sim: " + mistake);
-            await error.WriteLineAsync("Try: marmot-server sim --help");
-            return 2;
-        }
         var script = new ScriptFile();
         if (arguments.ScriptFile is not null
             && !ScriptFile.TryRead(await File.ReadAllTextAsync(arguments.ScriptFile, CancellationToken.None), out script, out var wrong))
@@ -129,7 +98,7 @@ public static class SimCommands
         {
             Address = arguments.Listen,
             Port = arguments.Port,
-            PublicHost = arguments.Names.FirstOrDefault() ?? "localhost",
+            PublicHost = arguments.Names is [var first, ..] ? first : "localhost",
             Authority = authority,
             ProjectId = arguments.Project,
             ServiceAccountKey = key,

@@ -1,14 +1,16 @@
+using System.CommandLine;
 using Marmot.Hosting;
 using Marmot.Hosting.Lifetime;
 using Marmot.Relay;
+using Marmot.Terminal;
 
-if (args.Length > 0 && !args[0].StartsWith('-'))
+var root = new RootCommand("the Nostr relay");
+root.RunsWithSettings(settings =>
 {
-    return await RelayCommands.RunAsync(args);
-}
-
-var builder = MarmotHost.CreateBuilder(args).AddRelay();
-var app = builder.Build();
-app.UseRouting();
-app.MapRelay();
-return await app.RunToEndAsync();
+    var app = MarmotHost.CreateBuilder(settings).AddRelay().Build();
+    app.UseRouting();
+    app.MapRelay();
+    return app.RunToEndAsync();
+});
+RelayCommands.AddTo(root);
+return await ConsoleProgram.RunAsync(root, args);

@@ -1,3 +1,4 @@
+using System.CommandLine;
 using System.IO.Compression;
 using Marmot.Hosting;
 using Marmot.Hosting.Deletion;
@@ -8,6 +9,7 @@ using Marmot.Relay.Operator;
 using Marmot.Relay.Storage;
 using Marmot.Relay.Storage.Postgres;
 using Marmot.Relay.Storage.Postgres.Schema;
+using Marmot.Terminal;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Marmot.Relay;
@@ -17,21 +19,28 @@ namespace Marmot.Relay;
 /// <remarks>Exit codes: 0 done, 1 failed, 2 wrong usage. Data goes to standard output, words to standard error.</remarks>
 public static class RelayCommands
 {
-    /// <param name="args">What follows the word <c>relay</c>.</param>
-    public static async Task<int> RunAsync(string[] args)
+    /// <summary>Adds the commands below the command of the role.</summary>
+    public static void AddTo(Command relay)
     {
-        if (args.Contains("--help"))
+        relay.Description += "; its commands work on its store or database, all but compact also while it runs";
+        foreach (var command in RelayCommandLine.CreateCommands(RunAsync))
         {
-            await Console.Out.WriteLineAsync(RelayCommandLine.Usage);
-            return 0;
+            command.TakeSettings();
+            relay.Add(command);
         }
+    }
 
-        if (RelayCommandLine.TryRead(args, out var mistake) is not { } line)
-        {
-            await Console.Error.WriteLineAsync($"relay: {mistake}\n{RelayCommandLine.Usage}");
-            return 2;
-        }
+    /// <summary>The commands alone, without the server.</summary>
+    /// <param name="args">What follows the word <c>relay</c>.</param>
+    public static Task<int> RunAsync(string[] args)
+    {
+        var root = new RootCommand("the relay's store");
+        AddTo(root);
+        return ConsoleProgram.RunAsync(root, args);
+    }
 
+    private static async Task<int> RunAsync(RelayCommandLine line)
+    {
         try
         {
             var configuration = new ConfigurationManager();
@@ -45,7 +54,7 @@ public static class RelayCommands
             var relay = configuration.GetSection(RelayOptions.Section).Get<RelayOptions>() ?? new RelayOptions();
             return storage.Postgres.Length > 0
                 ? await RunOnPostgresAsync(line, storage.Postgres, relay)
-                : await RunAsync(line, args, Path.Combine(storage.DataDirectory, RelayHosting.Folder), relay);
+                : await RunAsync(line, Path.Combine(storage.DataDirectory, RelayHosting.Folder), relay);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or DllNotFoundException or HttpRequestException)
         {
@@ -64,13 +73,13 @@ public static class RelayCommands
         return await work(store.Moderation);
     }
 
-    private static async Task<int> RunAsync(RelayCommandLine line, string[] args, string directory, RelayOptions relay)
+    private static async Task<int> RunAsync(RelayCommandLine line, string directory, RelayOptions relay)
     {
         var seams = new StoreSeams { Entrance = StoreEntrance.From(relay, TimeProvider.System), Log = new OperatorLog(Console.Error) };
         using var running = await OperatorClient.TryConnectAsync(new StorePaths(directory).OperatorSocket);
         if (running is not null)
         {
-            return await WithStreamsAsync(line, streams => OperatorClient.RunAsync(running, WithFullPaths(args), streams));
+            return await WithStreamsAsync(line, streams => OperatorClient.RunAsync(running, line.Words, streams));
         }
 
         if (line.Command is not ("import" or "sync") && !Directory.Exists(directory))
@@ -152,10 +161,6 @@ public static class RelayCommands
         var file = File.Create(line.File);
         return line.File.EndsWith(".gz", StringComparison.OrdinalIgnoreCase) ? new GZipStream(file, CompressionLevel.Optimal) : file;
     }
-
-    // The running relay stands in another directory.
-    private static string[] WithFullPaths(string[] args) =>
-        [.. args.Select((arg, i) => i > 0 && args[i - 1] == "--auth-key" ? Path.GetFullPath(arg) : arg)];
 
     private static async Task<int> WatchAsync(ConfigurationManager configuration, RelayCommandLine line)
     {

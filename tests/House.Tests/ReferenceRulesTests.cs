@@ -10,14 +10,15 @@ public class ReferenceRulesTests
         { "Platform", [] },
         { "Protocol", ["Platform"] },
         { "Mls", ["Platform"] },
-        { "Hosting", ["Platform", "Protocol"] },
-        { "Relay", ["Platform", "Protocol", "Hosting"] },
-        { "Blossom", ["Platform", "Protocol", "Hosting"] },
-        { "NotifyServer", ["Platform", "Protocol", "Hosting"] },
-        { "ProviderSimulators", ["Platform"] },
+        { "Terminal", [] },
+        { "Hosting", ["Platform", "Protocol", "Terminal"] },
+        { "Relay", ["Platform", "Protocol", "Terminal", "Hosting"] },
+        { "Blossom", ["Platform", "Protocol", "Terminal", "Hosting"] },
+        { "NotifyServer", ["Platform", "Protocol", "Terminal", "Hosting"] },
+        { "ProviderSimulators", ["Platform", "Terminal"] },
         { "Client", ["Platform", "Protocol", "Mls"] },
-        { "Cli", ["Platform", "Protocol", "Client"] },
-        { "AllInOne", ["Platform", "Protocol", "Hosting", "Relay", "Blossom", "NotifyServer", "ProviderSimulators", "Client"] },
+        { "Cli", ["Platform", "Protocol", "Terminal", "Client"] },
+        { "AllInOne", ["Platform", "Protocol", "Terminal", "Hosting", "Relay", "Blossom", "NotifyServer", "ProviderSimulators", "Client"] },
     };
 
     [Theory]

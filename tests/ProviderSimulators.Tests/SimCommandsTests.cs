@@ -1,8 +1,10 @@
+using System.CommandLine;
 using System.Net;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using System.Text.Json;
 using Marmot.ProviderSimulators;
+using Marmot.Terminal;
 using static Marmot.ProviderSimulators.Tests.SimulatorClient;
 
 namespace Marmot.ProviderSimulators.Tests;
@@ -18,6 +20,9 @@ public sealed class SimCommandsTests : IDisposable
         _deadline.Dispose();
     }
 
+    private static Task<int> SimAsync(string[] args, TextWriter output, TextWriter error, CancellationToken stop) =>
+        ConsoleProgram.RunAsync(new RootCommand { SimCommands.CreateCommand() }, ["sim", .. args], output, error, stop);
+
     private string At(string name) => Path.Combine(_folder, name);
 
     /// <summary>Runs until the body is done with the card.</summary>
@@ -26,7 +31,7 @@ public sealed class SimCommandsTests : IDisposable
         using var stop = new CancellationTokenSource();
         var output = new LineWriter();
         using var error = new StringWriter();
-        var run = SimCommands.RunAsync([.. args, "--json", "--write-credentials", At("credentials")], output, error, stop.Token);
+        var run = SimAsync([.. args, "--json", "--write-credentials", At("credentials")], output, error, stop.Token);
         var first = await Task.WhenAny(output.FirstLine, run);
         Assert.True(first != run, error.ToString());
         using var card = JsonDocument.Parse(await output.FirstLine);
@@ -132,13 +137,13 @@ public sealed class SimCommandsTests : IDisposable
     }
 
     [Theory]
-    [InlineData("", "say which provider")]
-    [InlineData("web", "say which provider")]
-    [InlineData("apns --prot 1", "unknown option --prot")]
-    [InlineData("apns --port", "--port needs a value")]
+    [InlineData("", "say which: apns, fcm")]
+    [InlineData("web", "unknown command 'web'")]
+    [InlineData("apns --prot 1", "unknown option '--prot'; did you mean '--port'?")]
+    [InlineData("apns --port", "Required argument missing for option: '--port'")]
     [InlineData("apns --port 70000", "--port: '70000'")]
-    [InlineData("apns --project x", "--project is no option of apns")]
-    [InlineData("fcm --topic x", "--topic is no option of fcm")]
+    [InlineData("apns --project x", "unknown option '--project'")]
+    [InlineData("fcm --topic x", "unknown option '--topic'")]
     [InlineData("apns --team short", "--team: 'short'")]
     [InlineData("apns --environment test", "--environment: production or sandbox")]
     [InlineData("apns --script /nowhere", "--script: no file")]
@@ -148,7 +153,7 @@ public sealed class SimCommandsTests : IDisposable
         using var output = new StringWriter();
         using var error = new StringWriter();
 
-        Assert.Equal(2, await SimCommands.RunAsync(line.Split(' ', StringSplitOptions.RemoveEmptyEntries), output, error, _deadline.Token));
+        Assert.Equal(2, await SimAsync(line.Split(' ', StringSplitOptions.RemoveEmptyEntries), output, error, _deadline.Token));
         Assert.Contains(mistake, error.ToString(), StringComparison.Ordinal);
         Assert.Empty(output.ToString());
     }

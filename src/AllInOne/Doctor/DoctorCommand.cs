@@ -1,6 +1,10 @@
+using System.CommandLine;
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Marmot.Client;
+using Marmot.Protocol.Encoding;
+using Marmot.Terminal;
 
 namespace Marmot.AllInOne.Doctor;
 
@@ -9,20 +13,27 @@ internal static class DoctorCommand
 {
     private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
 
-    internal static async Task<int> RunAsync(string[] args)
+    internal static Command CreateCommand()
     {
-        if (args is ["--help" or "-h"])
+        var relay = Define.Parsed<Uri?>("--relay", "URL", "the relay, ws:// or wss:// (without any option: ws://127.0.0.1:8080)", text =>
+            RelayUrls.IsValid(text) ? (new Uri(text), null) : (null, "takes a ws:// or wss:// URL"));
+        var blossom = Define.Parsed<Uri?>("--blossom", "URL", "the blob store: an encrypted blob goes there and back", text =>
+            Uri.TryCreate(text, UriKind.Absolute, out var url) && url.Scheme is "http" or "https" ? (url, null) : (null, "takes an http:// or https:// URL"));
+        var notify = Define.Parsed<Bytes32?>("--notify", "NPUB", "the push server: gets a padding-only trigger", text =>
+            Nip19.TryDecodePublicKeyOrHex(text, out var key) ? (key, null) : (null, "takes an npub"));
+        var json = Define.Flag("--json", "the steps as one JSON object");
+        var command = new Command("doctor",
+            "prove a deployment from the outside, step by step: with two throw-away identities through a group's life; deletes what it left behind")
         {
-            Console.WriteLine(DoctorOptions.Usage);
-            return CommandLine.Done;
-        }
+            relay, blossom, notify, json,
+        };
+        command.SetAction((words, _) =>
+            RunAsync(DoctorOptions.For(words.GetValue(relay), words.GetValue(blossom), words.GetValue(notify), words.GetValue(json))));
+        return command;
+    }
 
-        if (DoctorOptions.Read(args, out string problem) is not { } options)
-        {
-            await Console.Error.WriteLineAsync($"{problem}\n\n{DoctorOptions.Usage}");
-            return CommandLine.WrongUsage;
-        }
-
+    private static async Task<int> RunAsync(DoctorOptions options)
+    {
         using var cancel = new CancellationTokenSource();
         Console.CancelKeyPress += (_, pressed) =>
         {
@@ -72,6 +83,6 @@ internal static class DoctorCommand
                 : "  the deployment does not work; the first step that failed says why");
         }
 
-        return passed ? CommandLine.Done : CommandLine.Failed;
+        return passed ? ExitCodes.Done : ExitCodes.Failed;
     }
 }

@@ -1,60 +1,97 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
 using System.Globalization;
 using Marmot.Blossom.Blobs;
 using Marmot.Hosting.Moderating;
 using Marmot.Protocol.Encoding;
+using Marmot.Terminal;
 
 namespace Marmot.Blossom.Commands;
 
 /// <summary>What an operator typed after the word <c>blossom</c>.</summary>
 internal sealed class BlossomCommandLine
 {
-    public const string Usage = """
-        usage: marmot-server blossom COMMAND [--Section:Key=value ...] [--config FILE]
+    private const int Day = 86400; // seconds
 
-          stats            blobs, claims and bytes stored
-          list [SEARCH]    claims as one JSON object a line
-          delete SHA256... deletes blobs whoever holds them: overwritten, then unlinked
-          delete SEARCH [--yes]
-                           counts what the search finds; with --yes deletes it. With --key the claims of that key go, and the blobs nobody else holds
-          verify           hashes every blob again; exit 1 when one is damaged or missing
-          import FOLDER    takes every file of a folder whose name holds its SHA-256 (another server's storage)
-          export FOLDER    writes every blob as a file named by its SHA-256
-          gc [--drop-damaged]
-                           deletes what has ended and bytes nobody holds; with claims that the disk has damaged only when they are given up
-          reports [--done SHA256]
-                           what was reported (BUD-09), by blob; --done acknowledges the reports about one
+    private static readonly Option<Bytes32?> KeyOption = Define.Parsed<Bytes32?>("--key", "NPUB", "claims of this key", text =>
+        DecisionActions.TryReadKey(text, out var key) ? (key, null) : (null, "expected a public key, npub or 64 hex digits"));
 
-        SEARCH: --key NPUB, --hash PREFIX, --type image/*, --min-bytes N, --max-bytes N, --older DAYS, --newer DAYS, and for list --limit N
+    private static readonly Option<string?> HashOption = Define.Text("--hash", "PREFIX", "blobs whose SHA-256 starts so");
+    private static readonly Option<string?> TypeOption = Define.Text("--type", "TYPE", "of this media type, e.g. image/*");
+    private static readonly Option<long?> MinBytes = Number("--min-bytes", "N", "at least so large");
+    private static readonly Option<long?> MaxBytes = Number("--max-bytes", "N", "at most so large");
+    private static readonly Option<long?> Older = Number("--older", "DAYS", "older than so many days");
+    private static readonly Option<long?> Newer = Number("--newer", "DAYS", "not older than so many days");
+    private static readonly Option<int> LimitOption = Define.Number("--limit", "N", "lines at most", 1, int.MaxValue, int.MaxValue);
+    private static readonly Option<bool> YesFlag = Define.Flag("--yes", "delete what the search finds; without it is only counted");
+    private static readonly Option<bool> DropDamagedFlag = Define.Flag("--drop-damaged", "give up claims that the disk has damaged, and their bytes");
+    private static readonly Option<Bytes32?> DoneOption = Define.Parsed<Bytes32?>("--done", "SHA256", "acknowledge the reports about this blob", text =>
+        Bytes32.TryParseHex(text.ToLowerInvariant(), out var hash) ? (hash, null) : (null, "expected the SHA-256 of a blob: 64 hex digits"));
 
-        A server that runs on the data folder carries the command out itself; FOLDER is then as the server sees it. With Storage:Postgres the command works
-        beside the servers.
-        """;
+    private static readonly Argument<string[]> HashWords = Define.AnyWords("SHA256", "blobs by name, whoever holds them: overwritten, then unlinked");
+    private static readonly Argument<string> FolderWord = Define.Word("FOLDER", "as the server sees it");
 
-    /// <summary>The command words.</summary>
-    public static readonly string[] Words = ["stats", "list", "delete", "verify", "import", "export", "gc", "reports"];
+    // For the server that carries out what another process read; never invoked.
+    private static readonly RootCommand Reader = CreateReader();
 
     public string Word { get; private init; } = "";
 
     /// <summary>FOLDER.</summary>
-    public string? Folder { get; private set; }
+    public string? Folder { get; private init; }
 
     /// <summary>Blobs named one by one.</summary>
-    public List<Bytes32> Hashes { get; } = [];
+    public List<Bytes32> Hashes { get; private init; } = [];
 
-    public BlobQuery Query { get; private set; } = new();
+    public BlobQuery Query { get; private init; } = new();
 
     /// <summary>Lines of list at most.</summary>
-    public int Limit { get; private set; } = int.MaxValue;
+    public int Limit { get; private init; }
 
-    public bool Yes { get; private set; }
+    public bool Yes { get; private init; }
 
-    public bool DropDamaged { get; private set; }
+    public bool DropDamaged { get; private init; }
 
     /// <summary>The blob whose reports are acknowledged.</summary>
-    public Bytes32? Done { get; private set; }
+    public Bytes32? Done { get; private init; }
 
     /// <summary>Settings and <c>--config</c>, for the configuration.</summary>
-    public List<string> Settings { get; } = [];
+    public IReadOnlyList<string> Settings { get; private init; } = [];
+
+    /// <summary>The command and its words without the settings, for a running server, which has its own and stands in another directory.</summary>
+    public string[] Words { get; private init; } = [];
+
+    /// <summary>The commands, each with its own words; <paramref name="run"/> gets what was typed and returns the exit code.</summary>
+    public static IEnumerable<Command> CreateCommands(Func<BlossomCommandLine, Task<int>> run)
+    {
+        Option[] search = [KeyOption, HashOption, TypeOption, MinBytes, MaxBytes, Older, Newer];
+        var list = new Command("list", "claims as one JSON object a line") { LimitOption };
+        var delete = new Command("delete", "delete blobs by name, or count what a search finds and with --yes delete it") { HashWords, YesFlag };
+        foreach (var option in search)
+        {
+            list.Add(option);
+            delete.Add(option);
+        }
+
+        delete.Validators.Add(given => CheckDelete(given, search));
+        Command[] commands =
+        [
+            new("stats", "blobs, claims and bytes stored"),
+            list,
+            delete,
+            new("verify", "hash every blob again; exit code 1 when one is damaged or missing"),
+            new("import", "take every file of a folder whose name holds its SHA-256: another server's storage") { FolderWord },
+            new("export", "write every blob as a file named by its SHA-256") { FolderWord },
+            new("gc", "delete what has ended, and bytes nobody holds") { DropDamagedFlag },
+            new("reports", "what was reported (BUD-09), by blob") { DoneOption },
+        ];
+        foreach (var command in commands)
+        {
+            command.TakeSettings();
+            command.SetAction((words, _) => run(From(words, TimeProvider.System.GetUtcNow().ToUnixTimeSeconds())));
+        }
+
+        return commands;
+    }
 
     /// <summary>Null with a sentence when it makes no sense.</summary>
     /// <param name="args">The words.</param>
@@ -62,121 +99,69 @@ internal sealed class BlossomCommandLine
     /// <param name="mistake">The sentence.</param>
     public static BlossomCommandLine? TryRead(string[] args, long now, out string mistake)
     {
-        mistake = "a command is missing";
-        if (args.Length == 0)
-        {
-            return null;
-        }
+        var words = ConsoleProgram.Parse(Reader, args, out var mistakes);
+        mistake = args.Length > 0 ? string.Join("; ", mistakes) : "a command is missing";
+        return mistake.Length == 0 ? From(words, now) : null;
+    }
 
-        var line = new BlossomCommandLine { Word = args[0] };
-        mistake = Words.Contains(args[0]) ? "" : $"unknown command '{args[0]}'";
-        for (var i = 1; i < args.Length && mistake.Length == 0; i++)
+    private static BlossomCommandLine From(ParseResult words, long now)
+    {
+        string? folder = words.GetValue(FolderWord) is { } given ? Path.GetFullPath(given) : null;
+        return new BlossomCommandLine
         {
-            mistake = line.Take(args, ref i, now);
-        }
-
-        if (mistake.Length == 0)
-        {
-            mistake = line.Word switch
+            Word = words.CommandResult.Command.Name,
+            Folder = folder,
+            Hashes = [.. (words.GetValue(HashWords) ?? []).Select(Hash)],
+            Query = new BlobQuery
             {
-                "import" or "export" when line.Folder is null => $"{line.Word} needs a folder",
-                "delete" when line.Hashes.Count == 0 && line.Query.IsEmpty => "delete needs the SHA-256 of a blob, or a search",
-                "delete" when line.Hashes.Count > 0 && !line.Query.IsEmpty => "delete takes blobs by name or a search, not both",
-                _ => "",
-            };
-        }
-
-        return mistake.Length == 0 ? line : null;
+                Key = words.GetValue(KeyOption),
+                HashPrefix = words.GetValue(HashOption)?.ToLowerInvariant(),
+                Type = words.GetValue(TypeOption),
+                MinBytes = words.GetValue(MinBytes),
+                MaxBytes = words.GetValue(MaxBytes),
+                Before = now - (words.GetValue(Older) * Day),
+                Since = now - (words.GetValue(Newer) * Day),
+            },
+            Limit = words.GetValue(LimitOption),
+            Yes = words.GetValue(YesFlag),
+            DropDamaged = words.GetValue(DropDamagedFlag),
+            Done = words.GetValue(DoneOption),
+            Settings = SettingWords.From(words),
+            Words = folder is not null ? [words.CommandResult.Command.Name, folder] : [words.CommandResult.Command.Name, .. SettingWords.Without(words)],
+        };
     }
 
-    // Takes one argument and its value; the mistake, or empty.
-    private string Take(string[] args, ref int i, long now)
+    private static void CheckDelete(CommandResult delete, Option[] search)
     {
-        var word = args[i];
-        var value = i + 1 < args.Length ? args[i + 1] : null;
-        var searches = Word is "list" or "delete";
-        if (searches && value is not null && TakeSearch(word, value, now) is { } mistake)
+        string[] names = [.. delete.GetResult(HashWords)?.Tokens.Select(token => token.Value) ?? []];
+        bool searches = search.Any(option => delete.GetResult(option) is not null);
+        if (names.Any(name => !Bytes32.TryParseHex(name.ToLowerInvariant(), out _)))
         {
-            i++;
-            return mistake;
+            delete.AddError("expected the SHA-256 of a blob: 64 hex digits");
         }
-
-        switch (word)
+        else if (names.Length == 0 && !searches)
         {
-            case "--config" when value is not null:
-                Settings.AddRange(["--config", value]);
-                i++;
-                return "";
-            case "--limit" when Word == "list" && int.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out var limit) && limit > 0:
-                Limit = limit;
-                i++;
-                return "";
-            case "--done" when Word == "reports" && Bytes32.TryParseHex((value ?? "").ToLowerInvariant(), out var done):
-                Done = done;
-                i++;
-                return "";
-            case "--yes" when Word == "delete":
-                Yes = true;
-                return "";
-            case "--drop-damaged" when Word == "gc":
-                DropDamaged = true;
-                return "";
-            case var setting when setting.StartsWith("--", StringComparison.Ordinal) && setting.Contains('=', StringComparison.Ordinal):
-                Settings.Add(setting);
-                return "";
-            case var text when Word == "delete" && !text.StartsWith('-'):
-                if (!Bytes32.TryParseHex(text.ToLowerInvariant(), out var hash))
-                {
-                    return "expected the SHA-256 of a blob: 64 hex digits";
-                }
-
-                Hashes.Add(hash);
-                return "";
-            case var folder when Word is "import" or "export" && Folder is null && !folder.StartsWith('-'):
-                Folder = Path.GetFullPath(folder);
-                return "";
-            default:
-                return $"{Word} does not take '{word}'";
+            delete.AddError("delete needs the SHA-256 of a blob, or a search");
+        }
+        else if (names.Length > 0 && searches)
+        {
+            delete.AddError("delete takes blobs by name or a search, not both");
         }
     }
 
-    // A mistake, empty when it was taken, null when it is no search.
-    private string? TakeSearch(string word, string value, long now)
-    {
-        const int Day = 86400; // seconds
-        var isNumber = long.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out var number);
-        switch (word)
-        {
-            case "--key":
-                if (!DecisionActions.TryReadKey(value, out var key))
-                {
-                    return "--key: expected a public key, npub or 64 hex digits";
-                }
+    private static Bytes32 Hash(string text) => Bytes32.ParseHex(text.ToLowerInvariant());
 
-                Query = Query with { Key = key };
-                return "";
-            case "--hash":
-                Query = Query with { HashPrefix = value.ToLowerInvariant() };
-                return "";
-            case "--type":
-                Query = Query with { Type = value };
-                return "";
-            case "--min-bytes" or "--max-bytes" or "--older" or "--newer" when !isNumber:
-                return $"{word}: expected a number";
-            case "--min-bytes":
-                Query = Query with { MinBytes = number };
-                return "";
-            case "--max-bytes":
-                Query = Query with { MaxBytes = number };
-                return "";
-            case "--older":
-                Query = Query with { Before = now - (number * Day) };
-                return "";
-            case "--newer":
-                Query = Query with { Since = now - (number * Day) };
-                return "";
-            default:
-                return null;
+    private static Option<long?> Number(string name, string valueName, string description) => Define.Parsed<long?>(name, valueName, description, text =>
+        long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out long number) ? (number, null) : (null, "expected a number"));
+
+    private static RootCommand CreateReader()
+    {
+        var reader = new RootCommand();
+        foreach (var command in CreateCommands(_ => Task.FromResult(ExitCodes.Done)))
+        {
+            reader.Add(command);
         }
+
+        return reader;
     }
 }

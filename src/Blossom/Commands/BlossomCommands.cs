@@ -1,3 +1,4 @@
+using System.CommandLine;
 using Marmot.Blossom.Blobs;
 using Marmot.Blossom.Index;
 using Marmot.Blossom.Storage;
@@ -14,27 +15,21 @@ namespace Marmot.Blossom.Commands;
 /// <remarks>Exit codes: 0 done, 1 the thing asked for failed, 2 wrong usage or settings. Data goes to standard output, words to standard error.</remarks>
 public static class BlossomCommands
 {
-    /// <summary>The command words.</summary>
-    public static IReadOnlyCollection<string> Names { get; } = [.. BlossomCommandLine.Words, "--help"];
-
-    /// <summary>Runs one command; <paramref name="args"/> begins with its word.</summary>
-    public static async Task<int> RunAsync(string[] args)
+    /// <summary>Adds the tools below the command of the role.</summary>
+    public static void AddTo(Command blossom)
     {
-        if (args.Contains("--help"))
+        blossom.Description += "; its commands work on its store, also while it runs";
+        foreach (var command in BlossomCommandLine.CreateCommands(RunAsync))
         {
-            await Console.Out.WriteLineAsync(BlossomCommandLine.Usage);
-            return 0;
+            blossom.Add(command);
         }
+    }
 
-        if (BlossomCommandLine.TryRead(args, TimeProvider.System.GetUtcNow().ToUnixTimeSeconds(), out var mistake) is not { } line)
-        {
-            await Console.Error.WriteLineAsync($"blossom: {mistake}\n{BlossomCommandLine.Usage}");
-            return 2;
-        }
-
+    private static async Task<int> RunAsync(BlossomCommandLine line)
+    {
         try
         {
-            return await RunAsync(line, args);
+            return await CarryOutAsync(line);
         }
         catch (OptionsValidationException error)
         {
@@ -48,7 +43,7 @@ public static class BlossomCommands
         }
     }
 
-    private static async Task<int> RunAsync(BlossomCommandLine line, string[] args)
+    private static async Task<int> CarryOutAsync(BlossomCommandLine line)
     {
         var builder = MarmotHost.CreateBuilder([.. line.Settings]);
         var storage = builder.Configuration.GetSection(StorageOptions.Section).Get<StorageOptions>() ?? new StorageOptions();
@@ -63,7 +58,7 @@ public static class BlossomCommands
         using var running = storage.Postgres.Length > 0 ? null : await OperatorClient.TryConnectAsync(Path.Combine(root, BlossomFolders.SocketName));
         if (running is not null)
         {
-            return await OperatorClient.RunAsync(running, WithFullPaths(line, args), streams);
+            return await OperatorClient.RunAsync(running, line.Words, streams);
         }
 
         builder.AddBlossom();
@@ -80,10 +75,6 @@ public static class BlossomCommands
 
         return await app.Services.GetRequiredService<StoreCommands>().RunAsync(line, streams, CancellationToken.None);
     }
-
-    // The running server stands in another directory.
-    private static string[] WithFullPaths(BlossomCommandLine line, string[] args) =>
-        [.. args.Select((arg, i) => i > 0 && line.Folder is { } folder && Path.GetFullPath(arg) == folder ? folder : arg)];
 
     private static void Progress(string text)
     {

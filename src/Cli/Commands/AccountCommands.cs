@@ -1,38 +1,81 @@
+using System.CommandLine;
 using System.Text.Json.Nodes;
 using Marmot.Cli.Agent;
 using Marmot.Client;
-using Marmot.Client.Profiles;
 using Marmot.Client.Accounts;
+using Marmot.Client.Profiles;
 using Marmot.Protocol.Addresses;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Keys;
+using Marmot.Terminal;
 
 namespace Marmot.Cli.Commands;
 
 /// <summary><c>init</c>, <c>whoami</c>, <c>key-package</c>.</summary>
 internal static class AccountCommands
 {
-    public static async Task InitAsync(Context context, Arguments args)
+    public static Command CreateInit()
     {
-        string? name = args.Option("--name");
-        var relays = args.Options("--relay");
-        var inbox = args.Options("--inbox-relay");
-        var keyPackages = args.Options("--key-package-relay");
-        var blossom = args.Options("--blossom");
-        string? keyFile = args.Option("--key-file");
-        string? profile = args.Option("--profile");
-        args.End();
+        var name = Define.Text("--name", "TEXT", "what others see as the account's name");
+        var relays = Define.List("--relay", "URL", "a relay of the account; may be repeated");
+        var inbox = Define.List("--inbox-relay", "URL", "where invitations arrive (default: the relays)");
+        var keyPackages = Define.List("--key-package-relay", "URL", "where key packages are published (default: the relays)");
+        var blossom = Define.List("--blossom", "URL", "a Blossom server for media; may be repeated");
+        var keyFile = Define.Text("--key-file", "FILE", "holds the account's nsec (default: a new key)");
+        var profile = Define.Choice("--profile", "mip, or adopted as today's White Noise speaks it (default: mip; an account moves once)", "mip", "adopted");
+        profile.DefaultValueFactory = null;
+        return new Command("init", "make an account here and publish its key package; again: change what is named")
+        {
+            relays, inbox, keyPackages, blossom, name, keyFile, profile,
+        }.RunsWithAccount(
+                (context, words) => InitAsync(context, words.GetValue(name), words.GetValue(relays)!, words.GetValue(inbox)!, words.GetValue(keyPackages)!,
+                    words.GetValue(blossom)!, words.GetValue(keyFile), words.GetValue(profile)),
+                mayBeNew: true);
+    }
 
+    public static Command CreateWhoAmI() => new Command("whoami", "the account, and what waits to be sent").RunsWithAccount((context, _) => WhoAmI(context));
+
+    public static Command CreateKeyPackage()
+    {
+        var legacy = Define.Flag("--legacy", "of kind 443, for old clients");
+        var once = Define.Flag("--once", "for one use");
+        var slot = Define.Text("--slot", "D", "replace the one of this slot (d tag)");
+        var optional = Define.OptionalWord("REF", "64 hex digits (default: the newest)");
+        var reference = Define.Word("REF", "64 hex digits");
+        var list = new Command("list", "own key packages").RunsWithAccount((context, _) => ListKeyPackages(context));
+        return new Command("key-package", "own key packages")
+        {
+            list,
+            new Command("publish", "make one and publish it") { legacy, once, slot }.RunsWithAccount(async (context, words) =>
+                Published(context, await context.Client.PublishKeyPackageAsync(words.GetValue(slot), !words.GetValue(once), words.GetValue(legacy)))),
+            new Command("rotate", "replace one by a new one") { optional }.RunsWithAccount(async (context, words) =>
+            {
+                var old = Reference(words.GetValue(optional)
+                    ?? context.Client.ListKeyPackages().FirstOrDefault(package => !package.IsRetired)?.Reference.ToString()
+                    ?? throw new ClientException("there is none to rotate; 'marmot key-package publish' makes one"));
+                Published(context, await context.Client.RotateKeyPackageAsync(old));
+            }),
+            new Command("delete", "ask the relays to delete one") { reference }.RunsWithAccount(async (context, words) =>
+            {
+                var published = await context.Client.DeleteKeyPackageAsync(Reference(words.GetRequiredValue(reference)));
+                context.Say(AgentJson.Of(published), $"deletion asked for: {Context.Fate(published[0])}");
+            }),
+        }.RunsWithAccount((context, _) => ListKeyPackages(context));
+    }
+
+    private static async Task InitAsync(Context context, string? name, string[] relays, string[] inbox, string[] keyPackages, string[] blossom, string? keyFile,
+        string? profile)
+    {
         // Again: what is not named stays as it is. A list of relays that was never named follows the account's.
         bool isNew = !MarmotClient.HasAccount(context.Store);
         var old = isNew ? new AccountSettings() : context.Client.Settings;
         var settings = old with
         {
             Name = name ?? old.Name,
-            Relays = relays.Count > 0 ? relays : old.Relays,
-            InboxRelays = inbox.Count > 0 ? inbox : old.InboxRelays.SequenceEqual(old.Relays) ? [] : old.InboxRelays,
-            KeyPackageRelays = keyPackages.Count > 0 ? keyPackages : old.KeyPackageRelays.SequenceEqual(old.Relays) ? [] : old.KeyPackageRelays,
-            BlossomServers = blossom.Count > 0 ? blossom : old.BlossomServers,
+            Relays = relays.Length > 0 ? relays : old.Relays,
+            InboxRelays = inbox.Length > 0 ? inbox : old.InboxRelays.SequenceEqual(old.Relays) ? [] : old.InboxRelays,
+            KeyPackageRelays = keyPackages.Length > 0 ? keyPackages : old.KeyPackageRelays.SequenceEqual(old.Relays) ? [] : old.KeyPackageRelays,
+            BlossomServers = blossom.Length > 0 ? blossom : old.BlossomServers,
             Profile = profile is null || !isNew ? old.Profile : MarmotProfiles.Parse(profile),
         };
         bool moves = !isNew && profile is not null && MarmotProfiles.Parse(profile) != old.Profile;
@@ -106,9 +149,8 @@ internal static class AccountCommands
             "others can invite you now; 'marmot sync' joins");
     }
 
-    public static void WhoAmI(Context context, Arguments args)
+    private static void WhoAmI(Context context)
     {
-        args.End();
         string npub = Nip19.EncodePublicKey(context.Client.PublicKey);
         var settings = context.Client.Settings;
         context.Say(
@@ -127,43 +169,18 @@ internal static class AccountCommands
             $"waiting to be sent: {context.Client.OutboxCount}");
     }
 
-    public static async Task KeyPackageAsync(Context context, Arguments args)
+    private static void ListKeyPackages(Context context)
     {
-        switch (args.OptionalWord() ?? "list")
-        {
-            case "list":
-                args.End();
-                var packages = context.Client.ListKeyPackages();
-                context.Say(
-                    new JsonArray([.. packages.Select(AgentJson.Of)]),
-                    packages.Count == 0
-                        ? ["none; 'marmot key-package publish' makes one"]
-                        : packages.Select(package =>
-                            $"{package.Reference}  {(package.IsRetired ? "retired" : package.IsLastResort ? "last resort" : "one use")}, used "
-                                + $"{Context.Count(package.Uses, "time")}"));
-                break;
-            case "publish":
-                bool legacy = args.Flag("--legacy");
-                bool once = args.Flag("--once");
-                string? slot = args.Option("--slot");
-                args.End();
-                Published(context, await context.Client.PublishKeyPackageAsync(slot, !once, legacy));
-                break;
-            case "rotate":
-                var old = Reference(args.OptionalWord() ?? context.Client.ListKeyPackages().FirstOrDefault(package => !package.IsRetired)?.Reference.ToString()
-                    ?? throw new ClientException("there is none to rotate; 'marmot key-package publish' makes one"));
-                args.End();
-                Published(context, await context.Client.RotateKeyPackageAsync(old));
-                break;
-            case "delete":
-                var gone = Reference(args.Word("the key package's reference"));
-                args.End();
-                var published = await context.Client.DeleteKeyPackageAsync(gone);
-                context.Say(AgentJson.Of(published), $"deletion asked for: {Context.Fate(published[0])}");
-                break;
-            default:
-                throw new UsageException("key-package list|publish|rotate|delete");
-        }
+        var packages = context.Client.ListKeyPackages();
+        context.Say(
+            new JsonArray([.. packages.Select(AgentJson.Of)]),
+            packages.Count == 0
+                ? ["none; 'marmot key-package publish' makes one"]
+                : packages.Select(package =>
+                {
+                    string fate = package.IsRetired ? "retired" : package.IsLastResort ? "last resort" : "one use";
+                    return $"{package.Reference}  {fate}, used {Context.Count(package.Uses, "time")}";
+                }));
     }
 
     private static void Published(Context context, PublishedKeyPackage package) => context.Say(

@@ -64,8 +64,11 @@ internal sealed class Context(ClientStore store, bool json, TextWriter output) :
         };
     }
 
-    public static Bytes32 Key(string text) =>
-        Nip19.TryDecodePublicKeyOrHex(text, out var key) ? key : throw new UsageException($"'{text}' is neither an npub nor 64 hex digits");
+    public static Bytes32 Key(string text) => ReadKey(text) is (var key, null) ? key : throw new UsageException(ReadKey(text).Mistake!);
+
+    /// <summary>A public key, or why it is none.</summary>
+    public static (Bytes32 Value, string? Mistake) ReadKey(string text) =>
+        Nip19.TryDecodePublicKeyOrHex(text, out var key) ? (key, null) : (key, $"'{text}' is neither an npub nor 64 hex digits");
 
     /// <summary>How an event fared: a word for a person.</summary>
     public static string Fate(PublishedEvent published) =>

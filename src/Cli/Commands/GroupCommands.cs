@@ -1,3 +1,5 @@
+using System.CommandLine;
+using System.Globalization;
 using System.Text.Json.Nodes;
 using Marmot.Cli.Agent;
 using Marmot.Client;
@@ -5,129 +7,136 @@ using Marmot.Client.Groups;
 using Marmot.Client.Relays;
 using Marmot.Protocol.Encoding;
 using Marmot.Protocol.GiftWraps;
+using Marmot.Terminal;
 
 namespace Marmot.Cli.Commands;
 
 /// <summary><c>group ...</c>: every step looks at the relays first, so that it starts from the newest epoch.</summary>
 internal static class GroupCommands
 {
-    private const string Verbs = "group list|create|members|invite|remove|leave|rename|describe|admin|renew|image|retention|disband";
-
-    public static async Task RunAsync(Context context, Arguments args)
+    public static Command CreateCommand()
     {
-        string verb = args.OptionalWord() ?? "list";
-        switch (verb)
+        var group = Define.Word("GROUP", "the group");
+        var name = Define.Word("NAME", "its name");
+        var text = Define.Word("TEXT", "its description");
+        var member = Define.ParsedWord<Bytes32>("NPUB", "the member", Context.ReadKey);
+        var seconds = Define.ParsedWord<ulong>("SECONDS", "after how many messages are deleted; 0: never", text =>
+            ulong.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out ulong number)
+                ? (number, null)
+                : (0, "the retention is a number of seconds"));
+        var people = Define.Words("NPUB", "public keys");
+        var description = Define.Text("--description", "TEXT", "what it is about");
+        var relays = Define.List("--relay", "URL", "where its messages go (default: the account's relays); may be repeated");
+        return new Command("group", "groups and their members")
         {
-            case "list":
-                args.End();
-                var states = context.Client.GroupIds.Select(context.Client.GetState).ToList();
-                context.Say(new JsonArray([.. states.Select(AgentJson.Of)]), states.Count == 0
-                    ? ["no groups yet; 'marmot group create NAME' makes one, 'marmot sync' joins where you are invited"]
-                    : states.Select(Line));
-                return;
-            case "create":
-                string name = args.Word("the group's name");
-                string description = args.Option("--description") ?? "";
-                var relays = args.Options("--relay");
-                args.End();
-                var created = await context.Client.CreateGroupAsync(name, description, relays.Count > 0 ? relays : null);
-                context.Say(AgentJson.Of(created), Line(created), $"invite somebody: marmot group invite {created.GroupId[..8]} NPUB");
-                return;
-        }
+            new Command("list", "all groups").RunsWithAccount((context, _) => List(context)),
+            new Command("create", "make a group") { name, description, relays }.RunsWithAccount((context, words) =>
+                CreateAsync(context, words.GetRequiredValue(name), words.GetValue(description) ?? "", words.GetValue(relays)!)),
+            new Command("members", "who is in it") { group }
+                .RunsWithAccount((context, words) => Members(context, context.Group(words.GetRequiredValue(group)))),
+            Change("invite", "invite people", people, (client, id, words) => client.InviteAsync(id, Keys(words)), nothing: "all of them are members already"),
+            Change("remove", "remove a member", member, (client, id, words) => client.RemoveAsync(id, words.GetValue(member))),
+            new Command("leave", "leave the group") { group }
+                .RunsWithAccount((context, words) => LeaveAsync(context, context.Group(words.GetRequiredValue(group)))),
+            Change("rename", "give it another name", name, (client, id, words) =>
+                client.UpdateGroupAsync(id, new GroupChange { Name = words.GetRequiredValue(name) })),
+            Change("describe", "give it another description", text, (client, id, words) =>
+                client.UpdateGroupAsync(id, new GroupChange { Description = words.GetRequiredValue(text) })),
+            Change("admin", "name all admins from now on", people, (client, id, words) =>
+                client.UpdateGroupAsync(id, new GroupChange { Admins = Keys(words) })),
+            Change("retention", "how long members keep messages (adopted profile)", seconds, (client, id, words) =>
+                client.SetRetentionAsync(id, words.GetValue(seconds))),
+            Change("disband", "end it for everybody (adopted profile)", null, (client, id, _) => client.DisbandAsync(id),
+                hint: "the group ends for everybody who reads this"),
+            Change("renew", "renew the own keys", null, (client, id, _) => client.SelfUpdateAsync(id)),
+            CreateImage(group),
+        }.RunsWithAccount((context, _) => List(context));
 
-        string group = context.Group(args.Word("the group"));
-        switch (verb)
+        List<Bytes32> Keys(ParseResult words) => [.. words.GetRequiredValue(people).Select(Context.Key)];
+
+        Command Change(
+            string verb, string what, Argument? operand, Func<MarmotClient, string, ParseResult, Task<IReadOnlyList<PublishedEvent>>> step,
+                string? nothing = null, string? hint = null)
         {
-            case "members":
-                args.End();
-                var state = context.Client.GetState(group);
-                context.Say(
-                    AgentJson.Of(state),
-                    state.Leaves.Select(leaf =>
-                        Nip19.EncodePublicKey(leaf.PublicKey)
-                        + (state.Admins.Contains(leaf.PublicKey) ? "  admin" : "")
-                        + (leaf.Index == state.OwnLeaf ? "  you" : "")));
-                return;
-            case "invite":
-                var invited = args.Words("whom to invite").Select(Context.Key).ToList();
-                args.End();
-                await CommitAsync(context, group, () => context.Client.InviteAsync(group, invited), nothing: "all of them are members already");
-                return;
-            case "remove":
-                var removed = Context.Key(args.Word("whom to remove"));
-                args.End();
-                await CommitAsync(context, group, () => context.Client.RemoveAsync(group, removed));
-                return;
-            case "leave":
-                args.End();
-                var before = context.Client.GetState(group);
-                if (before.IsActive && before.Admins.Contains(context.Client.PublicKey))
-                {
-                    throw new ClientException("an admin steps down before leaving: 'marmot group admin GROUP NPUB...' names all admins from now on");
-                }
+            var command = new Command(verb, what) { group };
+            if (operand is not null)
+            {
+                command.Add(operand);
+            }
 
-                await CommitAsync(context, group, () => context.Client.LeaveAsync(group), "you are out when another member has synced and you have");
-                return;
-            case "retention":
-                string seconds = args.Word("after how many seconds messages are deleted");
-                args.End();
-                ulong after = ulong.TryParse(seconds, System.Globalization.NumberStyles.None, System.Globalization.CultureInfo.InvariantCulture,
-                    out ulong number) ? number : throw new UsageException("the retention is a number of seconds");
-                await CommitAsync(context, group, () => context.Client.SetRetentionAsync(group, after));
-                return;
-            case "disband":
-                args.End();
-                await CommitAsync(context, group, () => context.Client.DisbandAsync(group), "the group ends for everybody who reads this");
-                return;
-            case "rename":
-                string newName = args.Word("the new name");
-                args.End();
-                await CommitAsync(context, group, () => context.Client.UpdateGroupAsync(group, new GroupChange { Name = newName }));
-                return;
-            case "describe":
-                string newDescription = args.Word("the new description");
-                args.End();
-                await CommitAsync(context, group, () => context.Client.UpdateGroupAsync(group, new GroupChange { Description = newDescription }));
-                return;
-            case "admin":
-                var admins = args.Words("all admins from now on").Select(Context.Key).ToList();
-                args.End();
-                await CommitAsync(context, group, () => context.Client.UpdateGroupAsync(group, new GroupChange { Admins = admins }));
-                return;
-            case "renew":
-                args.End();
-                await CommitAsync(context, group, () => context.Client.SelfUpdateAsync(group));
-                return;
-            case "image":
-                await ImageAsync(context, group, args);
-                return;
-            default:
-                throw new UsageException(Verbs);
+            return command.RunsWithAccount((context, words) =>
+            {
+                string id = context.Group(words.GetRequiredValue(group));
+                return CommitAsync(context, id, () => step(context.Client, id, words), hint, nothing);
+            });
         }
     }
 
-    private static async Task ImageAsync(Context context, string group, Arguments args)
+    private static Command CreateImage(Argument<string> group)
     {
-        switch (args.Word("image set|get|remove"))
+        var verb = Define.WordOf("VERB", "what to do with the group's picture", "set", "get", "remove");
+        var file = Define.OptionalWord("FILE", "the picture's file, to read (set) or to write (get)");
+        return new Command("image", "the group's picture") { group, verb, file }.RunsWithAccount((context, words) =>
+            ImageAsync(context, context.Group(words.GetRequiredValue(group)), words.GetRequiredValue(verb), words.GetValue(file)));
+    }
+
+    private static void List(Context context)
+    {
+        var states = context.Client.GroupIds.Select(context.Client.GetState).ToList();
+        context.Say(
+            new JsonArray([.. states.Select(AgentJson.Of)]),
+            states.Count == 0 ? ["no groups yet; 'marmot group create NAME' makes one, 'marmot sync' joins where you are invited"] : states.Select(Line));
+    }
+
+    private static async Task CreateAsync(Context context, string name, string description, string[] relays)
+    {
+        var created = await context.Client.CreateGroupAsync(name, description, relays.Length > 0 ? relays : null);
+        context.Say(AgentJson.Of(created), Line(created), $"invite somebody: marmot group invite {created.GroupId[..8]} NPUB");
+    }
+
+    private static void Members(Context context, string group)
+    {
+        var state = context.Client.GetState(group);
+        context.Say(
+            AgentJson.Of(state),
+            state.Leaves.Select(leaf =>
+                Nip19.EncodePublicKey(leaf.PublicKey)
+                + (state.Admins.Contains(leaf.PublicKey) ? "  admin" : "")
+                + (leaf.Index == state.OwnLeaf ? "  you" : "")));
+    }
+
+    private static async Task LeaveAsync(Context context, string group)
+    {
+        var before = context.Client.GetState(group);
+        if (before.IsActive && before.Admins.Contains(context.Client.PublicKey))
+        {
+            throw new ClientException("an admin steps down before leaving: 'marmot group admin GROUP NPUB...' names all admins from now on");
+        }
+
+        await CommitAsync(context, group, () => context.Client.LeaveAsync(group), "you are out when another member has synced and you have");
+    }
+
+    private static async Task ImageAsync(Context context, string group, string verb, string? file)
+    {
+        if ((file is null) != (verb == "remove"))
+        {
+            throw new UsageException(file is null ? $"image GROUP {verb} needs FILE" : "image GROUP remove takes no FILE");
+        }
+
+        switch (verb)
         {
             case "set":
-                byte[] image = await File.ReadAllBytesAsync(args.Word("the picture's file"));
-                args.End();
+                byte[] image = await File.ReadAllBytesAsync(file!);
                 await CommitAsync(context, group, () => context.Client.SetImageAsync(group, image));
                 break;
             case "get":
-                string file = args.Word("the file to write");
-                args.End();
                 byte[] picture = await context.Client.GetImageAsync(group) ?? throw new ClientException("the group has no picture");
-                await File.WriteAllBytesAsync(file, picture);
+                await File.WriteAllBytesAsync(file!, picture);
                 context.Say(new JsonObject { ["file"] = file, ["size"] = picture.Length }, $"{picture.Length} bytes in {file}");
                 break;
-            case "remove":
-                args.End();
+            default:
                 await CommitAsync(context, group, () => context.Client.RemoveImageAsync(group));
                 break;
-            default:
-                throw new UsageException("group image GROUP set FILE|get FILE|remove");
         }
     }
 

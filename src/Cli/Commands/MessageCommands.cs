@@ -1,9 +1,11 @@
+using System.CommandLine;
 using System.Text.Json.Nodes;
 using Marmot.Cli.Agent;
 using Marmot.Client;
 using Marmot.Client.Groups;
 using Marmot.Client.Push;
 using Marmot.Protocol.Encoding;
+using Marmot.Terminal;
 
 namespace Marmot.Cli.Commands;
 
@@ -12,11 +14,62 @@ internal static class MessageCommands
 {
     private const int ShownByDefault = 50;
 
-    public static async Task SendAsync(Context context, Arguments args)
+    private static readonly Argument<string> GroupWord = Define.Word("GROUP", "the group");
+
+    public static Command CreateSend()
     {
-        string group = context.Group(args.Word("the group"));
-        string text = string.Join(' ', args.Words("the text"));
-        args.End();
+        var text = Define.Words("TEXT", "the message; - reads standard input");
+        return new Command("send", "send a message") { GroupWord, text }
+            .RunsWithAccount((context, words) => SendAsync(context, Group(context, words), string.Join(' ', words.GetRequiredValue(text))));
+    }
+
+    public static Command CreateReact()
+    {
+        var message = Define.Word("MESSAGE", "the message's id, or its start");
+        var emoji = Define.OptionalWord("EMOJI", "the reaction (default: +)");
+        return new Command("react", "react to a message") { GroupWord, message, emoji }.RunsWithAccount(async (context, words) =>
+        {
+            string group = Group(context, words);
+            Sent(context, await context.Client.ReactAsync(group, context.Client.GetMessage(group, words.GetRequiredValue(message)).Rumor,
+                words.GetValue(emoji) ?? "+"));
+        });
+    }
+
+    public static Command CreateMessages()
+    {
+        var last = Define.Number("--last", "N", "how many of the newest", 1, int.MaxValue, ShownByDefault);
+        return new Command("messages", "the newest messages of a group") { GroupWord, last }
+            .RunsWithAccount((context, words) => Messages(context, Group(context, words), words.GetValue(last)));
+    }
+
+    public static Command CreateSync()
+    {
+        var follow = Define.Flag("--follow", "stay, and print messages as they come");
+        return new Command("sync", "join where you are invited, read, renew keys") { follow }
+            .RunsWithAccount((context, words) => SyncAsync(context, words.GetValue(follow)));
+    }
+
+    public static Command CreateMedia()
+    {
+        var file = Define.Word("FILE", "the file to share");
+        var type = Define.Text("--type", "TYPE", "its media type (default: application/octet-stream)");
+        var caption = Define.Text("--caption", "TEXT", "words beside it");
+        var message = Define.Word("MESSAGE", "the message's id, or its start");
+        var target = Define.Text("--out", "FILE", "where it goes (default: its own name, in this folder)");
+        return new Command("media", "encrypted files in a group")
+        {
+            new Command("put", "share a file") { GroupWord, file, type, caption }.RunsWithAccount((context, words) => PutAsync(
+                context, Group(context, words), words.GetRequiredValue(file), words.GetValue(type) ?? "application/octet-stream",
+                    words.GetValue(caption) ?? "")),
+            new Command("get", "fetch the file of a message") { GroupWord, message, target }.RunsWithAccount((context, words) =>
+                GetAsync(context, Group(context, words), words.GetRequiredValue(message), words.GetValue(target))),
+        };
+    }
+
+    private static string Group(Context context, ParseResult words) => context.Group(words.GetRequiredValue(GroupWord));
+
+    private static async Task SendAsync(Context context, string group, string text)
+    {
         if (text == "-")
         {
             text = (await Console.In.ReadToEndAsync()).TrimEnd('\n', '\r');
@@ -30,32 +83,16 @@ internal static class MessageCommands
         Sent(context, await context.Client.SendAsync(group, text));
     }
 
-    public static async Task ReactAsync(Context context, Arguments args)
+    private static void Messages(Context context, string group, int last)
     {
-        string group = context.Group(args.Word("the group"));
-        var message = context.Client.GetMessage(group, args.Word("the message's id"));
-        string emoji = args.OptionalWord() ?? "+";
-        args.End();
-        Sent(context, await context.Client.ReactAsync(group, message.Rumor, emoji));
-    }
-
-    public static void Messages(Context context, Arguments args)
-    {
-        string group = context.Group(args.Word("the group"));
-        int last = args.Option("--last") is { } text ? int.TryParse(text, out int number) && number > 0
-            ? number
-            : throw new UsageException("--last takes a number") : ShownByDefault;
-        args.End();
         var messages = context.Client.GetMessages(group, Math.Max(0, context.Client.CountMessages(group) - last));
         context.Say(new JsonArray([.. messages.Select(message => AgentJson.Of(message.Rumor))]), messages.Where(IsForPeople).Select(Line)
             .DefaultIfEmpty("no messages yet"));
     }
 
     /// <summary>Joins, reads, renews; with <c>--follow</c> it stays and prints messages as they come.</summary>
-    public static async Task SyncAsync(Context context, Arguments args)
+    private static async Task SyncAsync(Context context, bool follow)
     {
-        bool follow = args.Flag("--follow");
-        args.End();
         var client = context.Client;
         var before = client.GroupIds.ToDictionary(id => id, client.GetState);
         await client.ResumeAsync();
@@ -138,29 +175,15 @@ internal static class MessageCommands
     private static bool HasChanged(GroupState old, GroupState now) =>
         (old.Epoch, old.IsActive, old.NeedsInvitation) != (now.Epoch, now.IsActive, now.NeedsInvitation);
 
-    public static async Task MediaAsync(Context context, Arguments args)
+    private static async Task PutAsync(Context context, string group, string path, string type, string caption)
     {
-        string verb = args.Word("media put|get");
-        string group = context.Group(args.Word("the group"));
-        if (verb == "put")
-        {
-            string path = args.Word("the file");
-            string type = args.Option("--type") ?? "application/octet-stream";
-            string caption = args.Option("--caption") ?? "";
-            args.End();
-            await context.Client.SyncAsync(group);
-            Sent(context, await context.Client.SendFileAsync(group, await File.ReadAllBytesAsync(path), type, Path.GetFileName(path), caption));
-            return;
-        }
+        await context.Client.SyncAsync(group);
+        Sent(context, await context.Client.SendFileAsync(group, await File.ReadAllBytesAsync(path), type, Path.GetFileName(path), caption));
+    }
 
-        if (verb != "get")
-        {
-            throw new UsageException("media put GROUP FILE|get GROUP MESSAGE");
-        }
-
-        var message = context.Client.GetMessage(group, args.Word("the message's id"));
-        string? target = args.Option("--out");
-        args.End();
+    private static async Task GetAsync(Context context, string group, string id, string? target)
+    {
+        var message = context.Client.GetMessage(group, id);
         var (media, file) = await context.Client.GetFileAsync(group, message.Rumor);
 
         // A name from another member is a name, not a path.

@@ -1,70 +1,63 @@
-using System.Text.Json.Nodes;
+using System.CommandLine;
 using Marmot.Cli.Agent;
 using Marmot.Client;
+using Marmot.Protocol.Encoding;
 using Marmot.Protocol.Push;
+using Marmot.Terminal;
 
 namespace Marmot.Cli.Commands;
 
 /// <summary><c>push register|off|ring</c>.</summary>
 internal static class PushCommands
 {
-    public static async Task RunAsync(Context context, Arguments args)
+    public static Command CreateCommand()
     {
-        string verb = args.Word("push register|off|ring");
-        string group = context.Group(args.Word("the group"));
-        switch (verb)
+        var group = Define.Word("GROUP", "the group");
+        var platform = Define.Choice("--platform", "whose token it is", "apns", "fcm");
+        var tokenFile = Define.Text("--token-file", "FILE", "holds the device's token: hex for APNs, text for FCM");
+        var server = Define.Parsed<Bytes32>("--server", "NPUB", "the push server's key", Context.ReadKey);
+        var relay = Define.Text("--relay", "URL", "a relay the server listens on");
+        var size = Define.Choice("--size", "bytes of an encrypted token", "1084", "280");
+        platform.DefaultValueFactory = null;
+        foreach (var needed in (Option[])[platform, tokenFile, server, relay])
         {
-            case "register":
-                var registration = Read(args);
-                args.End();
-                await context.Client.SyncAsync(group);
-                Say(context, await context.Client.RegisterPushAsync(group, registration));
-                break;
-            case "off":
-                args.End();
-                Say(context, await context.Client.UnregisterPushAsync(group));
-                break;
-            case "ring":
-                args.End();
-                var triggers = await context.Client.NotifyAsync(group);
-                context.Say(AgentJson.Of(triggers), triggers.Count == 0 ? ["nobody else wants to be rung"] : triggers.Select(Context.Fate));
-                break;
-            default:
-                throw new UsageException("push register|off|ring");
+            needed.Required = true;
         }
+
+        return new Command("push", "be rung through a push server")
+        {
+            new Command("register", "tell the group how to ring this device") { group, platform, tokenFile, server, relay, size }
+                .RunsWithAccount(async (context, words) =>
+            {
+                string id = context.Group(words.GetRequiredValue(group));
+                var device = words.GetValue(platform) == "apns" ? DevicePlatform.Apns : DevicePlatform.Fcm;
+                var dialect = words.GetValue(size) == "280" ? TokenDialect.Mip05Short : TokenDialect.Mip05Long;
+                var registration = new PushRegistration(device, ReadToken(device, words.GetRequiredValue(tokenFile)!), words.GetValue(server),
+                    words.GetRequiredValue(relay)!, dialect);
+                await context.Client.SyncAsync(id);
+                Say(context, await context.Client.RegisterPushAsync(id, registration));
+            }),
+            new Command("off", "be rung no more") { group }.RunsWithAccount(async (context, words) =>
+                Say(context, await context.Client.UnregisterPushAsync(context.Group(words.GetRequiredValue(group))))),
+            new Command("ring", "ring the others") { group }.RunsWithAccount(async (context, words) =>
+            {
+                var triggers = await context.Client.NotifyAsync(context.Group(words.GetRequiredValue(group)));
+                context.Say(AgentJson.Of(triggers), triggers.Count == 0 ? ["nobody else wants to be rung"] : triggers.Select(Context.Fate));
+            }),
+        };
     }
 
-    private static PushRegistration Read(Arguments args)
+    private static byte[] ReadToken(DevicePlatform platform, string file)
     {
-        DevicePlatform platform = args.Option("--platform") switch
-        {
-            "apns" => DevicePlatform.Apns,
-            "fcm" => DevicePlatform.Fcm,
-            _ => throw new UsageException("--platform apns|fcm"),
-        };
-        string file = args.Option("--token-file") ?? throw new UsageException("--token-file FILE is missing");
         string text = File.ReadAllText(file).Trim();
-        byte[] token;
         try
         {
-            token = platform == DevicePlatform.Apns ? Convert.FromHexString(text) : System.Text.Encoding.ASCII.GetBytes(text);
+            return platform == DevicePlatform.Apns ? Convert.FromHexString(text) : System.Text.Encoding.ASCII.GetBytes(text);
         }
         catch (FormatException)
         {
             throw new UsageException("an APNs token is hex");
         }
-
-        return new PushRegistration(
-            platform,
-            token,
-            Context.Key(args.Option("--server") ?? throw new UsageException("--server NPUB is missing")),
-            args.Option("--relay") ?? throw new UsageException("--relay URL is missing: a relay the server listens on"),
-            args.Option("--size") switch
-            {
-                null or "1084" => TokenDialect.Mip05Long,
-                "280" => TokenDialect.Mip05Short,
-                _ => throw new UsageException("--size 280|1084"),
-            });
     }
 
     private static void Say(Context context, SentMessage sent) => context.Say(AgentJson.Of([sent.Published]), Context.Fate(sent.Published));

@@ -1,4 +1,6 @@
+using System.CommandLine;
 using Marmot.Hosting.Settings;
+using Marmot.Terminal;
 using Microsoft.Extensions.Configuration;
 
 namespace Marmot.Hosting.ConsolePages;
@@ -6,23 +8,17 @@ namespace Marmot.Hosting.ConsolePages;
 /// <summary><c>marmot-server console login</c>: a link into the console that works once, for who may write to the data folder.</summary>
 public static class ConsoleCommands
 {
-    private const string Usage = """
-        usage: marmot-server console login [--Storage:DataDirectory=DIR] [--Admin:Urls=URL] [--config FILE]
-
-          prints a link that logs into the console of the server on that data folder; it works once, for ten minutes
-        """;
-
-    /// <param name="args">What follows the word <c>console</c>.</param>
-    /// <returns>0 done, 1 failed, 2 wrong usage.</returns>
-    public static async Task<int> RunAsync(string[] args)
+    /// <summary><c>console</c> with its command.</summary>
+    public static Command CreateCommand()
     {
-        ArgumentNullException.ThrowIfNull(args);
-        if (args is not ["login", .. var settings] || args.Contains("--help"))
-        {
-            await (args.Contains("--help") ? Console.Out : Console.Error).WriteLineAsync(Usage);
-            return args.Contains("--help") ? 0 : 2;
-        }
+        var login = new Command("login", "print a link that logs into the console of the server on this data folder; it works once, for ten minutes");
+        login.TakeSettings();
+        login.SetAction((words, _) => LogInAsync(SettingWords.From(words)));
+        return new Command("console", "the console on the admin port") { login };
+    }
 
+    private static async Task<int> LogInAsync(string[] settings)
+    {
         var configuration = new ConfigurationManager();
         configuration.AddMarmotSources(settings);
         var storage = configuration.GetSection(StorageOptions.Section).Get<StorageOptions>() ?? new StorageOptions();

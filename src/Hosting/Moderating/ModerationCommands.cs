@@ -1,7 +1,9 @@
+using System.CommandLine;
 using System.Globalization;
 using System.Text.Json;
 using Marmot.Hosting.Settings;
 using Marmot.Protocol.Encoding;
+using Marmot.Terminal;
 using Microsoft.Extensions.Configuration;
 
 namespace Marmot.Hosting.Moderating;
@@ -16,40 +18,77 @@ public static class ModerationCommands
 
     private const string By = "command line";
 
-    private const string Usage = """
-        usage: marmot-server moderation COMMAND [--Storage:DataDirectory=DIR] [--config FILE]
+    private static readonly Option<bool> JsonFlag = Define.Flag("--json", "as one JSON object a line");
+    private static readonly Option<string?> ReasonOption = Define.Text("--reason", "TEXT", "why; kept in the log");
+    private static readonly Argument<string> Kind = Define.WordOf("KIND", "what is meant", "key", "event", "blob");
+    private static readonly Argument<string> Target = Define.Word("TARGET", "a key (npub or hex), an event (note, nevent or hex), or a blob's SHA-256");
+    private static readonly Argument<string> Address = Define.Word("ADDRESS", "an IP address");
+    private static readonly Argument<string> Who = Define.Word("NPUB", "a key, a NIP-05 name (alice@example.org) or a domain");
 
-          list [--json]                       what is banned, blocked and allowed
-          log [--json]                        who decided what, when and why
-          ban key NPUB [--reason TEXT]        its events and blobs go for good, and it publishes and uploads no more
-          ban event ID [--reason TEXT]        the event goes for good and is not taken again
-          ban blob SHA256 [--reason TEXT]     the blob goes for good, and is neither taken nor served
-          unban key|event|blob TARGET
-          block|unblock ADDRESS [--reason TEXT]
-                                              an IP address that is not served
-          allow|unallow NPUB|NAME [--reason TEXT]
-                                              a key, a NIP-05 name (alice@example.org) or a domain that counts as on every allow list
-
-        Keys are npub or hex, events note, nevent or hex. Running servers of the data folder, or of the database, carry it out at once.
-        """;
-
-    /// <param name="args">What follows the word <c>moderation</c>.</param>
+    /// <summary><c>moderation</c> with its commands.</summary>
     /// <param name="inDatabase">For <c>Storage:Postgres</c>.</param>
-    public static async Task<int> RunAsync(string[] args, InDatabase inDatabase)
+    public static Command CreateCommand(InDatabase inDatabase)
     {
-        ArgumentNullException.ThrowIfNull(args);
         ArgumentNullException.ThrowIfNull(inDatabase);
-        if (args.Contains("--help"))
+        return new Command("moderation", "bans and allow list of all roles; running servers of the data folder, or of the database, carry it out at once")
         {
-            await Console.Out.WriteLineAsync(Usage);
-            return 0;
+            Shows("list", "what is banned, blocked and allowed", showsLog: false),
+            Shows("log", "who decided what, when and why", showsLog: true),
+            Decides("ban", "what it names goes for good, and is neither taken nor served again", [Kind, Target], Named),
+            Decides("unban", "lift a ban", [Kind, Target], Named),
+            Decides("block", "serve an address no more", [Address], (verb, words) => ($"{verb}-address", words.GetRequiredValue(Address))),
+            Decides("unblock", "serve it again", [Address], (verb, words) => ($"{verb}-address", words.GetRequiredValue(Address))),
+            Decides("allow", "count as on every allow list", [Who], Allowed),
+            Decides("unallow", "take it back", [Who], Allowed),
+        };
+
+        Command Shows(string name, string description, bool showsLog)
+        {
+            var command = new Command(name, description) { JsonFlag };
+            command.TakeSettings();
+            command.SetAction((words, _) => RunAsync(
+                new Line("", "", "", showsLog, words.GetValue(JsonFlag)), SettingWords.From(words), inDatabase));
+            return command;
         }
 
+        Command Decides(string name, string description, Argument[] arguments, Func<string, ParseResult, (string Action, string Target)> read)
+        {
+            var command = new Command(name, description) { ReasonOption };
+            foreach (var argument in arguments)
+            {
+                command.Add(argument);
+            }
+
+            command.TakeSettings();
+            command.SetAction((words, _) =>
+            {
+                var (action, target) = read(name, words);
+                return RunAsync(new Line(action, target, words.GetValue(ReasonOption) ?? "", false, false), SettingWords.From(words), inDatabase);
+            });
+            return command;
+        }
+    }
+
+    private static (string Action, string Target) Named(string verb, ParseResult words) =>
+        ($"{verb}-{words.GetRequiredValue(Kind)}", words.GetRequiredValue(Target));
+
+    private static (string Action, string Target) Allowed(string verb, ParseResult words)
+    {
+        string who = words.GetRequiredValue(Who);
+        return ($"{verb}-{(DecisionActions.TryReadKey(who, out _) ? "key" : "name")}", who);
+    }
+
+    private static async Task<int> RunAsync(Line line, string[] settings, InDatabase inDatabase)
+    {
         try
         {
-            var line = Line.Read(args);
+            if (line.Action.Length > 0)
+            {
+                DecisionActions.ReadTarget(line.Action, line.Target);
+            }
+
             var configuration = new ConfigurationManager();
-            configuration.AddMarmotSources([.. line.Settings]);
+            configuration.AddMarmotSources(settings);
             var storage = configuration.GetSection(StorageOptions.Section).Get<StorageOptions>() ?? new StorageOptions();
             if (storage.Postgres.Length > 0)
             {
@@ -66,13 +105,13 @@ public static class ModerationCommands
         }
         catch (ArgumentException mistake)
         {
-            await Console.Error.WriteLineAsync($"moderation: {mistake.Message}\n{Usage}");
-            return 2;
+            await Console.Error.WriteLineAsync($"moderation: {mistake.Message}");
+            return ExitCodes.WrongUsage;
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or InvalidDataException)
         {
             await Console.Error.WriteLineAsync($"moderation: {exception.Message}");
-            return 1;
+            return ExitCodes.Failed;
         }
     }
 
@@ -117,50 +156,5 @@ public static class ModerationCommands
         : action.EndsWith("-event", StringComparison.Ordinal) && Bytes32.TryParseHex(target, out var id) ? Nip19.EncodeNote(id)
         : target;
 
-    private sealed record Line(string Action, string Target, string Reason, bool ShowsLog, bool Json, List<string> Settings)
-    {
-        public static Line Read(string[] args)
-        {
-            var settings = new List<string>();
-            var words = new List<string>();
-            var (reason, json) = ("", false);
-            for (var i = 0; i < args.Length; i++)
-            {
-                switch (args[i])
-                {
-                    case "--json":
-                        json = true;
-                        break;
-                    case "--reason" when i + 1 < args.Length:
-                        reason = args[++i];
-                        break;
-                    case "--config" when i + 1 < args.Length:
-                        settings.AddRange(["--config", args[++i]]);
-                        break;
-                    case var setting when setting.StartsWith("--", StringComparison.Ordinal):
-                        settings.Add(setting.Contains('=', StringComparison.Ordinal) ? setting : throw new ArgumentException($"does not take '{setting}'"));
-                        break;
-                    default:
-                        words.Add(args[i]);
-                        break;
-                }
-            }
-
-            var (action, target) = words switch
-            {
-                ["list"] or ["log"] => ("", ""),
-                ["ban" or "unban", "key" or "event" or "blob", var what] => ($"{words[0]}-{words[1]}", what),
-                ["block" or "unblock", var address] => ($"{words[0]}-address", address),
-                ["allow" or "unallow", var who] => ($"{words[0]}-{(DecisionActions.TryReadKey(who, out _) ? "key" : "name")}", who),
-                [] => throw new ArgumentException("a command is missing"),
-                _ => throw new ArgumentException($"does not take '{string.Join(' ', words)}'"),
-            };
-            if (action.Length > 0)
-            {
-                DecisionActions.ReadTarget(action, target);
-            }
-
-            return new Line(action, target, reason, words is ["log"], json, settings);
-        }
-    }
+    private sealed record Line(string Action, string Target, string Reason, bool ShowsLog, bool Json);
 }

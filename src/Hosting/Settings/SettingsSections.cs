@@ -2,6 +2,7 @@ using System.Collections;
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
 using System.Reflection;
+using Marmot.Terminal;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Options;
@@ -73,14 +74,14 @@ public static class SettingsSections
                 {
                     mistakes.Add($"{key}: is a section; its settings are written {key}:Key");
                 }
-                else if (isSection && (isOurs || Distance(key.ToUpperInvariant(), nearest.ToUpperInvariant()) <= (key.Length > 4 ? 2 : 1)))
+                else if (isSection && (isOurs || Spelling.Distance(key.ToUpperInvariant(), nearest.ToUpperInvariant()) <= (key.Length > 4 ? 2 : 1)))
                 {
                     mistakes.Add($"{key}: no such section. Did you mean {nearest}?");
                 }
                 else if (isOurs && !isSection)
                 {
                     string near = keys.MinBy(name =>
-                        Distance(key.ToUpperInvariant(), name[(name.IndexOf(':', StringComparison.Ordinal) + 1)..].ToUpperInvariant())) ?? nearest;
+                        Spelling.Distance(key.ToUpperInvariant(), name[(name.IndexOf(':', StringComparison.Ordinal) + 1)..].ToUpperInvariant())) ?? nearest;
                     mistakes.Add($"{key}: no such setting; settings are written Section:Key. Did you mean {near}?");
                 }
             }
@@ -195,28 +196,7 @@ public static class SettingsSections
         : typeof(IEnumerable).IsAssignableFrom(type) && type.IsGenericType ? type.GetGenericArguments()[^1]
         : null;
 
-    private static string Nearest(string key, IEnumerable<string> names) =>
-        names.OrderBy(name => Distance(key.ToUpperInvariant(), name.ToUpperInvariant())).FirstOrDefault() ?? "(none)";
-
-    // Levenshtein, two rows.
-    private static int Distance(string left, string right)
-    {
-        int[] above = [.. Enumerable.Range(0, right.Length + 1)];
-        for (int i = 1; i <= left.Length; i++)
-        {
-            int[] row = new int[right.Length + 1];
-            row[0] = i;
-            for (int j = 1; j <= right.Length; j++)
-            {
-                int substitution = above[j - 1] + (left[i - 1] == right[j - 1] ? 0 : 1);
-                row[j] = Math.Min(substitution, Math.Min(above[j], row[j - 1]) + 1);
-            }
-
-            above = row;
-        }
-
-        return above[right.Length];
-    }
+    private static string Nearest(string key, IEnumerable<string> names) => Spelling.Nearest(key, names) ?? "(none)";
 
     // For hosts that do not ask FindMistakes themselves: the same sentences when the options are first read.
     private sealed class SectionValidation<T>(IConfiguration configuration, string section) : IValidateOptions<T> where T : class

@@ -44,7 +44,9 @@ public sealed class RelayCommandLineTests
             ], out _)!;
         Assert.Equal((new Uri("wss://relay.example.org"), SyncDirection.Pull, "key"), (line.Url, line.Direction, line.AuthKeyFile));
         Assert.Equal([445], line.Filter!.Kinds!);
-        Assert.Equal(["--Storage:DataDirectory=d", "--config", "c"], line.Settings);
+        Assert.Equal(["--config", "c", "--Storage:DataDirectory=d"], line.Settings);
+        Assert.Equal(["sync", "wss://relay.example.org", "--dir", "pull", "--filter", "{\"kinds\":[445]}", "--auth-key", Path.GetFullPath("key")], line.Words);
+        Assert.NotNull(RelayCommandLine.TryRead(line.Words, out _));
         line = RelayCommandLine.TryRead(["export", "--filter", "{}", "out.jsonl"], out _)!;
         Assert.Equal(("out.jsonl", true), (line.File, line.Filter is not null));
         line = RelayCommandLine.TryRead(["import", "-", "--verbose", "--any-age", "--any-work"], out _)!;

@@ -8,7 +8,10 @@ namespace Marmot.Relay;
 internal sealed class RelayMetrics : IDisposable
 {
     /// <summary>Kinds that have a series of their own: the label must not be for strangers to choose.</summary>
-    private static readonly int[] CountedKinds = [445, 1059, 30443, 443, 0, 5, 1, 10002, 10050];
+    private static readonly int[] CountedKinds = [
+        EventKinds.GroupEvent, EventKinds.GiftWrap, EventKinds.KeyPackage, EventKinds.LegacyKeyPackage, EventKinds.Profile, EventKinds.Deletion, 1,
+        EventKinds.RelayList, EventKinds.InboxRelays,
+    ];
 
     private readonly Meter _meter = new("marmot.relay");
     private readonly Counter<long> _accepted, _refused, _duplicates, _delivered, _dropped, _queries;

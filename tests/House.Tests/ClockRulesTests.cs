@@ -15,7 +15,7 @@ public partial class ClockRulesTests
         ["Blossom/Blobs/BlobReads.cs"] = "the day of a download is stored",
         ["Blossom/Blobs/BlobService.cs"] = "dates claims",
         ["Blossom/Commands/BlobsPage.cs"] = "ages of a search",
-        ["Blossom/Commands/BlossomCommands.cs"] = "ages of a search",
+        ["Blossom/Commands/BlossomCommandLine.cs"] = "ages of a search",
         ["Blossom/Commands/StoreCommands.cs"] = "claims end by date; ages of a search",
         ["Blossom/Endpoints/BlobEndpoint.cs"] = "Cache-Control from the date a blob ends",
         ["Blossom/Endpoints/DownloadShortcut.cs"] = "Date of the answer",

@@ -12,6 +12,7 @@ public partial class KindNumberTests
     /// <summary>Files in which such a number is something else.</summary>
     private static readonly Dictionary<string, string> Others = new(StringComparer.Ordinal)
     {
+        ["Hosting/ConsolePages/ConsoleAssets.cs"] = "the script of a page",
         ["Protocol/Components/NormalizedUrl.cs"] = "443 is the port of HTTPS",
         ["Protocol/Events/EventKinds.cs"] = "the list itself",
     };

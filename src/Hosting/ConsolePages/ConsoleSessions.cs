@@ -15,8 +15,8 @@ public sealed class ConsoleSessions(IOptions<StorageOptions> storage, TimeProvid
     private const int CodeBytes = 32;
     private const int MaxEntries = 200;
     private const string CodeFileName = "console.login";
-    private static readonly TimeSpan Life = TimeSpan.FromHours(12);
-    private static readonly TimeSpan CodeLife = TimeSpan.FromMinutes(10);
+    private static readonly TimeSpan Lifetime = TimeSpan.FromHours(12);
+    private static readonly TimeSpan CodeLifetime = TimeSpan.FromMinutes(10);
     private readonly Lock _lock = new();
     private readonly Dictionary<string, Session> _sessions = new(StringComparer.Ordinal);
     private readonly Dictionary<string, TimeSpan> _nonces = new(StringComparer.Ordinal);
@@ -44,7 +44,7 @@ public sealed class ConsoleSessions(IOptions<StorageOptions> storage, TimeProvid
         lock (_lock)
         {
             DropEnded();
-            _sessions[secret] = new Session { By = by, Csrf = RandomText(), Until = time.GetUptime() + Life };
+            _sessions[secret] = new Session { By = by, Csrf = RandomText(), Until = time.GetUptime() + Lifetime };
         }
 
         return secret;
@@ -75,7 +75,7 @@ public sealed class ConsoleSessions(IOptions<StorageOptions> storage, TimeProvid
         lock (_lock)
         {
             DropEnded();
-            _nonces[nonce] = time.GetUptime() + CodeLife;
+            _nonces[nonce] = time.GetUptime() + CodeLifetime;
         }
 
         return nonce;
@@ -96,7 +96,7 @@ public sealed class ConsoleSessions(IOptions<StorageOptions> storage, TimeProvid
     {
         ArgumentNullException.ThrowIfNull(time);
         var code = RandomText();
-        var until = time.GetUtcNow().ToUnixTimeSeconds() + (long)CodeLife.TotalSeconds;
+        var until = time.GetUtcNow().ToUnixTimeSeconds() + (long)CodeLifetime.TotalSeconds;
         AtomicFile.Replace(
             Path.Combine(dataDirectory, CodeFileName), Encoding.ASCII.GetBytes($"{HashOf(code)} {until.ToString(CultureInfo.InvariantCulture)}\n"),
                 UnixFileMode.UserRead | UnixFileMode.UserWrite);

@@ -237,13 +237,3 @@ internal sealed class Peer(Circle circle, SecretKey key, TimeSpan skew) : IDispo
         }
     }
 }
-
-/// <summary>A clock that is hours away from the others'.</summary>
-internal sealed class SkewedClock(TimeProvider clock, TimeSpan by) : TimeProvider
-{
-    public override long TimestampFrequency => clock.TimestampFrequency;
-
-    public override DateTimeOffset GetUtcNow() => clock.GetUtcNow() + by;
-
-    public override long GetTimestamp() => clock.GetTimestamp();
-}

@@ -11,8 +11,11 @@ namespace Marmot.AllInOne;
 /// error.</summary>
 internal static class ConfigImport
 {
-    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true,
-        Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+    private static readonly JsonSerializerOptions Indented = new()
+    {
+        WriteIndented = true,
+        Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping
+    };
 
     internal static Command CreateCommand()
     {

@@ -197,8 +197,13 @@ internal sealed class SlotFileIndex : IBlobIndex
                 var isNew = _table.Find(hash) is null;
                 var claim = held.Length == 0
                     ? change.Claim
-                    : change.Claim with { Mark = held[0].Claim.Mark, Size = held[0].Claim.Size, Type = ClaimTable.TypeOf(held, change.Claim.Type),
-                        ReadAt = held.Max(one => one.Claim.ReadAt) };
+                    : change.Claim with
+                    {
+                        Mark = held[0].Claim.Mark,
+                        Size = held[0].Claim.Size,
+                        Type = ClaimTable.TypeOf(held, change.Claim.Type),
+                        ReadAt = held.Max(one => one.Claim.ReadAt)
+                    };
                 Put(claim, ClaimTable.IndexOf(held, claim.Owner) is >= 0 and var older ? held[older] : null);
                 return new Outcome { Entry = _table.Find(hash) ?? BlobEntry.Of(claim), IsNew = isNew };
 

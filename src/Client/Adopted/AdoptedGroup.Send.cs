@@ -99,8 +99,14 @@ internal sealed partial class AdoptedGroup
         var proposals = Proposals(change);
         return proposals.Count == 0
             ? null
-            : Stage(new CommitRequest { Format = WireFormat.PublicMessage, Proposals = proposals, ForcePath = change.Add.Count > 0, IncludeReferences = [],
-                Now = _time.GetUtcNow() }, change);
+            : Stage(new CommitRequest
+            {
+                Format = WireFormat.PublicMessage,
+                Proposals = proposals,
+                ForcePath = change.Add.Count > 0,
+                IncludeReferences = [],
+                Now = _time.GetUtcNow()
+            }, change);
     }
 
     /// <summary>Queues a change that cannot be made now.</summary>
@@ -228,13 +234,22 @@ internal sealed partial class AdoptedGroup
             bool isFresh = parent.IsFresh || staged.HasPath;
             copy.Merge(staged);
             copy.ForgetPastEpochs(DateTimeOffset.MaxValue);
-            var entry = EntryOf(copy, AdoptedState.Commitment(copy), parent.State, digest) with { Committer = _account, IsPrivileged = isPrivileged,
-                IsFresh = isFresh, IsDisbanded = disbands };
+            var entry = EntryOf(copy, AdoptedState.Commitment(copy), parent.State, digest) with
+            {
+                Committer = _account,
+                IsPrivileged = isPrivileged,
+                IsFresh = isFresh,
+                IsDisbanded = disbands
+            };
             var evt = AdoptedGroupEvent.CreateHandshake(parent.EnvelopeKey, state.Routing!.NostrGroupId, message, Now);
             var batch = new StoreBatch();
             batch.Put(OwnKey(digest), copy.Serialize());
-            _record.Pending = new OwnCommit(entry, evt.Id, Encoding.UTF8.GetString(evt.Json.Span), evt.CreatedAt, [.. state.Routing.Relays]) { Change =
-                change, Welcome = welcome };
+            _record.Pending = new OwnCommit(entry, evt.Id, Encoding.UTF8.GetString(evt.Json.Span), evt.CreatedAt, [.. state.Routing.Relays])
+            {
+                Change =
+                change,
+                Welcome = welcome
+            };
             _pass.Hold();
             Commit(batch);
             return evt;

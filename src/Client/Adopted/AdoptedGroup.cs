@@ -134,9 +134,18 @@ internal sealed partial class AdoptedGroup : IDisposable
             batch.Delete(key); // joined anew: the states go, the messages and what was seen stay
         }
 
-        var record = new AdoptedRecord { GroupId = id, JoinedAt = joinedAt, JoinEpoch = mls.Epoch, Tip = state, NeedsSelfUpdate = isJoined, HeardAt =
-            joinedAt, Messages =
-            old?.Messages ?? 0 };
+        var record = new AdoptedRecord
+        {
+            GroupId = id,
+            JoinedAt = joinedAt,
+            JoinEpoch = mls.Epoch,
+            Tip = state,
+            NeedsSelfUpdate = isJoined,
+            HeardAt =
+            joinedAt,
+            Messages =
+            old?.Messages ?? 0
+        };
         var group = new AdoptedGroup(store, time, account, record, SeenIds.Load(store, SeenKey(id)));
         foreach (var known in group._states.Entries.Keys.ToList())
         {
@@ -232,8 +241,12 @@ internal sealed partial class AdoptedGroup : IDisposable
     private static SnapshotEntry EntryOf(MlsGroup mls, in Bytes32 state, Bytes32? parent, Bytes32? commit)
     {
         var routing = AdoptedState.Of(mls).Routing;
-        return new SnapshotEntry(state, mls.Epoch, parent, commit, 0) { EnvelopeKey = AdoptedState.EnvelopeKey(mls), RoutingId = routing?.NostrGroupId,
-            Relays = routing?.Relays ?? [] };
+        return new SnapshotEntry(state, mls.Epoch, parent, commit, 0)
+        {
+            EnvelopeKey = AdoptedState.EnvelopeKey(mls),
+            RoutingId = routing?.NostrGroupId,
+            Relays = routing?.Relays ?? []
+        };
     }
 
     // The live group of a state: what is read and sent in it goes through this one.

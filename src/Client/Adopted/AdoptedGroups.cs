@@ -363,8 +363,10 @@ internal sealed partial class AdoptedGroups : IDisposable
                 var wrap = GiftWrap.Create(rumor, _account.Key, invitee.Account, _account.Time);
                 batch.PutJson(
                     GroupSession.OutboxKey(wrap.Id),
-                    new OutboxEntry(Encoding.UTF8.GetString(wrap.Json.Span), wrap.Kind, wrap.CreatedAt, [.. relays], group.GroupId, epoch, null) {
-                        Recipient = invitee.Account });
+                    new OutboxEntry(Encoding.UTF8.GetString(wrap.Json.Span), wrap.Kind, wrap.CreatedAt, [.. relays], group.GroupId, epoch, null)
+                    {
+                        Recipient = invitee.Account
+                    });
             }
         }
 

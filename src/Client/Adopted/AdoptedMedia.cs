@@ -71,8 +71,12 @@ internal sealed class AdoptedMedia(Account account, AdoptedGroups groups, Blosso
 
         var media = new MediaReference
         {
-            Url = attachment.Locators[0].Value, MimeType = attachment.MimeType, Filename = attachment.Filename, Dimensions = attachment.Dimensions,
-                PlaintextHash = attachment.PlaintextHash, Nonce = attachment.Nonce,
+            Url = attachment.Locators[0].Value,
+            MimeType = attachment.MimeType,
+            Filename = attachment.Filename,
+            Dimensions = attachment.Dimensions,
+            PlaintextHash = attachment.PlaintextHash,
+            Nonce = attachment.Nonce,
         };
         return (media, file);
     }

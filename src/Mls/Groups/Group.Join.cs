@@ -62,8 +62,10 @@ public sealed partial class Group
             epochSecrets = EpochSecrets.FromJoiner(suite, secrets.JoinerSecret, pskSecret, info.Context.Encoded);
             var tag = suite.Mac(epochSecrets.ConfirmationKey, info.Context.ConfirmedTranscriptHash);
             MlsException.ThrowIf(!CryptographicOperations.FixedTimeEquals(tag, info.ConfirmationTag), MlsError.BadConfirmationTag);
-            return new Group(EpochState.Create(info.Context, tree, keys, epochSecrets, tag), own.SignaturePrivateKey.Clone(), request.Rules) {
-                WelcomeSigner = (int)info.Signer };
+            return new Group(EpochState.Create(info.Context, tree, keys, epochSecrets, tag), own.SignaturePrivateKey.Clone(), request.Rules)
+            {
+                WelcomeSigner = (int)info.Signer
+            };
         }
         catch (MlsException)
         {

@@ -22,14 +22,14 @@ internal static class StoreCommands
     public static Task<int> RunAsync(
         RelayCommandLine line, IEventStore store, Moderation moderation, Decisions decisions, CommandStreams streams, RelayOptions options,
             TimeProvider clock, CancellationToken cancel) => line.Command switch
-    {
-        "import" => ImportAsync(new ModeratedStore(store, moderation), line, streams, options, clock, cancel),
-        "export" => ExportAsync(store, line, streams, clock, cancel),
-        "stats" => WriteStatisticsAsync(store, line, streams, cancel),
-        "delete" => EventDeletion.RunAsync(store, line.Filter!, line.Yes, decisions, streams, cancel),
-        "list" => EventListing.RunAsync(store, line.Filter ?? new Filter(), line.Json, streams, clock, cancel),
-        _ => SyncAsync(new ModeratedStore(store, moderation), line, streams, options, clock, cancel),
-    };
+            {
+                "import" => ImportAsync(new ModeratedStore(store, moderation), line, streams, options, clock, cancel),
+                "export" => ExportAsync(store, line, streams, clock, cancel),
+                "stats" => WriteStatisticsAsync(store, line, streams, cancel),
+                "delete" => EventDeletion.RunAsync(store, line.Filter!, line.Yes, decisions, streams, cancel),
+                "list" => EventListing.RunAsync(store, line.Filter ?? new Filter(), line.Json, streams, clock, cancel),
+                _ => SyncAsync(new ModeratedStore(store, moderation), line, streams, options, clock, cancel),
+            };
 
     private static async Task<int> ImportAsync(
         IEventStore store, RelayCommandLine line, CommandStreams streams, RelayOptions options, TimeProvider clock, CancellationToken cancel)

@@ -24,8 +24,12 @@ internal sealed class Circle : IDisposable
         first.Found(founding ?? new AdoptedFounding { Name = "circle", Relays = ["wss://relay.example"] });
         if (members > 1)
         {
-            first.Change(new AdoptedChange { Add = [.. Peers.Skip(1).Select(peer => peer.Invitee)], Admins =
-                [.. Peers.Take(admins).Select(peer => peer.Account)] });
+            first.Change(new AdoptedChange
+            {
+                Add = [.. Peers.Skip(1).Select(peer => peer.Invitee)],
+                Admins =
+                [.. Peers.Take(admins).Select(peer => peer.Account)]
+            });
         }
     }
 

@@ -42,8 +42,11 @@ public abstract class AgentStories(SuiteFixture fixture) : IAsyncLifetime
         var agent = StartProcess();
         var account = new
         {
-            relays = new[] { Relay }, blossomServers = new[] { fixture.Suite.HttpUrl.ToString() },
-            name, profile = Profile, stateDir = _folders.File(name)
+            relays = new[] { Relay },
+            blossomServers = new[] { fixture.Suite.HttpUrl.ToString() },
+            name,
+            profile = Profile,
+            stateDir = _folders.File(name)
         };
         string key = (await agent.AskAsync("init", account))["pubkey"]!.GetValue<string>();
         if (isNew)

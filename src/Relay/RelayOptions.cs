@@ -198,7 +198,6 @@ public sealed class RelayOptions
     public string Description { get; set; } = "A Nostr relay for Marmot groups.";
 
     /// <summary>NIP-11 public key of the operator, npub or hex.</summary>
-    [RegularExpression("^([0-9a-f]{64})?$", ErrorMessage = "Relay:PublicKey is an npub, 64 lower-case hex digits or empty")]
     public string PublicKey { get; set => field = ToHex(value); } = "";
 
     /// <summary>NIP-11 contact.</summary>

@@ -44,6 +44,11 @@ internal sealed class RelayOptionsValidator : IValidateOptions<RelayOptions>
             }
         }
 
+        if (options.PublicKey.Length > 0 && !Bytes32.TryParseHex(options.PublicKey.AsSpan(), out _))
+        {
+            mistakes.Add("Relay:PublicKey: a public key: an npub or 64 lower-case hex digits");
+        }
+
         if (options.AuthWait < TimeSpan.Zero || options.AuthWait > MaxAuthWait)
         {
             mistakes.Add("Relay:AuthWait: 0 to 10 seconds");

@@ -26,11 +26,14 @@ public sealed class RelayOptionsTests
     }
 
     [Theory]
-    [InlineData("npub1nonsense")]
-    [InlineData("nsec1vl029mgpspedva04g90vltkh6fvh240zqtv9k0t9af8935ke9laqsnlfe5")]
-    public async Task Anything_else_is_reported(string text)
+    [InlineData("Admins", "npub1nonsense")]
+    [InlineData("Admins", "nsec1vl029mgpspedva04g90vltkh6fvh240zqtv9k0t9af8935ke9laqsnlfe5")]
+    [InlineData("WriteAllowList", "ab")]
+    [InlineData("PublicKey", "npub1nonsense")]
+    public async Task Anything_else_is_reported(string setting, string text)
     {
-        var refused = await Assert.ThrowsAsync<OptionsValidationException>(() => RelayHost.StartAsync(settings: [$"--Relay:Admins:0={text}"]));
-        Assert.Contains("Relay:Admins", Assert.Single(refused.Failures), StringComparison.Ordinal);
+        var place = setting == "PublicKey" ? "" : ":0";
+        var refused = await Assert.ThrowsAsync<OptionsValidationException>(() => RelayHost.StartAsync(settings: [$"--Relay:{setting}{place}={text}"]));
+        Assert.StartsWith($"Relay:{setting}: ", Assert.Single(refused.Failures), StringComparison.Ordinal);
     }
 }

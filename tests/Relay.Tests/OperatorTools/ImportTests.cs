@@ -129,6 +129,7 @@ public sealed class ImportTests : IDisposable
 
     [Fact]
     [Trait("Spec", "NIP-77")]
+    [Trait("Clock", "Date")] // sync dates its proof (NIP-42) and its filter
     public async Task Group_events_of_any_age_go_to_a_relay_with_a_clock_window_from_its_operators_key()
     {
         const long Now = 1_700_000_500;

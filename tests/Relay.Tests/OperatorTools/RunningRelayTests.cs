@@ -53,6 +53,7 @@ public sealed class RunningRelayTests
 
     [Fact]
     [Trait("Spec", "NIP-77")]
+    [Trait("Clock", "Date")] // sync dates its proof (NIP-42) and its filter
     public async Task Two_running_relays_are_brought_together()
     {
         await using var a = await RelayHost.StartAsync(Now);

@@ -20,7 +20,7 @@ public sealed class NonsenseServer : IAsyncDisposable
     {
         (_nonsense, _isPostgres, _isRedis) = (nonsense, isPostgres, isRedis);
         _listener.Start();
-        _accepting = AcceptAsync();
+        _accepting = AcceptLoop.RunAsync(_listener, AnswerAsync, _stop.Token);
     }
 
     /// <summary>What it can say in place of a PostgreSQL.</summary>
@@ -85,23 +85,6 @@ public sealed class NonsenseServer : IAsyncDisposable
 
     // Deeper than a stack is: a reader that calls itself for each level ends its process.
     private static byte[] Nest(string level) => Encoding.ASCII.GetBytes(string.Concat(Enumerable.Repeat(level, 300_000)) + ":1\r\n");
-
-    private async Task AcceptAsync()
-    {
-        var answers = new List<Task>();
-        try
-        {
-            while (true)
-            {
-                answers.Add(AnswerAsync(await _listener.AcceptTcpClientAsync(_stop.Token)));
-            }
-        }
-        // The last when it has stopped.
-        catch (Exception exception) when (exception is OperationCanceledException or SocketException or InvalidOperationException)
-        {
-            await Task.WhenAll(answers);
-        }
-    }
 
     private async Task AnswerAsync(TcpClient client)
     {

@@ -20,7 +20,7 @@ public sealed class TurningProxy : IAsyncDisposable
     {
         _target = target;
         _listener.Start();
-        _accepting = AcceptAsync();
+        _accepting = AcceptLoop.RunAsync(_listener, ServeAsync, _stop.Token);
     }
 
     /// <summary>Where it listens on loopback.</summary>
@@ -52,23 +52,6 @@ public sealed class TurningProxy : IAsyncDisposable
         await _accepting;
         _listener.Dispose();
         _stop.Dispose();
-    }
-
-    private async Task AcceptAsync()
-    {
-        var connections = new List<Task>();
-        try
-        {
-            while (true)
-            {
-                connections.Add(ServeAsync(await _listener.AcceptTcpClientAsync(_stop.Token)));
-            }
-        }
-        catch (Exception exception) when (exception is OperationCanceledException or SocketException or InvalidOperationException)
-        {
-            // Stopped; the last exception when that was before.
-            await Task.WhenAll(connections);
-        }
     }
 
     private async Task ServeAsync(TcpClient client)

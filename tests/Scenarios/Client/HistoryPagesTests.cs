@@ -1,14 +1,9 @@
-using System.Net.WebSockets;
-using System.Text;
-using System.Text.Json;
 using Marmot.Client.Relays;
 using Marmot.Protocol.Events;
 using Marmot.Protocol.Filters;
 using Marmot.Protocol.Keys;
 using Marmot.TestKit;
-using Microsoft.AspNetCore.Builder;
-using Microsoft.AspNetCore.Hosting;
-using Microsoft.Extensions.Logging;
+using Marmot.TestKit.Servers;
 
 namespace Marmot.Scenarios.Client;
 
@@ -52,92 +47,26 @@ public sealed class HistoryPagesTests
     {
         using var key = SecretKey.Generate();
         var stored = Enumerable.Range(0, events).Select(i => Message(key, $"{i}", 1_700_000_000)).ToArray();
-        await using var relay = await ScriptedRelay.StartAsync((_, _) => stored, hint);
+        await using var relay = await TestRelay.StartAsync();
+        relay.Answers = _ => stored;
+        relay.Hint = hint;
         await using var network = new RelayNetwork(new RelayNetworkOptions { PageSize = events }, TimeProvider.System);
         var fetched = await network.FetchAsync(relay.Url, Wanted, asAccount: false, CancellationToken.None);
         Assert.Equal(complete, fetched.Complete);
         Assert.Equal(stored.Select(evt => evt.Id).Order(), fetched.Events.Select(evt => evt.Id).Order());
-        Assert.InRange(relay.Requests, 1, mostRequests);
+        Assert.InRange(relay.Reqs, 1, mostRequests);
     }
 
     [Fact]
     public async Task A_relay_that_invents_events_without_end_is_left_at_last()
     {
         using var key = SecretKey.Generate();
-        await using var relay = await ScriptedRelay.StartAsync((request, _) => [Message(key, $"{request}", 1_700_000_000)], """["more"]""");
+        await using var relay = await TestRelay.StartAsync();
+        relay.Answers = request => [Message(key, $"{request}", 1_700_000_000)];
+        relay.Hint = """["more"]""";
         await using var network = new RelayNetwork(new RelayNetworkOptions(), TimeProvider.System);
         var fetched = await network.FetchAsync(relay.Url, Wanted, asAccount: false, CancellationToken.None);
         Assert.False(fetched.Complete);
         Assert.InRange(fetched.Events.Count, 1, 2000);
-    }
-
-    /// <summary>Answers each REQ as the test says.</summary>
-    private sealed class ScriptedRelay : IAsyncDisposable
-    {
-        private readonly WebApplication _app;
-        private readonly Func<int, string, NostrEvent[]> _answer;
-        private readonly string _hint;
-        private int _requests;
-
-        private ScriptedRelay(WebApplication app, Func<int, string, NostrEvent[]> answer, string hint)
-        {
-            _app = app;
-            _answer = answer;
-            _hint = hint;
-        }
-
-        public string Url => _app.Urls.First().Replace("http://", "ws://", StringComparison.Ordinal) + "/";
-
-        public int Requests => Volatile.Read(ref _requests);
-
-        public static async Task<ScriptedRelay> StartAsync(Func<int, string, NostrEvent[]> answer, string hint)
-        {
-            var builder = WebApplication.CreateSlimBuilder();
-            builder.Logging.ClearProviders();
-            builder.WebHost.UseUrls("http://127.0.0.1:0");
-            var app = builder.Build();
-            var relay = new ScriptedRelay(app, answer, hint);
-            app.UseWebSockets();
-            app.Run(async context =>
-            {
-                using var socket = await context.WebSockets.AcceptWebSocketAsync();
-                await relay.ServeAsync(socket, context.RequestAborted);
-            });
-            await app.StartAsync();
-            return relay;
-        }
-
-        public async ValueTask DisposeAsync() => await _app.DisposeAsync();
-
-        private async Task ServeAsync(WebSocket socket, CancellationToken ended)
-        {
-            var buffer = new byte[64 * 1024];
-            try
-            {
-                while (await socket.ReceiveAsync(buffer, ended) is { MessageType: WebSocketMessageType.Text } received)
-                {
-                    using var message = JsonDocument.Parse(buffer.AsMemory(0, received.Count));
-                    if (message.RootElement[0].GetString() != "REQ")
-                    {
-                        continue;
-                    }
-
-                    string id = message.RootElement[1].GetString()!;
-                    foreach (var evt in _answer(Interlocked.Increment(ref _requests), id))
-                    {
-                        await SendAsync(socket, $"[\"EVENT\",\"{id}\",{Encoding.UTF8.GetString(evt.Json.Span)}]", ended);
-                    }
-
-                    await SendAsync(socket, _hint.Length == 0 ? $"[\"EOSE\",\"{id}\"]" : $"[\"EOSE\",\"{id}\",{_hint}]", ended);
-                }
-            }
-            catch (Exception exception) when (exception is WebSocketException or OperationCanceledException)
-            {
-                // The client is gone.
-            }
-        }
-
-        private static async Task SendAsync(WebSocket socket, string text, CancellationToken ended) =>
-            await socket.SendAsync(Encoding.UTF8.GetBytes(text), WebSocketMessageType.Text, endOfMessage: true, ended);
     }
 }

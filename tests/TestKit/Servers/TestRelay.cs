@@ -73,6 +73,12 @@ public sealed class TestRelay : IAsyncDisposable
     /// <summary>The answers to the first REQs; then EOSE.</summary>
     public ConcurrentQueue<string> CloseReasons { get; } = new();
 
+    /// <summary>Answers every REQ but those for wraps, by its number from 1 on; null: the last inbox list.</summary>
+    public Func<int, IReadOnlyList<NostrEvent>>? Answers { get; set; }
+
+    /// <summary>The third element of the EOSE behind <see cref="Answers"/>, JSON (NIP-67); empty for none.</summary>
+    public string Hint { get; set; } = "";
+
     /// <summary>Sent before EOSE whatever the filter's limit says.</summary>
     public List<NostrEvent> Backlog { get; } = [];
 
@@ -313,6 +319,17 @@ public sealed class TestRelay : IAsyncDisposable
             if (RefusesQueries is { } refusal)
             {
                 await client.SendAsync($"""["CLOSED","{id}","{refusal}"]""");
+                return;
+            }
+
+            if (Answers is { } answers)
+            {
+                foreach (var evt in answers(Interlocked.Increment(ref _reqs)))
+                {
+                    await client.SendAsync($"""["EVENT","{id}",{System.Text.Encoding.UTF8.GetString(evt.Json.Span)}]""");
+                }
+
+                await client.SendAsync(Hint.Length == 0 ? $"""["EOSE","{id}"]""" : $"""["EOSE","{id}",{Hint}]""");
                 return;
             }
 

@@ -13,8 +13,7 @@ namespace Marmot.Hosting.ConsolePages;
 /// <summary>The operator's console on the admin port: pages made here, that read without a script; who wants to act logs in.</summary>
 /// <remarks>
 /// Nothing is drawn unless somebody asks; a page in a browser asks again when <c>/live</c> says so. A form acts only with the session's cookie, its token
-/// and, where the browser says
-/// where it comes from, from this very origin.
+/// and, where the browser says where it comes from, from this very origin.
 /// </remarks>
 public sealed class ConsoleServer(
     IEnumerable<IConsolePage> pages, ConsoleSessions sessions, IConfiguration configuration, TimeProvider time, ILogger<ConsoleServer> log)
@@ -131,10 +130,13 @@ public sealed class ConsoleServer(
         }
 
         session.Outcome = outcome;
-        var back = form["back"].ToString();
         context.Response.StatusCode = StatusCodes.Status303SeeOther;
-        context.Response.Headers.Location = $"/{page.Path}{(back.StartsWith('?') ? back : "")}";
+        context.Response.Headers.Location = BackTo(page, form);
     }
+
+    // A form may name the query it came from, no other place.
+    private static string BackTo(IConsolePage page, IFormCollection form) =>
+        form["back"].ToString() is ['?', ..] query ? $"/{page.Path}{query}" : $"/{page.Path}";
 
     // The same form again, with the answer.
     private async Task AskAsync(HttpContext context, IConsolePage page, ConsoleSessions.Session session, IFormCollection form, ActionOutcome question)
@@ -152,7 +154,7 @@ public sealed class ConsoleServer(
             }
         }
 
-        html.Add($"""<button class="danger" name="confirmed" value="yes">Yes</button> <a href="/{page.Path}{form["back"]}">No, go back</a></form>""");
+        html.Add($"""<button class="danger" name="confirmed" value="yes">Yes</button> <a href="{BackTo(page, form)}">No, go back</a></form>""");
         End(html);
         await WriteAsync(context, "text/html; charset=utf-8", html.ToString());
     }

@@ -97,24 +97,19 @@ internal sealed class BlobsPage(IBlobIndex index, BlobService blobs, ReportFile 
             return;
         }
 
-        view.OpenForm(Path);
-        foreach (var name in Fields)
-        {
-            html.Add($"""<input type="hidden" name="{name}" value="{view.Value(name)}">""");
-        }
-
+        view.OpenFound(Path, Fields);
         html.Add($"""<div class="scroll"><table><thead><tr><th></th><th>SHA-256</th><th>Type</th><th class="n">Bytes</th>""");
         html.Add($"""<th>Uploaded (UTC)</th><th>Ends</th></tr></thead><tbody>""");
         foreach (var claim in found.OrderByDescending(claim => claim.UploadedAt))
         {
-            html.Add($"""<tr><td><input type="checkbox" name="selected" value="{claim.Hash}" aria-label="select {claim.Hash}"></td><td>""");
-            html.Add($"""<code>{claim.Hash}</code></td>""");
+            html.Add($"<tr>");
+            view.AddSelect($"{claim.Hash}");
             html.Add($"""<td>{claim.Type}</td><td class="n">{claim.Size}</td><td>{Date(claim.UploadedAt)}</td>""");
             html.Add($"""<td>{(claim.ExpiresAt is { } end ? Date(end) : "never")}</td></tr>""");
         }
 
-        html.Add($"""</tbody></table></div><p><button name="action" value="delete-selected">Delete the selected</button> """);
-        html.Add($"""<button class="danger" name="action" value="delete-found">Delete all that the search finds</button></p></form>""");
+        html.Add($"""</tbody></table></div>""");
+        view.CloseFound();
     }
 
     private async Task WriteReportsAsync(ConsoleView view, CancellationToken cancel)

@@ -39,6 +39,27 @@ public sealed record ConsoleView(HtmlWriter Html, IQueryCollection Query, string
     /// <summary>Begins a form that acts.</summary>
     public void OpenForm(string path, string css = "") =>
         Html.Add($"""<form method="post" action="/{path}" class="{css}"><input type="hidden" name="csrf" value="{Csrf}">""");
+
+    /// <summary>Begins a form of what a search found, to be selected and deleted; it sends the search back.</summary>
+    public void OpenFound(string path, IReadOnlyCollection<string> fields)
+    {
+        OpenForm(path);
+        foreach (var name in fields)
+        {
+            Html.Add($"""<input type="hidden" name="{name}" value="{Value(name)}">""");
+        }
+    }
+
+    /// <summary>A cell that selects a row: field <c>selected</c>.</summary>
+    public void AddSelect(string id) =>
+        Html.Add($"""<td><input type="checkbox" name="selected" value="{id}" aria-label="select {id}"></td><td><code>{id}</code></td>""");
+
+    /// <summary>Ends it with its buttons: actions <c>delete-selected</c> and <c>delete-found</c>.</summary>
+    public void CloseFound()
+    {
+        Html.Add($"""<p><button name="action" value="delete-selected">Delete the selected</button> """);
+        Html.Add($"""<button class="danger" name="action" value="delete-found">Delete all that the search finds</button></p></form>""");
+    }
 }
 
 /// <summary>What an operator asks a page to do.</summary>

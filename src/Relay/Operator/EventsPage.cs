@@ -91,24 +91,19 @@ internal sealed class EventsPage(IEventStore store, EventWriterLoop writer, Deci
             return;
         }
 
-        view.OpenForm(Path);
-        foreach (var name in Fields)
-        {
-            html.Add($"""<input type="hidden" name="{name}" value="{view.Value(name)}">""");
-        }
-
+        view.OpenFound(Path, Fields);
         html.Add($"""<div class="scroll"><table><thead><tr><th></th><th>Id</th><th class="n">Kind</th><th>Author</th><th>Date (UTC)</th>""");
         html.Add($"""<th class="n">Bytes</th></tr></thead><tbody>""");
         foreach (var line in lines)
         {
-            html.Add($"""<tr><td><input type="checkbox" name="selected" value="{line.Id}" aria-label="select {line.Id}"></td><td>""");
-            html.Add($"""<code>{line.Id}</code></td>""");
+            html.Add($"<tr>");
+            view.AddSelect($"{line.Id}");
             html.Add($"""<td class="n">{line.Kind}</td><td><code>{Nip19.EncodePublicKey(line.Author)}</code></td>""");
             html.Add($"""<td>{DateTimeOffset.FromUnixTimeSeconds(line.CreatedAt):yyyy-MM-dd HH:mm}</td><td class="n">{line.Bytes}</td></tr>""");
         }
 
-        html.Add($"""</tbody></table></div><p><button name="action" value="delete-selected">Delete the selected</button> """);
-        html.Add($"""<button class="danger" name="action" value="delete-found">Delete all that the search finds</button></p></form>""");
+        html.Add($"""</tbody></table></div>""");
+        view.CloseFound();
         html.Add($"<p>To keep a key or an event away for good, ban it on the page <a href=\"/moderation\">Moderation</a>.</p>");
     }
 

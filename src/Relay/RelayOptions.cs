@@ -66,7 +66,8 @@ public sealed class RelayOptions
     [Range(1024 * 1024, 1L << 40)]
     public long MaxFilterBytesTogether { get; set; } = 512L * 1024 * 1024;
 
-    /// <summary>Stored events a filter returns at most, also when it names no limit. Default 5,000.</summary>
+    /// <summary>Stored events a filter returns at most, also when it names no limit; one that names none gets the rest of the oldest second too, up to as
+    /// many again (NIP-67). Default 5,000.</summary>
     [Range(1, 100_000)]
     public int MaxLimit { get; set; } = 5000;
 
